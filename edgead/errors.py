@@ -1,0 +1,167 @@
+"""Every error that edgead raises on purpose, and the exit code that the command line gives it.
+
+    EdgeadError                      1
+    ├── InputError                   2   what the user gave can't be used
+    │   ├── ImageError                   an image file
+    │   ├── DatasetError                 a folder of images
+    │   ├── FrameError                   an array given to a detector
+    │   ├── OptionError                  an option's name or value
+    │   └── UnknownNameError             a method, backbone, target ... that nobody registers
+    ├── BundleError                  3   a bundle can't be trusted
+    │   ├── BundleNotFoundError          no such folder, or no manifest in it
+    │   ├── ManifestError                the manifest isn't readable or breaks the schema
+    │   ├── UnknownFormatError           a format number that this version doesn't know
+    │   ├── UnsafePathError              a listed path is absolute or climbs out
+    │   ├── LinkError                    a link or a special file in the bundle
+    │   ├── MissingFileError             a listed file isn't there
+    │   ├── ExtraFileError               a file that the manifest doesn't list
+    │   ├── FileSizeError                a file is shorter, longer or larger than allowed
+    │   └── HashMismatchError            a file's content was changed
+    ├── GateError                    4   an export gate was missed
+    │   ├── ParityError                  the compiled graph differs from the reference
+    │   └── PrecisionError               the form separates good from defective worse than stated
+    ├── EngineError                  5   an engine, device or compiler
+    │   ├── MissingDependencyError       a package of an extra isn't installed
+    │   ├── DeviceError                  the engine has no such device
+    │   └── CompileError                 the engine can't run this graph
+    ├── PluginError                  6   a plugin breaks its contract
+    └── OutputError                  7   a result can't be written
+
+A message is one line and says what to do next. Exit code 0 is success, 130 an interrupt (Ctrl-C).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EdgeadError(Exception):
+    """The root: catch this to catch everything that edgead raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(EdgeadError):
+    """What the user gave can't be used."""
+
+    exit_code = 2
+
+
+class ImageError(InputError):
+    """An image file can't be read or used; the message starts with its path."""
+
+
+class DatasetError(InputError):
+    """A folder doesn't hold the images that the command needs."""
+
+
+class FrameError(InputError):
+    """An array given to a detector has a wrong type, shape or value."""
+
+
+class OptionError(InputError):
+    """An option is unknown, or its value is of the wrong type or out of range."""
+
+
+class UnknownNameError(InputError):
+    """Nobody registers this name; the message lists the near matches.
+
+    Args:
+        kind: what was asked for, for instance ``"method"``.
+        name: the name that isn't known.
+        known: the names that are.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}"
+        super().__init__(f"no {kind} named '{name}': {hint}")
+        self.kind, self.name, self.known = kind, name, known
+
+
+class BundleError(EdgeadError):
+    """A bundle can't be trusted, so nothing of it is used."""
+
+    exit_code = 3
+
+
+class BundleNotFoundError(BundleError):
+    """The folder, or the manifest in it, doesn't exist."""
+
+
+class ManifestError(BundleError):
+    """The manifest isn't JSON, or a field is missing, of the wrong type or not finite."""
+
+
+class UnknownFormatError(BundleError):
+    """The bundle's format number isn't one that this version reads."""
+
+
+class UnsafePathError(BundleError):
+    """A path in the manifest is absolute, climbs out of the bundle or isn't plain."""
+
+
+class LinkError(BundleError):
+    """The bundle holds a link or a special file."""
+
+
+class MissingFileError(BundleError):
+    """A file that the manifest lists isn't there."""
+
+
+class ExtraFileError(BundleError):
+    """A file is there that the manifest doesn't list."""
+
+
+class FileSizeError(BundleError):
+    """A file's size differs from the manifest's, or is over the limit."""
+
+
+class HashMismatchError(BundleError):
+    """A file's SHA-256 differs from the manifest's."""
+
+
+class GateError(EdgeadError):
+    """An export gate was missed, so no bundle was written."""
+
+    exit_code = 4
+
+
+class ParityError(GateError):
+    """The compiled graph and the reference engine disagree by more than the tolerance."""
+
+
+class PrecisionError(GateError):
+    """A precision separates held-out good images from synthetic defects worse than allowed."""
+
+
+class EngineError(EdgeadError):
+    """An engine, a device or a compiler can't do what was asked."""
+
+    exit_code = 5
+
+
+class MissingDependencyError(EngineError):
+    """A package isn't installed; the message names the extra that brings it."""
+
+
+class DeviceError(EngineError):
+    """The engine doesn't know or can't open the device."""
+
+
+class CompileError(EngineError):
+    """The engine can't read or compile the graph."""
+
+
+class PluginError(EdgeadError):
+    """A plugin breaks its contract; the message names its distribution."""
+
+    exit_code = 6
+
+
+class OutputError(EdgeadError):
+    """A result can't be written: read-only, full, or in the way of something else."""
+
+    exit_code = 7

@@ -1,0 +1,54 @@
+"""What a plugin may register: the whole extension contract.
+
+A plugin is a module or object under the entry-point group ``edgead`` that implements any of these hooks
+with ``@edgead.hookimpl``. Hooks only register names; nothing on the frame path ever calls one. Keep the
+module cheap to import: a factory may be an import string ("package.module:Name"), loaded when it's used.
+
+Every ``register`` below is ``register(name, factory, summary="")``. Names are lower case with hyphens.
+A plugin may state ``edgead_api = 1``, the API_VERSION it was written for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pluggy
+
+from edgead.types import Method, Register
+
+API_VERSION = 1
+hookspec = pluggy.HookspecMarker("edgead")
+hookimpl = pluggy.HookimplMarker("edgead")
+
+
+@hookspec
+def edgead_register_backbones(register: Register) -> None:
+    """factory(argument: str, weights: Path | None) -> Backbone; ``NAME:argument`` on the command line."""
+
+
+@hookspec
+def edgead_register_scorers(register: Register) -> None:
+    """factory: a class with a frozen dataclass ``Options``; ``factory(options) -> Scorer``."""
+
+
+@hookspec
+def edgead_register_postprocessors(register: Register) -> None:
+    """factory() -> PostProcessor."""
+
+
+@hookspec
+def edgead_register_methods(register: Register) -> None:
+    """factory() -> Method, a recipe of the names above."""
+
+
+@hookspec
+def edgead_register_exporters(register: Register) -> None:
+    """factory() -> Exporter, one per target."""
+
+
+@hookspec
+def edgead_register_commands(cli: Any) -> None:
+    """cli: the click group of ``edgead``; add commands to it with ``@cli.command()``."""
+
+
+__all__ = ["API_VERSION", "Method", "hookimpl", "hookspec"]

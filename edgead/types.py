@@ -1,0 +1,308 @@
+"""The frozen records and protocols that cross a plugin line: plain values, nothing that does work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # the workbench's packages; a camera has none of them
+    import onnx
+    from spox import Var
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+Image = NDArray[np.uint8]
+"""(H, W, 3) uint8, BGR."""
+
+Precision = Literal["int8", "mixed", "bf16", "fp32"]
+PRECISIONS: tuple[Precision, ...] = ("int8", "mixed", "bf16", "fp32")
+"""The forms of a graph, the fastest first. int8: backbone and bank in INT8. mixed: as int8, but the
+backbone's first convolution in FP32. bf16: backbone in BF16, bank in INT8. fp32: all in FP32."""
+
+BankPrecision = Literal["fp32", "int8"]
+Resize = Literal["stretch", "letterbox"]
+
+
+# ---------------------------------------------------------------- backbones
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """What one named feature map of a backbone looks like.
+
+    Attributes:
+        channels: length of the vector at each position.
+        stride: input pixels between two neighbouring positions.
+    """
+
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a backbone wants to see. Documentation and defaults only: the graph does the arithmetic itself.
+
+    Attributes:
+        size: the one size that the graph takes, or None where any will do.
+        multiple: height and width must be multiples of this.
+        channel_order: the order that the network was trained in; the graph's ``image`` is always BGR.
+        mean, std: the network's normalisation, in 0..255 units, in ``channel_order``.
+    """
+
+    size: Size | None = None
+    multiple: int = 32
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A pretrained network as an ONNX graph that describes itself.
+
+    Attributes:
+        name: what the user typed, for instance ``timm:resnet18``.
+        feature_info: the feature maps by name, the finest first.
+        input: what the network wants to see.
+        provenance: facts for the manifest; ``weights_sha256`` at least.
+    """
+
+    name: str
+    feature_info: Mapping[str, FeatureInfo]
+    input: InputSpec
+    provenance: Mapping[str, str]
+
+    def onnx(self, feature_maps: Sequence[str], size: Size) -> onnx.ModelProto:
+        """Return a graph from ``image`` (1, H, W, 3) uint8 BGR to the maps (1, C, h, w) float32, by name.
+
+        The weights are initialisers, the opset is 18 and H, W are fixed to ``size``.
+
+        Raises:
+            edgead.errors.OptionError: a map that isn't in ``feature_info``, or a size that doesn't fit.
+        """
+        ...
+
+
+# ---------------------------------------------------------------- scorers
+
+
+class Progress(Protocol):
+    """Reports long work. ``with progress(description, total) as advance: advance(1)``."""
+
+    def __call__(self, description: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]: ...
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a scorer may learn from.
+
+    Attributes:
+        backbone: the backbone, for its ``feature_info``.
+        shapes: (channels, height, width) of each feature map that the scorer asked for.
+        n_images: number of good training images.
+        size: (height, width) of the images.
+        features: each call starts a pass over the training images, in order, one mapping of map name to
+            float32 (C, h, w) per image. They come through the graph that the camera will run.
+        images: the same for the uint8 (H, W, 3) BGR images after the resize rule.
+        defects: labelled defects (image, mask) where the user has some; usually empty.
+        seed: the only source of randomness that a scorer may use.
+        progress: to report long work with.
+    """
+
+    backbone: Backbone
+    shapes: Mapping[str, tuple[int, int, int]]
+    n_images: int
+    size: Size
+    features: Callable[[], Iterator[Mapping[str, NDArray[np.float32]]]]
+    images: Callable[[], Iterator[Image]]
+    seed: int
+    progress: Progress
+    defects: Callable[[], Iterator[tuple[Image, NDArray[np.uint8]]]] = field(default=lambda: iter(()))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a scorer's part of the graph yields.
+
+    Attributes:
+        patch: (1, 1, h, w) float32, the anomaly of each position; larger is more anomalous, at least 0.
+        image: (1,) float32 image score, or None for the maximum of the finished anomaly map.
+    """
+
+    patch: Var
+    image: Var | None = None
+
+
+class FittedScorer(Protocol):
+    """What fitting yields: it lowers itself to ONNX operators and is then no longer needed."""
+
+    facts: Mapping[str, Any]
+    """JSON values for the manifest and ``edgead inspect``, for instance the bank's shape."""
+
+    def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
+        """Compose the scores from the feature maps (1, C, h, w) with spox operators of opset 18."""
+        ...
+
+
+class Scorer(Protocol):
+    """A method's own part. The constructor takes ``Options``, stores it and does nothing else."""
+
+    Options: ClassVar[type]
+    """A frozen dataclass with a default for every field, and a field docstring for ``-o``."""
+
+    def feature_maps(self, backbone: Backbone) -> Sequence[str]:
+        """Name the backbone's feature maps that this scorer wants."""
+        ...
+
+    def fit(self, training: Training) -> FittedScorer:
+        """Learn from good images. Deterministic in ``training.seed``."""
+        ...
+
+
+class PostProcessor(Protocol):
+    """From patch scores to the graph's two outputs."""
+
+    def graph(self, scores: Scores, shape: Size, size: Size) -> tuple[Var, Var]:
+        """Return ``anomaly_map`` (1, 1, H, W) float32 and ``score`` (1,) float32.
+
+        Args:
+            scores: what the scorer yields.
+            shape: (h, w) of ``scores.patch``.
+            size: (H, W) of the input image.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named recipe.
+
+    Attributes:
+        scorer, postprocessor, backbone: registered names.
+        options: the recipe's changes to the scorer's defaults.
+        paper: where the method was published.
+    """
+
+    name: str
+    scorer: str
+    postprocessor: str = "gaussian"
+    backbone: str = "default"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    paper: str = ""
+
+
+# ---------------------------------------------------------------- exporters
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What an exporter wrote.
+
+    Attributes:
+        model: file name of the model, relative to the folder.
+        files: every file it wrote, relative to the folder.
+        engine: the engine that runs it, as ``edgead.runtime.session.open_session`` knows it.
+        engine_precision: the arithmetic that the engine may use for what isn't quantised: f32 or bf16.
+    """
+
+    model: str
+    files: tuple[str, ...]
+    engine: str
+    engine_precision: Literal["f32", "bf16"] = "f32"
+
+
+class Exporter(Protocol):
+    """Compiles the one graph for a target.
+
+    Attributes:
+        target: the name on the command line.
+        precisions: the forms that the target can run, the fastest first.
+    """
+
+    target: str
+    precisions: Sequence[Precision]
+
+    def compile(self, graph: onnx.ModelProto, precision: Precision, folder: Path) -> Artifact:
+        """Write the graph of this precision into ``folder``; raises ``CompileError`` where it can't."""
+        ...
+
+
+# ---------------------------------------------------------------- registration
+
+
+class Register(Protocol):
+    """What a hook is handed: names a factory, given as a callable or as "package.module:Name"."""
+
+    def __call__(self, name: str, factory: str | Callable[..., Any], summary: str = "") -> None: ...
+
+
+# ---------------------------------------------------------------- results
+
+
+@dataclass(frozen=True)
+class Region:
+    """One connected area of a prediction's mask, in the frame's own pixels.
+
+    Attributes:
+        box: x, y, width, height.
+        area: number of pixels.
+        peak: the highest anomaly in it, in the anomaly map's units.
+    """
+
+    box: tuple[int, int, int, int]
+    area: int
+    peak: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The verdict on one frame.
+
+    Attributes:
+        score: image score; raw, uncalibrated, at least 0.
+        is_anomalous: ``score > threshold``.
+        threshold: the threshold that was used.
+        anomaly_map: (h, w) float32 at the model's input size.
+        mask: (h, w) bool, where the map is over the pixel threshold.
+        regions: the mask's connected areas, the highest peak first, in the frame's own pixels.
+    """
+
+    score: float
+    is_anomalous: bool
+    threshold: float
+    anomaly_map: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    regions: tuple[Region, ...]
+
+
+__all__ = [
+    "PRECISIONS",
+    "Artifact",
+    "Backbone",
+    "BankPrecision",
+    "Exporter",
+    "FeatureInfo",
+    "FittedScorer",
+    "Image",
+    "InputSpec",
+    "Method",
+    "PostProcessor",
+    "Precision",
+    "Prediction",
+    "Progress",
+    "Region",
+    "Register",
+    "Resize",
+    "Scorer",
+    "Scores",
+    "Size",
+    "Training",
+]
