@@ -1,0 +1,27 @@
+"""What every test may use: the real images and weights where they are at hand, and quiet engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets; skips where it's absent."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"real images are not here ({folder})")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def resnet18_weights() -> Path:
+    """Real ImageNet weights of ResNet-18, conv1 to layer3; skips where they're absent."""
+    file = SHARED / "backbones" / "resnet18_layer1-3.safetensors"
+    if not file.is_file():
+        pytest.skip(f"real weights are not here ({file})")
+    return file
