@@ -1,0 +1,157 @@
+"""From a network on float tensors to a backbone graph: ``image`` in, named feature maps out.
+
+Every backbone goes through here, so a frame is treated the same whatever network follows:
+
+    image (1, H, W, 3) uint8 BGR ─ Cast ─ Transpose ─ Mul ─ Add ─► network ─► maps (1, C, h, w) float32
+
+Colour order costs nothing: where the network starts with convolutions, their weights are turned around
+instead of the image. Normalisation stays a Mul and an Add, because a network pads its *normalised* input
+with zeros, so the mean can't move into the first convolution's bias without changing the borders.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgead.errors import OptionError
+from edgead.types import InputSpec, Size
+from edgead_plugins.backbones.graphs import (
+    fresh_name,
+    import_onnx,
+    infer_shapes,
+    network_inputs,
+    reads,
+    rename_tensors,
+)
+
+if TYPE_CHECKING:
+    import onnx
+
+IMAGE = "image"
+"""Name of every backbone graph's one input."""
+_MIN_SIDE, _MAX_SIDE = 16, 8192
+
+
+# ---------------------------------------------------------------- what the caller asked for
+
+
+def check_maps(backbone: str, feature_maps: Sequence[str], feature_info: Iterable[str]) -> tuple[str, ...]:
+    """Return the asked feature maps, each once; ``OptionError`` with near matches for an unknown one."""
+    known = list(feature_info)
+    asked = tuple(dict.fromkeys(feature_maps))
+    if not asked:
+        raise OptionError(f"no feature map asked of backbone '{backbone}': choose from {', '.join(known)}")
+    for name in asked:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known)}"
+            raise OptionError(f"backbone '{backbone}' has no feature map '{name}': {hint}")
+    return asked
+
+
+def check_size(backbone: str, size: Size, spec: InputSpec) -> None:
+    """Raise ``OptionError`` where a backbone can't take images of this (height, width)."""
+    height, width = size
+    if not all(_MIN_SIDE <= side <= _MAX_SIDE for side in size):
+        raise OptionError(f"size {height}x{width} is out of range: each side from {_MIN_SIDE} to {_MAX_SIDE}")
+    if spec.size is not None and tuple(size) != tuple(spec.size):
+        fixed = f"{spec.size[0]}x{spec.size[1]}"
+        raise OptionError(
+            f"backbone '{backbone}' takes {fixed} only, not {height}x{width}: use --size {fixed}"
+        )
+    if height % spec.multiple or width % spec.multiple:
+        fit = "x".join(str(max(1, round(side / spec.multiple)) * spec.multiple) for side in size)
+        raise OptionError(
+            f"backbone '{backbone}' takes sides that are multiples of {spec.multiple}, "
+            f"not {height}x{width}: use --size {fit}"
+        )
+
+
+# ---------------------------------------------------------------- the graph
+
+
+def prepend_preprocessing(network: onnx.ModelProto, size: Size, spec: InputSpec) -> onnx.ModelProto:
+    """Put colour order and normalisation in front of a network.
+
+    Args:
+        network: opset 18, one float32 input (N, 3, H, W), weights as initialisers. It isn't changed.
+        size: the (height, width) to fix; the batch is 1.
+        spec: ``channel_order``, ``mean`` and ``std`` (0..255 units) that the network was trained with.
+
+    Returns:
+        A graph from ``image`` (1, H, W, 3) uint8 BGR to the network's outputs, whose shapes are inferred.
+
+    Raises:
+        ValueError: the network has more than one input, or none.
+    """
+    onnx = import_onnx()
+    helper, float_type = onnx.helper, onnx.TensorProto.FLOAT
+    model = onnx.ModelProto()
+    model.CopyFrom(network)
+    graph = model.graph
+    (tensor,) = [value.name for value in network_inputs(model)]
+
+    if tensor == IMAGE:  # the name is the graph's own now
+        tensor = fresh_name(graph, "image_normalised")
+        rename_tensors(graph, {IMAGE: tensor})
+
+    mean, std = np.asarray(spec.mean), np.asarray(spec.std)
+    gather = spec.channel_order == "rgb" and not _reverse_first_weights(graph, tensor)
+    if spec.channel_order == "rgb" and not gather:
+        mean, std = mean[::-1], std[::-1]  # the image stays BGR all the way to the convolution
+
+    steps: list[tuple[str, NDArray[Any] | None, dict[str, Any]]] = [
+        ("Cast", None, {"to": float_type}),
+        ("Transpose", None, {"perm": [0, 3, 1, 2]}),
+        ("Mul", (1.0 / std).astype(np.float32).reshape(1, 3, 1, 1), {}),
+        ("Add", (-mean / std).astype(np.float32).reshape(1, 3, 1, 1), {}),
+    ]
+    if gather:
+        steps.insert(0, ("Gather", np.array([2, 1, 0]), {"axis": 3}))
+    nodes, current = [], IMAGE
+    for i, (kind, constant, attributes) in enumerate(steps):
+        inputs = [current]
+        if constant is not None:
+            inputs.append(fresh_name(graph, f"preprocess.{kind.lower()}.constant"))
+            graph.initializer.append(onnx.numpy_helper.from_array(constant, inputs[1]))
+        current = tensor if i == len(steps) - 1 else fresh_name(graph, f"preprocess.{kind.lower()}.out")
+        nodes.append(
+            helper.make_node(kind, inputs, [current], name=f"preprocess.{kind.lower()}", **attributes)
+        )
+
+    ordered = [*nodes, *graph.node]
+    del graph.node[:], graph.input[:], graph.value_info[:]
+    graph.node.extend(ordered)
+    graph.input.append(helper.make_tensor_value_info(IMAGE, onnx.TensorProto.UINT8, [1, *size, 3]))
+    return infer_shapes(model)
+
+
+def _reverse_first_weights(graph: onnx.GraphProto, tensor: str) -> bool:
+    """Turn the input channels of every convolution on ``tensor`` around; False where it has other readers."""
+    onnx = import_onnx()
+    weights = {value.name: value for value in graph.initializer}
+    readers = [node for node in graph.node if tensor in reads(node)]
+    for node in readers:
+        groups = {a.name: a.i for a in node.attribute}.get("group", 1)
+        if node.op_type != "Conv" or groups != 1 or node.input[0] != tensor or node.input[1] not in weights:
+            return False
+    turned: dict[str, str] = {}  # a weight that other nodes share keeps its own copy
+    for node in readers:
+        old = node.input[1]
+        if old not in turned:
+            turned[old] = fresh_name(graph, f"{old}.bgr")
+            array = onnx.numpy_helper.to_array(weights[old])
+            graph.initializer.append(
+                onnx.numpy_helper.from_array(np.ascontiguousarray(array[:, ::-1]), turned[old])
+            )
+        node.input[1] = turned[old]
+    used = {name for node in graph.node for name in reads(node)}
+    for old in turned:
+        if old not in used:
+            graph.initializer.remove(weights[old])
+    return bool(readers)
