@@ -1,0 +1,149 @@
+"""The one resize rule: how a frame of any size becomes the model's input, and results find their way back."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import cv2
+import numpy as np
+
+from edgead.errors import DatasetError, OptionError
+from edgead.types import Image, Resize, Size
+
+Box = tuple[int, int, int, int]
+"""x, y, width, height in pixels."""
+PAD = (104, 116, 124)
+"""BGR of a letterbox's border: ImageNet's mean, which a network's own zero padding stands for too."""
+
+
+@dataclass(frozen=True)
+class ResizeRule:
+    """What turns a frame into the model's input, (H, W, 3) uint8 to (height, width, 3) uint8.
+
+    Attributes:
+        size: (height, width) of the model's input.
+        mode: stretch fills the input and changes the aspect; letterbox keeps the aspect, centres the
+            image and fills the rest with ``PAD``.
+    """
+
+    size: Size
+    mode: Resize = "stretch"
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Resize):
+            raise OptionError(f"resize mode '{self.mode}' is unknown; give {' or '.join(get_args(Resize))}")
+        if len(self.size) != 2 or any(int(side) != side or side < 1 for side in self.size):
+            raise OptionError(f"size {self.size} must be two whole numbers of pixels, height x width")
+
+    def apply(self, frame: Image) -> Image:
+        """Resize (h, w, 3) uint8 to a contiguous (H, W, 3) uint8; the same bits for the same frame."""
+        rows, columns = self.valid_area(frame.shape)
+        inner = _resize(frame, (rows.stop - rows.start, columns.stop - columns.start))
+        if inner.shape[:2] == self.size:
+            return np.ascontiguousarray(inner)
+        canvas = np.empty((*self.size, 3), np.uint8)
+        canvas[:] = PAD
+        canvas[rows, columns] = inner
+        return canvas
+
+    def valid_area(self, frame_shape: Sequence[int]) -> tuple[slice, slice]:
+        """Return the rows and columns of the input that show the frame; a letterbox pads the others."""
+        height, width = self.size
+        if self.mode == "stretch":
+            return slice(0, height), slice(0, width)
+        h, w = frame_shape[:2]
+        if h * width >= w * height:  # the frame is the slimmer one: its height fills the input
+            inner_h, inner_w = height, max(1, (2 * w * height + h) // (2 * h))
+        else:
+            inner_h, inner_w = max(1, (2 * h * width + w) // (2 * w)), width
+        top, left = (height - inner_h) // 2, (width - inner_w) // 2
+        return slice(top, top + inner_h), slice(left, left + inner_w)
+
+    def to_frame(self, box: Box, frame_shape: Sequence[int]) -> Box:
+        """Map a box (x, y, width, height) of the input to the frame pixels that it touches.
+
+        The result is clipped to the frame; a box wholly in a letterbox's padding comes back with a width or
+        height of 0.
+        """
+        rows, columns = self.valid_area(frame_shape)
+        x, y, w, h = box
+        left, right = _interval(x, x + w, columns, frame_shape[1])
+        top, bottom = _interval(y, y + h, rows, frame_shape[0])
+        return left, top, right - left, bottom - top
+
+    def area_scale(self, frame_shape: Sequence[int]) -> float:
+        """Return how many of the frame's pixels one pixel of the input stands for."""
+        rows, columns = self.valid_area(frame_shape)
+        return float(frame_shape[0] * frame_shape[1]) / (
+            (rows.stop - rows.start) * (columns.stop - columns.start)
+        )
+
+
+def _interval(start: int, stop: int, valid: slice, frame_side: int) -> tuple[int, int]:
+    side = valid.stop - valid.start
+    first = (start - valid.start) * frame_side // side
+    last = -((valid.start - stop) * frame_side // side)  # rounded up
+    first = min(max(first, 0), frame_side)
+    return first, max(first, min(last, frame_side))
+
+
+def _resize(frame: Image, size: Size) -> Image:
+    h, w = frame.shape[:2]
+    # INTER_AREA averages only while both sides shrink, so a side that grows waits for a step of its own.
+    small = (min(h, size[0]), min(w, size[1]))
+    if small != (h, w):
+        frame = cv2.resize(frame, small[::-1], interpolation=cv2.INTER_AREA)
+    if small != size:
+        frame = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return frame
+
+
+def choose_resize(
+    shapes: Sequence[Size], multiple: int = 32, short_side: int = 256, max_ratio: float = 4.0
+) -> tuple[ResizeRule, str]:
+    """Choose the model's input from the images' sizes, so that a strip stays a strip.
+
+    The median aspect decides: its short side becomes ``short_side``, its long side follows in whole
+    multiples up to ``max_ratio``; anything under 1.2 to 1 becomes a square. Images are stretched, which
+    changes them little while they share an aspect; where one in ten is off by more than 1.5, letterboxed.
+
+    Args:
+        shapes: (height, width) of each image, more than (H, W) is ignored.
+        multiple: what both sides must be a multiple of.
+
+    Returns:
+        The rule, and one sentence for the user that says what was chosen and why.
+
+    Raises:
+        DatasetError: no shapes.
+    """
+    if not shapes:
+        raise DatasetError("no images to choose an input size from; give a folder of good images")
+    aspects = [math.log(shape[0] / shape[1]) for shape in shapes]
+    middle = statistics.median(aspects)
+    ratio = math.exp(abs(middle))
+    short = max(multiple, round(short_side / multiple) * multiple)
+    long = short if ratio < 1.2 else max(short, round(short * min(ratio, max_ratio) / multiple) * multiple)
+    size = (long, short) if middle > 0 else (short, long)
+    chosen = math.log(size[0] / size[1])
+    far_off = sum(abs(a - chosen) > math.log(1.5) for a in aspects) / len(aspects)
+    mode: Resize = "letterbox" if far_off > 0.1 else "stretch"
+    height = statistics.median_low([s[0] for s in shapes])
+    width = statistics.median_low([s[1] for s in shapes])
+    text = f"input {size[0]} x {size[1]} (height x width), {mode}: "
+    if mode == "letterbox":
+        text += f"{far_off:.0%} of the images have an aspect far from the median's, so each keeps its own"
+    elif ratio > max_ratio:
+        text += f"the images are about {height} x {width}, longer than the limit of {max_ratio:g} to 1"
+    elif long == short:
+        text += f"the images are about {height} x {width}, close to square"
+    else:
+        text += f"the images are about {height} x {width} and keep their aspect of {ratio:.2f} to 1"
+    return ResizeRule(size, mode), text
+
+
+__all__ = ["PAD", "Box", "ResizeRule", "choose_resize"]
