@@ -71,13 +71,14 @@ class UnknownNameError(InputError):
         kind: what was asked for, for instance ``"method"``.
         name: the name that isn't known.
         known: the names that are.
+        note: something that may explain it, added in brackets.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], note: str = "") -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}"
-        super().__init__(f"no {kind} named '{name}': {hint}")
+        super().__init__(f"no {kind} named '{name}': {hint}" + (f" ({note})" if note else ""))
         self.kind, self.name, self.known = kind, name, known
 
 

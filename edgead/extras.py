@@ -1,0 +1,32 @@
+"""Which extra brings which package, so that a missing one is answered with the command that installs it."""
+
+from __future__ import annotations
+
+from edgead.errors import MissingDependencyError
+
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "openvino": ("openvino",),
+    "onnx": ("onnxruntime",),
+    "fit": ("onnx", "spox", "nncf", "onnxruntime", "rich", "safetensors"),
+    "train": ("torch", "torchvision", "timm", "onnxscript"),
+}
+"""The importable packages of each extra, as in pyproject.toml (a test compares the two)."""
+
+
+def missing(error: ModuleNotFoundError, for_what: str) -> MissingDependencyError | None:
+    """Return the error to raise when an import failed for want of an extra's package, else None.
+
+    Args:
+        error: what the import raised.
+        for_what: what needs the package, the start of the message.
+    """
+    package = (error.name or "").partition(".")[0]
+    for extra, packages in EXTRAS.items():
+        if package in packages:
+            return MissingDependencyError(
+                f"{for_what} needs the package '{package}': pip install \"edgead[{extra}]\""
+            )
+    return None
+
+
+__all__ = ["EXTRAS", "missing"]

@@ -1,0 +1,170 @@
+"""The registered names, each with who registers it, and what happens when two plugins want the same one.
+
+A name that edgead registers is edgead's: another plugin that wants it is shown as a problem and not used. A
+name that several others want, and not edgead, is refused when used, naming them all.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+from edgead.errors import EdgeadError, PluginError, UnknownNameError
+from edgead.extras import missing
+
+Kind = Literal["backbones", "scorers", "postprocessors", "methods", "exporters", "commands"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+FIRST_PARTY = "edgead"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered name.
+
+    Attributes:
+        kind: one of ``KINDS``.
+        name: what the user types.
+        summary: one line on it, may be empty.
+        distribution, version: who registers it.
+        factory: what was registered, a callable or an import string; ``Registry.get`` resolves it.
+    """
+
+    kind: Kind
+    name: str
+    summary: str
+    distribution: str
+    version: str
+    factory: str | Callable[..., Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point and what became of it.
+
+    Attributes:
+        distribution, version: the distribution that holds it.
+        entry_point: its name in the group ``edgead``; empty where the group itself can't be read.
+        registers: what it registers, names that lost to another plugin included.
+        problems: one line per fault, each naming the distribution; empty when all is well.
+    """
+
+    distribution: str
+    version: str
+    entry_point: str
+    registers: tuple[Entry, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> str | None:
+        """The problems in one line, or None."""
+        return "; ".join(self.problems) or None
+
+
+class Registry:
+    """Every registered name, by kind. Use ``registry()`` for the installed plugins' own."""
+
+    def __init__(self, plugins: Iterable[Plugin]) -> None:
+        plugins = tuple(plugins)
+        claims: dict[tuple[Kind, str], list[tuple[int, Entry]]] = {}
+        for index, plugin in enumerate(plugins):
+            for entry in plugin.registers:
+                claims.setdefault((entry.kind, entry.name), []).append((index, entry))
+        self._entries: dict[tuple[Kind, str], Entry] = {}
+        self._ambiguous: dict[tuple[Kind, str], str] = {}
+        faults: list[list[str]] = [list(plugin.problems) for plugin in plugins]
+        for key, claim in claims.items():
+            ours = [(index, entry) for index, entry in claim if entry.distribution == FIRST_PARTY]
+            if len(claim) == 1 or len(ours) == 1:
+                winner, self._entries[key] = (ours or claim)[0]
+                for index, entry in claim:
+                    if index != winner:
+                        faults[index].append(_overruled(entry))
+            else:
+                self._ambiguous[key] = _clash([entry for _, entry in claim])
+                for index in {index for index, _ in claim}:
+                    faults[index].append(self._ambiguous[key])
+        self.plugins = tuple(
+            replace(plugin, problems=tuple(mine)) for plugin, mine in zip(plugins, faults, strict=True)
+        )
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Every fault found, one line each."""
+        return tuple(dict.fromkeys(text for plugin in self.plugins for text in plugin.problems))
+
+    def names(self, kind: Kind) -> list[str]:
+        """Return the usable names of a kind, sorted."""
+        return sorted(name for k, name in self._entries if k == kind)
+
+    def entries(self, kind: Kind) -> list[Entry]:
+        """Return the usable entries of a kind, sorted by name."""
+        return [self._entries[kind, name] for name in self.names(kind)]
+
+    def entry(self, kind: Kind, name: str) -> Entry:
+        """Return who registers a name.
+
+        Raises:
+            edgead.errors.UnknownNameError: nobody does.
+            edgead.errors.PluginError: several do, and none of them is edgead itself.
+        """
+        if (kind, name) in self._ambiguous:
+            raise PluginError(self._ambiguous[kind, name])
+        if (kind, name) not in self._entries:
+            note = "some plugins have problems, see `edgead plugins`" if self.problems else ""
+            raise UnknownNameError(singular(kind), name, self.names(kind), note)
+        return self._entries[kind, name]
+
+    def get(self, kind: Kind, name: str) -> Any:
+        """Return the factory registered under a name, imported now where it was given as a string.
+
+        Raises:
+            edgead.errors.UnknownNameError: nobody registers the name.
+            edgead.errors.MissingDependencyError: it needs a package of an extra that isn't installed.
+            edgead.errors.PluginError: the name is ambiguous, or its import string doesn't resolve.
+        """
+        entry = self.entry(kind, name)
+        return _resolve(entry, entry.factory) if isinstance(entry.factory, str) else entry.factory
+
+
+def _resolve(entry: Entry, target: str) -> Any:
+    module_name, _, attribute = target.partition(":")
+    what = f"{entry.distribution} {entry.version}: {singular(entry.kind)} '{entry.name}'"
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except EdgeadError:
+        raise
+    except ModuleNotFoundError as error:
+        if absent := missing(error, for_what=f"{singular(entry.kind)} '{entry.name}'"):
+            raise absent from error
+        raise PluginError(f"{what} can't be loaded from '{target}': {one_line(error)}") from error
+    except Exception as error:
+        raise PluginError(f"{what} can't be loaded from '{target}': {one_line(error)}") from error
+
+
+def _overruled(entry: Entry) -> str:
+    what = f"{singular(entry.kind)} '{entry.name}'"
+    return (
+        f"{entry.distribution} {entry.version}: {what} is edgead's own, which is used; register another name"
+    )
+
+
+def _clash(entries: list[Entry]) -> str:
+    who = list(dict.fromkeys(f"{entry.distribution} {entry.version}" for entry in entries))
+    what = f"{singular(entries[0].kind)} '{entries[0].name}'"
+    if len(who) == 1:
+        return f"{who[0]}: {what} is registered {len(entries)} times; rename all but one"
+    return f"{what} is registered by {' and by '.join(who)}: uninstall all but one of them"
+
+
+def singular(kind: Kind) -> str:
+    return {"postprocessors": "post-processor", "exporters": "target"}.get(kind, kind[:-1])
+
+
+def one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+
+
+__all__ = ["FIRST_PARTY", "KINDS", "Entry", "Kind", "Plugin", "Registry", "one_line", "singular"]

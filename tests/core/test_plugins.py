@@ -1,0 +1,250 @@
+"""Discovery, with real distributions: folders on sys.path with a .dist-info and its entry_points.txt."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+
+from edgead.errors import MissingDependencyError, PluginError, UnknownNameError
+from edgead.plugins import Registry, load_registry
+
+SCORER = """
+from edgead.hookspecs import hookimpl
+@hookimpl
+def edgead_register_scorers(register):
+    register("{name}", "{factory}", summary="{summary}")
+"""
+
+
+class Site:
+    """A folder that looks like site-packages."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def install(self, name: str, source: str, entry: str = "", version: str = "1.0") -> None:
+        module = name.replace("-", "_") + "_module"
+        (self.folder / f"{module}.py").write_text(source)
+        info = self.folder / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[edgead]\n{entry or f'main = {module}'}\n")
+        importlib.invalidate_caches()
+
+    def scorer(self, name: str, scorer: str, factory: str = "math:sqrt", summary: str = "") -> None:
+        self.install(name, SCORER.format(name=scorer, factory=factory, summary=summary))
+
+    def load(self) -> Registry:
+        return load_registry(distributions(path=[str(self.folder)]))
+
+    def problem(self) -> str:
+        (plugin,) = self.load().plugins
+        assert plugin.problem is not None
+        assert "\n" not in plugin.problem
+        return plugin.problem
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+    yield Site(tmp_path)
+    for name in set(sys.modules) - before:
+        if name.endswith("_module"):
+            del sys.modules[name]
+
+
+def test_a_plugin_registers_a_name(site: Site) -> None:
+    site.scorer("acme-edgead", "acme", summary="Acme's own")
+    registry = site.load()
+    (entry,) = registry.entries("scorers")
+    assert (entry.name, entry.summary) == ("acme", "Acme's own")
+    assert (entry.distribution, entry.version) == ("acme-edgead", "1.0")
+    assert registry.get("scorers", "acme") is __import__("math").sqrt
+    assert registry.problems == ()
+
+
+def test_every_kind_and_a_callable_factory(site: Site) -> None:
+    kinds = ("backbones", "scorers", "postprocessors", "methods", "exporters")
+    hooks = "".join(f"@hookimpl\ndef edgead_register_{k}(register): register('a', dict)\n" for k in kinds)
+    site.install("acme", "from edgead.hookspecs import hookimpl\n" + hooks)
+    registry = site.load()
+    for kind in kinds:
+        assert registry.names(kind) == ["a"]
+        assert registry.get(kind, "a") is dict
+
+
+def test_commands_are_collected(site: Site) -> None:
+    site.install(
+        "acme",
+        "import click\nfrom edgead.hookspecs import hookimpl\n"
+        "@hookimpl\ndef edgead_register_commands(cli):\n"
+        "    @cli.command()\n    def polish():\n        'Polish it.'\n",
+    )
+    registry = site.load()
+    assert [(e.name, e.summary) for e in registry.entries("commands")] == [("polish", "Polish it.")]
+
+
+def test_the_string_is_imported_only_when_used(site: Site) -> None:
+    site.scorer("acme", "lazy", factory="no_such_module_anywhere:Thing")
+    registry = site.load()
+    assert registry.names("scorers") == ["lazy"]
+    assert registry.problems == ()
+    with pytest.raises(PluginError, match=r"acme 1\.0: scorer 'lazy' .*no_such_module_anywhere"):
+        registry.get("scorers", "lazy")
+
+
+def test_a_string_that_names_nothing(site: Site) -> None:
+    site.scorer("acme", "lazy", factory="math:squirt")
+    with pytest.raises(PluginError, match=r"acme 1\.0.*math:squirt.*AttributeError"):
+        site.load().get("scorers", "lazy")
+
+
+def test_a_missing_package_of_an_extra_names_the_extra(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    (site.folder / "needs_module.py").write_text("import spox\n")
+    monkeypatch.setitem(sys.modules, "spox", None)
+    site.scorer("acme", "composed", factory="needs_module:Thing")
+    with pytest.raises(MissingDependencyError, match=r"scorer 'composed' needs .*edgead\[fit\]"):
+        site.load().get("scorers", "composed")
+
+
+def test_an_unknown_name_gets_the_near_matches(site: Site) -> None:
+    site.scorer("acme", "patchcore")
+    with pytest.raises(UnknownNameError, match="no scorer named 'pathcore': did you mean patchcore"):
+        site.load().get("scorers", "pathcore")
+
+
+def test_an_unknown_name_points_at_broken_plugins(site: Site) -> None:
+    site.install("acme", "raise RuntimeError('broken')")
+    with pytest.raises(UnknownNameError, match="edgead plugins"):
+        site.load().get("scorers", "acme")
+
+
+BROKEN = {
+    "import fails": ("import no_such_module_anywhere", r"main = acme_module.*no_such_module_anywhere"),
+    "import exits": ("raise SystemExit(3)", r"can't be imported: SystemExit"),
+    "syntax": ("def (", r"can't be imported: SyntaxError"),
+    "misspelt hook": (
+        "from edgead.hookspecs import hookimpl\n@hookimpl\ndef edgead_register_scorer(register): 0",
+        r"no hook 'edgead_register_scorer': did you mean edgead_register_scorers",
+    ),
+    "misspelt and unmarked": (
+        "def edgead_register_method(register): 0",
+        r"no hook 'edgead_register_method': did you mean edgead_register_methods",
+    ),
+    "marked under another name": (
+        "from edgead.hookspecs import hookimpl\n@hookimpl\ndef register_scorers(register): 0",
+        r"no hook 'register_scorers': did you mean edgead_register_scorers",
+    ),
+    "unmarked": ("def edgead_register_scorers(register): 0", r"edgead_register_scorers.*@edgead\.hookimpl"),
+    "signature": (
+        "from edgead.hookspecs import hookimpl\n@hookimpl\ndef edgead_register_scorers(registry): 0",
+        r"wrong signature.*registry",
+    ),
+    "old API": ("edgead_api = 0", r"plugin API 0, this edgead has 1: upgrade the plugin"),
+    "new API": ("edgead_api = 2", r"plugin API 2, this edgead has 1: upgrade edgead"),
+    "strange API": ("edgead_api = 'one'", r"plugin API 'one'"),
+    "hook raises": (
+        "from edgead.hookspecs import hookimpl\n"
+        "@hookimpl\ndef edgead_register_scorers(register): raise ValueError('no\\nluck')",
+        r"raised ValueError: no luck",
+    ),
+    "no hook": ("x = 1", r"'main' implements no hook"),
+    "bad name": (
+        SCORER.format(name="My_Scorer", factory="math:sqrt", summary=""),
+        r"scorer name 'My_Scorer'",
+    ),
+    "bad factory": (
+        SCORER.format(name="a", factory="math.sqrt", summary=""),
+        r"package\.module:Name.*math\.sqrt",
+    ),
+}
+
+
+@pytest.mark.parametrize("source, message", BROKEN.values(), ids=BROKEN)
+def test_a_fault_is_one_line_naming_the_distribution(site: Site, source: str, message: str) -> None:
+    site.install("acme", source)
+    assert re.match(rf"acme 1\.0: .*{message}", site.problem())
+
+
+def test_broken_plugins_stop_nobody(site: Site) -> None:
+    for number, (source, _) in enumerate(BROKEN.values()):
+        site.install(f"broken{number}", source)
+    site.scorer("acme", "works")
+    registry = site.load()
+    assert registry.names("scorers") == ["works"]
+    assert len(registry.problems) == len(BROKEN)
+
+
+def test_an_unreadable_entry_point_list(site: Site) -> None:
+    site.install("acme", "", entry="this line has no equals sign")
+    site.scorer("other", "works")
+    registry = site.load()
+    assert registry.names("scorers") == ["works"]
+    (text,) = registry.problems
+    assert text.startswith("acme 1.0: its entry_points.txt can't be read")
+
+
+def test_a_plugin_that_imports_itself_is_no_misspelt_hook(site: Site) -> None:
+    (site.folder / "edgead_acme_module.py").write_text("")
+    site.install(
+        "acme", "import edgead_acme_module\n" + SCORER.format(name="a", factory="math:sqrt", summary="")
+    )
+    assert site.load().problems == ()
+
+
+def test_two_third_parties_with_one_name(site: Site) -> None:
+    site.scorer("acme", "shiny")
+    site.scorer("rival", "shiny")
+    site.scorer("third", "dull")
+    registry = site.load()
+    assert registry.names("scorers") == ["dull"]
+    for plugin in registry.plugins:
+        assert (plugin.problem is None) == (plugin.distribution == "third")
+    with pytest.raises(PluginError, match=r"scorer 'shiny' is registered by acme 1\.0 and by rival 1\.0"):
+        registry.get("scorers", "shiny")
+
+
+def test_edgead_keeps_its_own_name(site: Site) -> None:
+    site.scorer("acme", "patchcore", factory="math:cos")
+    site.scorer("edgead", "patchcore", factory="math:sqrt")
+    registry = site.load()
+    assert registry.get("scorers", "patchcore") is __import__("math").sqrt
+    first, acme = registry.plugins
+    assert first.distribution == "edgead" and first.problem is None
+    assert acme.problem is not None and acme.problem.startswith(
+        "acme 1.0: scorer 'patchcore' is edgead's own"
+    )
+
+
+def test_one_distribution_with_a_name_twice(site: Site) -> None:
+    twice = SCORER.format(name="a", factory="math:sqrt", summary="") + "    register('a', 'math:cos')\n"
+    site.install("acme", twice)
+    with pytest.raises(PluginError, match=r"acme 1\.0: scorer 'a' is registered 2 times"):
+        site.load().get("scorers", "a")
+
+
+def test_the_same_name_of_another_kind_is_no_clash(site: Site) -> None:
+    both = SCORER.format(name="a", factory="math:sqrt", summary="")
+    site.install(
+        "acme", both + "@hookimpl\ndef edgead_register_methods(register): register('a', 'math:cos')\n"
+    )
+    assert site.load().problems == ()
+
+
+def test_a_hidden_older_copy_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, version in (("near", "2.0"), ("far", "1.0")):
+        (tmp_path / folder).mkdir()
+        source = SCORER.format(name="a", factory="math:sqrt", summary="")
+        Site(tmp_path / folder).install("Ac.me", source, entry="main = acme_twice_module", version=version)
+        (tmp_path / folder / "acme_twice_module.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path / "near"))
+    registry = load_registry(distributions(path=[str(tmp_path / "near"), str(tmp_path / "far")]))
+    assert [(p.distribution, p.version) for p in registry.plugins] == [("ac-me", "2.0")]
+    assert registry.problems == ()
