@@ -78,9 +78,8 @@ class ResizeRule:
     def area_scale(self, frame_shape: Sequence[int]) -> float:
         """Return how many of the frame's pixels one pixel of the input stands for."""
         rows, columns = self.valid_area(frame_shape)
-        return float(frame_shape[0] * frame_shape[1]) / (
-            (rows.stop - rows.start) * (columns.stop - columns.start)
-        )
+        inner_h, inner_w = rows.stop - rows.start, columns.stop - columns.start
+        return float(frame_shape[0] * frame_shape[1] / (inner_h * inner_w))
 
 
 def _interval(start: int, stop: int, valid: slice, frame_side: int) -> tuple[int, int]:
