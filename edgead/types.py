@@ -106,11 +106,11 @@ class Training:
 
     Attributes:
         backbone: the backbone, for its ``feature_info``.
-        shapes: (channels, height, width) of each feature map that the scorer asked for.
+        shapes: (channels, height, width) of each map that the scorer's ``embed`` yields.
         n_images: number of good training images.
         size: (height, width) of the images.
         features: each call starts a pass over the training images, in order, one mapping of map name to
-            float32 (C, h, w) per image. They come through the graph that the camera will run.
+            float32 (C, h, w) per image: what ``embed`` yields, from the graph that the camera will run.
         images: the same for the uint8 (H, W, 3) BGR images after the resize rule.
         defects: labelled defects (image, mask) where the user has some; usually empty.
         seed: the only source of randomness that a scorer may use.
@@ -148,7 +148,7 @@ class FittedScorer(Protocol):
     """JSON values for the manifest and ``edgead inspect``, for instance the bank's shape."""
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
-        """Compose the scores from the feature maps (1, C, h, w) with spox operators of opset 18."""
+        """Compose the scores from what ``Scorer.embed`` yields (1, C, h, w), with spox operators of opset 18."""
         ...
 
 
@@ -160,6 +160,13 @@ class Scorer(Protocol):
 
     def feature_maps(self, backbone: Backbone) -> Sequence[str]:
         """Name the backbone's feature maps that this scorer wants."""
+        ...
+
+    def embed(self, maps: Mapping[str, Var]) -> Mapping[str, Var]:
+        """Compose what happens to the feature maps before anything learnt, with spox operators of opset 18.
+
+        Written once, it serves fitting and the finished graph alike. Return ``maps`` where there's nothing.
+        """
         ...
 
     def fit(self, training: Training) -> FittedScorer:

@@ -1,0 +1,1 @@
+"""Good images to bundle: features, composition, quantisation, calibration, gates, export. Needs ``edgead[fit]``."""

@@ -1,0 +1,96 @@
+"""The threshold, from held-out good images alone, to a target false-positive rate.
+
+Split conformal calibration (Vovk et al. 2005; Laxhammar and Falkman 2010 for anomalies): with n held-out
+scores, the k-th smallest, k = ceil((n + 1)(1 - rate)), is exceeded by a new good image with probability at
+most ``rate``. Where k > n, n images can't show so small a rate: the largest score is taken and the note
+says what rate it stands for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgead.errors import DatasetError, OptionError
+from edgead.manifest import ThresholdRecord
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """A threshold and what it promises.
+
+    Attributes:
+        threshold: a score over it is anomalous.
+        expected_rate: the false-positive rate to expect, averaged over held-out sets of this size.
+        upper_rate: the rate is below this with 95 % confidence.
+    """
+
+    threshold: float
+    expected_rate: float
+    upper_rate: float
+
+
+def conformal_quantile(scores: Sequence[float], rate: float) -> Quantile:
+    """Calibrate one threshold; see the module's text.
+
+    Raises:
+        DatasetError: no scores, or one isn't finite.
+        OptionError: the rate isn't between 0 and 1.
+    """
+    if not 0 < rate < 1:
+        raise OptionError(f"false-positive rate {rate} must be between 0 and 1, 0.01 for instance")
+    ordered = np.sort(np.asarray(scores, np.float64))
+    if not len(ordered) or not np.isfinite(ordered).all():
+        raise DatasetError("calibration needs at least one held-out good image with a finite score")
+    n = len(ordered)
+    k = min(math.ceil((n + 1) * (1 - rate) - 1e-12), n)
+    # The rate at the k-th smallest of n is Beta(n + 1 - k, k) distributed, whatever the scores' law.
+    return Quantile(float(ordered[k - 1]), (n + 1 - k) / (n + 1), _upper_bound(n, k))
+
+
+def calibrate(scores: Sequence[float], map_maxima: Sequence[float], rate: float) -> ThresholdRecord:
+    """Thresholds for image score and pixel, and the sentence that says how far they can be trusted.
+
+    Args:
+        scores: image scores of held-out good images.
+        map_maxima: the maxima of their anomaly maps; over the pixel threshold is anomalous.
+        rate: false-positive rate aimed at, per image.
+    """
+    image, pixel = conformal_quantile(scores, rate), conformal_quantile(map_maxima, rate)
+    n = len(scores)
+    note = (
+        f"expect {image.expected_rate:.2%} of good images over the threshold, "
+        f"under {image.upper_rate:.2%} with {CONFIDENCE:.0%} confidence"
+    )
+    if image.expected_rate > rate * (1 + 1e-9):
+        needed = math.ceil(1 / rate) - 1
+        note = f"{n} held-out images can't show a rate of {rate:.2%}, that takes {needed}: " + note
+    return ThresholdRecord(
+        score=_single(image.threshold),
+        pixel=_single(pixel.threshold),
+        rule="split conformal quantile of held-out good images",
+        false_positive_rate=rate,
+        n_images=n,
+        note=note,
+    )
+
+
+def _single(value: float) -> float:
+    """Round up to float32, what the graph yields, so that the calibrating image itself stays good."""
+    single = np.float32(value)
+    return float(single if single >= value else np.nextafter(single, np.float32(np.inf)))
+
+
+def _upper_bound(n: int, k: int) -> float:
+    """The rate p at which n - k or fewer of n good images over the threshold has probability 5 %."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        tail = sum(math.comb(n, i) * middle**i * (1 - middle) ** (n - i) for i in range(n - k + 1))
+        low, high = (middle, high) if tail > 1 - CONFIDENCE else (low, middle)
+    return high

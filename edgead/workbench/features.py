@@ -1,0 +1,66 @@
+"""Features for fitting: through the same session, resize rule and (quantised) backbone that the camera runs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgead.runtime.session import Session, open_session
+from edgead.types import Backbone, Progress, Scorer, Training
+from edgead.workbench.frames import Frames
+from edgead.workbench.graph import FEATURE_PREFIX, compose_features
+
+
+@contextmanager
+def training_on(
+    graph: onnx.ModelProto,
+    backbone: Backbone,
+    scorer: Scorer,
+    frames: Frames,
+    seed: int,
+    progress: Progress,
+) -> Iterator[Training]:
+    """Open the backbone's graph (of any precision) and offer a scorer what it may learn from."""
+    size = frames.rule.size
+    model = compose_features(graph, scorer, size)
+    with opened(model, throughput=True) as session:
+
+        def features() -> Iterator[Mapping[str, NDArray[np.float32]]]:
+            for outputs in session.map(image[None] for image in frames):
+                yield {name.removeprefix(FEATURE_PREFIX): array[0] for name, array in outputs.items()}
+
+        yield Training(
+            backbone=backbone,
+            shapes=_shapes(model),
+            n_images=len(frames),
+            size=size,
+            features=features,
+            images=lambda: iter(frames),
+            seed=seed,
+            progress=progress,
+        )
+
+
+@contextmanager
+def opened(
+    model: onnx.ModelProto, engine: str = "auto", precision: str = "f32", throughput: bool = False
+) -> Iterator[Session]:
+    """Open a graph that has no file of its own."""
+    with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
+        file = Path(folder) / "model.onnx"
+        onnx.save(model, file)
+        yield open_session(file, engine, precision=precision, throughput=throughput)  # type: ignore[arg-type]
+
+
+def _shapes(model: onnx.ModelProto) -> Mapping[str, tuple[int, int, int]]:
+    shapes = {}
+    for output in model.graph.output:
+        _, channels, height, width = (d.dim_value for d in output.type.tensor_type.shape.dim)
+        shapes[output.name.removeprefix(FEATURE_PREFIX)] = (channels, height, width)
+    return shapes

@@ -1,0 +1,172 @@
+"""Composition: backbone + scorer + post-processor become one ONNX graph.
+
+The graph takes ``image`` (1, H, W, 3) uint8 BGR and yields ``anomaly_map`` (1, 1, H, W) and ``score`` (1,),
+both float32. spox joins the parts; what spox leaves as Constant nodes becomes initialisers, so that every
+engine treats them as weights, and the parts' own arrays (a memory bank) keep their names for ``inspect``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import onnx
+import spox
+import spox.opset.ai.onnx.v18 as op
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from spox import Tensor, Var
+
+from edgead.errors import PluginError
+from edgead.types import BankPrecision, FittedScorer, PostProcessor, Scorer, Size
+
+OPSET = 18
+IR_VERSION = 10
+FEATURE_PREFIX = "embedded_"
+"""Of the outputs of ``compose_features``, which may not share a name with the backbone's own maps."""
+
+_parameters: ContextVar[dict[str, tuple[Var, NDArray[Any]]] | None] = ContextVar("parameters", default=None)
+
+
+def parameter(name: str, value: NDArray[Any]) -> Var:
+    """Name an array that belongs to the graph, a memory bank say: it becomes the initialiser ``name``.
+
+    Only for use while a graph is composed, in ``FittedScorer.graph`` or ``PostProcessor.graph``.
+
+    Args:
+        name: unique in the graph.
+        value: the array; float32, float16, int8, uint8, int32 or int64.
+    """
+    known = _parameters.get()
+    if known is None:
+        raise PluginError("parameter() is only for graph(): call it while a graph is composed")
+    if name in known:
+        raise PluginError(f"two parameters of one graph are named '{name}'; rename one of them")
+    value = np.ascontiguousarray(value)
+    var = spox.argument(Tensor(value.dtype, value.shape))
+    known[name] = (var, value)
+    return var
+
+
+def compose_features(backbone: onnx.ModelProto, scorer: Scorer, size: Size) -> onnx.ModelProto:
+    """Join the backbone and the scorer's ``embed``: the graph whose outputs the scorer is fitted on."""
+    image = spox.argument(Tensor(np.uint8, (1, *size, 3)))
+    with _collected_parameters() as parameters:
+        maps = dict(scorer.embed(spox.inline(_single_opset(backbone))(image=image)))
+        for name, var in maps.items():
+            if len(_shape(var)) != 4 or _shape(var)[0] != 1:
+                raise PluginError(f"embed() must yield maps (1, C, h, w), but '{name}' is {_shape(var)}")
+        model = spox.build(_inputs(image, parameters), {f"{FEATURE_PREFIX}{n}": op.identity(v) for n, v in maps.items()})
+        return _tidy(model, _arrays(parameters))
+
+
+def compose(
+    backbone: onnx.ModelProto,
+    scorer: Scorer,
+    fitted: FittedScorer,
+    postprocessor: PostProcessor,
+    size: Size,
+    bank: BankPrecision,
+) -> onnx.ModelProto:
+    """Join all parts into the one graph.
+
+    Args:
+        backbone: from ``image`` to the feature maps, of opset 18, quantised already where it will be.
+        scorer: for its ``embed``.
+        fitted: the scorer's fitted part.
+        postprocessor: makes the two outputs.
+        size: (H, W) of the image.
+        bank: the arithmetic of the scorer's own search; see ``FittedScorer.graph``.
+
+    Raises:
+        PluginError: a part yields something of another type or shape than it must.
+    """
+    image = spox.argument(Tensor(np.uint8, (1, *size, 3)))
+    with _collected_parameters() as parameters:
+        maps = spox.inline(_single_opset(backbone))(image=image)
+        scores = fitted.graph(scorer.embed(maps), bank)
+        shape = _shape(scores.patch)
+        if len(shape) != 4 or shape[:2] != (1, 1):
+            raise PluginError(f"a scorer's patch scores must be (1, 1, h, w), not {shape}")
+        anomaly_map, score = postprocessor.graph(scores, (shape[2], shape[3]), size)
+        if _shape(anomaly_map) != (1, 1, *size) or _shape(score) != (1,):
+            raise PluginError(
+                f"a post-processor must yield (1, 1, {size[0]}, {size[1]}) and (1,), "
+                f"not {_shape(anomaly_map)} and {_shape(score)}"
+            )
+        model = spox.build(_inputs(image, parameters), {"anomaly_map": anomaly_map, "score": score})
+        return _tidy(model, _arrays(parameters))
+
+
+_Parameters = dict[str, tuple[Var, NDArray[Any]]]
+
+
+def _inputs(image: Var, parameters: _Parameters) -> dict[str, Var]:
+    return {"image": image} | {name: var for name, (var, _) in parameters.items()}
+
+
+def _arrays(parameters: _Parameters) -> dict[str, NDArray[Any]]:
+    return {name: value for name, (_, value) in parameters.items()}
+
+
+@contextmanager
+def _collected_parameters() -> Iterator[_Parameters]:
+    collected: _Parameters = {}
+    token = _parameters.set(collected)
+    try:
+        yield collected
+    finally:
+        _parameters.reset(token)
+
+
+def _shape(var: Var) -> tuple[Any, ...]:
+    shape = var.unwrap_tensor().shape
+    if shape is None:
+        raise PluginError("a part of the graph has no static shape; use operators whose shapes are inferred")
+    return tuple(shape)
+
+
+def _single_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The default domain alone, in one opset: spox converts what differs, and its converter is lossy."""
+    versions = {o.domain: o.version for o in model.opset_import}
+    if versions.get("", 0) != OPSET:
+        raise PluginError(f"a backbone graph must be of opset {OPSET}, not {versions.get('', 0)}")
+    return model
+
+
+def _tidy(model: onnx.ModelProto, arrays: Mapping[str, NDArray[Any]]) -> onnx.ModelProto:
+    """Constants and parameters become initialisers, each value once; nothing in the file varies by run."""
+    graph = model.graph
+    seen: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    renamed: dict[str, str] = {}
+    nodes = []
+    for node in graph.node:
+        value = next((a.t for a in node.attribute if a.name == "value"), None)
+        if node.op_type != "Constant" or value is None:
+            nodes.append(node)
+            continue
+        key = (value.data_type, tuple(value.dims), numpy_helper.to_array(value).tobytes())
+        if key in seen:
+            renamed[node.output[0]] = seen[key]
+            continue
+        seen[key] = node.output[0]
+        initialiser = graph.initializer.add()
+        initialiser.CopyFrom(value)
+        initialiser.name = node.output[0]
+    for node in nodes:
+        for i, name in enumerate(node.input):
+            node.input[i] = renamed.get(name, name)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    kept = [value for value in graph.input if value.name not in arrays]
+    del graph.input[:]
+    graph.input.extend(kept)
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in arrays.items())
+    graph.name = "edgead"
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version, model.doc_string = "edgead", "", ""
+    onnx.checker.check_model(model)
+    return model

@@ -1,0 +1,27 @@
+"""What the first-party plugins register besides backbones: scorers, post-processors and methods."""
+
+from __future__ import annotations
+
+from edgead.hookspecs import hookimpl
+from edgead.types import Method, Register
+
+edgead_api = 1
+
+
+def patchcore() -> Method:
+    return Method("patchcore", scorer="patchcore", paper="Roth et al., CVPR 2022, arXiv 2106.08265")
+
+
+@hookimpl
+def edgead_register_scorers(register: Register) -> None:
+    register("patchcore", "edgead_plugins.patchcore:PatchCore", "distance to a coreset of good patches")
+
+
+@hookimpl
+def edgead_register_postprocessors(register: Register) -> None:
+    register("gaussian", "edgead_plugins.postprocessors:Gaussian", "bilinear up-sampling, Gaussian of sigma 4")
+
+
+@hookimpl
+def edgead_register_methods(register: Register) -> None:
+    register("patchcore", patchcore, "memory bank of good patches; strong on textures and objects")

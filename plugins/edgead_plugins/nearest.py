@@ -1,0 +1,169 @@
+"""Nearest neighbours in the graph: exact search of a memory bank by one matrix product.
+
+For a query q and bank rows b, argmin |q - b|^2 = argmax (q.b - |b|^2 / 2), so one product ranks all rows.
+The bank's mean is taken from both first, which keeps the product small; the winner's distance is then
+computed anew from the difference of the two vectors, so that nothing cancels. [methods of the expanded
+norm: any text on k-NN; why it cancels: |q|^2 - 2 q.b + |b|^2 subtracts large, nearly equal numbers.]
+
+INT8: bank and query share ONE step size, symmetric about the bank's mean (per tensor: with a step per
+dimension the integer product would no longer rank by distance). The step is chosen so that the bank's
+largest value is not clipped. The query is rounded once, and that rounded query is in the product and in
+the distance; both are then exact for the rounded values: |sum| < 2^31, and a distance is a plain norm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import spox.opset.ai.onnx.v18 as op
+from numpy.typing import NDArray
+from spox import Var
+
+from edgead.types import BankPrecision
+from edgead.workbench.graph import parameter
+
+CHUNK_ROWS = 1024
+"""Bank rows per product for banks of more than four chunks: the partial result stays in cache."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """What a search yields.
+
+    Attributes:
+        distance: (queries, k) float32 Euclidean distances, ascending.
+        index: (queries, k) int64 bank rows.
+        query: (queries, dim) float32, mean removed and rounded as it was searched with.
+    """
+
+    distance: Var
+    index: Var
+    query: Var
+
+
+@dataclass(frozen=True)
+class Bank:
+    """A memory bank that lowers itself to ONNX.
+
+    Attributes:
+        rows: (n, dim) float32 patch embeddings.
+        name: prefix of the initialisers.
+    """
+
+    rows: NDArray[np.float32]
+    name: str = "memory_bank"
+
+    @property
+    def mean(self) -> NDArray[np.float32]:
+        """(dim,) float32 mean of the rows."""
+        return self.rows.mean(0, dtype=np.float64).astype(np.float32)
+
+    @property
+    def step(self) -> np.float32:
+        """The INT8 step size of bank and query: the largest centred value maps to 127."""
+        largest = float(np.abs(self.rows - self.mean).max(initial=0.0))
+        return np.float32(largest / 127 if largest > 0 else 1.0)
+
+    def quantised(self) -> NDArray[np.int8]:
+        """(n, dim) int8 rows: (row - mean) / step, rounded half to even."""
+        return np.clip(np.rint((self.rows - self.mean) / self.step), -127, 127).astype(np.int8)
+
+    def lower(self, precision: BankPrecision) -> LoweredBank:
+        """Place the bank in the graph being composed."""
+        int8 = precision == "int8"
+        rows = self.quantised() if int8 else (self.rows - self.mean)
+        return LoweredBank(
+            rows=parameter(self.name, rows),
+            mean=parameter(f"{self.name}_mean", self.mean[None]),
+            half_norms=_half_norms(rows, self.step if int8 else np.float32(1)),
+            step=self.step if int8 else None,
+            n=len(rows),
+            name=self.name,
+        )
+
+
+@dataclass(frozen=True)
+class LoweredBank:
+    """The bank's part of a graph.
+
+    Attributes:
+        rows: (n, dim) float32 or int8, mean removed.
+        mean: (1, dim) float32.
+        half_norms: (n,) float32, |row|^2 / 2.
+        step: INT8 step size, or None in float32.
+        n: number of rows.
+        name: prefix of the initialisers.
+    """
+
+    rows: Var
+    mean: Var
+    half_norms: NDArray[np.float32]
+    step: np.float32 | None
+    n: int
+    name: str
+
+    def search(self, query: Var, k: int = 1) -> Neighbours:
+        """Find the k nearest rows of each query, exactly (for the rounded values in INT8).
+
+        Args:
+            query: (queries, dim) float32.
+            k: at most n.
+        """
+        query = op.sub(query, self.mean)
+        if self.step is None:
+            rounded, ranked = query, query
+        else:
+            # Stored unsigned (zero point 128): what integer matrix units take without a detour. The offset
+            # comes back out of the ranking as a constant per row, and out of the query by subtraction.
+            offset = op.const(np.float32(128) * self.step)
+            ranked = _round_trip(op.add(query, offset), self.step, np.uint8)
+            rounded = op.sub(ranked, offset)
+        index = self._rank(ranked, k)
+        return Neighbours(self.distances(rounded, index), index, rounded)
+
+    def distances(self, query: Var, index: Var) -> Var:
+        """Euclidean distances (queries, k) of each query (mean removed) to the rows ``index`` (queries, k)."""
+        difference = op.sub(op.unsqueeze(query, op.const([1])), self.gather(index))
+        return op.sqrt(op.reduce_sum_square(difference, op.const([2]), keepdims=0))
+
+    def gather(self, index: Var) -> Var:
+        """Rows (..., dim) float32, mean removed, for any int64 index."""
+        rows = op.gather(self.rows, index, axis=0)
+        return rows if self.step is None else op.mul(op.cast(rows, to=np.float32), op.const(self.step))
+
+    def _rank(self, query: Var, k: int) -> Var:
+        size = self.n if self.n <= 4 * CHUNK_ROWS else CHUNK_ROWS
+        best = [self._rank_chunk(query, start, min(start + size, self.n), k) for start in range(0, self.n, size)]
+        values, index = best[0]
+        if len(best) > 1:
+            values = op.concat([v for v, _ in best], axis=1)
+            index = op.concat([i for _, i in best], axis=1)
+            _, winner = op.top_k(values, op.const([k]), axis=1)
+            index = op.gather_elements(index, winner, axis=1)
+        return index
+
+    def _rank_chunk(self, query: Var, start: int, stop: int, k: int) -> tuple[Var, Var]:
+        whole = (start, stop) == (0, self.n)
+        rows = self.rows if whole else op.slice(self.rows, op.const([start]), op.const([stop]), op.const([0]))
+        if self.step is not None:  # before the transposition: the order that both engines run in INT8
+            rows = op.dequantize_linear(rows, op.const(self.step), op.const(np.int8(0)))
+        product = op.matmul(query, op.transpose(rows, perm=[1, 0]))
+        rank = op.sub(product, op.const(self.half_norms[None, start:stop]))
+        values, index = op.top_k(rank, op.const([min(k, stop - start)]), axis=1)
+        return values, index if start == 0 else op.add(index, op.const(np.int64(start)))
+
+
+
+def _half_norms(rows: NDArray[np.float32] | NDArray[np.int8], step: np.float32) -> NDArray[np.float32]:
+    """|row|^2 / 2, and for INT8 rows the sum that the query's unsigned offset adds to every product."""
+    wide = rows.astype(np.float64)
+    norms = (wide * wide).sum(1) / 2
+    if rows.dtype == np.int8:
+        norms = (norms + 128 * wide.sum(1)) * float(step) ** 2
+    return norms.astype(np.float32)
+
+
+def _round_trip(x: Var, step: np.float32, dtype: type[np.uint8] | type[np.int8]) -> Var:
+    scale, zero = op.const(step), op.const(dtype(0))
+    return op.dequantize_linear(op.quantize_linear(x, scale, zero), scale, zero)

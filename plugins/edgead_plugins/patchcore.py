@@ -1,0 +1,213 @@
+"""PatchCore: Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022, arXiv 2106.08265.
+
+Patch embeddings of good images, thinned to a coreset, are the memory bank. A patch's score is its Euclidean
+distance to the nearest bank rows; the image score is the highest patch score, re-weighted by equation 7.
+
+Where paper and popular code differ: distances are Euclidean as in the paper (its code returns squares);
+equation 7 is applied with the neighbours of m*, the bank row nearest to the highest patch (the paper's
+code leaves the equation out); the coreset is the exact greedy one on randomly projected embeddings, from
+one seeded start that belongs to the bank (the paper's code starts from the mean distance to ten points).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import spox.opset.ai.onnx.v18 as op
+from numpy.typing import NDArray
+from spox import Var
+
+from edgead.errors import DatasetError, OptionError
+from edgead.types import Backbone, BankPrecision, Scores, Training
+from edgead.workbench.graph import parameter
+from edgead_plugins.coreset import greedy_coreset, random_projection, streaming_coreset
+from edgead_plugins.embedding import concatenated, pooled
+from edgead_plugins.nearest import Bank, LoweredBank
+
+PAPER_WIDTH = 1024
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Options:
+    """PatchCore's options; ``-o name=value``."""
+
+    layers: tuple[str, ...] = ()
+    """Feature maps to use; empty: those of stride 8 and 16, the paper's layer2 and layer3."""
+    patch_size: int = 3
+    """Side of the neighbourhood that is aggregated around each position."""
+    width: int | None = None
+    """Length of an embedding: 0 concatenates the channels, 1024 is the paper's pooling; unset: the paper's
+    where the maps have more than 1024 channels together (as its Wide-ResNet-50 has), else concatenation."""
+    coreset_ratio: float = 0.01
+    """Share of all patches kept in the bank, 0 to 1; the paper reports 0.01, 0.1 and 0.25."""
+    bank_mib: float | None = None
+    """Upper bound of the bank in MiB of INT8 (one byte a value); fewer rows are kept where it binds."""
+    projection: int = 128
+    """Dimensions of the random projection that the coreset is selected in, 0 for none; the paper's is 128."""
+    neighbors: int = 1
+    """Bank rows whose mean distance is a patch's score; the paper's is 1 (3 for its segmentation setting)."""
+    reweighting: int = 9
+    """Neighbours of m* in the image score's re-weighting (equation 7); 0: the plain maximum."""
+    memory_mib: int = 4096
+    """Memory that fitting may use for embeddings; beyond it the coreset is merged from parts."""
+
+    def __post_init__(self) -> None:
+        checks = {
+            "patch_size": self.patch_size >= 1,
+            "width": self.width is None or self.width >= 0,
+            "coreset_ratio": 0 < self.coreset_ratio <= 1,
+            "bank_mib": self.bank_mib is None or self.bank_mib > 0,
+            "projection": self.projection >= 0,
+            "neighbors": self.neighbors >= 1,
+            "reweighting": self.reweighting >= 0,
+            "memory_mib": self.memory_mib >= 1,
+        }
+        for name, good in checks.items():
+            if not good:
+                raise OptionError(f"patchcore: {name}={getattr(self, name)} is out of range; see its help")
+
+
+class PatchCore:
+    """The scorer. ``Options`` are stored; work begins in ``fit``."""
+
+    Options: ClassVar[type] = Options
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or Options()
+
+    def feature_maps(self, backbone: Backbone) -> Sequence[str]:
+        """The chosen layers, or the maps of stride 8 and 16."""
+        if self.options.layers:
+            return self.options.layers
+        middle = [name for name, info in backbone.feature_info.items() if info.stride in (8, 16)]
+        return middle or list(backbone.feature_info)[-2:]
+
+    def embed(self, maps: Mapping[str, Var]) -> Mapping[str, Var]:
+        """Patch embeddings, one map ``patches`` (1, dim, h, w)."""
+        chosen = [maps[name] for name in (self.options.layers or list(maps))]
+        width = self.options.width
+        if width is None:
+            channels = sum(m.unwrap_tensor().shape[1] for m in chosen)  # type: ignore[index,misc]
+            width = PAPER_WIDTH if channels > PAPER_WIDTH else 0
+        size = self.options.patch_size
+        return {"patches": pooled(chosen, size, width) if width else concatenated(chosen, size)}
+
+    def fit(self, training: Training) -> FittedPatchCore:
+        """Select the memory bank. Two passes over the images where their embeddings don't fit in memory.
+
+        Raises:
+            DatasetError: there is no image to learn from.
+        """
+        dim, h, w = training.shapes["patches"]
+        total = training.n_images * h * w
+        if total == 0:
+            raise DatasetError("patchcore needs at least one good image to fit on")
+        picks = self._bank_rows(total, dim)
+        start = int(np.random.default_rng(training.seed).integers(total))
+        matrix = random_projection(dim, self.options.projection, training.seed) if self._projects(dim) else None
+        budget = self.options.memory_mib * 2**20
+        # The greedy selection holds the points twice: as given, and centred.
+        selected_dim = dim if matrix is None else matrix.shape[1]
+        if total * 4 * (dim + 2 * selected_dim) <= budget:
+            rows = np.concatenate(list(_patches(training, "reading good images")))
+            points = rows if matrix is None else rows @ matrix
+            bank = rows[greedy_coreset(points, picks, start=start, progress=training.progress)]
+        else:
+            index = streaming_coreset(
+                lambda: (p if matrix is None else p @ matrix for p in _patches(training, "reading good images")),
+                total,
+                picks,
+                memory_bytes=budget,
+                start=start,
+                progress=training.progress,
+            )
+            bank = _gather(training, index, dim)
+        return FittedPatchCore(np.ascontiguousarray(bank), (h, w), self.options, total)
+
+    def _projects(self, dim: int) -> bool:
+        return 0 < self.options.projection < dim
+
+    def _bank_rows(self, total: int, dim: int) -> int:
+        rows = max(1, int(total * self.options.coreset_ratio))
+        if self.options.bank_mib is not None:
+            rows = min(rows, max(1, int(self.options.bank_mib * 2**20 / dim)))
+        return min(rows, total)
+
+
+@dataclass(frozen=True)
+class FittedPatchCore:
+    """A memory bank (rows, dim) float32 for embeddings on an (h, w) grid."""
+
+    bank: Floats
+    grid: tuple[int, int]
+    options: Options
+    n_patches: int
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The bank's shape and bytes, and how many patches it was selected from."""
+        rows, dim = self.bank.shape
+        return {"bank": {"rows": rows, "dim": dim, "int8_bytes": rows * dim, "patches": self.n_patches}}
+
+    def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
+        """See ``edgead.types.FittedScorer``."""
+        rows, dim = self.bank.shape
+        h, w = self.grid
+        query = op.transpose(op.reshape(maps["patches"], op.const([dim, h * w])), perm=[1, 0])
+        lowered = Bank(self.bank).lower(bank)
+        found = lowered.search(query, min(self.options.neighbors, rows))
+        patch = op.reduce_mean(found.distance, op.const([1]), keepdims=0)
+        image = op.reduce_max(patch, op.const([0]), keepdims=1)
+        if self.options.reweighting and rows > 1:
+            image = op.mul(image, self._weight(lowered, patch, found.query, found.index))
+        return Scores(patch=op.reshape(patch, op.const([1, 1, h, w])), image=image)
+
+    def _weight(self, bank: LoweredBank, patch: Var, query: Var, index: Var) -> Var:
+        """Equation 7: 1 - softmax over the distances of the highest patch to m* and m*'s neighbours, at m*."""
+        neighbours = bank_neighbours(self.bank, min(self.options.reweighting, len(self.bank)))
+        highest = op.arg_max(patch, axis=0, keepdims=1)  # (1,)
+        nearest = op.gather(op.gather(index, highest, axis=0), op.const([0]), axis=1)  # (1, 1), m*
+        around = op.gather(parameter(f"{bank.name}_neighbours", neighbours), op.reshape(nearest, op.const([1])))
+        distances = bank.distances(op.gather(query, highest, axis=0), op.cast(around, to=np.int64))  # (1, b)
+        first = op.gather(op.softmax(distances, axis=1), op.const([0]), axis=1)
+        return op.reshape(op.sub(op.const(np.float32(1)), first), op.const([1]))
+
+
+def bank_neighbours(bank: Floats, count: int) -> NDArray[np.int32]:
+    """(rows, count) int32: each bank row's nearest bank rows by Euclidean distance, itself first."""
+    centred = (bank - bank.mean(0)).astype(np.float32)
+    norms = (centred * centred).sum(1)
+    nearest = np.empty((len(bank), count), np.int32)
+    block = max(1, 2**24 // len(bank))
+    for start in range(0, len(bank), block):
+        stop = min(start + block, len(bank))
+        distance = norms[None] - 2 * centred[start:stop] @ centred.T
+        distance[np.arange(stop - start), np.arange(start, stop)] = -np.inf
+        part = np.argpartition(distance, count - 1, axis=1)[:, :count]
+        order = np.argsort(np.take_along_axis(distance, part, 1), axis=1, kind="stable")
+        nearest[start:stop] = np.take_along_axis(part, order, 1)
+    return nearest
+
+
+def _patches(training: Training, description: str) -> Iterator[Floats]:
+    """(h * w, dim) embeddings, image by image."""
+    with training.progress(description, training.n_images) as advance:
+        for maps in training.features():
+            patches = maps["patches"]
+            yield np.ascontiguousarray(patches.reshape(len(patches), -1).T)
+            advance(1)
+
+
+def _gather(training: Training, index: NDArray[np.int64], dim: int) -> Floats:
+    """The bank's rows by global patch index, in a second pass."""
+    bank = np.empty((len(index), dim), np.float32)
+    start = 0
+    for patches in _patches(training, "gathering the bank"):
+        here = np.flatnonzero((index >= start) & (index < start + len(patches)))
+        bank[here] = patches[index[here] - start]
+        start += len(patches)
+    return bank
