@@ -24,7 +24,7 @@ from edgead.registry import FIRST_PARTY, KINDS, Entry, Kind, Plugin, Registry, o
 
 GROUP = "edgead"
 _HOOKS = tuple(f"edgead_register_{kind}" for kind in KINDS)
-_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 _IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -155,9 +155,7 @@ def _collect(plugin: Any, distribution: str, version: str) -> tuple[list[Entry],
     def register_as(kind: Kind) -> Callable[..., None]:
         def register(name: str, factory: str | Callable[..., Any], summary: str = "") -> None:
             if not isinstance(name, str) or not _NAME.fullmatch(name):
-                faults.append(
-                    f"{singular(kind)} name {name!r} can't be used: lower case with hyphens, please"
-                )
+                faults.append(f"{singular(kind)} name {name!r} can't be used: use a-z, 0-9, single hyphens")
             elif not (callable(factory) or (isinstance(factory, str) and _IMPORT_STRING.fullmatch(factory))):
                 what = f"{singular(kind)} '{name}'"
                 faults.append(f"{what} needs a callable or 'package.module:Name', not {factory!r}")

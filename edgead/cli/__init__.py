@@ -1,0 +1,115 @@
+"""The ``edgead`` command: one file a verb, each imported only when it's typed.
+
+``main`` turns every outcome into an exit code and at most one line on stderr: an ``EdgeadError`` has its own
+code (see ``edgead.errors``), a wrong command line 2, an interrupt 130, and anything else is a fault of ours,
+1, with its traceback behind ``--debug``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+import edgead
+from edgead.cli.group import READER_GONE, LazyGroup
+from edgead.errors import EdgeadError, OutputError
+
+VERBS = (
+    "demo",
+    "fit",
+    "export",
+    "run",
+    "eval",
+    "bench",
+    "inspect",
+    "verify",
+    "plugins",
+    "backbones",
+    "doctor",
+)
+
+
+@click.group(cls=LazyGroup, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(edgead.__version__, message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
+def cli(debug: bool) -> None:
+    """Visual anomaly detection: from a folder of good images to a verdict on an edge camera.
+
+    \b
+    edgead demo                                    see it work, in a few minutes
+    edgead fit patchcore GOOD_DIR                  learn from good images
+    edgead export patchcore --target openvino      compile for the camera
+    edgead run patchcore-openvino.edgead IMAGES    a verdict for each image
+
+    Exit codes: 0 success, 1 a fault in edgead, 2 bad input or options, 3 a bundle that can't be trusted, 4 a
+    missed export gate, 5 an engine, device or missing package, 6 a plugin, 7 an output that can't be written,
+    130 interrupted, 141 the reader of a pipe went away.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: the words after ``edgead``; those of the process by default.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        code = cli.main(words, prog_name="edgead", standalone_mode=False)
+        sys.stdout.flush()  # a full disk or a closed pipe shows here, not at the interpreter's exit
+    except EdgeadError as error:
+        return _fail(str(error), error.exit_code, debug)
+    except click.ClickException as error:
+        return _fail(_usage(error), 2, debug)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", 130, debug=False)
+    except BrokenPipeError:
+        # The reader went away (`| head`). What is still buffered goes nowhere, and nobody hears of it.
+        _drop_stdout()
+        return READER_GONE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            return _unexpected(error, debug)
+        _drop_stdout()
+        return _fail(
+            f"the output can't be written: {error.strerror}; free some space", OutputError.exit_code, debug
+        )
+    except Exception as error:
+        return _unexpected(error, debug)
+    return code if isinstance(code, int) else 0
+
+
+def _unexpected(error: Exception, debug: bool) -> int:
+    text = " ".join(str(error).split())
+    hint = "" if debug else "; run it again with --debug for the traceback"
+    return _fail(f"unexpected {type(error).__name__}: {text or 'no message'}{hint}", 1, debug)
+
+
+def _drop_stdout() -> None:
+    """Send what is still buffered nowhere, so that the interpreter's exit doesn't fail on it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(message: str, code: int, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    click.echo(f"error: {message}", err=True)
+    return code
+
+
+def _usage(error: click.ClickException) -> str:
+    message = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "edgead"
+    return f"{message.rstrip('.')} (see `{where} --help`)"
+
+
+__all__ = ["VERBS", "cli", "main"]

@@ -1,0 +1,66 @@
+"""``edgead doctor``: what this machine and this environment can do."""
+
+from __future__ import annotations
+
+import click
+
+from edgead.cli.output import json_option, print_json, print_table
+
+
+@click.command("doctor")
+@json_option
+def command(as_json: bool) -> None:
+    """Show Python, packages, extras, engines, devices and CPU units: what to paste into a bug report."""
+    import platform
+
+    import edgead
+    from edgead import machine
+    from edgead.extras import EXTRAS
+    from edgead.plugins import registry
+
+    processor = machine.cpu()
+    absent = machine.absent_packages()
+    names = dict.fromkeys((*machine.CORE, *(name for packages in EXTRAS.values() for name in packages)))
+    versions = {name: machine.installed(name) for name in names}
+    engines = machine.engine_devices()
+    if as_json:
+        print_json({
+            "edgead": edgead.__version__,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "cpu": {"model": processor.model, "threads": processor.threads, "units": processor.units},
+            "packages": versions,
+            "extras": {extra: {"complete": not lacks, "missing": lacks} for extra, lacks in absent.items()},
+            "engines": {
+                name: {"devices": told} if isinstance(told, dict) else {"problem": told}
+                for name, told in engines.items()
+            },
+            "telemetry": "off",
+            "problems": list(registry().problems),
+        })  # fmt: skip
+        return
+    units = processor.units
+    known = "unknown" if units is None else ", ".join(n for n, there in units.items() if there) or "none"
+    print_table([
+        ("edgead", edgead.__version__),
+        ("Python", f"{platform.python_version()} on {platform.platform()}"),
+        ("CPU", f"{processor.model}, {processor.threads} threads"),
+        ("CPU units", known),
+        ("telemetry", "off: edgead sends nothing and keeps its engines from sending"),
+    ])  # fmt: skip
+    click.echo("\nPackages")
+    print_table([(name, found or "-") for name, found in versions.items()], indent="  ")
+    click.echo("\nExtras")
+    print_table([(extra, _complete(extra, lacks)) for extra, lacks in absent.items()], indent="  ")
+    click.echo("\nEngines and their devices")
+    rows = []
+    for engine, told in engines.items():
+        devices = told.items() if isinstance(told, dict) else [("-", told)]
+        rows += [(engine, *device) for device in devices]
+    print_table(rows, indent="  ")
+    for problem in registry().problems:
+        click.echo(f"\nproblem: {problem}")
+
+
+def _complete(extra: str, lacks: list[str]) -> str:
+    return f'lacks {", ".join(lacks)}: pip install "edgead[{extra}]"' if lacks else "complete"

@@ -1,0 +1,65 @@
+"""``edgead inspect``: what a bundle says about itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from edgead.cli.arguments import find_bundle
+from edgead.cli.output import json_option, print_table
+
+
+@click.command("inspect")
+@click.argument("bundle")
+@json_option
+def command(bundle: str, as_json: bool) -> None:
+    """Show BUNDLE's method, input, threshold, precision, reports and files."""
+    from edgead.bundle import read_bundle
+    from edgead.options import show
+
+    found = read_bundle(find_bundle(bundle))
+    manifest = found.manifest
+    if as_json:
+        click.echo(manifest.to_json(), nl=False)
+        return
+    method, threshold, size = manifest.method, manifest.threshold, manifest.input.size
+    options = " ".join(f"{name}={show(value)}" for name, value in sorted(method.options.items()))
+    print_table([
+        ("bundle", str(found.path)),
+        ("kind", f"{manifest.kind}, format {manifest.format}, written by edgead {manifest.edgead}"),
+        ("method", f"{method.name} (scorer {method.scorer}, post-processor {method.postprocessor})"),
+        ("options", f"{options} seed={method.seed}".strip()),
+        ("input", f"{size[0]}x{size[1]} (height x width) {manifest.input.channel_order}, {manifest.input.resize}"),
+        ("target", f"{manifest.target}, runs on {manifest.engine}"),
+        ("precision", f"{manifest.precision} (the rest in {manifest.engine_precision})"),
+        ("threshold", f"image score {threshold.score:.6g}, anomaly map {threshold.pixel:.6g}"),
+        ("", f"{threshold.rule}, for a false-positive rate of {threshold.false_positive_rate:g} "
+             f"on {threshold.n_images} held-out good images"),
+        ("", threshold.note),
+    ])  # fmt: skip
+    for title, facts in (
+        ("Facts", manifest.facts),
+        ("Provenance", manifest.provenance),
+        ("Reports", manifest.reports),
+    ):
+        if facts:
+            click.echo(f"\n{title}")
+            print_table(list(_flat(facts)), indent="  ")
+    click.echo("\nFiles")
+    rows = [(file.path, f"{file.bytes:,}", file.sha256[:16]) for file in manifest.files]
+    print_table(rows, ("path", "bytes", "sha256"), indent="  ")
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """A nested mapping as rows of dotted names; a list of plain values stays in one row."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
+        for index, inner in enumerate(value):
+            yield from _flat(inner, f"{name}[{index}]")
+    else:
+        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,108 @@
+"""What this machine and this environment have: the CPU's units, engines' devices, extras' packages."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from edgead.errors import EdgeadError
+from edgead.extras import EXTRAS
+
+CORE = ("numpy", "opencv-python-headless", "pluggy", "click")
+
+_UNITS = {
+    "AVX2": ("avx2",),
+    "AVX-512": ("avx512f",),
+    "VNNI": ("avx512_vnni", "avx_vnni"),
+    "BF16": ("avx512_bf16", "bf16"),
+    "AMX": ("amx_tile",),
+    "NEON": ("neon", "asimd"),
+    "dot product": ("asimddp",),
+    "I8MM": ("i8mm",),
+}
+"""What speeds a graph up, by the flags that Linux gives it on x86 and on Arm."""
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """The processor.
+
+    Attributes:
+        model: as the system names it.
+        threads: logical processors that this process may use.
+        units: those of VNNI, BF16, AMX ... that it has, by name; None where the system doesn't tell.
+    """
+
+    model: str
+    threads: int
+    units: Mapping[str, bool] | None
+
+
+def cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
+    """Describe the processor; ``cpuinfo`` is where Linux does."""
+    try:
+        lines = cpuinfo.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    facts = {
+        key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))
+    }
+    flags = (facts.get("flags") or facts.get("Features") or "").split()
+    units = {name: any(flag in flags for flag in known) for name, known in _UNITS.items()} if flags else None
+    model = facts.get("model name") or platform.processor() or platform.machine()
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Cpu(model, threads, units)
+
+
+def installed(distribution: str) -> str | None:
+    """Return the installed version of a distribution, or None."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def absent_packages() -> dict[str, list[str]]:
+    """Return what each extra still lacks; an empty list where it's complete."""
+    return {extra: [name for name in names if installed(name) is None] for extra, names in EXTRAS.items()}
+
+
+def engine_devices() -> dict[str, dict[str, str] | str]:
+    """Return each engine's devices with what they are, or one line on why the engine can't be used."""
+    return {"openvino": _ask(_openvino_devices), "onnxruntime": _ask(_onnxruntime_devices)}
+
+
+def _ask(devices: Callable[[], dict[str, str]]) -> dict[str, str] | str:
+    try:
+        return devices()
+    except EdgeadError as error:
+        return str(error)
+    except Exception as error:  # a driver that fails to start must not hide the rest of the report
+        return f"it fails: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _openvino_devices() -> dict[str, str]:
+    from edgead.runtime.session import import_openvino
+
+    core = import_openvino().Core()
+    devices = {}
+    for name in core.available_devices:
+        forms = ", ".join(sorted(core.get_property(name, "OPTIMIZATION_CAPABILITIES")))
+        devices[name] = f"{core.get_property(name, 'FULL_DEVICE_NAME').strip()} ({forms})"
+    return devices
+
+
+def _onnxruntime_devices() -> dict[str, str]:
+    from edgead.runtime.session import import_onnxruntime
+
+    providers = import_onnxruntime().get_available_providers()
+    names = {name.removesuffix("ExecutionProvider").upper(): name for name in providers}
+    names.pop("AZURE", None)  # it sends images to a server: no device of this machine
+    return names
+
+
+__all__ = ["CORE", "Cpu", "absent_packages", "cpu", "engine_devices", "installed"]
