@@ -244,7 +244,8 @@ def write_bundle(path: Path, overwrite: bool = True) -> Iterator[Staging]:
     """Make a bundle so that under ``path`` there is only ever the old one, none, or the whole new one.
 
     ``with write_bundle(path) as staging:`` write files into ``staging.folder``, then call
-    ``staging.finish(manifest)``. An exception, Ctrl-C or a block that ends without ``finish`` leaves ``path`` as it was.
+    ``staging.finish(manifest)``. An exception, Ctrl-C or a block that ends without ``finish`` leaves
+    ``path`` as it was.
 
     Args:
         path: where the bundle will be; its parent must exist. Only a bundle is ever replaced.

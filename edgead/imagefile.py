@@ -30,33 +30,29 @@ class Header:
     size: Size
 
 
-def read_header(data: memoryview) -> Header:
+def read_header(data: bytes) -> Header:
     """Return kind and size of a whole image file.
 
     Raises:
         DamagedFile: the content is of no known kind, cut short or damaged.
     """
-    start = bytes(data[:16])
+    start = data[:16]
     for kind, magic, read in _KINDS:
         if start.startswith(magic):
             try:
                 return Header(kind, read(data))
-            except (struct.error, IndexError):
+            except (struct.error, IndexError, OverflowError):  # an offset beyond the end
                 raise DamagedFile(f"the {kind} file is cut short") from None
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        try:
-            return Header("WebP", _webp(data))
-        except (struct.error, IndexError):
-            raise DamagedFile("the WebP file is cut short") from None
     raise DamagedFile("the content is not a PNG, JPEG, BMP, TIFF or WebP image")
 
 
-def _png(data: memoryview) -> Size:
+def _png(data: bytes) -> Size:
     width, height = struct.unpack_from(">II", data, 16)
+    view = memoryview(data)
     at = 8
     while True:
         length, kind = struct.unpack_from(">I4s", data, at)
-        body = data[at + 4 : at + 8 + length]
+        body = view[at + 4 : at + 8 + length]
         (stated,) = struct.unpack_from(">I", data, at + 8 + length)
         if zlib.crc32(body) != stated:
             raise DamagedFile("the PNG file is damaged (a checksum is wrong)")
@@ -65,7 +61,7 @@ def _png(data: memoryview) -> Size:
         at += 12 + length
 
 
-def _jpeg(data: memoryview) -> Size:
+def _jpeg(data: bytes) -> Size:
     size: Size | None = None
     at = 2
     while True:
@@ -81,12 +77,12 @@ def _jpeg(data: memoryview) -> Size:
             size = (height, width)
         at += 2 + length
         if marker == 0xDA:  # the scan: its own 0xFF bytes are escaped, so FF D9 can only be the end
-            if size is None or bytes(data[at:]).find(b"\xff\xd9") < 0:
+            if size is None or data.find(b"\xff\xd9", at) < 0:
                 raise DamagedFile("the JPEG file is cut short (its end marker is missing)")
             return size
 
 
-def _bmp(data: memoryview) -> Size:
+def _bmp(data: bytes) -> Size:
     offset, header_size = struct.unpack_from("<II", data, 10)
     if header_size == 12:
         width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
@@ -99,8 +95,8 @@ def _bmp(data: memoryview) -> Size:
     return abs(height), abs(width)
 
 
-def _tiff(data: memoryview) -> Size:
-    order = "<" if bytes(data[:2]) == b"II" else ">"
+def _tiff(data: bytes) -> Size:
+    order = "<" if data[:2] == b"II" else ">"
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     entry, count_format, offset_format = (20, "Q", "Q") if big else (12, "H", "I")
     (at,) = struct.unpack_from(order + offset_format, data, 8 if big else 4)
@@ -118,11 +114,13 @@ def _tiff(data: memoryview) -> Size:
     return tags[257], tags[256]  # the decoder itself refuses a TIFF whose strips are cut short
 
 
-def _webp(data: memoryview) -> Size:
-    (length,) = struct.unpack_from("<I", data, 4)
+def _webp(data: bytes) -> Size:
+    length, name = struct.unpack_from("<I4s", data, 4)
+    if name != b"WEBP":
+        raise DamagedFile("a RIFF file, but not a WebP image")
     if len(data) < length + 8:
         raise DamagedFile("the WebP file is cut short")
-    form = bytes(data[12:16])
+    form = data[12:16]
     if form == b"VP8X":
         return int.from_bytes(data[27:30], "little") + 1, int.from_bytes(data[24:27], "little") + 1
     if form == b"VP8L":
@@ -140,4 +138,5 @@ _KINDS = (
     ("TIFF", b"MM\0*", _tiff),
     ("TIFF", b"II+\0", _tiff),
     ("TIFF", b"MM\0+", _tiff),
+    ("WebP", b"RIFF", _webp),
 )

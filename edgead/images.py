@@ -72,8 +72,9 @@ def read_image(path: Path) -> Image:
     """Read an image file as (H, W, 3) uint8 BGR.
 
     The kind is told by content, not by name. Mono is repeated to three channels, 16 bits become 8 by the
-    rule of ``as_bgr``, an alpha channel is dropped, CMYK is converted, and the EXIF orientation is applied:
-    the picture is the one that a viewer shows. Cameras' frames carry no such tag.
+    rule of ``as_bgr``, CMYK is converted and an alpha channel dropped (a TIFF's is multiplied in). The EXIF
+    orientation is applied, so that the picture is the one that a viewer shows; a camera's frame has none.
+    Of several pages, the first is read.
 
     Raises:
         ImageError: not a whole, readable image of MIN_SIDE pixels a side to MAX_PIXELS in all.
@@ -81,7 +82,7 @@ def read_image(path: Path) -> Image:
     path = Path(path)
     data = _read_bytes(path)
     try:
-        header = read_header(memoryview(data))
+        header = read_header(data)
     except DamagedFile as problem:
         raise ImageError(f"{path}: {problem}; replace or remove the file") from None
     height, width = header.size
@@ -129,12 +130,14 @@ def _read_bytes(path: Path) -> bytes:
 
 @contextmanager
 def _quiet_opencv() -> Iterator[None]:
-    before = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # OpenCV 5 keeps the two functions in another module than 4.9.
+    log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
+    before = log.getLogLevel()
+    log.setLogLevel(0)  # silent
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(before)
+        log.setLogLevel(before)
 
 
 # ---------------------------------------------------------------- frames
