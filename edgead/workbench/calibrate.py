@@ -91,6 +91,11 @@ def _upper_bound(n: int, k: int) -> float:
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        tail = sum(math.comb(n, i) * middle**i * (1 - middle) ** (n - i) for i in range(n - k + 1))
+        tail = sum(math.exp(_log_binomial(n, i, middle)) for i in range(n - k + 1))
         low, high = (middle, high) if tail > 1 - CONFIDENCE else (low, middle)
     return high
+
+
+def _log_binomial(n: int, i: int, p: float) -> float:
+    choices = math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1)
+    return choices + i * math.log(p) + (n - i) * math.log1p(-p)

@@ -1,0 +1,163 @@
+"""The detector: a bundle as a callable from frame to prediction.
+
+A detector keeps no state between frames: the same frame gives the same prediction, whatever came before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgead.bundle import Bundle, read_bundle
+from edgead.errors import FrameError, OptionError
+from edgead.images import as_bgr
+from edgead.resize import ResizeRule
+from edgead.runtime.regions import find_regions
+from edgead.runtime.session import Outputs, open_session
+from edgead.types import Image, Prediction
+
+WARM_UP_RUNS = 3
+
+
+def load(
+    bundle: str | Path,
+    *,
+    device: str = "auto",
+    engine: str | None = None,
+    threads: int | None = None,
+    threshold: float | None = None,
+    throughput: bool = False,
+) -> Detector:
+    """Verify a bundle, compile its graph and warm it up.
+
+    Args:
+        bundle: the folder.
+        device: the engine's name of a device; ``auto`` is the CPU.
+        engine: another engine than the bundle's own, for a model that both can read.
+        threads: CPU threads; all of the machine's where None.
+        threshold: a threshold on the image score instead of the calibrated one.
+        throughput: prepare for ``Detector.map`` over many frames rather than for single frames.
+
+    Raises:
+        BundleError: the bundle can't be trusted.
+        EngineError: the engine or device isn't there, or can't compile the graph.
+        OptionError: the threshold isn't a finite number.
+    """
+    return Detector(
+        read_bundle(Path(bundle)),
+        device=device,
+        engine=engine,
+        threads=threads,
+        threshold=threshold,
+        throughput=throughput,
+    )
+
+
+class Detector:
+    """Calls a bundle's graph on frames; see ``load``. One detector serves one thread at a time.
+
+    Attributes:
+        bundle: the verified bundle.
+        threshold: on the image score.
+        rule: the resize rule.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "auto",
+        engine: str | None = None,
+        threads: int | None = None,
+        threshold: float | None = None,
+        throughput: bool = False,
+    ) -> None:
+        manifest = bundle.manifest
+        if threshold is not None and not math.isfinite(threshold):
+            raise OptionError(f"threshold {threshold} must be a finite number")
+        if threads is not None and threads < 1:
+            raise OptionError(f"threads {threads} must be at least 1")
+        self.bundle = bundle
+        self.threshold = manifest.threshold.score if threshold is None else float(threshold)
+        self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
+        self._pixel_threshold = manifest.threshold.pixel
+        self._session = open_session(
+            bundle.file(manifest.model),
+            engine or manifest.engine,
+            device,
+            manifest.engine_precision,
+            threads,
+            throughput,
+        )
+        blank = np.zeros((*self.rule.size, 3), np.uint8)
+        for _ in range(WARM_UP_RUNS):
+            self._session(blank[None])
+
+    def __call__(
+        self,
+        frame: NDArray[Any],
+        *,
+        channel_order: Literal["bgr", "rgb"] = "bgr",
+        depth: int | None = None,
+    ) -> Prediction:
+        """Judge one frame.
+
+        Args:
+            frame: (H, W, 3) uint8, (H, W) uint8 or uint16, any strides; it isn't changed.
+            channel_order: of a colour frame.
+            depth: bits used of a uint16 frame.
+
+        Raises:
+            FrameError: the frame isn't one of these.
+        """
+        image, shape = self._prepare(frame, channel_order, depth)
+        return self._predict(self._session(image[None]), shape)
+
+    def map(
+        self,
+        frames: Iterable[NDArray[Any]],
+        *,
+        channel_order: Literal["bgr", "rgb"] = "bgr",
+        depth: int | None = None,
+    ) -> Iterator[Prediction]:
+        """Judge many frames for throughput, several at a time; yields in their order."""
+        shapes: deque[tuple[int, ...]] = deque()
+
+        def images() -> Iterator[Image]:
+            for frame in frames:
+                image, shape = self._prepare(frame, channel_order, depth)
+                shapes.append(shape)
+                yield image[None]
+
+        for outputs in self._session.map(images()):
+            yield self._predict(outputs, shapes.popleft())
+
+    def _prepare(
+        self, frame: NDArray[Any], channel_order: Literal["bgr", "rgb"], depth: int | None
+    ) -> tuple[Image, tuple[int, ...]]:
+        image = as_bgr(frame, channel_order) if depth is None else as_bgr(frame, channel_order, depth)
+        return self.rule.apply(image), image.shape
+
+    def _predict(self, outputs: Outputs, shape: tuple[int, ...]) -> Prediction:
+        score = float(outputs["score"][0])
+        if not math.isfinite(score):
+            raise FrameError("the model yields no finite score for this frame; run `edgead verify` on the bundle")
+        anomaly_map = outputs["anomaly_map"][0, 0]
+        mask = anomaly_map > self._pixel_threshold
+        rows, columns = self.rule.valid_area(shape)
+        inside = np.zeros_like(mask)
+        inside[rows, columns] = mask[rows, columns]
+        return Prediction(
+            score=score,
+            is_anomalous=score > self.threshold,
+            threshold=self.threshold,
+            anomaly_map=anomaly_map,
+            mask=inside,
+            regions=find_regions(anomaly_map, inside, self.rule, shape),
+        )

@@ -1,0 +1,272 @@
+"""Export: a reference bundle becomes a compiled one, through two gates.
+
+Each form that the target can run is compiled and opened in the target's engine. *Parity* compares it with
+the same graph in the reference engine; *precision* compares how well it separates good from synthetically
+defective images with the FP32 form. ``auto`` takes the fastest form that passes both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+import edgead
+from edgead.bundle import Bundle, write_bundle
+from edgead.errors import CompileError, EngineError, GateError, InputError, ParityError, PrecisionError
+from edgead.images import read_image
+from edgead.manifest import ThresholdRecord
+from edgead.resize import ResizeRule
+from edgead.runtime.session import Session, open_session
+from edgead.types import Artifact, Exporter, Image, Precision, Progress
+from edgead.workbench.calibrate import calibrate
+from edgead.workbench.parity import TOLERANCE, Parity, check_parity, probe_images
+from edgead.workbench.precision import Trial, defective_images, run_trial
+
+MAX_LOSS = 0.005
+"""AUROC that a form may lose against FP32 on the gate's images, as a fraction: half a point."""
+SAME_SPEED = 1.1
+"""Latencies within this factor count as equal: then the earlier in the target's order is taken."""
+TIMED_RUNS = 30
+
+
+@dataclass(frozen=True)
+class FormReport:
+    """What export found out about one form on the target.
+
+    Attributes:
+        precision: the form.
+        failure: why it couldn't be compiled or run, or None; then the rest is filled in.
+        parity: the parity gate's figures.
+        auroc: separation of good from synthetic defects, 0 to 1; ``loss`` is FP32's minus this.
+        threshold: the form's own calibration.
+        execution: convolutions and matrix products by the precision that they really run in.
+        model_bytes: size of the compiled files.
+        p50_ms: median latency here and now; printed, not kept, since it differs from run to run.
+    """
+
+    precision: Precision
+    failure: str | None = None
+    parity: Parity | None = None
+    auroc: float | None = None
+    loss: float | None = None
+    threshold: ThresholdRecord | None = None
+    execution: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    model_bytes: int = 0
+    p50_ms: float | None = None
+
+    @property
+    def misses(self) -> list[str]:
+        """The gates that it misses, in words; empty where it passes."""
+        if self.failure is not None or self.parity is None or self.loss is None:
+            return [self.failure or "not run"]
+        found = []
+        if not self.parity.passed:
+            found.append(
+                f"parity: score {self.parity.score:.2%}, map {self.parity.map:.2%} off the reference, "
+                f"{self.parity.tolerance:.2%} allowed, {self.parity.flips} verdicts flipped"
+            )
+        if self.loss > MAX_LOSS + 1e-12:
+            found.append(
+                f"precision: loses {self.loss * 100:.2f} points of AUROC on synthetic defects, "
+                f"{MAX_LOSS * 100:.2f} allowed"
+            )
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """The part that the manifest keeps: the same for the same images, options, seed and machine."""
+        parity = dataclasses.asdict(self.parity) | {"passed": self.parity.passed} if self.parity else None
+        return {
+            "precision": self.precision,
+            "failure": self.failure,
+            "parity": parity,
+            "auroc": self.auroc,
+            "loss": self.loss,
+            "execution": dict(self.execution),
+            "model_bytes": self.model_bytes,
+            "misses": self.misses,
+        }
+
+
+@dataclass(frozen=True)
+class Export:
+    """What export yields.
+
+    Attributes:
+        bundle: the compiled bundle, written.
+        chosen: the form in it.
+        forms: every form that was tried.
+    """
+
+    bundle: Bundle
+    chosen: Precision
+    forms: tuple[FormReport, ...]
+
+
+def export(
+    reference: Bundle,
+    exporter: Exporter,
+    precision: str,
+    out: Path,
+    progress: Progress,
+    on_report: Callable[[Sequence[FormReport]], None] = lambda reports: None,
+) -> Export:
+    """Compile, gate, choose, calibrate and write.
+
+    Args:
+        reference: what fit wrote.
+        precision: a form, or ``auto``.
+        out: the compiled bundle's path.
+        on_report: is given the table of forms before anything is written or refused.
+
+    Raises:
+        InputError: the bundle isn't a reference, or the target has no such form.
+        GateError: no form passes, or the named one doesn't; nothing is written.
+        EngineError: the named form can't be compiled.
+    """
+    manifest = reference.manifest
+    if manifest.kind != "reference":
+        raise InputError(f"{reference.path}: already compiled for {manifest.target}; export the bundle that fit wrote")
+    held: Mapping[str, str] = manifest.facts["forms"]
+    forms = _forms_to_try(held, exporter, precision)
+    rule = ResizeRule(manifest.input.size, manifest.input.resize)
+    good = _held_out(reference)
+    bad = defective_images(good, manifest.method.seed)
+    probes = probe_images(good, rule, manifest.method.seed)
+    rate = manifest.threshold.false_positive_rate
+    with write_bundle(out) as staging, tempfile.TemporaryDirectory(prefix="edgead-") as scratch, ExitStack() as stack:
+        reports: list[FormReport] = []
+        artifacts: dict[Precision, Artifact] = {}
+        sessions: dict[Precision, Session] = {}
+        trials: dict[Precision, Trial] = {}
+        advance = stack.enter_context(progress("compiling and gating", len(forms)))
+        for form in reversed(forms):  # FP32 first: the others are compared with it
+            folder = Path(scratch) / form
+            folder.mkdir()
+            file = reference.file(held[form])
+            try:
+                artifacts[form] = exporter.compile(onnx.load(file), form, folder)
+                sessions[form] = _open(folder, artifacts[form])
+            except EngineError as error:
+                reports.insert(0, FormReport(form, failure=str(error)))
+                continue
+            trials[form] = run_trial(sessions[form], good, bad)
+            reports.insert(0, _judge(form, trials, sessions[form], file, probes, rate, folder))
+            advance(1)
+        reports = _timed(reports, sessions, good[0])
+        on_report(reports)
+        chosen = _choose(reports, precision)
+        for name in artifacts[chosen.precision].files:
+            (Path(scratch) / chosen.precision / name).rename(staging.folder / name)
+        sessions.clear()
+        return Export(staging.finish(_manifest(reference, exporter, artifacts, chosen, reports)), chosen.precision, tuple(reports))
+
+
+def _forms_to_try(held: Mapping[str, str], exporter: Exporter, precision: str) -> list[Precision]:
+    """All forms for ``auto``, else the named one; and FP32 last, since it's what the others are held against."""
+    offered = [p for p in exporter.precisions if p in held]
+    if precision == "auto":
+        return offered
+    if precision not in offered:
+        raise InputError(
+            f"target {exporter.target} has no precision '{precision}' for this bundle: choose auto, {', '.join(offered)}"
+        )
+    return [p for p in offered if p in (precision, "fp32")]
+
+
+def _held_out(reference: Bundle) -> list[Image]:
+    names = sorted(f.path for f in reference.manifest.files if f.path.startswith("probes/"))
+    return [read_image(reference.file(name)) for name in names]
+
+
+def _open(folder: Path, artifact: Artifact) -> Session:
+    return open_session(folder / artifact.model, artifact.engine, precision=artifact.engine_precision)
+
+
+def _judge(
+    form: Precision,
+    trials: Mapping[Precision, Trial],
+    session: Session,
+    file: Path,
+    probes: Sequence[Image],
+    rate: float,
+    folder: Path,
+) -> FormReport:
+    trial = trials[form]
+    threshold = calibrate(trial.good.tolist(), trial.good_maxima.tolist(), rate)
+    reference = open_session(file, "onnxruntime")
+    return FormReport(
+        precision=form,
+        parity=check_parity(session, reference, probes, threshold.score, TOLERANCE[form]),
+        auroc=trial.auroc,
+        loss=trials["fp32"].auroc - trial.auroc,
+        threshold=threshold,
+        execution=session.execution(),
+        model_bytes=sum(f.stat().st_size for f in folder.iterdir()),
+    )
+
+
+def _timed(reports: Sequence[FormReport], sessions: Mapping[Precision, Session], image: Image) -> list[FormReport]:
+    """Median latencies, the forms in turn, so that a machine that slows down slows all of them."""
+    times: dict[Precision, list[float]] = {form: [] for form in sessions}
+    for _ in range(TIMED_RUNS):
+        for form, session in sessions.items():
+            start = time.perf_counter()
+            session(image[None])
+            times[form].append(time.perf_counter() - start)
+    return [
+        dataclasses.replace(r, p50_ms=float(np.median(times[r.precision])) * 1e3) if r.precision in times else r
+        for r in reports
+    ]
+
+
+def _choose(reports: Sequence[FormReport], precision: str) -> FormReport:
+    if precision != "auto":
+        report = next(r for r in reports if r.precision == precision)
+        if report.failure is not None:
+            raise CompileError(report.failure)
+        if report.misses:
+            kind = ParityError if report.misses[0].startswith("parity") else PrecisionError
+            raise kind(f"precision {precision} misses a gate ({'; '.join(report.misses)}); use --precision auto")
+        return report
+    passing = [r for r in reports if not r.misses]
+    if not passing:
+        faults = "; ".join(f"{r.precision}: {r.misses[0]}" for r in reports)
+        raise GateError(f"no form passes the gates ({faults}); nothing was written")
+    fastest = min(r.p50_ms or 0.0 for r in passing)
+    return next(r for r in passing if (r.p50_ms or 0.0) <= fastest * SAME_SPEED)
+
+
+def _manifest(
+    reference: Bundle,
+    exporter: Exporter,
+    artifacts: Mapping[Precision, Artifact],
+    chosen: FormReport,
+    reports: Sequence[FormReport],
+) -> Any:
+    artifact = artifacts[chosen.precision]
+    assert chosen.threshold is not None
+    parent = next(f.sha256 for f in reference.manifest.files if f.path == reference.manifest.model)
+    return dataclasses.replace(
+        reference.manifest,
+        edgead=edgead.__version__,
+        kind="compiled",
+        threshold=chosen.threshold,
+        target=exporter.target,
+        engine=artifact.engine,
+        engine_precision=artifact.engine_precision,
+        precision=chosen.precision,
+        model=artifact.model,
+        reports={"forms": [r.record() for r in reports], "max_loss": MAX_LOSS},
+        provenance={**reference.manifest.provenance, "parent": {"model_sha256": parent}},
+        facts={k: v for k, v in reference.manifest.facts.items() if k != "forms"},
+        files=(),
+    )

@@ -1,0 +1,53 @@
+"""From names to parts: the registered method, backbone, scorer and post-processor of one fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgead.options import parse_options
+from edgead.plugins import registry
+from edgead.types import Backbone, Method
+from edgead.workbench.fit import Recipe, options_record
+
+
+def resolve(
+    method: str, backbone: str | None = None, weights: Path | None = None, options: Iterable[str] = ()
+) -> Recipe:
+    """Look up a method and everything it names.
+
+    Args:
+        method: a registered method.
+        backbone: ``NAME``, ``NAME:ARGUMENT`` or a path that ends in ``.onnx``; None for the method's own.
+        weights: the backbone's weights file, where it takes one.
+        options: ``key=value`` pairs for the scorer.
+
+    Raises:
+        UnknownNameError: nobody registers a name.
+        OptionError: an option is unknown or wrong.
+        PluginError: a plugin breaks its contract.
+    """
+    names = registry()
+    recipe: Method = names.get("methods", method)()
+    scorer_type = names.get("scorers", recipe.scorer)
+    chosen = parse_options(scorer_type.Options, options, recipe.options)
+    entry = names.entry("scorers", recipe.scorer)
+    return Recipe(
+        method=method,
+        scorer_name=recipe.scorer,
+        postprocessor_name=recipe.postprocessor,
+        backbone=open_backbone(backbone or recipe.backbone, weights),
+        scorer=scorer_type(chosen),
+        postprocessor=names.get("postprocessors", recipe.postprocessor)(),
+        options=options_record(chosen),
+        provenance={"distribution": entry.distribution, "version": entry.version},
+    )
+
+
+def open_backbone(name: str, weights: Path | None = None) -> Backbone:
+    """Open ``NAME``, ``NAME:ARGUMENT`` or ``PATH.onnx``; raises UnknownNameError, OptionError."""
+    if name.endswith(".onnx") and not name.startswith("onnx:"):
+        name = f"onnx:{name}"
+    kind, _, argument = name.partition(":")
+    backbone: Backbone = registry().get("backbones", kind)(argument, weights)
+    return backbone

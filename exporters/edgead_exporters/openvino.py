@@ -1,0 +1,37 @@
+"""The ``openvino`` target: OpenVINO's intermediate representation, ``model.xml`` and ``model.bin``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from edgead.errors import CompileError
+from edgead.runtime.session import import_openvino
+from edgead.types import Artifact, Precision
+
+
+class OpenVINOExporter:
+    """Converts the ONNX graph as it is; OpenVINO reads its QuantizeLinear/DequantizeLinear as INT8."""
+
+    target = "openvino"
+    precisions: tuple[Precision, ...] = ("int8", "mixed", "bf16", "fp32")
+
+    def compile(self, graph: onnx.ModelProto, precision: Precision, folder: Path) -> Artifact:
+        """See ``edgead.types.Exporter``. BF16 stores its weights in FP16, all others as they are."""
+        ov = import_openvino()
+        source = folder / "source.onnx"
+        onnx.save(graph, source)
+        try:
+            model = ov.Core().read_model(source)
+            ov.save_model(model, folder / "model.xml", compress_to_fp16=precision == "bf16")
+        except RuntimeError as error:
+            raise CompileError(f"openvino can't convert this graph: {error}") from error
+        finally:
+            source.unlink()
+        return Artifact(
+            "model.xml",
+            ("model.xml", "model.bin"),
+            "openvino",
+            engine_precision="bf16" if precision == "bf16" else "f32",
+        )
