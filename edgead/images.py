@@ -162,7 +162,7 @@ def as_bgr(
         raise FrameError(f"channel order '{channel_order}' is unknown; give 'bgr' or 'rgb'")
     if not isinstance(frame, np.ndarray):
         raise FrameError(f"the frame is a {type(frame).__name__}; give a numpy array (H, W, 3) or (H, W)")
-    if frame.dtype not in (np.uint8, np.uint16):
+    if frame.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         raise FrameError(f"the frame's dtype is {frame.dtype}; give uint8, or uint16 for mono")
     if frame.ndim == 3 and frame.shape[2] == 1:
         frame = frame[:, :, 0]
@@ -171,7 +171,7 @@ def as_bgr(
         raise FrameError(f"the frame's shape is {frame.shape}; give (H, W, 3) or (H, W)")
     if min(frame.shape[:2]) < MIN_SIDE:
         raise FrameError(f"the frame's shape is {frame.shape}; {MIN_SIDE} pixels a side is the least")
-    if frame.dtype == np.uint16:
+    if frame.dtype.itemsize == 2:
         if is_colour:
             raise FrameError("a three-channel frame must be uint8; convert it, or give mono uint16")
         frame = _to_8_bits(frame, 16 if depth is None else depth)

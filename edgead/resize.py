@@ -128,8 +128,7 @@ def choose_resize(
     short = max(multiple, round(short_side / multiple) * multiple)
     long = short if ratio < 1.2 else max(short, round(short * min(ratio, max_ratio) / multiple) * multiple)
     size = (long, short) if middle > 0 else (short, long)
-    chosen = math.log(size[0] / size[1])
-    far_off = sum(abs(a - chosen) > math.log(1.5) for a in aspects) / len(aspects)
+    far_off = sum(abs(aspect - middle) > math.log(1.5) for aspect in aspects) / len(aspects)
     mode: Resize = "letterbox" if far_off > 0.1 else "stretch"
     height = statistics.median_low([s[0] for s in shapes])
     width = statistics.median_low([s[1] for s in shapes])
