@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from edgead.errors import MissingDependencyError
 from edgead.types import FeatureInfo, Size
 
-if TYPE_CHECKING:
-    import onnx
+try:
+    import onnx as onnx
+except ImportError as error:
+    raise MissingDependencyError(
+        'backbones are built with onnx, which isn\'t installed: pip install "edgead[fit]"'
+    ) from error
 
 OPSET = 18
 IR_VERSION = 8
 """The file format that came with opset 18: every engine that knows the opset reads it."""
-
-
-def import_onnx() -> Any:
-    """Return the ``onnx`` package; raises ``MissingDependencyError`` where it isn't installed."""
-    try:
-        import onnx
-    except ImportError as error:
-        raise MissingDependencyError(
-            'backbones are built with onnx, which isn\'t installed: pip install "edgead[fit]"'
-        ) from error
-    return onnx
 
 
 def cut(model: onnx.ModelProto, outputs: Mapping[str, str] | Sequence[str]) -> onnx.ModelProto:
@@ -37,7 +29,6 @@ def cut(model: onnx.ModelProto, outputs: Mapping[str, str] | Sequence[str]) -> o
     Raises:
         KeyError: a tensor that no node of the graph yields.
     """
-    onnx = import_onnx()
     wanted = dict(outputs) if isinstance(outputs, Mapping) else {name: name for name in outputs}
     producer = {name: i for i, node in enumerate(model.graph.node) for name in node.output if name}
     missing = [tensor for tensor in wanted.values() if tensor not in producer]
@@ -74,12 +65,11 @@ def cut(model: onnx.ModelProto, outputs: Mapping[str, str] | Sequence[str]) -> o
 
 
 def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the graph with every output's shape inferred anew from its inputs'.
+    """Return the graph with every output's shape inferred anew; the argument's own are dropped.
 
     Raises:
         onnx.shape_inference.InferenceError: the shapes don't fit together.
     """
-    onnx: Any = import_onnx()
     for value in model.graph.output:  # stale shapes would be merged with the inferred ones
         kind = value.type.tensor_type.elem_type or onnx.TensorProto.FLOAT
         value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, kind, None))

@@ -2,18 +2,19 @@
 
 Every backbone goes through here, so a frame is treated the same whatever network follows:
 
-    image (1, H, W, 3) uint8 BGR ─ Cast ─ Transpose ─ Mul ─ Add ─► network ─► maps (1, C, h, w) float32
+    image (1, H, W, 3) uint8 BGR ─ Cast ─ Sub mean ─ Transpose ─► network ─► maps (1, C, h, w) float32
 
-Colour order costs nothing: where the network starts with convolutions, their weights are turned around
-instead of the image. Normalisation stays a Mul and an Add, because a network pads its *normalised* input
-with zeros, so the mean can't move into the first convolution's bias without changing the borders.
+Colour order and the division by std cost nothing: where the network starts with convolutions, they move
+into their weights. The mean can't: a network pads its *normalised* input with zeros. The order is chosen
+for the engines: Cast directly on the input (TensorRT takes uint8 only there), Transpose last, where the
+quantiser has already made bytes of it.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +23,12 @@ from edgead.errors import OptionError
 from edgead.types import InputSpec, Size
 from edgead_plugins.backbones.graphs import (
     fresh_name,
-    import_onnx,
     infer_shapes,
     network_inputs,
+    onnx,
     reads,
     rename_tensors,
 )
-
-if TYPE_CHECKING:
-    import onnx
 
 IMAGE = "image"
 """Name of every backbone graph's one input."""
@@ -89,8 +87,6 @@ def prepend_preprocessing(network: onnx.ModelProto, size: Size, spec: InputSpec)
     Raises:
         ValueError: the network has more than one input, or none.
     """
-    onnx = import_onnx()
-    helper, float_type = onnx.helper, onnx.TensorProto.FLOAT
     model = onnx.ModelProto()
     model.CopyFrom(network)
     graph = model.graph
@@ -100,58 +96,65 @@ def prepend_preprocessing(network: onnx.ModelProto, size: Size, spec: InputSpec)
         tensor = fresh_name(graph, "image_normalised")
         rename_tensors(graph, {IMAGE: tensor})
 
-    mean, std = np.asarray(spec.mean), np.asarray(spec.std)
-    gather = spec.channel_order == "rgb" and not _reverse_first_weights(graph, tensor)
-    if spec.channel_order == "rgb" and not gather:
-        mean, std = mean[::-1], std[::-1]  # the image stays BGR all the way to the convolution
-
+    mean, std = np.asarray(spec.mean, np.float64), np.asarray(spec.std, np.float64)
+    turn = spec.channel_order == "rgb"
+    folded = _fold_into_first_layer(graph, tensor, 1.0 / (std[::-1] if turn else std), turn)
+    if turn:
+        mean, std = mean[::-1], std[::-1]  # the image stays BGR as long as it can
     steps: list[tuple[str, NDArray[Any] | None, dict[str, Any]]] = [
-        ("Cast", None, {"to": float_type}),
-        ("Transpose", None, {"perm": [0, 3, 1, 2]}),
-        ("Mul", (1.0 / std).astype(np.float32).reshape(1, 3, 1, 1), {}),
-        ("Add", (-mean / std).astype(np.float32).reshape(1, 3, 1, 1), {}),
+        ("Cast", None, {"to": onnx.TensorProto.FLOAT}),
+        ("Sub", mean.astype(np.float32), {}),
     ]
-    if gather:
-        steps.insert(0, ("Gather", np.array([2, 1, 0]), {"axis": 3}))
+    if not folded:
+        steps.append(("Mul", (1.0 / std).astype(np.float32), {}))
+        steps += [("Gather", np.array([2, 1, 0]), {"axis": 3})] if turn else []
+    steps.append(("Transpose", None, {"perm": [0, 3, 1, 2]}))
+
     nodes, current = [], IMAGE
-    for i, (kind, constant, attributes) in enumerate(steps):
+    for kind, constant, attributes in steps:
+        name = f"preprocess.{kind.lower()}"
         inputs = [current]
         if constant is not None:
-            inputs.append(fresh_name(graph, f"preprocess.{kind.lower()}.constant"))
+            inputs.append(fresh_name(graph, f"{name}.constant"))
             graph.initializer.append(onnx.numpy_helper.from_array(constant, inputs[1]))
-        current = tensor if i == len(steps) - 1 else fresh_name(graph, f"preprocess.{kind.lower()}.out")
-        nodes.append(
-            helper.make_node(kind, inputs, [current], name=f"preprocess.{kind.lower()}", **attributes)
-        )
+        current = tensor if kind == "Transpose" else fresh_name(graph, f"{name}.out")
+        nodes.append(onnx.helper.make_node(kind, inputs, [current], name=name, **attributes))
 
     ordered = [*nodes, *graph.node]
     del graph.node[:], graph.input[:], graph.value_info[:]
     graph.node.extend(ordered)
-    graph.input.append(helper.make_tensor_value_info(IMAGE, onnx.TensorProto.UINT8, [1, *size, 3]))
+    graph.input.append(onnx.helper.make_tensor_value_info(IMAGE, onnx.TensorProto.UINT8, [1, *size, 3]))
     return infer_shapes(model)
 
 
-def _reverse_first_weights(graph: onnx.GraphProto, tensor: str) -> bool:
-    """Turn the input channels of every convolution on ``tensor`` around; False where it has other readers."""
-    onnx = import_onnx()
+def _fold_into_first_layer(
+    graph: onnx.GraphProto, tensor: str, scale: NDArray[np.float64], turn: bool
+) -> bool:
+    """Make the convolutions on ``tensor`` take it BGR and unscaled.
+
+    Args:
+        scale: what each channel is multiplied by, in the image's order.
+        turn: the network's channel order is the other one.
+
+    Returns:
+        False, with nothing changed, where something other than a plain convolution reads ``tensor``.
+    """
     weights = {value.name: value for value in graph.initializer}
     readers = [node for node in graph.node if tensor in reads(node)]
     for node in readers:
         groups = {a.name: a.i for a in node.attribute}.get("group", 1)
         if node.op_type != "Conv" or groups != 1 or node.input[0] != tensor or node.input[1] not in weights:
             return False
-    turned: dict[str, str] = {}  # a weight that other nodes share keeps its own copy
+    folded: dict[str, str] = {}  # a weight that other nodes share stays as it is
     for node in readers:
         old = node.input[1]
-        if old not in turned:
-            turned[old] = fresh_name(graph, f"{old}.bgr")
-            array = onnx.numpy_helper.to_array(weights[old])
-            graph.initializer.append(
-                onnx.numpy_helper.from_array(np.ascontiguousarray(array[:, ::-1]), turned[old])
-            )
-        node.input[1] = turned[old]
+        if old not in folded:
+            folded[old] = fresh_name(graph, f"{old}.folded")
+            array = onnx.numpy_helper.to_array(weights[old]).astype(np.float64)
+            array = (array[:, ::-1] if turn else array) * scale[:, None, None]
+            graph.initializer.append(onnx.numpy_helper.from_array(array.astype(np.float32), folded[old]))
+        node.input[1] = folded[old]
     used = {name for node in graph.node for name in reads(node)}
-    for old in turned:
-        if old not in used:
-            graph.initializer.remove(weights[old])
+    for old in folded.keys() - used:
+        graph.initializer.remove(weights[old])
     return bool(readers)
