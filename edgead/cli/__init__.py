@@ -17,19 +17,11 @@ import click
 import edgead
 from edgead.cli.group import READER_GONE, LazyGroup
 from edgead.errors import EdgeadError, OutputError
+from edgead.extras import missing
 
 VERBS = (
-    "demo",
-    "fit",
-    "export",
-    "run",
-    "eval",
-    "bench",
-    "inspect",
-    "verify",
-    "plugins",
-    "backbones",
-    "doctor",
+    *("fit", "export", "run"),
+    *("inspect", "verify", "methods", "backbones", "plugins", "doctor"),
 )
 
 
@@ -73,6 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader went away (`| head`). What is still buffered goes nowhere, and nobody hears of it.
         _drop_stdout()
         return READER_GONE
+    except ModuleNotFoundError as error:
+        if absent := missing(error, "this command"):
+            return _fail(str(absent), absent.exit_code, debug)
+        return _unexpected(error, debug)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             return _unexpected(error, debug)

@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
+
+import click
 
 from edgead.errors import BundleNotFoundError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def engine_options(function: F) -> F:
+    """Add ``--device``, ``--engine`` and ``--threads``."""
+    options = (
+        click.option(
+            "--device", metavar="NAME", default="auto", help="The engine's device; see `edgead doctor`."
+        ),
+        click.option("--engine", metavar="NAME", help="openvino or onnxruntime instead of the bundle's own."),
+        click.option(
+            "--threads", metavar="N", type=click.IntRange(1), help="CPU threads; all of them by default."
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 def find_bundle(text: str) -> Path:
@@ -15,14 +37,16 @@ def find_bundle(text: str) -> Path:
         edgead.errors.BundleNotFoundError: there's neither; the message has the near matches of this folder.
     """
     path = Path(text)
+    named = path.with_name(f"{path.name}.edgead") if path.name else path
+    for folder in (path, named):
+        if (folder / "manifest.json").is_file():
+            return folder
     if path.exists():
-        return path
-    if (named := path.with_name(f"{path.name}.edgead")).is_dir():
-        return named
+        return path  # reading it will say what's wrong with it
     known = [folder.name for folder in sorted(Path.cwd().glob("*.edgead"))]
     near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`edgead fit METHOD GOOD_DIR` makes one"
     raise BundleNotFoundError(f"{text}: no such bundle: {hint}")
 
 
-__all__ = ["find_bundle"]
+__all__ = ["engine_options", "find_bundle"]

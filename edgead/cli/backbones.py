@@ -25,8 +25,9 @@ def command(name: str | None, weights: Path | None, as_json: bool) -> None:
         else:
             print_table([(entry.name, entry.summary, entry.distribution) for entry in entries])
         return
-    kind, _, argument = name.partition(":")
-    backbone = registry().get("backbones", kind)(argument, weights)
+    from edgead.workbench.recipe import open_backbone
+
+    backbone = open_backbone(name, weights)
     maps, spec = backbone.feature_info, backbone.input
     if as_json:
         print_json({

@@ -25,14 +25,14 @@ def command(bundle: str, as_json: bool) -> None:
     if as_json:
         click.echo(manifest.to_json(), nl=False)
         return
-    method, threshold, size = manifest.method, manifest.threshold, manifest.input.size
+    method, threshold, rule = manifest.method, manifest.threshold, manifest.input
     options = " ".join(f"{name}={show(value)}" for name, value in sorted(method.options.items()))
     print_table([
         ("bundle", str(found.path)),
         ("kind", f"{manifest.kind}, format {manifest.format}, written by edgead {manifest.edgead}"),
         ("method", f"{method.name} (scorer {method.scorer}, post-processor {method.postprocessor})"),
         ("options", f"{options} seed={method.seed}".strip()),
-        ("input", f"{size[0]}x{size[1]} (height x width) {manifest.input.channel_order}, {manifest.input.resize}"),
+        ("input", f"{rule.size[0]}x{rule.size[1]} (height x width), {rule.channel_order}, {rule.resize}"),
         ("target", f"{manifest.target}, runs on {manifest.engine}"),
         ("precision", f"{manifest.precision} (the rest in {manifest.engine_precision})"),
         ("threshold", f"image score {threshold.score:.6g}, anomaly map {threshold.pixel:.6g}"),

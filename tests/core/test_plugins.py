@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgead.errors import MissingDependencyError, PluginError, UnknownNameError
-from edgead.plugins import Registry, load_registry
+from edgead.plugins import KINDS, Registry, load_registry
 
 SCORER = """
 from edgead.hookspecs import hookimpl
@@ -71,7 +71,7 @@ def test_a_plugin_registers_a_name(site: Site) -> None:
 
 
 def test_every_kind_and_a_callable_factory(site: Site) -> None:
-    kinds = ("backbones", "scorers", "postprocessors", "methods", "exporters")
+    kinds = tuple(kind for kind in KINDS if kind != "commands")
     hooks = "".join(f"@hookimpl\ndef edgead_register_{k}(register): register('a', dict)\n" for k in kinds)
     site.install("acme", "from edgead.hookspecs import hookimpl\n" + hooks)
     registry = site.load()

@@ -1,0 +1,42 @@
+# Everything sets itself up: each target makes or reuses the virtual environment that it needs.
+#   make demo    see edgead work (no torch)          make test     every test
+#   make check   linters, types, import contracts    make bench    the benchmarks' tables
+# Another Python: make PYTHON=python3.12 demo
+
+PYTHON ?= python3
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+BENCHMARKS = $(sort $(wildcard benchmarks/*.py))
+
+.PHONY: demo test check bench clean
+.DELETE_ON_ERROR:
+
+demo: .venv/.has-all
+	.venv/bin/edgead demo
+
+check: .venv/.has-dev
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+# First everything that runs without torch, where there is none; then what needs it, in an environment of its own.
+test: .venv/.has-dev
+	.venv/bin/python -m pytest -m "not torch"
+	$(MAKE) --no-print-directory .venv-train/.has-dev,train
+	.venv-train/bin/python -m pytest -m torch
+
+bench: .venv/.has-dev
+	@for script in $(BENCHMARKS); do echo "== $$script"; .venv/bin/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv .venv-train demo-out
+
+# ENVIRONMENT/.has-EXTRAS is there when edgead[EXTRAS] is installed as pyproject.toml says.
+.venv/.has-% .venv-train/.has-%: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+	  echo "edgead needs Python 3.10 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | tail -n 1);" \
+	       "name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Installing edgead[$*] into $(@D) ..."
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D) || { \
+	  echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(@D)/bin/python $(PIP_INSTALL) -e ".[$*]"
+	@touch $@

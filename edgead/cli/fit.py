@@ -1,0 +1,29 @@
+"""``edgead fit``: good images in, a reference bundle out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgead.cli.fitting import FitWords, describe_fit, fit_options, run_fit
+from edgead.cli.output import quiet_option
+from edgead.cli.progress import make_progress
+
+
+@click.command("fit")
+@click.argument("method")
+@click.argument("good_dir", type=click.Path(path_type=Path))
+@fit_options
+@click.option(
+    "--out", metavar="PATH", type=click.Path(path_type=Path), help="The bundle; METHOD.edgead here."
+)
+@quiet_option
+def command(method: str, good_dir: Path, out: Path | None, quiet: bool, **words: Any) -> None:
+    """Fit METHOD on the good images in GOOD_DIR and write a bundle for `edgead export`."""
+    out = out or Path(f"{method}.edgead")
+    bundle, why = run_fit(method, good_dir, out, FitWords(**words), make_progress(quiet))
+    for line in describe_fit(bundle, why):
+        click.echo(line)
+    click.echo(f"next: edgead export {bundle.path} --target openvino")

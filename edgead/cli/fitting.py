@@ -1,0 +1,115 @@
+"""The options of fitting, which ``fit`` and ``export --images`` share, and the fitting itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from edgead.bundle import Bundle
+    from edgead.types import Progress
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class FitWords:
+    """What the user typed about fitting."""
+
+    backbone: str | None
+    weights: Path | None
+    size: tuple[int, int] | None
+    option: tuple[str, ...]
+    seed: int
+    holdout: float
+    fpr: float
+
+
+def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,5})(?:[xX,](\d{1,5}))?", text.strip())
+    if not match:
+        raise click.BadParameter(f"'{text}' isn't HEIGHTxWIDTH, 256x640 for instance")
+    height, width = match.group(1), match.group(2) or match.group(1)
+    return int(height), int(width)
+
+
+def fit_options(function: F) -> F:
+    """Add the options of ``FitWords``."""
+    options = (
+        click.option(
+            "--backbone", metavar="NAME", help="Backbone instead of the method's own; see `edgead backbones`."
+        ),
+        click.option(
+            "--weights", metavar="FILE", type=click.Path(path_type=Path), help="The backbone's weights file."
+        ),
+        click.option(
+            "--size",
+            metavar="HxW",
+            callback=_size,
+            help="Input height and width, stretched to; chosen from the images.",
+        ),
+        click.option(
+            "-o",
+            "--option",
+            metavar="KEY=VALUE",
+            multiple=True,
+            help="An option of the method; see `edgead methods NAME`.",
+        ),
+        click.option(
+            "--seed", metavar="N", type=click.IntRange(0), default=0, help="Source of all randomness; 0."
+        ),
+        click.option(
+            "--holdout",
+            metavar="SHARE",
+            type=float,
+            default=0.2,
+            help="Share of images kept for the threshold; 0.2.",
+        ),
+        click.option(
+            "--fpr",
+            metavar="RATE",
+            type=float,
+            default=0.01,
+            help="Share of good images that may be flagged; 0.01.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def run_fit(method: str, images: Path, out: Path, words: FitWords, progress: Progress) -> tuple[Bundle, str]:
+    """Fit and write the reference bundle; returns it with a sentence on the input size."""
+    from edgead.workbench.fit import Settings, fit
+    from edgead.workbench.recipe import resolve
+
+    settings = Settings(
+        size=words.size, seed=words.seed, holdout=words.holdout, false_positive_rate=words.fpr
+    )
+    recipe = resolve(method, words.backbone, words.weights, words.option)
+    done = fit(recipe, images, settings, out, progress)
+    return done.bundle, done.why
+
+
+def describe_fit(bundle: Bundle, why: str) -> list[str]:
+    """Say in a few lines what was fitted."""
+    manifest = bundle.manifest
+    counts = manifest.provenance["images"]
+    threshold = manifest.threshold
+    return [
+        f"{bundle.path}: {manifest.method.name} fitted on {counts['fitted_on']} good images, "
+        f"threshold from {counts['held_out']} more",
+        why,
+        f"threshold {threshold.score:.4g} for a false-positive rate of {threshold.false_positive_rate:.2%}: "
+        f"{threshold.note}",
+    ]
+
+
+__all__ = ["FitWords", "describe_fit", "fit_options", "run_fit"]

@@ -1,0 +1,45 @@
+"""``edgead methods``: what can be fitted, and the options of one of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from edgead.cli.output import json_option, print_json, print_table
+
+
+@click.command("methods")
+@click.argument("name", required=False)
+@json_option
+def command(name: str | None, as_json: bool) -> None:
+    """List the methods, or show the options of one (NAME) for `edgead fit -o key=value`."""
+    from edgead.options import describe_options
+    from edgead.plugins import registry
+
+    if name is None:
+        entries = registry().entries("methods")
+        if as_json:
+            fields = ("name", "summary", "distribution", "version")
+            print_json([{field: getattr(entry, field) for field in fields} for entry in entries])
+        else:
+            print_table([(entry.name, entry.summary, entry.distribution) for entry in entries])
+        return
+    method = registry().get("methods", name)()
+    scorer = registry().get("scorers", method.scorer)
+    options = describe_options(scorer.Options, method.options)
+    if as_json:
+        print_json(
+            {**dataclasses.asdict(method), "options": [dataclasses.asdict(option) for option in options]}
+        )
+        return
+    print_table([
+        ("method", method.name),
+        ("backbone", method.backbone),
+        ("scorer", method.scorer),
+        ("post-processor", method.postprocessor),
+        ("paper", method.paper),
+    ])  # fmt: skip
+    for option in options:
+        click.echo(f"\n  -o {option.name}={option.default}  ({option.type})")
+        click.echo(click.wrap_text(option.help, 100, "     ", "     "))

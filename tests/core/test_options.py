@@ -1,0 +1,140 @@
+"""Options from words: every type, every refusal, and the help that comes from the dataclass itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from edgead.errors import InputError, OptionError
+from edgead.options import describe_options, parse_options, show
+
+
+@dataclass(frozen=True)
+class Options:
+    layers: tuple[str, ...] = ("layer2", "layer3")
+    """Feature maps
+    to use."""
+    width: int | None = None
+    ratio: float = 0.01
+    """Share kept."""
+    exact: bool = True
+    mode: Literal["fast", "slow"] = "fast"
+    size: tuple[int, int] = (256, 256)
+    label: str | None = None
+    level: Literal[1, 2] = 1
+    extra: tuple[float, ...] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        if self.ratio > 1:
+            raise ValueError("ratio must be at most 1")
+
+
+@pytest.mark.parametrize(
+    "word, value",
+    [
+        ("layers=layer1", ("layer1",)),
+        ("layers=layer2, layer3", ("layer2", "layer3")),
+        ("layers=", ()),
+        ("width=1024", 1024),
+        ("width=none", None),
+        ("ratio=0.25", 0.25),
+        ("ratio=1", 1.0),
+        ("exact=no", False),
+        ("exact=TRUE", True),
+        ("mode=slow", "slow"),
+        ("size=256x640", (256, 640)),
+        ("size=256,640", (256, 640)),
+        ("label=a=b", "a=b"),
+        ("label=none", None),
+        ("level=2", 2),
+        ("extra=1,2.5", (1.0, 2.5)),
+    ],
+)
+def test_a_word_becomes_a_value(word: str, value: object) -> None:
+    parsed = getattr(parse_options(Options, [word]), word.partition("=")[0])
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+@pytest.mark.parametrize(
+    "word, message",
+    [
+        ("ratio", "option 'ratio' has no value: write ratio=VALUE"),
+        ("ration=1", "no option named 'ration': did you mean ratio"),
+        ("zzz=1", "no option named 'zzz': known: layers, width"),
+        ("ratio=lots", "option 'ratio' takes number, not 'lots'"),
+        ("ratio=nan", "option 'ratio' takes number"),
+        ("ratio=1e999", "option 'ratio' takes number"),
+        ("width=1.5", r"option 'width' takes integer\|none, not '1.5'"),
+        ("exact=maybe", r"option 'exact' takes true\|false"),
+        ("mode=medium", r"option 'mode' takes fast\|slow, not 'medium'"),
+        ("level=3", r"option 'level' takes 1\|2"),
+        ("size=1,2,3", "option 'size' takes integer,integer, not '1,2,3'"),
+        ("ratio=2", "ratio must be at most 1"),
+        ("=1", "no option named ''"),
+    ],
+)
+def test_a_word_is_refused(word: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message) as caught:
+        parse_options(Options, [word])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_twice_is_refused() -> None:
+    with pytest.raises(OptionError, match="option 'ratio' is given twice"):
+        parse_options(Options, ["ratio=0.1", "ratio=0.2"])
+
+
+def test_hyphens_are_underscores() -> None:
+    @dataclass(frozen=True)
+    class Long:
+        patch_size: int = 3
+
+    assert parse_options(Long, ["patch-size=5"]).patch_size == 5
+
+
+def test_the_base_replaces_defaults_and_words_replace_the_base() -> None:
+    options = parse_options(Options, ["ratio=0.5"], base={"ratio": 0.1, "width": 7})
+    assert (options.ratio, options.width) == (0.5, 7)
+    with pytest.raises(OptionError, match="no option named 'heigth'"):
+        parse_options(Options, [], base={"heigth": 1})
+
+
+def test_an_error_of_the_dataclass_passes_through() -> None:
+    @dataclass(frozen=True)
+    class Strict:
+        n: int = 1
+
+        def __post_init__(self) -> None:
+            raise InputError("as it is")
+
+    with pytest.raises(InputError, match="as it is"):
+        parse_options(Strict, [])
+
+
+def test_the_help_is_the_dataclass() -> None:
+    described = {option.name: option for option in describe_options(Options, base={"ratio": 0.1})}
+    assert list(described) == [
+        "layers", "width", "ratio", "exact", "mode", "size", "label", "level", "extra"
+    ]  # fmt: skip
+    assert described["layers"].help == "Feature maps to use."
+    assert described["layers"].type == "text,..."
+    assert described["ratio"].help == "Share kept."
+    assert described["ratio"].default == "0.1"
+    assert described["width"].default == "none"
+    assert described["width"].help == ""
+
+
+@pytest.mark.parametrize("value", [("a", "b"), None, True, 0.01, 3, "fast", (256, 640)])
+def test_what_is_shown_can_be_typed(value: object) -> None:
+    @dataclass(frozen=True)
+    class One:
+        value: object = None
+
+    One.__annotations__["value"] = {
+        tuple: tuple[str, ...] if value == ("a", "b") else tuple[int, ...],
+        type(None): None | int,
+    }.get(type(value), type(value))
+    assert parse_options(One, [f"value={show(value)}"]).value == value
