@@ -57,7 +57,7 @@ class Bundle:
     def file(self, name: str) -> Path:
         """Return the path of a listed file; raises MissingFileError for any other."""
         if all(record.path != name for record in self.manifest.files):
-            raise MissingFileError(f"{self.path}: the bundle lists no file '{name}'; export it again")
+            raise MissingFileError(f"{self.path}: the bundle lists no file {name!r}; export it again")
         return self.path.joinpath(*name.split("/"))
 
 
@@ -136,7 +136,7 @@ def _check_listed(manifest: Manifest, path: Path) -> None:
     if total > MAX_TOTAL_BYTES:
         raise FileSizeError(f"{path}: {total} bytes in all are over the limit of {MAX_TOTAL_BYTES}")
     if all(record.path != manifest.model for record in manifest.files):
-        raise ManifestError(f"{path}: manifest field 'model' names '{manifest.model}', which isn't listed")
+        raise ManifestError(f"{path}: manifest field 'model' names {manifest.model!r}, which isn't listed")
 
 
 def _is_plain(name: str) -> bool:
@@ -166,10 +166,10 @@ def _walk(root: Path, listed: set[str] | None) -> dict[str, int]:
             is_folder = stat.S_ISDIR(mode.st_mode)
             if not (is_folder or stat.S_ISREG(mode.st_mode)):
                 raise LinkError(
-                    f"{root}: '{name}' is a link or special file; a bundle holds plain files only"
+                    f"{root}: {name!r} is a link or special file; a bundle holds plain files only"
                 )
             if listed is not None and name != MANIFEST and name not in (folders if is_folder else listed):
-                raise ExtraFileError(f"{root}: '{name}' isn't in the manifest; remove it or export again")
+                raise ExtraFileError(f"{root}: {name!r} isn't in the manifest; remove it or export again")
             if is_folder:
                 waiting.append(name)
             elif name != MANIFEST:

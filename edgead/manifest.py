@@ -124,7 +124,7 @@ class Manifest:
             raise ManifestError(
                 f"the manifest can't be written as JSON ({error}); give plain values"
             ) from None
-        Manifest.from_json(text)  # what is written can be read
+        Manifest.from_json(text.encode())  # what is written can be read
         return text + "\n"
 
     @staticmethod
@@ -174,7 +174,7 @@ def _check_ranges(manifest: Manifest) -> None:
     )
     for name, holds, wanted in checks:
         if not holds:
-            raise ManifestError(f"manifest field '{name}' is out of range: it must be {wanted}")
+            raise ManifestError(f"manifest field {name!r} is out of range: it must be {wanted}")
 
 
 def _is_sha256(text: str) -> bool:
@@ -191,11 +191,11 @@ def _fields(record: type) -> dict[str, Any]:
 
 def _record(record: type, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
-        raise ManifestError(f"manifest field '{where}' must be a JSON object")
+        raise ManifestError(f"manifest field {where!r} must be a JSON object")
     dot = f"{where}." if where else ""
     for name in sorted(_fields(record).keys() ^ value.keys()):
         fault = "is unknown" if name in value else "is missing"
-        raise ManifestError(f"manifest field '{dot}{name}' {fault}; export the bundle again")
+        raise ManifestError(f"manifest field {dot + name!r} {fault}; export the bundle again")
     return record(**{name: _value(kind, value[name], dot + name) for name, kind in _fields(record).items()})
 
 
@@ -207,23 +207,23 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     if kind in (int, str, float):
         if type(value) is not kind:
             name = {int: "a whole number", str: "a string", float: "a number"}[kind]
-            raise ManifestError(f"manifest field '{where}' must be {name}, not {_json_name(value)}")
+            raise ManifestError(f"manifest field {where!r} must be {name}, not {_json_name(value)}")
         _find_not_finite(value, where)
         return value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         if value not in arguments:
-            raise ManifestError(f"manifest field '{where}' must be one of {', '.join(map(repr, arguments))}")
+            raise ManifestError(f"manifest field {where!r} must be one of {', '.join(map(repr, arguments))}")
         return value
     if origin is tuple:
         if not isinstance(value, list):
-            raise ManifestError(f"manifest field '{where}' must be a list, not {_json_name(value)}")
+            raise ManifestError(f"manifest field {where!r} must be a list, not {_json_name(value)}")
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(kinds) != len(value):
-            raise ManifestError(f"manifest field '{where}' must have {len(kinds)} values, not {len(value)}")
+            raise ManifestError(f"manifest field {where!r} must have {len(kinds)} values, not {len(value)}")
         return tuple(_value(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
     if not isinstance(value, dict):
-        raise ManifestError(f"manifest field '{where}' must be a JSON object, not {_json_name(value)}")
+        raise ManifestError(f"manifest field {where!r} must be a JSON object, not {_json_name(value)}")
     _find_not_finite(value, where)
     return value
 
@@ -236,7 +236,7 @@ def _json_name(value: Any) -> str:
 def _find_not_finite(value: Any, where: str) -> None:
     """Raise for a float that isn't finite, anywhere in a JSON value: 1e999 reads as infinity."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise ManifestError(f"manifest field '{where}' is {value}, not a finite number")
+        raise ManifestError(f"manifest field {where!r} is {value}, not a finite number")
     for key, inner in value.items() if isinstance(value, dict) else ():
         _find_not_finite(inner, f"{where}.{key}" if where else str(key))
     for i, inner in enumerate(value) if isinstance(value, list | tuple) else ():
