@@ -1,0 +1,385 @@
+"""Reading bundles: a good one loads, and each way to break one, for real, has its own error."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgead import bundle as bundle_module
+from edgead.bundle import MAX_FILES, read_bundle, write_bundle
+from edgead.errors import (
+    BundleError,
+    BundleNotFoundError,
+    ExtraFileError,
+    FileSizeError,
+    HashMismatchError,
+    LinkError,
+    ManifestError,
+    MissingFileError,
+    UnknownFormatError,
+    UnsafePathError,
+)
+from edgead.manifest import MAX_MANIFEST_BYTES, InputRecord, Manifest, MethodRecord, ThresholdRecord
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+MANIFEST = Manifest(
+    edgead="0.1.0",
+    kind="reference",
+    method=MethodRecord("patchcore", "patchcore", "gaussian", {}, 0),
+    input=InputRecord((64, 32), "stretch"),
+    threshold=ThresholdRecord(1.5, 2.0, "rule", 0.01, 20, "note"),
+    target="onnx",
+    engine="onnxruntime",
+    engine_precision="f32",
+    precision="fp32",
+    model="forms/fp32.onnx",
+    reports={},
+    provenance={},
+    facts={},
+)
+FILES = {
+    "forms/fp32.onnx": b"fp32" * 500,
+    "forms/int8.onnx": b"int8",
+    "probes/000.png": b"",
+    "note.txt": b"n",
+}
+
+
+def make(path: Path, files: dict[str, bytes] = FILES, manifest: Manifest = MANIFEST) -> Path:
+    with write_bundle(path) as staging:
+        for name, data in files.items():
+            (staging.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (staging.folder / name).write_bytes(data)
+        staging.finish(manifest)
+    return path
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    return make(tmp_path / "good.edgead")
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the manifest's JSON, as somebody with a text editor would."""
+    value = json.loads((path / "manifest.json").read_text())
+    change(value)
+    (path / "manifest.json").write_text(json.dumps(value))
+
+
+def listed(folder: Path, name: str, **changes: Any) -> None:
+    def change(value: dict[str, Any]) -> None:
+        next(file for file in value["files"] if file["path"] == name).update(changes)
+
+    edit(folder, change)
+
+
+def refused(path: Path, kind: type[BundleError]) -> str:
+    with pytest.raises(BundleError) as caught:
+        read_bundle(path)
+    assert type(caught.value) is kind, caught.value
+    text = str(caught.value)
+    assert text.startswith(str(path)) and "\n" not in text
+    return text
+
+
+# ---------------------------------------------------------------- what is fine
+
+
+def test_a_good_bundle_loads(good: Path) -> None:
+    bundle = read_bundle(good)
+    assert {file.path for file in bundle.manifest.files} == set(FILES)
+    for name, data in FILES.items():
+        assert bundle.file(name).read_bytes() == data
+    assert dataclasses.replace(bundle.manifest, files=()) == MANIFEST
+    assert read_bundle(good, verify=False) == bundle
+
+
+def test_only_listed_files_are_handed_out(good: Path) -> None:
+    bundle = read_bundle(good)
+    for name in ("manifest.json", "../secret", "forms", "", "forms/other.onnx"):
+        with pytest.raises(MissingFileError):
+            bundle.file(name)
+
+
+def test_the_bundle_itself_may_be_reached_through_a_link(good: Path) -> None:
+    link = good.with_name("current.edgead")
+    link.symlink_to(good)
+    assert read_bundle(link).manifest == read_bundle(good).manifest
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.edgead")), ids=lambda path: path.name)
+def test_golden_bundles_keep_loading(path: Path) -> None:
+    bundle = read_bundle(path)
+    assert path.name == f"v{bundle.manifest.format}.edgead"
+    assert bundle.file(bundle.manifest.model).stat().st_size > 0
+
+
+def test_the_first_golden_bundle_still_means_the_same() -> None:
+    manifest = read_bundle(GOLDEN / "v1.edgead").manifest
+    assert manifest.format == 1 and manifest.kind == "compiled" and manifest.engine == "onnxruntime"
+    assert manifest.method == MethodRecord(
+        "distance-from-grey", "distance-from-grey", "none", {"level": 128}, 0
+    )
+    assert manifest.input == InputRecord((24, 32), "letterbox", "bgr")
+    assert manifest.threshold.score == 100.0 and manifest.threshold.pixel == 90.5
+    assert [file.path for file in manifest.files] == ["model.onnx", "probes/000.png"]
+    assert manifest.provenance["note"] == "größe 検査"
+    assert manifest.to_json() == (GOLDEN / "v1.edgead" / "manifest.json").read_text(encoding="utf-8")
+
+
+# ---------------------------------------------------------------- the manifest
+
+
+def test_no_bundle(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.edgead").write_bytes(b"PK")
+    assert "no such bundle" in refused(tmp_path / "nothing.edgead", BundleNotFoundError)
+    assert "manifest.json" in refused(tmp_path / "empty", BundleNotFoundError)
+    assert "a file" in refused(tmp_path / "file.edgead", BundleNotFoundError)
+    with pytest.raises(BundleError, match=r"too long|no such bundle"):  # by Python's version
+        read_bundle(tmp_path / ("n" * 300))
+
+
+def test_an_unreadable_manifest(good: Path) -> None:
+    manifest = good / "manifest.json"
+    text = manifest.read_bytes()
+    for broken in (b"", text[: len(text) // 2], b"\x00" * 50, b"[1]", b"\xff"):
+        manifest.write_bytes(broken)
+        refused(good, ManifestError)
+
+
+def test_an_oversized_manifest_is_not_even_read(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.truncate(good / "manifest.json", MAX_MANIFEST_BYTES + 1)
+    monkeypatch.setattr(Path, "read_bytes", lambda self: pytest.fail("read"))
+    refused(good, ManifestError)
+
+
+def test_a_broken_schema(good: Path) -> None:
+    edit(good, lambda value: value["threshold"].update(score=None))
+    assert "threshold.score" in refused(good, ManifestError)
+
+
+def test_a_threshold_that_is_not_finite(good: Path) -> None:
+    edit(good, lambda value: value["threshold"].update(score=float("nan")))
+    assert "threshold.score" in refused(good, ManifestError)
+
+
+def test_an_unknown_format(good: Path) -> None:
+    edit(good, lambda value: value.update(format=2, novelty=[]))
+    assert "format 2" in refused(good, UnknownFormatError)
+
+
+def test_a_model_that_is_not_listed(good: Path) -> None:
+    edit(good, lambda value: value.update(model="forms/other.onnx"))
+    assert "model" in refused(good, ManifestError)
+
+
+# ---------------------------------------------------------------- paths and links
+
+
+UNSAFE = [
+    "/etc/passwd",
+    "../good.edgead/note.txt",
+    "forms/../../secret",
+    "forms/../note.txt",
+    "..",
+    ".",
+    "",
+    "forms//int8.onnx",
+    "forms/",
+    "./note.txt",
+    "forms\\int8.onnx",
+    "..\\secret",
+    "C:\\secret",
+    "C:/secret",
+    "c:secret",
+    "\\\\host\\share",
+    "//host/share",
+    "note.txt\0.png",
+    "note.txt\n",
+    "note.txt ",
+    " note.txt",
+    ".hidden",
+    "~/note.txt",
+    "-rf",
+    "note.txt:stream",
+    "n\u043ete.txt",  # a Cyrillic letter
+    "manifest.json",
+    "a/" * 130 + "a",
+    "n" * 300,
+    "$HOME",
+    "*",
+]
+
+
+@pytest.mark.parametrize("name", UNSAFE, ids=ascii)
+def test_an_unsafe_path(good: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed(good, "note.txt", path=name)
+    monkeypatch.setattr(bundle_module, "_walk", lambda *_: pytest.fail("the folder was looked at"))
+    refused(good, UnsafePathError)
+
+
+def test_an_unsafe_path_is_refused_even_where_the_file_exists_and_fits(good: Path) -> None:
+    secret = good.parent / "secret"
+    secret.write_bytes(b"n")
+    listed(good, "note.txt", path="../secret")
+    (good / "note.txt").unlink()
+    refused(good, UnsafePathError)
+
+
+@pytest.mark.parametrize("name", ["note.txt", "manifest.json", "forms/int8.onnx"])
+def test_a_link_in_place_of_a_file(good: Path, name: str) -> None:
+    elsewhere = good.parent / "elsewhere"
+    shutil.move(good / name, elsewhere)
+    (good / name).symlink_to(elsewhere)
+    assert name in refused(good, LinkError)
+
+
+def test_a_link_in_place_of_a_folder(good: Path) -> None:
+    shutil.move(good / "forms", good.parent / "elsewhere")
+    (good / "forms").symlink_to(good.parent / "elsewhere")
+    assert "forms" in refused(good, LinkError)
+
+
+def test_a_link_that_leads_nowhere_or_round_in_circles(good: Path) -> None:
+    (good / "extra").symlink_to("nowhere")
+    refused(good, LinkError)
+    (good / "extra").unlink()
+    (good / "probes" / "extra").symlink_to("..")
+    refused(good, LinkError)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+@pytest.mark.parametrize("name", ["note.txt", "manifest.json", "extra"])
+def test_a_pipe_neither_hangs_nor_passes(good: Path, name: str) -> None:
+    (good / name).unlink(missing_ok=True)
+    os.mkfifo(good / name)
+    assert name in refused(good, LinkError)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no sockets in the file system here")
+def test_a_socket(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(good)  # a socket's path must be short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("extra")
+        refused(good, LinkError)
+
+
+# ---------------------------------------------------------------- the listing
+
+
+def test_a_missing_file(good: Path) -> None:
+    (good / "forms" / "int8.onnx").unlink()
+    assert "forms/int8.onnx" in refused(good, MissingFileError)
+
+
+def test_a_missing_folder(good: Path) -> None:
+    shutil.rmtree(good / "forms")
+    refused(good, MissingFileError)
+
+
+@pytest.mark.parametrize(
+    "name", ["extra.txt", ".hidden", "forms/extra.onnx", "Note.txt", "évil", "two\nlines"]
+)
+def test_an_extra_file(good: Path, name: str) -> None:
+    if (good / name).exists():
+        pytest.skip("this file system doesn't tell case apart")
+    (good / name).write_bytes(b"")
+    refused(good, ExtraFileError)
+
+
+def test_an_extra_folder_is_not_entered(good: Path) -> None:
+    deep = good / "extra" / "very" / "deep"
+    deep.mkdir(parents=True)
+    (deep / "link").symlink_to("/")
+    assert "'extra'" in refused(good, ExtraFileError)
+
+
+def test_a_folder_in_place_of_a_file_and_the_other_way_round(good: Path) -> None:
+    (good / "note.txt").unlink()
+    (good / "note.txt").mkdir()
+    refused(good, ExtraFileError)
+    (good / "note.txt").rmdir()
+    (good / "note.txt").write_bytes(b"n")
+    shutil.rmtree(good / "forms")
+    (good / "forms").write_bytes(b"")
+    refused(good, ExtraFileError)
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_truncated_or_longer_file(good: Path, change: int) -> None:
+    file = good / "forms" / "fp32.onnx"
+    os.truncate(file, file.stat().st_size + change)
+    assert "forms/fp32.onnx" in refused(good, FileSizeError)
+
+
+def test_sizes_over_the_limits_are_refused_before_the_files_are_touched(
+    good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle_module, "_walk", lambda *_: pytest.fail("the folder was looked at"))
+    listed(good, "note.txt", bytes=(2 << 30) + 1)
+    assert "over the limit" in refused(good, FileSizeError)
+    for name in ("note.txt", "forms/int8.onnx", "probes/000.png"):
+        listed(good, name, bytes=2 << 30)
+    assert "in all" in refused(good, FileSizeError)
+
+
+def test_an_oversized_sparse_file_is_refused_without_reading_it(good: Path) -> None:
+    os.truncate(good / "note.txt", 3 << 30)
+    refused(good, FileSizeError)
+
+
+def test_too_many_files(good: Path) -> None:
+    def many(value: dict[str, Any]) -> None:
+        file = {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+        value["files"] = [{"path": f"f{i}", **file} for i in range(MAX_FILES + 1)]
+
+    edit(good, many)
+    assert str(MAX_FILES) in refused(good, FileSizeError)
+
+
+# ---------------------------------------------------------------- the content
+
+
+def test_every_changed_bit_is_found(good: Path) -> None:
+    file = good / "forms" / "fp32.onnx"
+    whole = file.read_bytes()
+    for at in range(0, len(whole), 97):
+        changed = bytearray(whole)
+        changed[at] ^= 1 << at % 8
+        file.write_bytes(changed)
+        assert "forms/fp32.onnx" in refused(good, HashMismatchError)
+        read_bundle(good, verify=False)
+    file.write_bytes(whole)
+    read_bundle(good)
+
+
+def test_swapped_files(tmp_path: Path) -> None:
+    path = make(tmp_path / "x.edgead", {"forms/fp32.onnx": b"aaaa", "forms/int8.onnx": b"bbbb"})
+    (path / "forms" / "fp32.onnx").rename(path / "swap")
+    (path / "forms" / "int8.onnx").rename(path / "forms" / "fp32.onnx")
+    (path / "swap").rename(path / "forms" / "int8.onnx")
+    refused(path, HashMismatchError)
+
+
+def test_a_wrong_hash_in_the_manifest(good: Path) -> None:
+    listed(good, "note.txt", sha256="0" * 64)
+    assert "note.txt" in refused(good, HashMismatchError)
+
+
+def test_a_file_that_may_not_be_read(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> str:  # root may read everything, so the system's answer is played
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(bundle_module, "_sha256", denied)
+    assert "Permission denied" in refused(good, BundleError)
