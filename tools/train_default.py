@@ -216,7 +216,7 @@ def train(args: argparse.Namespace, teacher: Teacher, moments: Moments) -> Stude
                 f"step {done}/{args.steps}  loss {running:.3f}  {pace:.2f} s/step  {left:.1f} min left",
                 flush=True,
             )
-        if args.checkpoint and (done % 100 == 0 or done == args.steps):
+        if args.checkpoint and (done % args.save_every == 0 or done == args.steps):
             state = {"settings": settings, "step": done, "student": student.state_dict()}
             state |= {"optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
             beside = args.checkpoint.with_suffix(".tmp")
@@ -323,8 +323,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train the default backbone on generated pictures.")
     parser.add_argument("--teacher-weights", type=Path, required=True, help="ResNet-18, .safetensors")
     parser.add_argument("--out", type=Path, required=True, help="the ONNX file to write")
-    parser.add_argument("--checkpoint", type=Path, help="written every 100 steps, resumed from")
-    parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--checkpoint", type=Path, help="written now and then, resumed from")
+    parser.add_argument("--save-every", type=int, default=100, help="steps between two checkpoints")
+    parser.add_argument("--steps", type=int, default=1400)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--side", type=int, default=160, help="the pictures' height and width in pixels")
     parser.add_argument("--lr", type=float, default=1e-2)

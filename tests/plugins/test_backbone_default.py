@@ -1,0 +1,280 @@
+"""The shipped backbone keeps what it promises, and so do the pictures and the script behind it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from edgead.errors import OptionError
+from edgead.types import Backbone, Size
+from edgead_plugins.backbones import default
+from edgead_plugins.backbones.default import default_backbone
+from edgead_plugins.backbones.generated import generate
+
+ROOT = Path(__file__).resolve().parents[2]
+MAPS = ("stage1", "stage2", "stage3")
+CONVOLUTIONS = {"stage1": 4, "stage2": 7, "stage3": 10}
+
+# ---------------------------------------------------------------- the shipped file
+
+
+def in_onnxruntime(model: onnx.ModelProto, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    ort = pytest.importorskip("onnxruntime")
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [value.name for value in model.graph.output]
+    return dict(zip(names, session.run(names, {"image": image[None]}), strict=True))
+
+
+def in_openvino(model: onnx.ModelProto, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    ov = pytest.importorskip("openvino")
+    import io
+
+    core = ov.Core()
+    network = core.read_model(io.BytesIO(model.SerializeToString()))
+    compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    result = compiled(image[None])
+    return {value.name: result[value.name] for value in model.graph.output}
+
+
+def in_numpy(file: Path, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+    """The network as its documentation describes it: RGB, ImageNet's mean and std, convolution, ReLU."""
+    weights = {value.name: numpy_helper.to_array(value) for value in onnx.load(file).graph.initializer}
+    x = (image[..., ::-1] - np.array([123.675, 116.28, 103.53])) / np.array([58.395, 57.12, 57.375])
+    x = x.transpose(2, 0, 1)
+    maps = {}
+    for name, strides in {"stage1": (2, 2, 1, 1), "stage2": (2, 1, 1), "stage3": (2, 1, 1)}.items():
+        for i, stride in enumerate(strides):
+            weight = weights[f"{name}.{i}.weight.fp16"].astype(np.float64)
+            border = weight.shape[2] // 2
+            padded = np.pad(x, ((0, 0), (border, border), (border, border)))
+            windows = np.lib.stride_tricks.sliding_window_view(padded, weight.shape[2:], (1, 2))
+            x = np.einsum("oikl,ihwkl->ohw", weight, windows[:, ::stride, ::stride])
+            x = np.maximum(x + weights[f"{name}.{i}.bias.fp16"].astype(np.float64)[:, None, None], 0)
+        maps[name] = x
+    return maps
+
+
+def test_it_is_a_backbone_with_its_history() -> None:
+    backbone = default_backbone("", None)
+    assert isinstance(backbone, Backbone)
+    assert backbone.name == "default"
+    assert default.FILE.stat().st_size <= 4_000_000
+    facts = backbone.provenance
+    assert facts["weights_sha256"] == hashlib.sha256(default.FILE.read_bytes()).hexdigest()
+    assert "train_default.py" in facts["made_by"]
+    assert "BSD-3" in facts["teacher"]
+    assert len(facts["teacher_sha256"]) == 64
+    assert {"training", "pictures", "agreement"} <= set(facts)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (48, 80), (224, 224), (640, 256)])
+def test_feature_info_is_true(size: Size) -> None:
+    backbone = default_backbone()
+    maps = in_onnxruntime(backbone.onnx(MAPS, size), generate(1, 0, size))
+    assert list(maps) == list(MAPS) == list(backbone.feature_info)
+    for name, info in backbone.feature_info.items():
+        assert maps[name].shape == (1, info.channels, size[0] // info.stride, size[1] // info.stride)
+        assert maps[name].dtype == np.float32
+        assert maps[name].min() >= 0
+
+
+def test_both_engines_agree_with_plain_numpy() -> None:
+    image = generate(1, 4, (64, 48))
+    expected = in_numpy(default.FILE, image)
+    model = default_backbone().onnx(MAPS, (64, 48))
+    for run in (in_onnxruntime, in_openvino):
+        maps = run(model, image)
+        for name in MAPS:
+            np.testing.assert_allclose(maps[name][0], expected[name], atol=2e-4 * expected[name].max())
+
+
+@pytest.mark.parametrize("read", [in_onnxruntime, in_openvino])
+def test_the_file_itself_loads(read: Any) -> None:
+    """It's a plain ONNX file for anyone: float NCHW input, normalised RGB."""
+    model = onnx.load(default.FILE)
+    onnx.checker.check_model(model, full_check=True)
+    assert [value.name for value in model.graph.input] == ["input"]
+    if read is in_onnxruntime:
+        ort = pytest.importorskip("onnxruntime")
+        session = ort.InferenceSession(default.FILE, providers=["CPUExecutionProvider"])
+        (stage3,) = session.run(["stage3"], {"input": np.zeros((2, 3, 32, 48), np.float32)})
+    else:
+        ov = pytest.importorskip("openvino")
+        compiled = ov.Core().compile_model(str(default.FILE), "CPU")
+        stage3 = compiled(np.zeros((2, 3, 32, 48), np.float32))["stage3"]
+    assert stage3.shape == (2, 256, 2, 3)
+
+
+@pytest.mark.parametrize("asked", [("stage1",), ("stage2",), ("stage1", "stage2"), ("stage3",)])
+def test_only_what_is_asked_is_in_the_graph(asked: tuple[str, ...]) -> None:
+    model = default_backbone().onnx(asked, (64, 64))
+    operators = [node.op_type for node in model.graph.node]
+    assert [value.name for value in model.graph.output] == list(asked)
+    assert operators.count("Conv") == CONVOLUTIONS[asked[-1]]
+    assert operators.count("Cast") == 1, "the image's own; weights are FP32 already"
+    assert "Constant" not in operators
+    read = {name for node in model.graph.node for name in node.input}
+    assert {value.name for value in model.graph.initializer} <= read
+    assert all(value.data_type == onnx.TensorProto.FLOAT for value in model.graph.initializer)
+    assert model.opset_import[0].version == 18
+    onnx.checker.check_model(model, full_check=True)
+
+
+def test_a_graph_does_not_depend_on_those_before_it() -> None:
+    first = default_backbone().onnx(MAPS, (64, 64)).SerializeToString()
+    default_backbone().onnx(("stage1",), (128, 32))
+    assert default_backbone().onnx(MAPS, (64, 64)).SerializeToString() == first
+
+
+@pytest.mark.parametrize("size", [(224, 220), (100, 224), (0, 0), (-16, 16), (8, 16), (16, 1 << 20)])
+def test_a_size_that_does_not_fit_is_refused(size: Size) -> None:
+    with pytest.raises(OptionError, match=f"{size[0]}x{size[1]}") as caught:
+        default_backbone().onnx(("stage2",), size)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("asked", [("stage4",), ("layer2",), ()])
+def test_a_map_that_does_not_exist_is_refused(asked: tuple[str, ...]) -> None:
+    with pytest.raises(OptionError, match="stage"):
+        default_backbone().onnx(asked, (64, 64))
+
+
+def test_an_argument_or_weights_are_refused() -> None:
+    with pytest.raises(OptionError, match="takes no argument"):
+        default_backbone("resnet18")
+    with pytest.raises(OptionError, match=r"mine\.safetensors"):
+        default_backbone("", Path("mine.safetensors"))
+
+
+def test_importing_it_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from edgead_plugins.backbones.default import default_backbone as d; d().feature_info;"
+        "sys.exit(bool({'onnx', 'torch', 'onnxruntime', 'openvino', 'spox'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# ---------------------------------------------------------------- generated pictures
+
+
+def test_a_picture_depends_on_seed_and_index_alone() -> None:
+    picture = generate(7, 3, (64, 96))
+    generate(7, 2, (64, 96))
+    assert np.array_equal(picture, generate(7, 3, (64, 96)))
+    assert picture.shape == (64, 96, 3)
+    assert picture.dtype == np.uint8
+    assert not np.array_equal(picture, generate(8, 3, (64, 96)))
+    assert not np.array_equal(picture, generate(7, 4, (64, 96)))
+
+
+def test_pictures_are_varied() -> None:
+    pictures = [generate(0, index, (96, 96)) for index in range(80)]
+    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
+    grey = [picture.astype(np.float32).mean(axis=2) for picture in pictures]
+    brightness = [float(picture.mean()) for picture in grey]
+    contrast = [float(picture.std()) for picture in grey]
+    # the share of fine detail: how much of the contrast lies between neighbouring pixels
+    detail = [float(np.diff(picture, axis=1).std() / (picture.std() + 1)) for picture in grey]
+    colour = [float(np.ptp(picture.astype(np.int16), axis=2).mean()) for picture in pictures]
+    assert np.ptp(brightness) > 80
+    assert np.percentile(contrast, 10) < 15 < 35 < np.percentile(contrast, 90)
+    assert np.percentile(detail, 10) < 0.25 < 0.5 < np.percentile(detail, 90)
+    assert 0.2 < np.mean(np.array(colour) < 6) < 0.8, "some are grey, some are not"
+
+
+@pytest.mark.parametrize("arguments", [(-1, 0, (64, 64)), (0, -1, (64, 64)), (0, 0, (15, 64))])
+def test_a_picture_that_cannot_be_made_is_refused(arguments: tuple[int, int, Size]) -> None:
+    with pytest.raises(ValueError, match="at least"):
+        generate(*arguments)
+
+
+# ---------------------------------------------------------------- the training script
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    pytest.importorskip("torch")
+    spec = importlib.util.spec_from_file_location("train_default", ROOT / "tools" / "train_default.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.torch
+def test_export_folds_batch_norm(script: ModuleType) -> None:
+    import torch
+    from onnx.reference import ReferenceEvaluator
+
+    torch.manual_seed(0)
+    student = script.Student().eval()
+    for module in student.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for tensor, low, high in (
+                (module.weight, 0.5, 1.5),
+                (module.bias, -0.2, 0.5),
+                (module.running_mean, -0.5, 0.5),
+                (module.running_var, 0.5, 2),
+            ):
+                torch.nn.init.uniform_(tensor, low, high)
+    x = torch.randn(1, 3, 16, 32)
+    with torch.no_grad():
+        expected = [tensor.numpy() for tensor in student(x)]
+    got = ReferenceEvaluator(script.to_onnx(student, {"made_by": "a test"})).run(None, {"input": x.numpy()})
+    for mine, theirs in zip(got, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=5e-3 * theirs.max())  # weights are stored in FP16
+
+
+@pytest.mark.torch
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1)
+    save_file(script.Teacher().state_dict(), tmp_path / "teacher.safetensors")
+    common = ["--teacher-weights", str(tmp_path / "teacher.safetensors"), "--steps", "3", "--batch", "2"]
+    common += ["--side", "32", "--held-out", "16", "--save-every", "1"]
+    script.main([*common, "--out", str(tmp_path / "whole.onnx")])
+
+    distance, calls = script.distance, iter(range(9))
+
+    def power_cut(*args: Any) -> Any:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return distance(*args)
+
+    resumed = [*common, "--out", str(tmp_path / "resumed.onnx"), "--checkpoint", str(tmp_path / "state")]
+    monkeypatch.setattr(script, "distance", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        script.main(resumed)
+    assert not (tmp_path / "resumed.onnx").exists()
+    monkeypatch.setattr(script, "distance", distance)
+    script.main(resumed)
+    assert (tmp_path / "resumed.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
+
+    with pytest.raises(SystemExit, match="other settings"):
+        script.main([*resumed, "--seed", "5"])
+
+
+@pytest.mark.torch
+def test_weights_of_another_network_are_refused(script: ModuleType, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "other.safetensors")
+    with pytest.raises(SystemExit, match=r"other\.safetensors"):
+        script.load_teacher(tmp_path / "other.safetensors")
