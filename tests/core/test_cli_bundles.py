@@ -1,0 +1,217 @@
+"""The verbs that take a bundle, on a tiny one: its anomaly map is the image's mean over the colours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgead.bundle import write_bundle
+from edgead.cli import main
+from edgead.manifest import InputRecord, Manifest, MethodRecord, ThresholdRecord
+
+onnx = pytest.importorskip("onnx", reason="needs the [fit] extra")
+pytest.importorskip("onnxruntime", reason="needs the [onnx] extra")
+
+HEIGHT, WIDTH = 32, 48
+
+
+def graph() -> bytes:
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float", "channel"], ["mean"], keepdims=1),
+        helper.make_node("Transpose", ["mean"], ["anomaly_map"], perm=[0, 3, 1, 2]),
+        helper.make_node("ReduceMax", ["anomaly_map", "all"], ["score"], keepdims=0),
+    ]
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "tiny",
+            [helper.make_tensor_value_info("image", TensorProto.UINT8, (1, HEIGHT, WIDTH, 3))],
+            [
+                helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, (1, 1, HEIGHT, WIDTH)),
+                helper.make_tensor_value_info("score", TensorProto.FLOAT, (1,)),
+            ],
+            [
+                helper.make_tensor("channel", TensorProto.INT64, (1,), [3]),
+                helper.make_tensor("all", TensorProto.INT64, (3,), [1, 2, 3]),
+            ],
+        ),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=9,
+    )
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def bundle(folder: Path) -> Path:
+    manifest = Manifest(
+        edgead="0.1.0",
+        kind="compiled",
+        method=MethodRecord("mean", "mean", "none", {"layers": ["layer2", "layer3"]}, 7),
+        input=InputRecord((HEIGHT, WIDTH), "stretch"),
+        threshold=ThresholdRecord(100.0, 100.0, "by hand", 0.01, 20, "a note"),
+        target="onnx",
+        engine="onnxruntime",
+        engine_precision="f32",
+        precision="fp32",
+        model="model.onnx",
+        reports={"forms": [{"precision": "fp32"}]},
+        provenance={"backbone": {"name": "none"}},
+        facts={"bank": [1, 2]},
+    )
+    with write_bundle(folder / "mean.edgead") as staging:
+        (staging.folder / "model.onnx").write_bytes(graph())
+        staging.finish(manifest)
+    return folder / "mean.edgead"
+
+
+def picture(spot: int = 0) -> np.ndarray:
+    """A grey image with a square of this brightness in its middle, of twice the model's size."""
+    image = np.full((2 * HEIGHT, 2 * WIDTH, 3), 50, np.uint8)
+    if spot:
+        image[20:40, 30:50] = spot
+    return image
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tuple[str, str]:
+    assert main(list(words)) == code
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+def lines(out: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_run_prints_one_line_an_image(bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "new").mkdir()
+    cv2.imwrite("new/good.png", picture())
+    cv2.imwrite("new/spot.png", picture(200))
+    out, _ = run(capsys, "run", "mean.edgead", "new")
+    good, spot = lines(out)
+    assert good == {
+        "source": str(Path("new", "good.png")),
+        "score": 50.0,
+        "is_anomalous": False,
+        "threshold": 100.0,
+        "regions": [],
+    }
+    assert (spot["score"], spot["is_anomalous"]) == (200.0, True)
+    assert spot["regions"] == [{"box": [30, 20, 20, 20], "area": 400, "peak": 200.0}]
+
+
+def test_run_takes_another_threshold_and_a_bare_name(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cv2.imwrite("good.png", picture())
+    (verdict,) = lines(run(capsys, "run", "mean", "good.png", "--threshold", "40")[0])
+    assert (verdict["is_anomalous"], verdict["threshold"]) == (True, 40.0)
+
+
+def test_run_writes_heatmaps_of_the_frames_size(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cv2.imwrite("spot.png", picture(200))
+    run(capsys, "run", "mean.edgead", "spot.png", "--out", "deep/maps")
+    drawn = cv2.imread("deep/maps/spot.png.heatmap.png")
+    assert drawn is not None and drawn.shape == picture().shape
+    assert np.array_equal(drawn[0, 0], [50, 50, 50])  # nothing over what is good
+    blue, green, red = drawn[30, 40].astype(int)
+    assert red > 200 > blue and red > green
+
+
+def test_run_goes_on_after_a_bad_image_and_says_so(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "new").mkdir()
+    (folder / "new" / "a.png").write_text("no image")
+    cv2.imwrite("new/b.png", picture())
+    out, err = run(capsys, "run", "mean.edgead", "new", code=2)
+    bad, good = lines(out)
+    assert "a.png" in str(bad["error"])
+    assert good["score"] == 50.0
+    assert "1 of 2 images can't be used" in err
+    _, err = run(capsys, "run", "mean.edgead", "new/a.png", code=2)
+    assert "a.png" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_run_reads_a_video(bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = cv2.VideoWriter("v.avi", cv2.VideoWriter.fourcc(*"MJPG"), 10, (2 * WIDTH, 2 * HEIGHT))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no MJPG")
+    for spot in (0, 0, 250):
+        writer.write(picture(spot))
+    writer.release()
+    frames = lines(run(capsys, "run", "mean.edgead", "v.avi", "--out", "maps")[0])
+    assert [frame["frame"] for frame in frames] == [0, 1, 2]
+    assert [frame["is_anomalous"] for frame in frames] == [False, False, True]
+    assert (folder / "maps" / "v.avi.000002.heatmap.png").is_file()
+    assert len(lines(run(capsys, "run", "mean.edgead", "v.avi", "--limit", "2")[0])) == 2
+
+
+@pytest.mark.parametrize(
+    "source, code, message",
+    [
+        ("nowhere.png", 2, "nowhere.png"),
+        ("nowhere", 2, "nowhere"),
+        ("broken.avi", 2, "broken.avi"),
+        ("empty", 2, "empty"),
+    ],
+)
+def test_run_refuses_what_it_cannot_read(
+    bundle: Path, folder: Path, source: str, code: int, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "broken.avi").write_bytes(b"RIFF nothing")
+    (folder / "empty").mkdir()
+    assert main(["run", "mean.edgead", source]) == code
+    assert message in capfd.readouterr().err
+
+
+def test_run_refuses_an_output_that_is_a_file(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cv2.imwrite("good.png", picture())
+    assert "good.png" in run(capsys, "run", "mean.edgead", "good.png", "--out", "good.png", code=7)[1]
+
+
+def test_inspect_shows_and_prints_the_manifest(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = run(capsys, "inspect", str(bundle))
+    for text in (
+        "mean (scorer mean",
+        "layers=layer2,layer3 seed=7",
+        "32x48",
+        "a note",
+        "backbone.name",
+        "[1, 2]",
+    ):
+        assert text in out
+    document = json.loads(run(capsys, "inspect", str(bundle), "--json")[0])
+    assert document == json.loads((bundle / "manifest.json").read_text())
+
+
+def test_verify_tells_a_changed_file(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "verify", str(bundle))[0].startswith(f"ok   {bundle}: 1 files")
+    model = bundle / "model.onnx"
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    out, err = run(capsys, "verify", str(bundle), code=3)
+    assert out == ""
+    assert "model.onnx" in err
+    out, err = run(capsys, "verify", str(bundle), "nowhere.edgead", code=3)
+    assert out.count("BAD") == 2
+    assert "2 of 2 bundles" in err
