@@ -93,7 +93,7 @@ def read_image(path: Path) -> Image:
         )
     if min(height, width) < MIN_SIDE:
         raise ImageError(f"{path}: {width} x {height} pixels is too small; {MIN_SIDE} a side is the least")
-    with _quiet_opencv():
+    with quiet_opencv():
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         except cv2.error:
@@ -129,7 +129,8 @@ def _read_bytes(path: Path) -> bytes:
 
 
 @contextmanager
-def _quiet_opencv() -> Iterator[None]:
+def quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV from writing its own warnings to stderr; what went wrong is said in our words."""
     # OpenCV 5 keeps the two functions in another module than 4.9.
     log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
     before = log.getLogLevel()
@@ -211,5 +212,6 @@ __all__ = [
     "as_bgr",
     "choose_resize",
     "list_images",
+    "quiet_opencv",
     "read_image",
 ]

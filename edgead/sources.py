@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 
 from edgead.errors import DeviceError, ImageError
-from edgead.images import list_images, read_image
+from edgead.images import list_images, quiet_opencv, read_image
 from edgead.types import Image
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
@@ -71,7 +71,8 @@ def _image(path: Path) -> Frame:
 
 
 def _stream(name: str, source: str | int) -> Iterator[Frame]:
-    capture = cv2.VideoCapture(source)
+    with quiet_opencv():
+        capture = cv2.VideoCapture(source)
     try:
         index = 0
         while True:
