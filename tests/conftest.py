@@ -25,3 +25,27 @@ def resnet18_weights() -> Path:
     if not file.is_file():
         pytest.skip(f"real weights are not here ({file})")
     return file
+
+
+@pytest.fixture(scope="session")
+def reference_bundle(tmp_path_factory: pytest.TempPathFactory):
+    """A small reference bundle of PatchCore with the embedded backbone."""
+    from tests.bundles import make_reference
+
+    return make_reference(tmp_path_factory.mktemp("reference"))
+
+
+@pytest.fixture(scope="session")
+def compiled(reference_bundle, tmp_path_factory: pytest.TempPathFactory):
+    """``compiled(target, precision)``: a compiled bundle, made once."""
+    from tests.bundles import make_compiled
+
+    made = {}
+
+    def make(target: str, precision: str = "fp32"):
+        if (target, precision) not in made:
+            out = tmp_path_factory.mktemp("compiled") / f"{target}.edgead"
+            made[target, precision] = make_compiled(reference_bundle, target, precision, out)
+        return made[target, precision]
+
+    return make

@@ -8,6 +8,7 @@ says what rate it stands for.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,6 +87,7 @@ def _single(value: float) -> float:
     return float(single if single >= value else np.nextafter(single, np.float32(np.inf)))
 
 
+@functools.cache
 def _upper_bound(n: int, k: int) -> float:
     """The rate p at which n - k or fewer of n good images over the threshold has probability 5 %."""
     low, high = 0.0, 1.0

@@ -1,0 +1,1 @@
+"""Bundle and labelled images to evidence."""

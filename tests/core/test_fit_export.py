@@ -1,0 +1,215 @@
+"""From a folder of good images to a compiled bundle: gates, choice, reproducibility, faults."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+import edgead
+from edgead.bundle import read_bundle
+from edgead.cli.progress import silent
+from edgead.errors import CompileError, DatasetError, GateError, InputError, ParityError, PrecisionError
+from edgead.plugins import registry
+from edgead.types import Artifact
+from edgead.workbench import export as export_module
+from edgead.workbench.export import FormReport, export
+from edgead.workbench.parity import Parity
+from tests.bundles import SIZE, bad_image, good_image, make_compiled, make_reference, write_images
+
+
+def content(path):
+    return {str(f.relative_to(path)): hashlib.sha256(f.read_bytes()).hexdigest() for f in path.rglob("*") if f.is_file()}
+
+
+def test_the_reference_holds_every_form_and_the_held_out_images(reference_bundle):
+    manifest = reference_bundle.manifest
+    names = {f.path for f in manifest.files}
+    assert {"model.onnx", "forms/bf16.onnx", "forms/mixed.onnx", "forms/int8.onnx"} <= names
+    assert sum(n.startswith("probes/") for n in names) == manifest.provenance["images"]["held_out"] == 6
+    assert manifest.kind == "reference" and manifest.input.size == SIZE
+    assert manifest.facts["bank"]["rows"] > 1
+
+
+def test_every_form_has_the_one_interface(reference_bundle):
+    for file in reference_bundle.manifest.facts["forms"].values():
+        graph = onnx.load(reference_bundle.file(file)).graph
+        (image,) = graph.input
+        assert image.name == "image" and image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+        assert [d.dim_value for d in image.type.tensor_type.shape.dim] == [1, *SIZE, 3]
+        assert [o.name for o in graph.output] == ["anomaly_map", "score"]
+        initialisers = {i.name: i for i in graph.initializer}
+        assert "memory_bank" in initialisers, "inspect can't find the bank"
+        assert not any(n.op_type == "Constant" for n in graph.node)
+        kind = onnx.TensorProto.FLOAT if file == "model.onnx" else onnx.TensorProto.INT8
+        assert initialisers["memory_bank"].data_type == kind
+
+
+@pytest.mark.parametrize("target", ["openvino", "onnx"])
+@pytest.mark.parametrize("precision", ["int8", "mixed", "fp32"])
+def test_each_precision_compiles_runs_and_really_is_that_precision(compiled, target, precision):
+    made = compiled(target, precision)
+    report = next(r for r in made.forms if r.precision == precision)
+    assert not report.misses and report.parity.passed
+    if precision == "int8":
+        assert report.execution["i8"] > report.execution.get("f32", 0)
+    elif precision == "fp32":
+        assert "i8" not in report.execution
+    manifest = read_bundle(made.bundle.path).manifest
+    assert (manifest.kind, manifest.target, manifest.precision) == ("compiled", target, precision)
+    detector = edgead.load(made.bundle.path)
+    assert detector(bad_image(3)).is_anomalous
+    assert {f.path for f in manifest.files} == ({"model.onnx"} if target == "onnx" else {"model.xml", "model.bin"})
+
+
+def test_auto_takes_a_passing_form_and_keeps_the_table(reference_bundle, tmp_path):
+    made = make_compiled(reference_bundle, "openvino", "auto", tmp_path / "auto.edgead")
+    kept = made.bundle.manifest.reports["forms"]
+    assert [r["precision"] for r in kept] == ["int8", "mixed", "bf16", "fp32"]
+    chosen = next(r for r in kept if r["precision"] == made.chosen)
+    assert chosen["misses"] == [] and chosen["parity"]["passed"]
+    assert all(r.p50_ms > 0 for r in made.forms if r.failure is None)
+    assert "p50" not in json.dumps(kept), "latencies differ from run to run: they don't belong in the bundle"
+
+
+def test_both_engines_agree_on_the_same_form(compiled):
+    frames = [good_image(900), bad_image(5)]
+    for precision, tolerance in (("fp32", 1e-4), ("int8", 0.05)):
+        one, other = (edgead.load(compiled(t, precision).bundle.path) for t in ("openvino", "onnx"))
+        for frame in frames:
+            assert one(frame).score == pytest.approx(other(frame).score, rel=tolerance)
+
+
+def test_same_images_options_and_seed_give_the_same_bytes(reference_bundle, tmp_path):
+    again = make_reference(tmp_path)
+    assert content(reference_bundle.path) == content(again.path)
+    one = make_compiled(reference_bundle, "openvino", "int8", tmp_path / "one.edgead")
+    two = make_compiled(again, "openvino", "int8", tmp_path / "two.edgead")
+    assert content(one.bundle.path) == content(two.bundle.path)
+    other = make_reference(tmp_path, out="other.edgead", seed=1, precisions=())
+    assert content(other.path)["model.onnx"] != content(again.path)["model.onnx"]
+
+
+# ---------------------------------------------------------------- gates
+
+
+class Tampering:
+    """The onnx exporter, whose compiled graph differs from the reference as told."""
+
+    target, precisions = "onnx", ("int8", "fp32")
+
+    def __init__(self, tamper, only="int8"):
+        self.tamper, self.only = tamper, only
+
+    def compile(self, graph, precision, folder):
+        if precision == self.only:
+            self.tamper(graph)
+        onnx.save(graph, folder / "model.onnx")
+        return Artifact("model.onnx", ("model.onnx",), "onnxruntime")
+
+
+def scale_bank(graph):
+    """Another bank: scores and maps change."""
+    bank = next(i for i in graph.graph.initializer if i.name == "memory_bank")
+    values = onnx.numpy_helper.to_array(bank).copy()
+    bank.CopyFrom(onnx.numpy_helper.from_array((values * 0.7).astype(values.dtype), "memory_bank"))
+
+
+def test_a_graph_that_differs_from_the_reference_misses_parity(reference_bundle, tmp_path):
+    out = tmp_path / "x.edgead"
+    with pytest.raises(ParityError, match="precision int8 misses a gate"):
+        export(reference_bundle, Tampering(scale_bank), "int8", out, silent)
+    assert not out.exists()
+    made = export(reference_bundle, Tampering(scale_bank), "auto", out, silent)
+    assert made.chosen == "fp32" and made.forms[0].misses
+
+
+def test_no_form_passes_and_nothing_is_written(reference_bundle, tmp_path):
+    class Both(Tampering):
+        def compile(self, graph, precision, folder):
+            scale_bank(graph)
+            return super().compile(graph, precision, folder)
+
+    with pytest.raises(GateError, match="no form passes"):
+        export(reference_bundle, Both(lambda graph: None), "auto", tmp_path / "x.edgead", silent)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_form_that_separates_worse_misses_precision(reference_bundle, tmp_path, monkeypatch):
+    honest = export_module.run_trial
+
+    def int8_is_blind(session, good, bad):
+        trial = honest(session, good, bad)
+        blind = session.execution().get("i8")
+        return dataclasses.replace(trial, bad=np.resize(trial.good, trial.bad.shape)) if blind else trial
+
+    monkeypatch.setattr(export_module, "run_trial", int8_is_blind)
+    exporter = registry().get("exporters", "onnx")()
+    with pytest.raises(PrecisionError, match=r"loses \d+\.\d\d points of AUROC"):
+        export(reference_bundle, exporter, "int8", tmp_path / "x.edgead", silent)
+
+
+def test_an_engine_that_cannot_compile_a_form(reference_bundle, tmp_path):
+    def break_it(graph):
+        graph.graph.node[-1].op_type = "NoSuchOperator"
+
+    with pytest.raises(CompileError, match="model.onnx"):
+        export(reference_bundle, Tampering(break_it), "int8", tmp_path / "x.edgead", silent)
+    made = export(reference_bundle, Tampering(break_it), "auto", tmp_path / "x.edgead", silent)
+    assert made.chosen == "fp32" and "model.onnx" in made.forms[0].failure
+
+
+def test_the_fastest_passing_form_is_taken_and_near_ties_go_by_order():
+    good = Parity(0, 0, 0, 1, 0.1)
+
+    def report(precision, p50, loss=0.0):
+        return FormReport(precision, parity=good, auroc=0.9, loss=loss, p50_ms=p50)
+
+    choose = export_module._choose
+    assert choose([report("int8", 1.0), report("fp32", 4.0)], "auto").precision == "int8"
+    assert choose([report("int8", 1.0, loss=0.02), report("fp32", 4.0)], "auto").precision == "fp32"
+    assert choose([report("int8", 4.0), report("fp32", 1.0)], "auto").precision == "fp32"
+    assert choose([report("int8", 1.05), report("mixed", 1.0)], "auto").precision == "int8"
+
+
+# ---------------------------------------------------------------- faults
+
+
+def test_a_compiled_bundle_is_not_exported_again(compiled, tmp_path):
+    exporter = registry().get("exporters", "onnx")()
+    with pytest.raises(InputError, match="already compiled for openvino"):
+        export(compiled("openvino").bundle, exporter, "auto", tmp_path / "x.edgead", silent)
+
+
+def test_a_precision_that_the_target_lacks(reference_bundle, tmp_path):
+    exporter = registry().get("exporters", "onnx")()
+    with pytest.raises(InputError, match="no precision 'bf16'"):
+        export(reference_bundle, exporter, "bf16", tmp_path / "x.edgead", silent)
+
+
+def test_one_image_is_too_few(tmp_path):
+    with pytest.raises(DatasetError, match="only 1 image"):
+        make_reference(tmp_path, n=1)
+    assert not (tmp_path / "patchcore.edgead").exists()
+
+
+def test_two_images_are_enough_to_fit(tmp_path):
+    bundle = make_reference(tmp_path, n=2, precisions=())
+    assert bundle.manifest.threshold.n_images == 1
+    assert "1 held-out images can't show" in bundle.manifest.threshold.note
+
+
+def test_a_bad_image_is_named_before_any_work(tmp_path):
+    folder = write_images(tmp_path / "good", [good_image(i) for i in range(3)])
+    (folder / "zz.png").write_text("not a picture")
+    from edgead.errors import ImageError
+    from edgead.workbench.fit import Settings, fit
+    from edgead.workbench.recipe import resolve
+
+    with pytest.raises(ImageError, match=r"zz\.png"):
+        fit(resolve("patchcore"), folder, Settings(size=SIZE), tmp_path / "x.edgead", silent)
+    assert {p.name for p in tmp_path.iterdir()} == {"good"}

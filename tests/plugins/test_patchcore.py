@@ -1,0 +1,160 @@
+"""The whole PatchCore graph against the plain-numpy oracle, in both engines, and its fitting."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgead.errors import OptionError
+from edgead.images import list_images, read_image
+from edgead.resize import ResizeRule
+from edgead.types import FeatureInfo, InputSpec, Training
+from edgead.workbench.features import opened, training_on
+from edgead.workbench.frames import Frames
+from edgead.workbench.graph import compose
+from edgead.workbench.recipe import open_backbone
+from edgead_plugins.patchcore import FittedPatchCore, Options, PatchCore, bank_neighbours
+from edgead_plugins.postprocessors import Gaussian
+from tests.graphs import ENGINES, run
+from tests.plugins import patchcore_oracle as oracle
+
+
+def silent(description, total):
+    from edgead.cli.progress import silent
+
+    return silent(description, total)
+
+
+class TwoMaps:
+    """Stands for a backbone where only its description is asked for."""
+
+    name, input, provenance = "two-maps", InputSpec(), {}
+    feature_info = {"a": FeatureInfo(6, 8), "b": FeatureInfo(10, 16), "c": FeatureInfo(3, 32)}
+
+
+def training(n=6, seed=0, dim=16, grid=(5, 4)):
+    """Offers random embeddings; ``passes`` counts how often they were read."""
+    maps = [np.random.default_rng(i).normal(size=(dim, *grid)).astype(np.float32) for i in range(n)]
+    passes = []
+
+    def features():
+        passes.append(1)
+        return iter([{"patches": m} for m in maps])
+
+    offer = Training(
+        backbone=TwoMaps(),
+        shapes={"patches": (dim, *grid)},
+        n_images=n,
+        size=(40, 32),
+        features=features,
+        images=lambda: iter(()),
+        seed=seed,
+        progress=silent,
+    )
+    return offer, np.concatenate([m.reshape(dim, -1).T for m in maps]), passes
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("reweighting", [0, 1, 4, 9])
+def test_scores_equal_the_oracles(engine, k, reweighting):
+    rng = np.random.default_rng(k)
+    bank = rng.normal(size=(50, 12)).astype(np.float32)
+    patches = rng.normal(size=(1, 12, 6, 7)).astype(np.float32)
+    options = Options(neighbors=k, reweighting=reweighting)
+
+    def part(patches):
+        scores = FittedPatchCore(bank, (6, 7), options, 100).graph({"patches": patches}, "fp32")
+        return {"patch": scores.patch, "image": scores.image}
+
+    found = run(engine, part, patches=patches)
+    queries = patches[0].reshape(12, -1).T.astype(np.float64)
+    expected = oracle.patch_scores(queries, bank.astype(np.float64), k)
+    np.testing.assert_allclose(found["patch"].ravel(), expected, rtol=1e-5)
+    score = oracle.image_score(queries, bank.astype(np.float64), k, reweighting)
+    np.testing.assert_allclose(found["image"], [score], rtol=1e-5)
+
+
+def test_neighbours_of_a_bank_row_start_with_itself():
+    bank = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    bank[7] = bank[3]  # a duplicate may not push a row out of its own first place
+    expected = oracle.distances(bank.astype(np.float64), bank.astype(np.float64))
+    found = bank_neighbours(bank, 6)
+    assert (found[:, 0] == np.arange(40)).all()
+    np.testing.assert_allclose(
+        np.take_along_axis(expected, found.astype(np.int64), 1), np.sort(expected, 1)[:, :6], atol=1e-3
+    )
+
+
+def test_the_bank_holds_training_patches_and_depends_on_the_seed():
+    first, rows, _ = training(seed=1)
+    bank = PatchCore(Options(coreset_ratio=0.25)).fit(first).bank
+    assert bank.shape == (30, 16)
+    assert all((rows == row).all(1).any() for row in bank)
+    again = PatchCore(Options(coreset_ratio=0.25)).fit(training(seed=1)[0]).bank
+    other = PatchCore(Options(coreset_ratio=0.25)).fit(training(seed=2)[0]).bank
+    assert (bank == again).all()
+    assert not np.array_equal(bank, other)
+
+
+def test_little_memory_means_a_second_pass_not_a_refusal():
+    options = Options(coreset_ratio=0.01, memory_mib=1, projection=8)
+    offer, rows, passes = training(n=40, dim=64, grid=(12, 12))
+    fitted = PatchCore(options).fit(offer)
+    assert len(passes) > 1
+    assert fitted.bank.shape == (57, 64)
+    assert all((rows == row).all(1).any() for row in fitted.bank)
+
+
+def test_a_byte_budget_bounds_the_bank():
+    fitted = PatchCore(Options(coreset_ratio=1.0, bank_mib=1 / 1024)).fit(training()[0])
+    assert fitted.facts["bank"]["int8_bytes"] <= 1024
+    assert fitted.bank.shape == (64, 16)
+
+
+def test_default_layers_are_those_of_stride_8_and_16():
+    assert list(PatchCore().feature_maps(TwoMaps())) == ["a", "b"]
+    assert list(PatchCore(Options(layers=("c",))).feature_maps(TwoMaps())) == ["c"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"coreset_ratio": 0.0}, {"coreset_ratio": 1.5}, {"patch_size": 0}, {"neighbors": 0}, {"bank_mib": -1.0}]
+)
+def test_options_out_of_range_are_refused(wrong):
+    with pytest.raises(OptionError, match=next(iter(wrong))):
+        Options(**wrong)
+
+
+def test_options_are_stored_and_nothing_else_happens():
+    options = dataclasses.replace(Options(), neighbors=3)
+    assert PatchCore(options).options is options
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_fifty_real_images_equal_the_oracle(engine, shared_data: Path, resnet18_weights: Path):
+    """The FP32 graph on real images and weights; the oracle gets its feature maps from ONNX Runtime."""
+    folder = shared_data / "magnetic_tile"
+    files = [f for kind in sorted((folder / "test").iterdir()) for f in list_images(kind)[::4]][:50]
+    assert len(files) == 50
+    rule, size = ResizeRule((256, 256)), (256, 256)
+    backbone = open_backbone("resnet18", resnet18_weights)
+    scorer = PatchCore(Options(coreset_ratio=0.02))
+    plain = backbone.onnx(["layer2", "layer3"], size)
+    frames = Frames(tuple(list_images(folder / "train" / "good")[:6]), rule)
+    with training_on(plain, backbone, scorer, frames, 0, silent) as offer:
+        fitted = scorer.fit(offer)
+    bank = fitted.bank.astype(np.float64)
+    graph = compose(plain, scorer, fitted, Gaussian(), size, "fp32")
+    with opened(graph, engine) as session, opened(plain, "onnxruntime") as features:
+        for index, file in enumerate(files):
+            image = rule.apply(read_image(file))[None]
+            found, maps = session(image), features(image)
+            queries = oracle.embed_concatenated([maps["layer2"][0], maps["layer3"][0]], 3)
+            score = oracle.image_score(queries, bank, 1, 9)
+            assert abs(found["score"][0] - score) <= 1e-4 * score, file
+            if index % 25 == 0:  # the oracle's map is slow
+                expected = oracle.anomaly_map(oracle.patch_scores(queries, bank, 1).reshape(32, 32), size)
+                np.testing.assert_allclose(found["anomaly_map"][0, 0], expected, rtol=1e-4, atol=1e-4)
