@@ -96,7 +96,7 @@ def synthesise(
 
 
 def _rounded(pixels: Float) -> Image:
-    return np.clip(pixels + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(pixels + 0.5, 0, 255), np.uint8)
 
 
 # ---------------------------------------------------------------- where, and how strong
