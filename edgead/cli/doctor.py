@@ -36,6 +36,7 @@ def command(as_json: bool) -> None:
                 for name, told in engines.items()
             },
             "telemetry": "off",
+            "cache": str(machine.cache_folder()),
             "problems": list(registry().problems),
         })  # fmt: skip
         return
@@ -46,6 +47,7 @@ def command(as_json: bool) -> None:
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
         ("CPU", f"{processor.model}, {processor.threads} threads"),
         ("CPU units", known),
+        ("cache", str(machine.cache_folder())),
         ("telemetry", "off: edgead sends nothing and keeps its engines from sending"),
     ])  # fmt: skip
     click.echo("\nPackages")

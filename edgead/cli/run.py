@@ -80,10 +80,10 @@ def _line(frame: Frame, prediction: Prediction) -> str:
 def _write_heatmap(folder: Path, frame: Frame, prediction: Prediction, detector: Detector) -> None:
     import cv2
 
+    from edgead.evaluation.heatmap import overlay
     from edgead.files import write_file
-    from edgead.runtime.heatmap import draw_heatmap
 
     assert frame.image is not None
-    pixel_threshold = detector.bundle.manifest.threshold.pixel
-    drawn = draw_heatmap(frame.image, prediction, detector.rule, pixel_threshold)
+    threshold = detector.bundle.manifest.threshold.pixel
+    drawn = overlay(frame.image, prediction.anomaly_map, threshold, rule=detector.rule)
     write_file(folder / f"{frame.name}.heatmap.png", cv2.imencode(".png", drawn)[1].tobytes())
