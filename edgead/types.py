@@ -97,7 +97,9 @@ class Backbone(Protocol):
 class Progress(Protocol):
     """Reports long work. ``with progress(description, total) as advance: advance(1)``."""
 
-    def __call__(self, description: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]: ...
+    def __call__(
+        self, description: str, total: int | None
+    ) -> AbstractContextManager[Callable[[int], None]]: ...
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class FittedScorer(Protocol):
     """JSON values for the manifest and ``edgead inspect``, for instance the bank's shape."""
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
-        """Compose the scores from what ``Scorer.embed`` yields (1, C, h, w), with spox operators of opset 18."""
+        """Compose the scores from what ``embed`` yields, (1, C, h, w), with spox operators of opset 18."""
         ...
 
 

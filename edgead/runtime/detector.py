@@ -147,7 +147,9 @@ class Detector:
     def _predict(self, outputs: Outputs, shape: tuple[int, ...]) -> Prediction:
         score = float(outputs["score"][0])
         if not math.isfinite(score):
-            raise FrameError("the model yields no finite score for this frame; run `edgead verify` on the bundle")
+            raise FrameError(
+                "the model yields no finite score for this frame; run `edgead verify` on the bundle"
+            )
         anomaly_map = outputs["anomaly_map"][0, 0]
         mask = anomaly_map > self._pixel_threshold
         rows, columns = self.rule.valid_area(shape)

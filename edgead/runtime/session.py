@@ -42,7 +42,7 @@ class Session(Protocol):
         ...
 
     def execution(self) -> Mapping[str, int]:
-        """Count the convolutions and matrix products by the precision that they really run in: i8, bf16, f32."""
+        """Count convolutions and matrix products by the precision that they really run in: i8, bf16, f32."""
         ...
 
 
@@ -97,7 +97,7 @@ class OpenVINOSession:
         self.device = "CPU" if device == "auto" else device
         if self.device.split(".")[0] not in {d.split(".")[0] for d in core.available_devices}:
             raise DeviceError(
-                f"openvino has no device '{device}' here; it has {', '.join(core.available_devices)}, or use auto"
+                f"openvino has no device '{device}' here: use auto, or {', '.join(core.available_devices)}"
             )
         config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": precision,
@@ -161,7 +161,7 @@ class ONNXRuntimeSession:
         self.device = "CPU" if device == "auto" else device
         if self.device.upper() not in providers:
             raise DeviceError(
-                f"onnxruntime has no device '{device}' here; it has {', '.join(providers)}, or use auto"
+                f"onnxruntime has no device '{device}' here: use auto, or {', '.join(providers)}"
             )
         options = ort.SessionOptions()
         options.log_severity_level = 3
@@ -238,7 +238,7 @@ def _onnxruntime_execution(model: Path, providers: Sequence[str]) -> Mapping[str
 
 
 def _output_name(output: Any) -> str:
-    """A tensor may carry several names where an Identity was removed; the result node has the declared one."""
+    """A tensor has several names where an Identity was removed; the result node has the declared one."""
     declared = str(output.node.get_friendly_name()).split("/sink_port")[0]
     return declared if declared in output.get_names() else str(output.get_any_name())
 

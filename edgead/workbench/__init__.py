@@ -1,1 +1,1 @@
-"""Good images to bundle: features, composition, quantisation, calibration, gates, export. Needs ``edgead[fit]``."""
+"""Good images to bundle: features, graph, quantisation, calibration, gates, export. Needs ``edgead[fit]``."""

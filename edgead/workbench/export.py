@@ -134,7 +134,9 @@ def export(
     """
     manifest = reference.manifest
     if manifest.kind != "reference":
-        raise InputError(f"{reference.path}: already compiled for {manifest.target}; export the bundle that fit wrote")
+        raise InputError(
+            f"{reference.path}: already compiled for {manifest.target}; export the bundle that fit wrote"
+        )
     held: Mapping[str, str] = manifest.facts["forms"]
     forms = _forms_to_try(held, exporter, precision)
     rule = ResizeRule(manifest.input.size, manifest.input.resize)
@@ -142,7 +144,11 @@ def export(
     bad = defective_images(good, manifest.method.seed)
     probes = probe_images(good, rule, manifest.method.seed)
     rate = manifest.threshold.false_positive_rate
-    with write_bundle(out) as staging, tempfile.TemporaryDirectory(prefix="edgead-") as scratch, ExitStack() as stack:
+    with (
+        write_bundle(out) as staging,
+        tempfile.TemporaryDirectory(prefix="edgead-") as scratch,
+        ExitStack() as stack,
+    ):
         reports: list[FormReport] = []
         artifacts: dict[Precision, Artifact] = {}
         sessions: dict[Precision, Session] = {}
@@ -167,17 +173,22 @@ def export(
         for name in artifacts[chosen.precision].files:
             (Path(scratch) / chosen.precision / name).rename(staging.folder / name)
         sessions.clear()
-        return Export(staging.finish(_manifest(reference, exporter, artifacts, chosen, reports)), chosen.precision, tuple(reports))
+        return Export(
+            staging.finish(_manifest(reference, exporter, artifacts, chosen, reports)),
+            chosen.precision,
+            tuple(reports),
+        )
 
 
 def _forms_to_try(held: Mapping[str, str], exporter: Exporter, precision: str) -> list[Precision]:
-    """All forms for ``auto``, else the named one; and FP32 last, since it's what the others are held against."""
+    """All forms for ``auto``, else the named one; FP32 too, since it's what the others are held against."""
     offered = [p for p in exporter.precisions if p in held]
     if precision == "auto":
         return offered
     if precision not in offered:
         raise InputError(
-            f"target {exporter.target} has no precision '{precision}' for this bundle: choose auto, {', '.join(offered)}"
+            f"target {exporter.target} has no precision '{precision}' for this bundle: "
+            f"choose auto, {', '.join(offered)}"
         )
     return [p for p in offered if p in (precision, "fp32")]
 
@@ -214,7 +225,9 @@ def _judge(
     )
 
 
-def _timed(reports: Sequence[FormReport], sessions: Mapping[Precision, Session], image: Image) -> list[FormReport]:
+def _timed(
+    reports: Sequence[FormReport], sessions: Mapping[Precision, Session], image: Image
+) -> list[FormReport]:
     """Median latencies, the forms in turn, so that a machine that slows down slows all of them."""
     times: dict[Precision, list[float]] = {form: [] for form in sessions}
     for _ in range(TIMED_RUNS):
@@ -223,7 +236,9 @@ def _timed(reports: Sequence[FormReport], sessions: Mapping[Precision, Session],
             session(image[None])
             times[form].append(time.perf_counter() - start)
     return [
-        dataclasses.replace(r, p50_ms=float(np.median(times[r.precision])) * 1e3) if r.precision in times else r
+        dataclasses.replace(r, p50_ms=float(np.median(times[r.precision])) * 1e3)
+        if r.precision in times
+        else r
         for r in reports
     ]
 
@@ -235,7 +250,9 @@ def _choose(reports: Sequence[FormReport], precision: str) -> FormReport:
             raise CompileError(report.failure)
         if report.misses:
             kind = ParityError if report.misses[0].startswith("parity") else PrecisionError
-            raise kind(f"precision {precision} misses a gate ({'; '.join(report.misses)}); use --precision auto")
+            raise kind(
+                f"precision {precision} misses a gate ({'; '.join(report.misses)}); use --precision auto"
+            )
         return report
     passing = [r for r in reports if not r.misses]
     if not passing:

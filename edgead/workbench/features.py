@@ -1,4 +1,4 @@
-"""Features for fitting: through the same session, resize rule and (quantised) backbone that the camera runs."""
+"""Features for fitting: through the same session, resize rule and (quantised) backbone as the camera's."""
 
 from __future__ import annotations
 

@@ -136,7 +136,9 @@ def fit(recipe: Recipe, images: Path, settings: Settings, out: Path, progress: P
                 recipe.method, recipe.scorer_name, recipe.postprocessor_name, recipe.options, settings.seed
             ),
             input=InputRecord(frames.rule.size, frames.rule.mode),
-            threshold=calibrate(trial.good.tolist(), trial.good_maxima.tolist(), settings.false_positive_rate),
+            threshold=calibrate(
+                trial.good.tolist(), trial.good_maxima.tolist(), settings.false_positive_rate
+            ),
             target="reference",
             engine="onnxruntime",
             engine_precision="f32",
@@ -164,7 +166,7 @@ def fit_forms(
     size = training.rule.size
     maps = recipe.scorer.feature_maps(recipe.backbone)
     plain = recipe.backbone.onnx(maps, size)
-    wanted = {"fp32", *settings.precisions}
+    wanted: set[Precision] = {"fp32", *settings.precisions}
     forms: dict[Precision, Form] = _fit_on(
         plain, {"fp32": "fp32", "bf16": "int8"}, recipe, training, settings, progress, wanted
     )
@@ -183,7 +185,7 @@ def _fit_on(
     training: Frames,
     settings: Settings,
     progress: Progress,
-    wanted: set[str],
+    wanted: set[Precision],
 ) -> dict[Precision, Form]:
     """Fit once on this backbone's features; compose a graph for each wanted form of the bank."""
     with training_on(backbone, recipe.backbone, recipe.scorer, training, settings.seed, progress) as offer:

@@ -67,7 +67,9 @@ def read_frames(folder: Path, size: Size | None, multiple: int, progress: Progre
     """
     paths = list_images(folder)
     if len(paths) < MIN_IMAGES:
-        raise DatasetError(f"{folder}: only {len(paths)} image; give at least {MIN_IMAGES} good images, better 50")
+        raise DatasetError(
+            f"{folder}: only {len(paths)} image; give at least {MIN_IMAGES} good images, better 50"
+        )
     if size is None:
         rule, why = choose_resize(_shapes(paths, progress), multiple=multiple)
     else:

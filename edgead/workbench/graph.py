@@ -59,7 +59,9 @@ def compose_features(backbone: onnx.ModelProto, scorer: Scorer, size: Size) -> o
         for name, var in maps.items():
             if len(_shape(var)) != 4 or _shape(var)[0] != 1:
                 raise PluginError(f"embed() must yield maps (1, C, h, w), but '{name}' is {_shape(var)}")
-        model = spox.build(_inputs(image, parameters), {f"{FEATURE_PREFIX}{n}": op.identity(v) for n, v in maps.items()})
+        model = spox.build(
+            _inputs(image, parameters), {f"{FEATURE_PREFIX}{n}": op.identity(v) for n, v in maps.items()}
+        )
         return _tidy(model, _arrays(parameters))
 
 

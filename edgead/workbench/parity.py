@@ -1,4 +1,4 @@
-"""The parity gate: the compiled graph against the same graph in the reference engine, ONNX Runtime on the CPU.
+"""The parity gate: the compiled graph against the same graph in the reference engine, ONNX Runtime (CPU).
 
 Both get the same probe images; score and anomaly map must agree to the form's tolerance. Differences are
 relative to the reference's score and to its map's maximum. FP32 engines differ by the order of their sums.
@@ -101,4 +101,5 @@ def _relative(difference: float, scale: float) -> float:
 
 
 def _scaled(image: Image, factor: float) -> Image:
-    return np.clip(image.astype(np.float32) * factor, 0, 255).astype(np.uint8)
+    scaled: Image = np.clip(image.astype(np.float32) * factor, 0, 255).astype(np.uint8)
+    return scaled

@@ -1,8 +1,8 @@
 """The precision gate: how well a form separates held-out good images from the same with synthetic defects.
 
-A faster form has its own bank and threshold, so raw scores can't be compared, and labelled defects don't exist
-yet. What can be compared is separation: the AUROC of each form on the same good and the same synthetically
-defective images, against the FP32 form's on the same engine.
+A faster form has its own bank and threshold, so raw scores can't be compared, and labelled defects don't
+exist yet. What can be compared is separation: the AUROC of each form on the same good and the same
+synthetically defective images, against the FP32 form's on the same engine.
 """
 
 from __future__ import annotations

@@ -19,7 +19,9 @@ def edgead_register_scorers(register: Register) -> None:
 
 @hookimpl
 def edgead_register_postprocessors(register: Register) -> None:
-    register("gaussian", "edgead_plugins.postprocessors:Gaussian", "bilinear up-sampling, Gaussian of sigma 4")
+    register(
+        "gaussian", "edgead_plugins.postprocessors:Gaussian", "bilinear up-sampling, Gaussian of sigma 4"
+    )
 
 
 @hookimpl

@@ -57,7 +57,8 @@ class Bank:
     @property
     def mean(self) -> NDArray[np.float32]:
         """(dim,) float32 mean of the rows."""
-        return self.rows.mean(0, dtype=np.float64).astype(np.float32)
+        mean: NDArray[np.float32] = self.rows.mean(0, dtype=np.float64).astype(np.float32)
+        return mean
 
     @property
     def step(self) -> np.float32:
@@ -67,7 +68,8 @@ class Bank:
 
     def quantised(self) -> NDArray[np.int8]:
         """(n, dim) int8 rows: (row - mean) / step, rounded half to even."""
-        return np.clip(np.rint((self.rows - self.mean) / self.step), -127, 127).astype(np.int8)
+        steps: NDArray[np.int8] = np.clip(np.rint((self.rows - self.mean) / self.step), -127, 127).astype(np.int8)
+        return steps
 
     def lower(self, precision: BankPrecision) -> LoweredBank:
         """Place the bank in the graph being composed."""
@@ -123,7 +125,7 @@ class LoweredBank:
         return Neighbours(self.distances(rounded, index), index, rounded)
 
     def distances(self, query: Var, index: Var) -> Var:
-        """Euclidean distances (queries, k) of each query (mean removed) to the rows ``index`` (queries, k)."""
+        """Euclidean distances (queries, k) of each query, mean removed, to its rows ``index`` (queries, k)."""
         difference = op.sub(op.unsqueeze(query, op.const([1])), self.gather(index))
         return op.sqrt(op.reduce_sum_square(difference, op.const([2]), keepdims=0))
 
@@ -134,7 +136,9 @@ class LoweredBank:
 
     def _rank(self, query: Var, k: int) -> Var:
         size = self.n if self.n <= 4 * CHUNK_ROWS else CHUNK_ROWS
-        best = [self._rank_chunk(query, start, min(start + size, self.n), k) for start in range(0, self.n, size)]
+        best = [
+            self._rank_chunk(query, start, min(start + size, self.n), k) for start in range(0, self.n, size)
+        ]
         values, index = best[0]
         if len(best) > 1:
             values = op.concat([v for v, _ in best], axis=1)
@@ -154,14 +158,14 @@ class LoweredBank:
         return values, index if start == 0 else op.add(index, op.const(np.int64(start)))
 
 
-
 def _half_norms(rows: NDArray[np.float32] | NDArray[np.int8], step: np.float32) -> NDArray[np.float32]:
     """|row|^2 / 2, and for INT8 rows the sum that the query's unsigned offset adds to every product."""
     wide = rows.astype(np.float64)
     norms = (wide * wide).sum(1) / 2
     if rows.dtype == np.int8:
         norms = (norms + 128 * wide.sum(1)) * float(step) ** 2
-    return norms.astype(np.float32)
+    halves: NDArray[np.float32] = norms.astype(np.float32)
+    return halves
 
 
 def _round_trip(x: Var, step: np.float32, dtype: type[np.uint8] | type[np.int8]) -> Var:

@@ -1,4 +1,4 @@
-"""PatchCore: Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022, arXiv 2106.08265.
+"""PatchCore: Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022, arXiv 2106.08265.
 
 Patch embeddings of good images, thinned to a coreset, are the memory bank. A patch's score is its Euclidean
 distance to the nearest bank rows; the image score is the highest patch score, re-weighted by equation 7.
@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Options:
+class PatchCoreOptions:
     """PatchCore's options; ``-o name=value``."""
 
     layers: tuple[str, ...] = ()
@@ -74,10 +74,10 @@ class Options:
 class PatchCore:
     """The scorer. ``Options`` are stored; work begins in ``fit``."""
 
-    Options: ClassVar[type] = Options
+    Options: ClassVar[type] = PatchCoreOptions
 
-    def __init__(self, options: Options | None = None) -> None:
-        self.options = options or Options()
+    def __init__(self, options: PatchCoreOptions | None = None) -> None:
+        self.options = options or PatchCoreOptions()
 
     def feature_maps(self, backbone: Backbone) -> Sequence[str]:
         """The chosen layers, or the maps of stride 8 and 16."""
@@ -108,7 +108,9 @@ class PatchCore:
             raise DatasetError("patchcore needs at least one good image to fit on")
         picks = self._bank_rows(total, dim)
         start = int(np.random.default_rng(training.seed).integers(total))
-        matrix = random_projection(dim, self.options.projection, training.seed) if self._projects(dim) else None
+        matrix = (
+            random_projection(dim, self.options.projection, training.seed) if self._projects(dim) else None
+        )
         budget = self.options.memory_mib * 2**20
         # The greedy selection holds the points twice: as given, and centred.
         selected_dim = dim if matrix is None else matrix.shape[1]
@@ -118,7 +120,9 @@ class PatchCore:
             bank = rows[greedy_coreset(points, picks, start=start, progress=training.progress)]
         else:
             index = streaming_coreset(
-                lambda: (p if matrix is None else p @ matrix for p in _patches(training, "reading good images")),
+                lambda: (
+                    p if matrix is None else p @ matrix for p in _patches(training, "reading good images")
+                ),
                 total,
                 picks,
                 memory_bytes=budget,
@@ -144,7 +148,7 @@ class FittedPatchCore:
 
     bank: Floats
     grid: tuple[int, int]
-    options: Options
+    options: PatchCoreOptions
     n_patches: int
 
     @property
@@ -167,11 +171,13 @@ class FittedPatchCore:
         return Scores(patch=op.reshape(patch, op.const([1, 1, h, w])), image=image)
 
     def _weight(self, bank: LoweredBank, patch: Var, query: Var, index: Var) -> Var:
-        """Equation 7: 1 - softmax over the distances of the highest patch to m* and m*'s neighbours, at m*."""
+        """Equation 7: 1 - softmax, at m*, of the highest patch's distances to m* and m*'s neighbours."""
         neighbours = bank_neighbours(self.bank, min(self.options.reweighting, len(self.bank)))
         highest = op.arg_max(patch, axis=0, keepdims=1)  # (1,)
         nearest = op.gather(op.gather(index, highest, axis=0), op.const([0]), axis=1)  # (1, 1), m*
-        around = op.gather(parameter(f"{bank.name}_neighbours", neighbours), op.reshape(nearest, op.const([1])))
+        around = op.gather(
+            parameter(f"{bank.name}_neighbours", neighbours), op.reshape(nearest, op.const([1]))
+        )
         distances = bank.distances(op.gather(query, highest, axis=0), op.cast(around, to=np.int64))  # (1, b)
         first = op.gather(op.softmax(distances, axis=1), op.const([0]), axis=1)
         return op.reshape(op.sub(op.const(np.float32(1)), first), op.const([1]))

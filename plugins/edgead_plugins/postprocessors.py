@@ -33,11 +33,15 @@ class Gaussian:
             for n_in, n_out in zip(shape, size, strict=True)
         )
         patch = op.reshape(scores.patch, op.const(np.array(shape)))
-        finished = op.matmul(op.matmul(op.const(vertical), patch), op.const(np.ascontiguousarray(horizontal.T)))
+        finished = op.matmul(
+            op.matmul(op.const(vertical), patch), op.const(np.ascontiguousarray(horizontal.T))
+        )
         anomaly_map = op.reshape(finished, op.const(np.array([1, 1, *size])))
         image = scores.image
         if image is None:
-            image = op.reduce_max(op.reshape(finished, op.const([1, size[0] * size[1]])), op.const([1]), keepdims=0)
+            image = op.reduce_max(
+                op.reshape(finished, op.const([1, size[0] * size[1]])), op.const([1]), keepdims=0
+            )
         return anomaly_map, image
 
 
@@ -67,4 +71,5 @@ def _reflect(index: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     if n == 1:
         return np.zeros_like(index)
     folded = np.abs(index) % (2 * (n - 1))
-    return np.minimum(folded, 2 * (n - 1) - folded)
+    reflected: NDArray[np.int64] = np.minimum(folded, 2 * (n - 1) - folded)
+    return reflected

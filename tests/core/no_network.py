@@ -6,6 +6,7 @@ telemetry sender fail loudly and be counted. Prints one JSON line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -46,11 +47,11 @@ def main(folder: Path, provoke: bool) -> None:
         telemetry.consent = True
         telemetry.send_event("x", "y", "z", force_send=True)
         time.sleep(2)
-        try:
+        with contextlib.suppress(Exception):
             telemetry.force_shutdown(1.0)
-        except Exception:
-            pass
-    loaded = sorted(m for m in sys.modules if m.startswith("openvino_telemetry") and sys.modules[m] is not None)
+    loaded = sorted(
+        m for m in sys.modules if m.startswith("openvino_telemetry") and sys.modules[m] is not None
+    )
     print(json.dumps({"attempts": attempts, "telemetry": loaded}))
 
 

@@ -127,7 +127,9 @@ def test_an_unknown_device_is_named_with_those_that_exist(compiled):
 
 
 def test_the_reference_bundle_runs_too_on_either_engine(reference_bundle):
-    scores = [edgead.load(reference_bundle.path, engine=e)(bad_image(2)).score for e in ("openvino", "onnxruntime")]
+    scores = [
+        edgead.load(reference_bundle.path, engine=e)(bad_image(2)).score for e in ("openvino", "onnxruntime")
+    ]
     assert scores[0] == pytest.approx(scores[1], rel=1e-4)
 
 

@@ -23,7 +23,11 @@ from tests.bundles import SIZE, bad_image, good_image, make_compiled, make_refer
 
 
 def content(path):
-    return {str(f.relative_to(path)): hashlib.sha256(f.read_bytes()).hexdigest() for f in path.rglob("*") if f.is_file()}
+    return {
+        str(f.relative_to(path)): hashlib.sha256(f.read_bytes()).hexdigest()
+        for f in path.rglob("*")
+        if f.is_file()
+    }
 
 
 def test_the_reference_holds_every_form_and_the_held_out_images(reference_bundle):
@@ -63,7 +67,9 @@ def test_each_precision_compiles_runs_and_really_is_that_precision(compiled, tar
     assert (manifest.kind, manifest.target, manifest.precision) == ("compiled", target, precision)
     detector = edgead.load(made.bundle.path)
     assert detector(bad_image(3)).is_anomalous
-    assert {f.path for f in manifest.files} == ({"model.onnx"} if target == "onnx" else {"model.xml", "model.bin"})
+    assert {f.path for f in manifest.files} == (
+        {"model.onnx"} if target == "onnx" else {"model.xml", "model.bin"}
+    )
 
 
 def test_auto_takes_a_passing_form_and_keeps_the_table(reference_bundle, tmp_path):
@@ -157,7 +163,7 @@ def test_an_engine_that_cannot_compile_a_form(reference_bundle, tmp_path):
     def break_it(graph):
         graph.graph.node[-1].op_type = "NoSuchOperator"
 
-    with pytest.raises(CompileError, match="model.onnx"):
+    with pytest.raises(CompileError, match=r"model\.onnx"):
         export(reference_bundle, Tampering(break_it), "int8", tmp_path / "x.edgead", silent)
     made = export(reference_bundle, Tampering(break_it), "auto", tmp_path / "x.edgead", silent)
     assert made.chosen == "fp32" and "model.onnx" in made.forms[0].failure

@@ -63,7 +63,12 @@ def test_probes_hold_every_kind():
     probes = probe_images(held_out, ResizeRule((48, 32)), seed=0)
     assert all(p.shape == (48, 32, 3) and p.dtype == np.uint8 for p in probes)
     means = [p.mean() for p in probes]
-    assert min(means) == 0 and max(means) == 255 and any(0 < m < 30 for m in means) and any(220 < m < 255 for m in means)
+    assert (
+        min(means) == 0
+        and max(means) == 255
+        and any(0 < m < 30 for m in means)
+        and any(220 < m < 255 for m in means)
+    )
     assert any((p[..., 0] == p[..., 1]).all() and p.std() > 5 for p in probes), "no grey probe"
     again = probe_images(held_out, ResizeRule((48, 32)), seed=0)
     assert all((a == b).all() for a, b in zip(probes, again, strict=True))

@@ -9,13 +9,29 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKBENCH = ("torch", "timm", "nncf", "onnx", "spox", "sklearn", "scipy", "edgead.workbench", "edgead.evaluation")
+WORKBENCH = (
+    "torch",
+    "timm",
+    "nncf",
+    "onnx",
+    "spox",
+    "sklearn",
+    "scipy",
+    "edgead.workbench",
+    "edgead.evaluation",
+)
 
 
 def run(code: str) -> str:
     environment = dict(os.environ) | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from edgead.workbench.features import opened, training_on
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import compose
 from edgead.workbench.recipe import open_backbone
-from edgead_plugins.patchcore import FittedPatchCore, Options, PatchCore, bank_neighbours
+from edgead_plugins.patchcore import FittedPatchCore, PatchCore, PatchCoreOptions, bank_neighbours
 from edgead_plugins.postprocessors import Gaussian
 from tests.graphs import ENGINES, run
 from tests.plugins import patchcore_oracle as oracle
@@ -31,8 +32,9 @@ def silent(description, total):
 class TwoMaps:
     """Stands for a backbone where only its description is asked for."""
 
-    name, input, provenance = "two-maps", InputSpec(), {}
-    feature_info = {"a": FeatureInfo(6, 8), "b": FeatureInfo(10, 16), "c": FeatureInfo(3, 32)}
+    name, input = "two-maps", InputSpec()
+    provenance: ClassVar = {}
+    feature_info: ClassVar = {"a": FeatureInfo(6, 8), "b": FeatureInfo(10, 16), "c": FeatureInfo(3, 32)}
 
 
 def training(n=6, seed=0, dim=16, grid=(5, 4)):
@@ -64,7 +66,7 @@ def test_scores_equal_the_oracles(engine, k, reweighting):
     rng = np.random.default_rng(k)
     bank = rng.normal(size=(50, 12)).astype(np.float32)
     patches = rng.normal(size=(1, 12, 6, 7)).astype(np.float32)
-    options = Options(neighbors=k, reweighting=reweighting)
+    options = PatchCoreOptions(neighbors=k, reweighting=reweighting)
 
     def part(patches):
         scores = FittedPatchCore(bank, (6, 7), options, 100).graph({"patches": patches}, "fp32")
@@ -91,17 +93,17 @@ def test_neighbours_of_a_bank_row_start_with_itself():
 
 def test_the_bank_holds_training_patches_and_depends_on_the_seed():
     first, rows, _ = training(seed=1)
-    bank = PatchCore(Options(coreset_ratio=0.25)).fit(first).bank
+    bank = PatchCore(PatchCoreOptions(coreset_ratio=0.25)).fit(first).bank
     assert bank.shape == (30, 16)
     assert all((rows == row).all(1).any() for row in bank)
-    again = PatchCore(Options(coreset_ratio=0.25)).fit(training(seed=1)[0]).bank
-    other = PatchCore(Options(coreset_ratio=0.25)).fit(training(seed=2)[0]).bank
+    again = PatchCore(PatchCoreOptions(coreset_ratio=0.25)).fit(training(seed=1)[0]).bank
+    other = PatchCore(PatchCoreOptions(coreset_ratio=0.25)).fit(training(seed=2)[0]).bank
     assert (bank == again).all()
     assert not np.array_equal(bank, other)
 
 
 def test_little_memory_means_a_second_pass_not_a_refusal():
-    options = Options(coreset_ratio=0.01, memory_mib=1, projection=8)
+    options = PatchCoreOptions(coreset_ratio=0.01, memory_mib=1, projection=8)
     offer, rows, passes = training(n=40, dim=64, grid=(12, 12))
     fitted = PatchCore(options).fit(offer)
     assert len(passes) > 1
@@ -110,26 +112,27 @@ def test_little_memory_means_a_second_pass_not_a_refusal():
 
 
 def test_a_byte_budget_bounds_the_bank():
-    fitted = PatchCore(Options(coreset_ratio=1.0, bank_mib=1 / 1024)).fit(training()[0])
+    fitted = PatchCore(PatchCoreOptions(coreset_ratio=1.0, bank_mib=1 / 1024)).fit(training()[0])
     assert fitted.facts["bank"]["int8_bytes"] <= 1024
     assert fitted.bank.shape == (64, 16)
 
 
 def test_default_layers_are_those_of_stride_8_and_16():
     assert list(PatchCore().feature_maps(TwoMaps())) == ["a", "b"]
-    assert list(PatchCore(Options(layers=("c",))).feature_maps(TwoMaps())) == ["c"]
+    assert list(PatchCore(PatchCoreOptions(layers=("c",))).feature_maps(TwoMaps())) == ["c"]
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"coreset_ratio": 0.0}, {"coreset_ratio": 1.5}, {"patch_size": 0}, {"neighbors": 0}, {"bank_mib": -1.0}]
+    "wrong",
+    [{"coreset_ratio": 0.0}, {"coreset_ratio": 1.5}, {"patch_size": 0}, {"neighbors": 0}, {"bank_mib": -1.0}],
 )
 def test_options_out_of_range_are_refused(wrong):
     with pytest.raises(OptionError, match=next(iter(wrong))):
-        Options(**wrong)
+        PatchCoreOptions(**wrong)
 
 
 def test_options_are_stored_and_nothing_else_happens():
-    options = dataclasses.replace(Options(), neighbors=3)
+    options = dataclasses.replace(PatchCoreOptions(), neighbors=3)
     assert PatchCore(options).options is options
 
 
@@ -141,7 +144,7 @@ def test_fifty_real_images_equal_the_oracle(engine, shared_data: Path, resnet18_
     assert len(files) == 50
     rule, size = ResizeRule((256, 256)), (256, 256)
     backbone = open_backbone("resnet18", resnet18_weights)
-    scorer = PatchCore(Options(coreset_ratio=0.02))
+    scorer = PatchCore(PatchCoreOptions(coreset_ratio=0.02))
     plain = backbone.onnx(["layer2", "layer3"], size)
     frames = Frames(tuple(list_images(folder / "train" / "good")[:6]), rule)
     with training_on(plain, backbone, scorer, frames, 0, silent) as offer:
