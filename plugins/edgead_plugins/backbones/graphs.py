@@ -20,7 +20,7 @@ IR_VERSION = 8
 
 
 def cut(model: onnx.ModelProto, outputs: Mapping[str, str] | Sequence[str]) -> onnx.ModelProto:
-    """Keep what a graph's named tensors need, and nothing else.
+    """Keep what a graph's named tensors need, and nothing else: no metadata, no notes of an exporter.
 
     Args:
         model: any graph. It isn't changed.
@@ -61,6 +61,9 @@ def cut(model: onnx.ModelProto, outputs: Mapping[str, str] | Sequence[str]) -> o
             value.CopyFrom(onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
         value.name = name
     _rename(new.graph, wanted)
+    for node in new.graph.node:  # exporters note their own stack traces here, with this machine's paths
+        node.ClearField("doc_string")
+        node.ClearField("metadata_props")
     return new
 
 

@@ -1,0 +1,319 @@
+"""From timm's PyTorch modules to ONNX: the only place in the project's backbones that imports torch.
+
+A user's file may hold only a part of the network. What it lacks is filled with NaN, and the feature maps
+that stay finite on a probe are the ones that it really feeds: no list of layers per network is needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgead.errors import CompileError, MissingDependencyError, OptionError, UnknownNameError
+from edgead.types import InputSpec, Size
+from edgead_plugins.backbones.graphs import IR_VERSION, OPSET, cut, onnx
+from edgead_plugins.backbones.preprocessing import prepend_preprocessing
+from edgead_plugins.backbones.weights import SafetensorsFile, looks_pickled, sha256
+
+_TOLERANCE = 1e-3
+"""Of a converted feature map against torch's, relative to its largest value."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network with its weights.
+
+    Attributes:
+        module: yields a list of feature maps for (N, 3, H, W) float32.
+        names: the maps' names, in the module's order.
+        channels_last: which of the maps come as (N, h, w, C).
+        absent: for each map that the weights don't feed, the first key that's missing.
+        weights_sha256: of the user's file; of the values where timm fetched them.
+    """
+
+    network: str
+    module: Any
+    names: tuple[str, ...]
+    channels_last: tuple[bool, ...]
+    absent: Mapping[str, str]
+    weights_sha256: str
+
+
+def describe(network: str, weights: Path | None) -> dict[str, Any]:
+    """Return the JSON facts that ``TimmBackbone`` is made of."""
+    torch, timm = _import_torch()
+    loaded = load_network(network, weights)
+    config = timm.data.resolve_model_data_config(loaded.module)
+    if len(config["mean"]) != 3 or config["input_size"][0] != 3:
+        raise OptionError(
+            f"timm's '{network}' takes {config['input_size'][0]} channels: choose one for colour"
+        )
+    info = {
+        name: {"channels": int(channels), "stride": int(stride)}
+        for name, channels, stride in zip(
+            loaded.names,
+            loaded.module.feature_info.channels(),
+            loaded.module.feature_info.reduction(),
+            strict=True,
+        )
+        if name not in loaded.absent
+    }
+    fixed = bool((getattr(loaded.module, "pretrained_cfg", None) or {}).get("fixed_input_size"))
+    provenance = {
+        "network": f"timm {network}",
+        "weights_file": weights.name if weights else "timm's download",
+        "weights_sha256": loaded.weights_sha256,
+        "timm_version": timm.__version__,
+        "torch_version": torch.__version__,
+    }
+    return {
+        "feature_info": info,
+        "absent": dict(loaded.absent),
+        "size": list(config["input_size"][1:]) if fixed else None,
+        "multiple": 1 if fixed else max(its["stride"] for its in info.values()),
+        "mean": [round(255 * value, 6) for value in config["mean"]],
+        "std": [round(255 * value, 6) for value in config["std"]],
+        "provenance": provenance,
+    }
+
+
+def load_network(network: str, weights: Path | None) -> Loaded:
+    """Make timm's network with the user's weights, or with timm's own.
+
+    Raises:
+        OptionError: the network has no feature maps, or the weights don't fit or can't be had.
+        UnknownNameError: timm doesn't know the network.
+    """
+    torch, timm = _import_torch()
+    if not timm.is_model(network):
+        raise UnknownNameError("network in timm", network, timm.list_models())
+    with _quiet():
+        try:
+            whole = timm.create_model(network, pretrained=False)
+        except RuntimeError as error:  # for instance a tag that it doesn't know
+            raise OptionError(f"timm can't make '{network}': {_line(error)}") from error
+        info = getattr(whole, "feature_info", None)
+        info = getattr(info, "info", info) or ()
+        options: dict[str, Any] = {"features_only": True, "out_indices": tuple(range(len(info)))}
+        missing: list[str] = []
+        if weights is not None:
+            state, missing = _complete(torch, whole, network, weights)
+            options["pretrained_cfg_overlay"] = {"state_dict": state}
+        del whole
+        try:
+            module = timm.create_model(network, pretrained=True, **options).eval()
+        except Exception as error:  # what a hub, a mirror and a proxy may raise has no common root
+            options.pop("pretrained_cfg_overlay", None)
+            try:
+                timm.create_model(network, pretrained=False, **options)
+            except (RuntimeError, AssertionError, TypeError, AttributeError) as reason:
+                raise OptionError(f"timm's '{network}' yields no feature maps: {_line(reason)}") from reason
+            if weights is not None:
+                raise OptionError(
+                    f"'{weights}' can't be used in timm's '{network}': {_line(error)}"
+                ) from error
+            raise OptionError(
+                f"can't get timm's weights for '{network}' ({type(error).__name__}: {_line(error)}): "
+                "download them where the hub can be reached and give --weights FILE"
+            ) from error
+    digest = sha256(weights) if weights else _digest(module)
+    return _probe(torch, network, module, missing, digest)
+
+
+def to_onnx(loaded: Loaded, maps: Sequence[str], size: Size, spec: InputSpec) -> onnx.ModelProto:
+    """Convert to a backbone graph, and compare it with torch on a random image.
+
+    Raises:
+        CompileError: torch can't convert the network, or the graph computes something else.
+    """
+    torch, _ = _import_torch()
+    chosen = [loaded.names.index(name) for name in maps]
+
+    class Maps(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = loaded.module
+
+        def forward(self, x: Any) -> tuple[Any, ...]:
+            found = list(self.network(x))
+            return tuple(
+                found[i].permute(0, 3, 1, 2) if loaded.channels_last[i] else found[i] for i in chosen
+            )
+
+    module = Maps().eval()
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                module, (torch.zeros(1, 3, *size),), dynamo=True, opset_version=OPSET, verbose=False
+            )
+            exported: onnx.ModelProto = program.model_proto
+            outputs = {name: value.name for name, value in zip(maps, exported.graph.output, strict=True)}
+            exported.ir_version = IR_VERSION
+            model = prepend_preprocessing(cut(exported, outputs), size, spec)
+            onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # the exporter's errors have no common root
+        raise CompileError(
+            f"torch can't convert timm's '{loaded.network}' to ONNX: {_line(error)}"
+        ) from error
+    _compare(torch, module, model, loaded.network, size, spec)
+    return model
+
+
+# ---------------------------------------------------------------- inside
+
+
+def _import_torch() -> tuple[Any, Any]:
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when timm imports the hub's client
+    try:
+        import onnxscript  # noqa: F401 - torch.onnx.export needs it and says so late
+        import timm
+        import torch
+    except (ImportError, OSError, RuntimeError) as error:  # a torchvision of another build is a RuntimeError
+        raise MissingDependencyError(
+            "timm backbones need torch, torchvision and timm from one package index together: "
+            f'pip install "edgead[train]" ({_line(error)})'
+        ) from error
+    return torch, timm
+
+
+def _complete(torch: Any, whole: Any, network: str, weights: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return the file's tensors with NaN for what it lacks, and the keys that it lacks."""
+    held = _read(torch, weights)
+    wanted = whole.state_dict()
+    heads = (whole.pretrained_cfg or {}).get("classifier") or ()
+    heads = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
+    held = {key: value for key, value in held.items() if not (heads and key.startswith(heads))}
+    unknown = [key for key in held if key not in wanted]
+    wrong = [key for key in held if key in wanted and held[key].shape != wanted[key].shape]
+    missing = [
+        key
+        for key, value in wanted.items()
+        if key not in held and value.is_floating_point() and not (heads and key.startswith(heads))
+    ]
+    if unknown:
+        raise OptionError(
+            f"'{weights}' doesn't fit timm's {network}: {len(unknown)} tensors have no place in it, "
+            f"first '{unknown[0]}'; name the network that the file was made for"
+        )
+    if wrong:
+        key = wrong[0]
+        is_, needed = ("x".join(map(str, x[key].shape)) for x in (held, wanted))
+        raise OptionError(f"'{weights}' doesn't fit timm's {network}: '{key}' is {is_}, {needed} is needed")
+    state = {
+        key: held[key] if key in held else torch.full_like(value, float("nan")) if key in missing else value
+        for key, value in wanted.items()
+    }
+    return state, missing
+
+
+def _read(torch: Any, weights: Path) -> dict[str, Any]:
+    """Read a state dictionary without executing anything that's in the file."""
+    if not looks_pickled(weights):
+        SafetensorsFile(weights)  # says what's wrong
+        from safetensors.torch import load_file
+
+        tensors: dict[str, Any] = load_file(weights)
+        return tensors
+    try:
+        found = torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler raises whatever the file makes it meet
+        raise OptionError(
+            f"'{weights}' holds more than tensors, or is damaged, and was not loaded: "
+            "save model.state_dict() alone, best with safetensors.torch.save_file"
+        ) from error
+    for inner in ("state_dict", "model"):  # what training scripts wrap it in
+        if isinstance(found, dict) and isinstance(found.get(inner), dict):
+            found = found[inner]
+    if not isinstance(found, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in found.items()
+    ):
+        raise OptionError(
+            f"'{weights}' isn't a state dictionary (names and tensors): save model.state_dict()"
+        )
+    return {key.removeprefix("module."): value for key, value in found.items()}
+
+
+def _probe(torch: Any, network: str, module: Any, missing: Sequence[str], digest: str) -> Loaded:
+    """Run the network once to see each map's layout, and which maps the weights feed."""
+    config = getattr(module, "pretrained_cfg", None) or {}
+    size = tuple(config.get("input_size") or (3, 224, 224))[1:]
+    with _quiet(), torch.no_grad():
+        found = list(module(torch.zeros(1, 3, *size)))
+    names = tuple(module.feature_info.module_name())
+    channels = module.feature_info.channels()
+    last, absent = [], {}
+    for name, count, value in zip(names, channels, found, strict=True):
+        shape = tuple(value.shape)
+        if len(shape) != 4 or count not in (shape[1], shape[3]):
+            raise OptionError(
+                f"timm's '{network}' yields '{name}' as {shape}, which is no map of {count} channels"
+            )
+        last.append(shape[1] != count)
+        if not torch.isfinite(value).all():
+            absent[name] = missing[0] if missing else "a value that isn't finite"
+    if len(absent) == len(names):
+        raise OptionError(
+            f"the weights feed no feature map of timm's '{network}', first missing '{absent[names[0]]}'"
+        )
+    return Loaded(network, module, names, tuple(last), absent, digest)
+
+
+def _compare(
+    torch: Any, module: Any, model: onnx.ModelProto, network: str, size: Size, spec: InputSpec
+) -> None:
+    try:
+        import onnxruntime
+    except ImportError:  # comes with the extra; the export gate compares again anyway
+        return
+    image = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
+    rgb = ((image[..., ::-1] - np.array(spec.mean)) / np.array(spec.std)).astype(np.float32)
+    with torch.no_grad():
+        wanted = [value.numpy() for value in module(torch.from_numpy(rgb.transpose(0, 3, 1, 2).copy()))]
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    for name, right, got in zip(
+        [v.name for v in model.graph.output], wanted, session.run(None, {"image": image}), strict=True
+    ):
+        error = float(np.abs(got - right).max()) / max(float(np.abs(right).max()), 1e-12)
+        if not error <= _TOLERANCE:
+            raise CompileError(
+                f"'{name}' of timm's '{network}' differs by {error:.1e} after conversion to ONNX"
+            )
+
+
+def _digest(module: Any) -> str:
+    """Return the SHA-256 of a module's tensors, names and all."""
+    digest = hashlib.sha256()
+    for key, value in sorted(module.state_dict().items()):
+        array = value.detach().cpu().contiguous().numpy()
+        digest.update(f"{key} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's and the hub's chatter off the user's terminal."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield  # stderr stays open for the progress of a download
+    finally:
+        logging.disable(before)
+
+
+def _line(error: BaseException) -> str:
+    """Return an error's first line, short enough for a message of one line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:160]
