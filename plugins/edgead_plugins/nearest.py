@@ -68,8 +68,9 @@ class Bank:
 
     def quantised(self) -> NDArray[np.int8]:
         """(n, dim) int8 rows: (row - mean) / step, rounded half to even."""
-        steps: NDArray[np.int8] = np.clip(np.rint((self.rows - self.mean) / self.step), -127, 127).astype(np.int8)
-        return steps
+        steps = np.rint((self.rows - self.mean) / self.step)
+        quantised: NDArray[np.int8] = np.clip(steps, -127, 127).astype(np.int8)
+        return quantised
 
     def lower(self, precision: BankPrecision) -> LoweredBank:
         """Place the bank in the graph being composed."""
@@ -125,7 +126,7 @@ class LoweredBank:
         return Neighbours(self.distances(rounded, index), index, rounded)
 
     def distances(self, query: Var, index: Var) -> Var:
-        """Euclidean distances (queries, k) of each query, mean removed, to its rows ``index`` (queries, k)."""
+        """Euclidean distances (queries, k) of each query, mean removed, to its rows ``index``."""
         difference = op.sub(op.unsqueeze(query, op.const([1])), self.gather(index))
         return op.sqrt(op.reduce_sum_square(difference, op.const([2]), keepdims=0))
 

@@ -1,0 +1,89 @@
+"""Accuracy of every form on labelled data sets in MVTec layout: one table, printed.
+
+    python benchmarks/accuracy.py DATASET_DIR... [--backbone NAME --weights FILE] [--size 256x256|auto]
+        [-o key=value]... [--target openvino] [--target onnx] [--precision auto] [--precision int8] [--holdout 0.2]
+
+Each row is an honest run of the commands that a user has: fit on train/good, export through both gates,
+evaluate on test/. FP32 always comes along. A form that a gate refuses is printed as refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import edgead
+from edgead.bundle import Bundle
+from edgead.cli.progress import make_progress, silent
+from edgead.errors import EdgeadError
+from edgead.evaluation.bench import bench
+from edgead.evaluation.datasets import find_samples
+from edgead.evaluation.evaluate import evaluate
+from edgead.plugins import registry
+from edgead.workbench.export import export
+from edgead.workbench.fit import Settings, fit
+from edgead.workbench.recipe import resolve
+
+
+def main() -> None:
+    arguments = _arguments()
+    size = None if arguments.size == "auto" else tuple(int(side) for side in arguments.size.split("x"))
+    progress = make_progress()
+    print(
+        f"| {'data':16s} | target   | asked | form  | image AUROC | pixel AUROC | gate AUROC | p50 ms | bank |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for dataset in arguments.datasets:
+        samples = find_samples(dataset)
+        with tempfile.TemporaryDirectory() as folder:
+            recipe = resolve(arguments.method, arguments.backbone, arguments.weights, arguments.options)
+            settings = Settings(size=size, holdout=arguments.holdout, seed=arguments.seed)
+            reference = fit(recipe, dataset / "train" / "good", settings, Path(folder) / "r.edgead", progress)
+            for target in arguments.target:
+                for precision in dict.fromkeys(["fp32", *arguments.precision]):
+                    out = Path(folder) / f"{target}-{precision}.edgead"
+                    _row(dataset.name, reference.bundle, target, precision, samples, out)
+
+
+def _row(name: str, reference: Bundle, target: str, precision: str, samples: list, out: Path) -> None:
+    head = f"| {name:16s} | {target:8s} | {precision:5s}"
+    try:
+        done = export(reference, registry().get("exporters", target)(), precision, out, silent)
+    except EdgeadError as error:
+        print(f"{head} | refused: {error} |", flush=True)
+        return
+    detector = edgead.load(out)
+    result = evaluate(detector, samples)
+    latency = bench([detector], 60, silent)[0]
+    gate = next(f.auroc for f in done.forms if f.precision == done.chosen)
+    bank = reference.manifest.facts.get("bank", {})
+    print(
+        f"{head} | {done.chosen:5s} | {100 * result.image_auroc:11.2f} | {100 * result.pixel_auroc:11.2f} "
+        f"| {100 * gate:10.2f} | {latency.p50_ms:6.2f} | {bank.get('rows')} x {bank.get('dim')} |",
+        flush=True,
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("datasets", nargs="+", type=Path)
+    parser.add_argument("--method", default="patchcore")
+    parser.add_argument("--backbone")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--size", default="auto")
+    parser.add_argument("-o", dest="options", action="append", default=[])
+    parser.add_argument("--target", action="append")
+    parser.add_argument("--precision", action="append")
+    parser.add_argument("--holdout", type=float, default=0.2)
+    parser.add_argument("--seed", type=int, default=0)
+    parsed = parser.parse_args()
+    parsed.target = parsed.target or ["openvino", "onnx"]
+    parsed.precision = parsed.precision or ["auto", "int8"]
+    return parsed
+
+
+if __name__ == "__main__":
+    main()
