@@ -97,7 +97,8 @@ def _fail(message: str, code: int, debug: bool) -> int:
         import traceback
 
         traceback.print_exc()
-    click.echo(f"error: {message}", err=True)
+    # An engine's own words may have several lines.
+    click.echo(f"error: {' '.join(line.strip() for line in message.splitlines())}", err=True)
     return code
 
 

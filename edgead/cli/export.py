@@ -28,7 +28,7 @@ PRECISIONS = ("auto", "int8", "mixed", "bf16", "fp32")
     "--precision",
     type=click.Choice(PRECISIONS),
     default="auto",
-    help="auto: the fastest form that passes both gates.",
+    help="Form of the graph (default auto, the fastest that passes both gates).",
 )
 @click.option(
     "--images", metavar="GOOD_DIR", type=click.Path(path_type=Path), help="Fit METHOD on these images first."
@@ -38,7 +38,7 @@ PRECISIONS = ("auto", "int8", "mixed", "bf16", "fp32")
     "--out",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="The compiled bundle; NAME-TARGET.edgead here.",
+    help="The compiled bundle (default NAME-TARGET.edgead).",
 )
 @quiet_option
 @json_option
@@ -102,12 +102,18 @@ def _print_forms(forms: Sequence[FormReport]) -> None:
             form.precision,
             f"{form.p50_ms:.2f}" if form.p50_ms is not None else "-",
             f"{form.auroc:.4f}" if form.auroc is not None else "-",
-            f"{form.loss * 100:+.2f}" if form.loss is not None else "-",
-            f"{form.parity.score:.2%}" if form.parity else "-",
+            f"{form.loss * 100:.2f}" if form.loss is not None else "-",
+            f"{max(form.parity.score, form.parity.map):.2%}" if form.parity else "-",
             f"{form.model_bytes / 1e6:.1f}" if form.model_bytes else "-",
             executed or "-",
-            "; ".join(form.misses) or "passes",
+            "miss" if form.misses else "pass",
         ))  # fmt: skip
-    header = ("form", "p50 ms", "AUROC*", "loss pt", "parity", "MB", "layers run as", "gates")
+    header = ("form", "p50 ms", "AUROC*", "points lost", "parity", "MB", "layers run in", "gates")
     print_table(rows, header)
+    for form in forms:
+        if form.failure is not None:
+            click.echo(f"{form.precision} fails: {form.failure}")
+            continue
+        for miss in form.misses:
+            click.echo(f"{form.precision} misses {miss}")
     click.echo("* of held-out good images against the same with synthetic defects")

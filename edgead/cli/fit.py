@@ -17,7 +17,7 @@ from edgead.cli.progress import make_progress
 @click.argument("good_dir", type=click.Path(path_type=Path))
 @fit_options
 @click.option(
-    "--out", metavar="PATH", type=click.Path(path_type=Path), help="The bundle; METHOD.edgead here."
+    "--out", metavar="PATH", type=click.Path(path_type=Path), help="The bundle (default METHOD.edgead)."
 )
 @quiet_option
 def command(method: str, good_dir: Path, out: Path | None, quiet: bool, **words: Any) -> None:

@@ -53,7 +53,7 @@ def fit_options(function: F) -> F:
             "--size",
             metavar="HxW",
             callback=_size,
-            help="Input height and width, stretched to; chosen from the images.",
+            help="Input height and width, stretched to (default: chosen from the images).",
         ),
         click.option(
             "-o",
@@ -63,21 +63,25 @@ def fit_options(function: F) -> F:
             help="An option of the method; see `edgead methods NAME`.",
         ),
         click.option(
-            "--seed", metavar="N", type=click.IntRange(0), default=0, help="Source of all randomness; 0."
+            "--seed",
+            metavar="N",
+            type=click.IntRange(0),
+            default=0,
+            help="Source of all randomness (default 0).",
         ),
         click.option(
             "--holdout",
             metavar="SHARE",
             type=float,
             default=0.2,
-            help="Share of images kept for the threshold; 0.2.",
+            help="Share of images kept for threshold and gates (default 0.2).",
         ),
         click.option(
             "--fpr",
             metavar="RATE",
             type=float,
             default=0.01,
-            help="Share of good images that may be flagged; 0.01.",
+            help="Share of good images that may be flagged (default 0.01).",
         ),
     )
     for option in reversed(options):
