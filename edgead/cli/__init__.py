@@ -20,7 +20,7 @@ from edgead.errors import EdgeadError, OutputError
 from edgead.extras import missing
 
 VERBS = (
-    *("fit", "export", "run"),
+    *("fit", "export", "run", "eval", "bench"),
     *("inspect", "verify", "methods", "backbones", "plugins", "doctor"),
 )
 

@@ -214,3 +214,37 @@ def test_verify_tells_a_changed_file(bundle: Path, capsys: pytest.CaptureFixture
     out, err = run(capsys, "verify", str(bundle), "nowhere.edgead", code=3)
     assert out.count("BAD") == 2
     assert "2 of 2 bundles" in err
+
+
+def test_eval_measures_and_says_what_it_cannot(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind, spot in (("good", 0), ("scratch", 200), ("stain", 20)):
+        (folder / "set" / kind).mkdir(parents=True)
+        cv2.imwrite(f"set/{kind}/0.png", picture(spot))
+    found = json.loads(run(capsys, "eval", "mean.edgead", "set", "--json")[0])
+    # The stain is darker than a good image, so it ties with it: its highest value is the background's.
+    assert found["per_defect"] == {"scratch": 1.0, "stain": 0.5}
+    assert found["image_auroc"] == 0.75
+    assert found["pixel_auroc"] is None
+    assert (found["false_alarms"], found["escapes"]) == (0, 1)
+    out, _ = run(capsys, "eval", "mean.edgead", "set")
+    assert "75.00%" in out
+    assert "no pixel_auroc: 2 defective images have no mask" in out
+    assert "good" in run(capsys, "eval", "mean.edgead", str(bundle), code=2)[1]
+
+
+def test_bench_compares_bundles(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = run(capsys, "bench", "mean.edgead", "mean", "--frames", "3", "--threads", "1", "--json")
+    document = json.loads(out)
+    assert document["threads"] == 1
+    assert len(document["bundles"]) == 2
+    for found in document["bundles"]:
+        assert 0 < found["p50_ms"] <= found["p95_ms"] <= found["p99_ms"] <= found["max_ms"]
+        assert found["frames"] == 3
+        assert found["frames_per_second"] > 0
+        assert 20e6 < found["peak_memory_bytes"] < 2e9
+    out, _ = run(capsys, "bench", "mean.edgead", "--frames", "3")
+    header, row, _ = out.splitlines()
+    assert header.split()[:2] == ["bundle", "precision"]
+    assert row.split()[:3] == ["mean.edgead", "fp32", "onnxruntime"]
