@@ -1,11 +1,12 @@
 # Everything sets itself up: each target makes or reuses the virtual environment that it needs.
 #   make demo    see edgead work (no torch)          make test     every test
-#   make check   linters, types, import contracts    make bench    the benchmarks' tables
+#   make check   linters, types, import contracts    make bench    accuracy and latency of every form
 # Another Python: make PYTHON=python3.12 demo
+# Benchmarks take data in MVTec's layout, and options of fitting:
+#   make bench DATA="photos/a photos/b" OPTIONS="--backbone resnet18 --weights FILE"
 
 PYTHON ?= python3
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
-BENCHMARKS = $(sort $(wildcard benchmarks/*.py))
 
 .PHONY: demo test check bench clean
 .DELETE_ON_ERROR:
@@ -25,7 +26,9 @@ test: .venv/.has-dev
 	.venv-train/bin/python -m pytest -m torch
 
 bench: .venv/.has-dev
-	@for script in $(BENCHMARKS); do echo "== $$script"; .venv/bin/python $$script || exit 1; done
+	@test -n "$(DATA)" || { echo 'name the data: make bench DATA="FOLDER ..." OPTIONS="..."' >&2; exit 2; }
+	.venv/bin/python benchmarks/accuracy.py $(DATA) $(OPTIONS)
+	.venv/bin/python benchmarks/latency.py $(firstword $(DATA))/train/good $(OPTIONS)
 
 clean:
 	rm -rf .venv .venv-train demo-out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 import edgead.cli as command_line
 from edgead.cli import VERBS, cli, main
+from edgead.cli.progress import make_progress, silent
 from edgead.cli.reference import reference
 from edgead.errors import (
     EdgeadError,
@@ -23,7 +25,7 @@ from edgead.errors import (
     ParityError,
     PluginError,
 )
-from edgead.plugins import registry
+from edgead.plugins import Entry, Plugin, Registry, registry
 
 ROOT = Path(__file__).parents[2]
 
@@ -174,3 +176,64 @@ def test_the_documentation_is_generated() -> None:
         pytest.skip("edgead isn't installed, so its own plugins aren't found")
     written = (ROOT / "docs" / "cli.md").read_text()
     assert written == reference(), "run: python -m edgead.cli.reference > docs/cli.md"
+
+
+@pytest.fixture
+def plugin_verbs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin that adds the verbs ``polish`` and, in vain, ``doctor``."""
+
+    @click.command("polish")
+    def polish() -> None:
+        """Polish it."""
+        click.echo("polished")
+
+    @click.command("doctor")
+    def doctor() -> None:
+        click.echo("an impostor")
+
+    entries = tuple(Entry("commands", str(verb.name), "", "acme", "1.0", verb) for verb in (polish, doctor))
+    fake = Registry([Plugin("acme", "1.0", "main", entries)])
+    monkeypatch.setattr("edgead.plugins.registry", lambda: fake)
+
+
+@pytest.mark.usefixtures("plugin_verbs")
+def test_a_plugin_adds_a_verb_but_takes_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["polish"]) == 0
+    assert capsys.readouterr().out == "polished\n"
+    assert main(["--help"]) == 0
+    assert "Polish it." in capsys.readouterr().out
+    assert main(["doctor"]) == 0
+    assert "impostor" not in capsys.readouterr().out
+    assert main(["polsh"]) == 2
+    assert "did you mean polish" in capsys.readouterr().err
+
+
+def test_progress_is_silent_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    for progress in (make_progress(), make_progress(quiet=True)):
+        with progress("working", 3) as advance:
+            advance(1)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+def test_progress_is_a_bar_on_a_terminal_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich")
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with make_progress()("counting patches", 2) as advance:
+        advance(2)
+    shown = terminal.getvalue()
+    assert "counting patches" in shown
+    assert shown.endswith("\x1b[2K")  # the last line is erased
+
+
+def test_progress_needs_no_rich(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    assert make_progress() is silent
