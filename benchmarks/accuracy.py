@@ -1,7 +1,7 @@
 """Accuracy of every form on labelled data sets in MVTec layout: one table, printed.
 
     python benchmarks/accuracy.py DATASET_DIR... [--backbone NAME --weights FILE] [--size 256x256|auto]
-        [-o key=value]... [--target openvino] [--target onnx] [--precision auto] [--precision int8] [--holdout 0.2]
+        [-o key=value]... [--target NAME]... [--precision FORM]... [--holdout 0.2]
 
 Each row is an honest run of the commands that a user has: fit on train/good, export through both gates,
 evaluate on test/. FP32 always comes along. A form that a gate refuses is printed as refused.
@@ -30,9 +30,7 @@ def main() -> None:
     arguments = _arguments()
     size = None if arguments.size == "auto" else tuple(int(side) for side in arguments.size.split("x"))
     progress = make_progress()
-    print(
-        f"| {'data':16s} | target   | asked | form  | image AUROC | pixel AUROC | gate AUROC | p50 ms | bank |"
-    )
+    print("| data | target | asked | form | image AUROC | pixel AUROC | gate AUROC | p50 ms | bank |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for dataset in arguments.datasets:
         samples = find_samples(dataset)
