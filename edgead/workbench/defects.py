@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 
 from edgead.errors import OptionError, UnknownNameError
 from edgead.types import Image
+from edgead.workbench.shapes import blob, clouds, log_uniform, stroke, walk
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.uint8]
-Point = tuple[float, float]
 
 MIN_SIDE = 32
 """Smallest image side in pixels; a defect has no room in less."""
 
-VISIBILITY = (0.25, 1.6)
+VISIBILITY = (0.5, 5.0)
 """Ends of the log-uniform draw of a defect's visibility: about barely visible, and clear."""
 
 
@@ -81,7 +81,7 @@ def synthesise(
         raise UnknownNameError("defect kind", kind, KINDS)
     painter = _PAINTERS[kind or KINDS[int(rng.integers(len(KINDS)))]]
 
-    visibility = strength * _log_uniform(rng, *VISIBILITY)
+    visibility = strength * log_uniform(rng, *VISIBILITY)
     scene = _survey(image, rng)
     change, shape = painter(scene, rng, visibility)
     mask = (shape > 0.3 * shape.max()).astype(np.uint8)
@@ -128,10 +128,6 @@ def _survey(image: Image, rng: np.random.Generator) -> _Scene:
     )
 
 
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-
 def _tone(scene: _Scene, rng: np.random.Generator, amplitude: float) -> Float:
     """A colour shift (3,) of this size in grey levels, away from black or white near either."""
     level = float(scene.image[int(scene.y), int(scene.x)].mean())
@@ -140,54 +136,12 @@ def _tone(scene: _Scene, rng: np.random.Generator, amplitude: float) -> Float:
     return np.asarray((-amplitude if darker else amplitude) * (1 + hue - hue.mean()), np.float32)
 
 
-# ---------------------------------------------------------------- shapes
-
-
-def _clouds(rng: np.random.Generator, size: tuple[int, int], cell: float, octaves: int = 3) -> Float:
-    """Fractal noise (H, W) of standard deviation 1, its largest features ``cell`` pixels wide."""
-    height, width = size
-    total = np.zeros(size, np.float32)
-    for octave in range(octaves):
-        step = max(cell / 2**octave, 1.0)
-        grid = rng.standard_normal((int(height / step) + 3, int(width / step) + 3)).astype(np.float32)
-        total += cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC) / 2**octave
-    return np.asarray((total - total.mean()) / max(float(total.std()), 1e-6), np.float32)
+# ---------------------------------------------------------------- painters
 
 
 def _blob(scene: _Scene, rng: np.random.Generator, radius: float, soft: float, rough: float = 0.25) -> Float:
-    """An irregular patch around the scene's place: 1 inside, falling to 0 over ``soft`` radii."""
-    height, width = scene.size
-    radius = max(1.5, min(radius, 0.35 * min(height, width)))
-    angle, aspect = rng.uniform(0, np.pi), _log_uniform(rng, 0.6, 1.7)
-    dy = np.arange(height, dtype=np.float32)[:, None] - np.float32(scene.y)
-    dx = np.arange(width, dtype=np.float32)[None, :] - np.float32(scene.x)
-    along = (dx * np.cos(angle) + dy * np.sin(angle)) / (radius * np.sqrt(aspect))
-    across = (dy * np.cos(angle) - dx * np.sin(angle)) / (radius / np.sqrt(aspect))
-    distance = np.hypot(along, across)
-    edge = rough * _clouds(rng, scene.size, 1.2 * radius) * np.minimum(distance, 1)
-    ramp = np.clip((1 + soft / 2 - distance - edge) / max(soft, 0.75 / radius), 0, 1)
-    return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
-
-
-def _walk(
-    rng: np.random.Generator, start: Point, angle: float, length: float, bend: float, jitter: float
-) -> NDArray[np.float64]:
-    """A path (n, 2) of x, y: ``bend`` curves it as a whole, ``jitter`` breaks it at every step (radians)."""
-    steps = max(6, int(length / 3))
-    turns = angle + np.linspace(0, bend, steps) + np.cumsum(rng.normal(0, jitter, steps))
-    path = np.stack([np.cos(turns), np.sin(turns)], axis=1) * (length / steps)
-    return np.cumsum(np.concatenate([[start], path]), axis=0)
-
-
-def _stroke(size: tuple[int, int], path: NDArray[np.float64], widths: NDArray[np.float64]) -> Float:
-    """Draw a path (n, 2) with a width in pixels per point; a line thinner than half a pixel is fainter."""
-    height, width = size
-    canvas = np.zeros((2 * height, 2 * width), np.uint8)  # twice the size, averaged down: antialiased
-    points = np.round(2 * path * 16).astype(int).tolist()
-    for start, end, thick in zip(points[:-1], points[1:], widths[1:].tolist(), strict=True):
-        cv2.line(canvas, start, end, int(255 * min(2 * thick, 1.0)), max(1, round(2 * thick)), cv2.LINE_8, 4)
-    small: Mask = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32) / np.float32(255)
+    radius = max(1.5, min(radius, 0.35 * min(scene.size)))
+    return blob(rng, scene.size, (scene.x, scene.y), radius, soft, rough)
 
 
 def _flat(scene: _Scene, tone: Float) -> Float:
@@ -207,20 +161,17 @@ def _moved(scene: _Scene, rng: np.random.Generator, flip: bool = True) -> Float:
     return np.roll(moved, shift, (0, 1))
 
 
-# ---------------------------------------------------------------- painters
-
-
 def _scratch(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
     """A thin, slightly curved line with a bright ridge beside it, fading along its length."""
-    length = scene.unit * _log_uniform(rng, 0.10, 0.5)
+    length = scene.unit * log_uniform(rng, 0.15, 0.6)
     angle = rng.uniform(0, 2 * np.pi)
     start = (scene.x - 0.5 * length * np.cos(angle), scene.y - 0.5 * length * np.sin(angle))
-    path = _walk(rng, start, angle, length, rng.normal(0, 0.5), 0.02)
+    path = walk(rng, start, angle, length, rng.normal(0, 0.5), 0.02)
     along = np.linspace(0, 1, len(path))
-    width = scene.unit * _log_uniform(rng, 0.002, 0.006) * (0.35 + np.sin(np.pi * along) ** 0.7)
-    groove = _stroke(scene.size, path, width)
+    width = scene.unit * log_uniform(rng, 0.003, 0.010) * (0.35 + np.sin(np.pi * along) ** 0.7)
+    groove = stroke(scene.size, path, width)
     ridge = np.roll(groove, (int(rng.choice([-1, 1])), int(rng.choice([-1, 1]))), (0, 1))
-    fading = np.clip(0.75 + 0.35 * _clouds(rng, scene.size, max(length / 5, 4), 1), 0.1, 1)
+    fading = np.clip(0.75 + 0.35 * clouds(rng, scene.size, max(length / 5, 4), 1), 0.1, 1)
     tone = _tone(scene, rng, 1.6 * visibility * scene.contrast)
     depth = groove - 0.45 * ridge * (1 - groove)
     return _flat(scene, tone) * np.sign(depth)[..., None], np.abs(depth) * fading
@@ -228,26 +179,26 @@ def _scratch(scene: _Scene, rng: np.random.Generator, visibility: float) -> tupl
 
 def _crack(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
     """A dark, broken, branching line that tapers to nothing."""
-    length = scene.unit * _log_uniform(rng, 0.10, 0.4)
-    width = scene.unit * _log_uniform(rng, 0.002, 0.007)
+    length = scene.unit * log_uniform(rng, 0.15, 0.5)
+    width = scene.unit * log_uniform(rng, 0.003, 0.011)
     angle = rng.uniform(0, 2 * np.pi)
-    trunk = _walk(rng, (scene.x, scene.y), angle, length, rng.normal(0, 0.4), 0.28)
-    shape = _stroke(scene.size, trunk, width * np.linspace(1, 0.25, len(trunk)))
+    trunk = walk(rng, (scene.x, scene.y), angle, length, rng.normal(0, 0.4), 0.28)
+    shape = stroke(scene.size, trunk, width * np.linspace(1, 0.25, len(trunk)))
     for _ in range(int(rng.integers(0, 4))):
         root = tuple(trunk[int(rng.integers(len(trunk)))])
         turn = angle + rng.choice([-1, 1]) * rng.uniform(0.4, 1.2)
-        branch = _walk(rng, root, turn, length * rng.uniform(0.15, 0.5), 0.0, 0.3)
-        shape = np.maximum(shape, _stroke(scene.size, branch, width * np.linspace(0.6, 0.15, len(branch))))
+        branch = walk(rng, root, turn, length * rng.uniform(0.15, 0.5), 0.0, 0.3)
+        shape = np.maximum(shape, stroke(scene.size, branch, width * np.linspace(0.6, 0.15, len(branch))))
     tone = np.float32(-1.8 * visibility * scene.contrast)
     return _flat(scene, np.full(3, tone, np.float32)), shape
 
 
 def _stain(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
     """A soft film of another shade, uneven inside, its rim a little stronger as a dried drop's is."""
-    radius = scene.unit * _log_uniform(rng, 0.03, 0.14)
+    radius = scene.unit * log_uniform(rng, 0.05, 0.18)
     shape = _blob(scene, rng, radius, soft=rng.uniform(0.2, 0.6), rough=0.4)
     rim = 4 * shape * (1 - shape)
-    uneven = np.clip(1 + 0.3 * _clouds(rng, scene.size, radius / 2), 0.2, 1.8)
+    uneven = np.clip(1 + 0.3 * clouds(rng, scene.size, radius / 2), 0.2, 1.8)
     return _flat(scene, _tone(scene, rng, 0.9 * visibility * scene.contrast)) * uneven[..., None], np.clip(
         0.8 * shape + 0.35 * rim, 0, 1
     )
@@ -255,7 +206,7 @@ def _stain(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[
 
 def _spot(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
     """A pit or a speck: small, with a lit edge on one side and a shaded one on the other."""
-    radius = scene.unit * _log_uniform(rng, 0.006, 0.03)
+    radius = scene.unit * log_uniform(rng, 0.010, 0.045)
     shape = _blob(scene, rng, radius, soft=0.5, rough=0.15)
     slope_y, slope_x = np.gradient(shape)
     angle = rng.uniform(0, 2 * np.pi)
@@ -266,36 +217,36 @@ def _spot(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[F
 
 def _shade(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
     """A dent or uneven light: the texture stays, its brightness rises on one side and falls on the other."""
-    radius = scene.unit * _log_uniform(rng, 0.06, 0.2)
+    radius = scene.unit * log_uniform(rng, 0.08, 0.25)
     shape = _blob(scene, rng, radius, soft=1.2, rough=0.1)
     angle, lean = rng.uniform(0, 2 * np.pi), rng.uniform(0, 1)
     height, width = scene.size
     dy = (np.arange(height, dtype=np.float32)[:, None] - np.float32(scene.y)) / np.float32(radius)
     dx = (np.arange(width, dtype=np.float32)[None, :] - np.float32(scene.x)) / np.float32(radius)
     tilt = np.clip(np.cos(angle) * dx + np.sin(angle) * dy, -1.5, 1.5) * lean + (1 - lean)
-    gain = np.float32(0.9 * visibility * scene.contrast / 100) * np.float32(rng.choice([-1, 1]))
+    gain = np.float32(min(0.9 * visibility * scene.contrast / 100, 0.8)) * np.float32(rng.choice([-1, 1]))
     return scene.image * (gain * tilt)[..., None], shape
 
 
 def _cutpaste(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
     """A patch of the image's own texture in a wrong place, its rim blended."""
-    radius = scene.unit * _log_uniform(rng, 0.03, 0.12)
+    radius = scene.unit * log_uniform(rng, 0.05, 0.15)
     shape = _blob(scene, rng, radius, soft=0.35, rough=0.2)
     return (_moved(scene, rng) - scene.image) * np.float32(min(visibility + 0.2, 1)), shape
 
 
 def _scar(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
     """A thin strip of the image's own texture in a wrong place, a shade off."""
-    length = scene.unit * _log_uniform(rng, 0.05, 0.25)
-    path = _walk(rng, (scene.x, scene.y), rng.uniform(0, 2 * np.pi), length, rng.normal(0, 0.3), 0.03)
-    shape = _stroke(scene.size, path, np.full(len(path), scene.unit * _log_uniform(rng, 0.006, 0.025)))
+    length = scene.unit * log_uniform(rng, 0.08, 0.3)
+    path = walk(rng, (scene.x, scene.y), rng.uniform(0, 2 * np.pi), length, rng.normal(0, 0.3), 0.03)
+    shape = stroke(scene.size, path, np.full(len(path), scene.unit * log_uniform(rng, 0.010, 0.035)))
     other = _moved(scene, rng) + _tone(scene, rng, 0.6 * visibility * scene.contrast)
     return (other - scene.image) * np.float32(min(visibility + 0.2, 1)), cv2.GaussianBlur(shape, (0, 0), 0.8)
 
 
 def _smear(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
     """Texture wiped in one direction."""
-    radius = scene.unit * _log_uniform(rng, 0.04, 0.15)
+    radius = scene.unit * log_uniform(rng, 0.06, 0.18)
     shape = _blob(scene, rng, radius, soft=0.5)
     reach = max(3, round(scene.unit * 0.05 * min(visibility + 0.3, 1.5))) | 1
     kernel = np.zeros((reach, reach), np.float32)
@@ -308,7 +259,7 @@ def _smear(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[
 
 def _flatten(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
     """Texture worn away or missing: only the slow shading and the sensor's noise stay."""
-    radius = scene.unit * _log_uniform(rng, 0.03, 0.12)
+    radius = scene.unit * log_uniform(rng, 0.05, 0.15)
     shape = _blob(scene, rng, radius, soft=0.4)
     slow = cv2.GaussianBlur(scene.image, (0, 0), max(1.0, scene.unit * 0.02), borderType=cv2.BORDER_REFLECT)
     worn = _noisy(scene, rng, slow) - scene.image
@@ -317,9 +268,9 @@ def _flatten(scene: _Scene, rng: np.random.Generator, visibility: float) -> tupl
 
 def _foreign(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
     """A patch of a texture that the product doesn't have, coarser or finer, of about its brightness."""
-    radius = scene.unit * _log_uniform(rng, 0.02, 0.09)
+    radius = scene.unit * log_uniform(rng, 0.03, 0.11)
     shape = _blob(scene, rng, radius, soft=0.3, rough=0.3)
-    grain = _clouds(rng, scene.size, max(scene.unit * _log_uniform(rng, 0.004, 0.05), 1.0), 2)[..., None]
+    grain = clouds(rng, scene.size, max(scene.unit * log_uniform(rng, 0.004, 0.05), 1.0), 2)[..., None]
     slow = cv2.GaussianBlur(scene.image, (0, 0), max(1.0, float(radius)), borderType=cv2.BORDER_REFLECT)
     tone = _tone(scene, rng, scene.contrast)
     other = slow + 0.4 * visibility * tone + 0.7 * grain * np.abs(tone)
@@ -328,7 +279,7 @@ def _foreign(scene: _Scene, rng: np.random.Generator, visibility: float) -> tupl
 
 def _warp(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
     """The structure bent: pixels pulled to one side, most in the middle."""
-    radius = scene.unit * _log_uniform(rng, 0.05, 0.15)
+    radius = scene.unit * log_uniform(rng, 0.07, 0.18)
     shape = _blob(scene, rng, radius, soft=1.0, rough=0.1)
     angle, pull = rng.uniform(0, 2 * np.pi), np.float32(0.35 * radius * min(visibility, 1.5))
     height, width = scene.size
