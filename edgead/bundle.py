@@ -213,24 +213,26 @@ class Staging:
             OutputError: it can't be written, or something else is in the way by now.
         """
         with output_errors(self.final):
-            _remove_empty_folders(self.folder)
-            records = []
-            for name, size in sorted(_walk(self.folder, None).items()):
-                sync(self.folder / name)
-                records.append(FileRecord(name, size, _sha256(self.folder / name)))
-            manifest = dataclasses.replace(manifest, files=tuple(records))
-            (self.folder / MANIFEST).write_bytes(manifest.to_json().encode())
-            sync(self.folder / MANIFEST)
-            for folder, _, _ in os.walk(self.folder):
-                sync(Path(folder))
             try:
+                _remove_empty_folders(self.folder)
+                manifest = dataclasses.replace(manifest, files=_list_files(self.folder))
+                (self.folder / MANIFEST).write_bytes(manifest.to_json().encode())
                 read_bundle(self.folder, verify=False)
             except BundleError as error:
-                raise type(error)(str(error).replace(str(self.folder), str(self.final))) from None
+                reason = str(error).removeprefix(f"{self.folder}: ")
+                raise type(error)(f"{self.final}: {reason}") from None
+            for folder, _, names in os.walk(self.folder):
+                for name in (*names, ""):
+                    sync(Path(folder) / name)
             _check_replaceable(self.final, self.overwrite)
             swap_into_place(self.folder, self.final)
             sync(self.final.parent)
         return Bundle(self.final, manifest)
+
+
+def _list_files(root: Path) -> tuple[FileRecord, ...]:
+    sizes = _walk(root, None)
+    return tuple(FileRecord(name, sizes[name], _sha256(root / name)) for name in sorted(sizes))
 
 
 def _remove_empty_folders(root: Path) -> None:
