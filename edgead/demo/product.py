@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgead.demo.flaws import FLAWS
 from edgead.demo.part import SIZE, place, render
 from edgead.errors import UnknownNameError
-from edgead.files import output_errors, write_file
+from edgead.files import output_errors
 from edgead.types import Image
 
 Mask = NDArray[np.uint8]
@@ -86,7 +86,8 @@ def write_dataset(
 
 
 def _write(path: Path, image: NDArray[np.uint8]) -> None:
-    write_file(path, cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
+    with output_errors(path):  # not synced to the disk one by one: made again at need
+        path.write_bytes(cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
 
 
 __all__ = ["KINDS", "SIZE", "make_defective", "make_product", "write_dataset"]

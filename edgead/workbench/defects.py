@@ -40,7 +40,7 @@ class _Scene:
     x: float
     unit: float  # a length that stands for the image's size
     contrast: float  # grey levels of a clearly visible change at this place
-    saturation: float  # grey levels between the channels, 0 on a grey image
+    saturation: float  # grey levels between the channels there, 0 on a grey image
     noise: float  # standard deviation of the sensor's noise, grey levels
 
     @property
@@ -123,7 +123,7 @@ def _survey(image: Image, rng: np.random.Generator) -> _Scene:
         x=float(x),
         unit=unit,
         contrast=float(np.clip(1.2 * local + 0.3 * overall, 6, 45)),
-        saturation=float((pixels.max(axis=2) - pixels.min(axis=2)).mean()),
+        saturation=float(cv2.blur(pixels.max(axis=2) - pixels.min(axis=2), (side, side))[int(y), int(x)]),
         noise=float(np.clip(np.median(np.abs(cv2.Laplacian(grey, cv2.CV_32F))) / 3, 0.3, 6)),
     )
 
@@ -132,7 +132,7 @@ def _tone(scene: _Scene, rng: np.random.Generator, amplitude: float) -> Float:
     """A colour shift (3,) of this size in grey levels, away from black or white near either."""
     level = float(scene.image[int(scene.y), int(scene.x)].mean())
     darker = rng.random() < (0.6 if 60 < level < 190 else float(level >= 190))
-    hue = rng.normal(0, 1, 3) * min(scene.saturation / 120, 0.3)
+    hue = rng.normal(0, 1, 3) * min(scene.saturation / 200, 0.25)
     return np.asarray((-amplitude if darker else amplitude) * (1 + hue - hue.mean()), np.float32)
 
 
@@ -232,7 +232,7 @@ def _cutpaste(scene: _Scene, rng: np.random.Generator, visibility: float) -> tup
     """A patch of the image's own texture in a wrong place, its rim blended."""
     radius = scene.unit * log_uniform(rng, 0.05, 0.15)
     shape = _blob(scene, rng, radius, soft=0.35, rough=0.2)
-    return (_moved(scene, rng) - scene.image) * np.float32(min(visibility + 0.2, 1)), shape
+    return (_moved(scene, rng) - scene.image) * _opacity(visibility), shape
 
 
 def _scar(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
@@ -241,7 +241,7 @@ def _scar(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[F
     path = walk(rng, (scene.x, scene.y), rng.uniform(0, 2 * np.pi), length, rng.normal(0, 0.3), 0.03)
     shape = stroke(scene.size, path, np.full(len(path), scene.unit * log_uniform(rng, 0.010, 0.035)))
     other = _moved(scene, rng) + _tone(scene, rng, 0.6 * visibility * scene.contrast)
-    return (other - scene.image) * np.float32(min(visibility + 0.2, 1)), cv2.GaussianBlur(shape, (0, 0), 0.8)
+    return (other - scene.image) * _opacity(visibility), cv2.GaussianBlur(shape, (0, 0), 0.8)
 
 
 def _smear(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
@@ -263,7 +263,7 @@ def _flatten(scene: _Scene, rng: np.random.Generator, visibility: float) -> tupl
     shape = _blob(scene, rng, radius, soft=0.4)
     slow = cv2.GaussianBlur(scene.image, (0, 0), max(1.0, scene.unit * 0.02), borderType=cv2.BORDER_REFLECT)
     worn = _noisy(scene, rng, slow) - scene.image
-    return worn * np.float32(min(visibility + 0.2, 1)), shape
+    return worn * _opacity(visibility), shape
 
 
 def _foreign(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
@@ -274,7 +274,7 @@ def _foreign(scene: _Scene, rng: np.random.Generator, visibility: float) -> tupl
     slow = cv2.GaussianBlur(scene.image, (0, 0), max(1.0, float(radius)), borderType=cv2.BORDER_REFLECT)
     tone = _tone(scene, rng, scene.contrast)
     other = slow + 0.4 * visibility * tone + 0.7 * grain * np.abs(tone)
-    return (other - scene.image) * np.float32(min(visibility + 0.2, 1)), shape
+    return (other - scene.image) * _opacity(visibility), shape
 
 
 def _warp(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[Float, Float]:
@@ -288,6 +288,11 @@ def _warp(scene: _Scene, rng: np.random.Generator, visibility: float) -> tuple[F
     map_x += pull * np.float32(np.cos(angle)) * shape
     bent = cv2.remap(scene.image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     return bent - scene.image, np.minimum(3 * shape, 1)
+
+
+def _opacity(visibility: float) -> np.float32:
+    """How much of the image a copy hides: 0.4 at the weakest, nearly all at the clearest."""
+    return np.float32(1 - np.exp(-visibility))
 
 
 def _noisy(scene: _Scene, rng: np.random.Generator, smooth: Float) -> Float:
