@@ -58,6 +58,7 @@ OUTCOMES = {
     "found": ("Found", "defective parts that were rejected, the closest calls first"),
     "passed": ("Passed", "good parts that got through, the closest calls first"),
 }
+"""What can come of a part, in the order that the page shows it: heading and explanation."""
 
 
 def write_page(
@@ -89,7 +90,7 @@ def write_page(
     """
     if not rows:
         raise ValueError("a page needs at least one inspected part")
-    ordered = sorted(rows, key=lambda row: (list(OUTCOMES).index(row.outcome), abs(row.score - threshold)))
+    ordered = sorted(rows, key=lambda row: abs(row.score - threshold))
     top = 1.05 * max(threshold, *(row.score for row in rows))
     style, script = (files("edgead.demo").joinpath(f"page.{end}").read_text("utf-8") for end in ("css", "js"))
     page = f"""<!doctype html>
