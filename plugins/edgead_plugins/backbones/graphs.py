@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from edgead.errors import MissingDependencyError
-from edgead.types import FeatureInfo, Size
 
 try:
     import onnx as onnx
+    import onnx.inliner
 except ImportError as error:
     raise MissingDependencyError(
         'backbones are built with onnx, which isn\'t installed: pip install "edgead[fit]"'
@@ -88,20 +88,6 @@ def output_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     }
 
 
-def feature_info(model: onnx.ModelProto, size: Size) -> dict[str, FeatureInfo]:
-    """Read channels and stride off a finished graph's outputs, the finest first.
-
-    Raises:
-        ValueError: an output isn't (1, C, h, w); the message is the output's name.
-    """
-    info = {}
-    for name, shape in output_shapes(model).items():
-        if len(shape) != 4 or shape[0] != 1 or min(shape) < 1:
-            raise ValueError(name)
-        info[name] = FeatureInfo(channels=shape[1], stride=max(1, round(size[0] / shape[2])))
-    return dict(sorted(info.items(), key=lambda item: item[1].stride))
-
-
 def network_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """Return the graph's real inputs: old files list their initialisers among them."""
     weights = {value.name for value in model.graph.initializer}
@@ -132,6 +118,39 @@ def rename_tensors(graph: onnx.GraphProto, new_names: Mapping[str, str]) -> None
                 names[i] = new_names.get(name, name)
     for value in graph.initializer:
         value.name = new_names.get(value.name, value.name)
+
+
+def constants_to_initializers(graph: onnx.GraphProto) -> None:
+    """Move the tensors of Constant nodes among the initialisers, where a quantiser looks for weights."""
+    kept = []
+    for node in graph.node:
+        value = next((a.t for a in node.attribute if a.name == "value" and a.HasField("t")), None)
+        if node.op_type == "Constant" and value is not None:
+            value.name = node.output[0]
+            graph.initializer.append(value)
+        else:
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Go through every tensor that a model holds: initialisers and attributes, in subgraphs and functions."""
+    pending = [model.graph]
+    nodes = [node for function in model.functions for node in function.node]
+    while pending or nodes:
+        if pending:
+            graph = pending.pop()
+            yield from graph.initializer
+            for sparse in graph.sparse_initializer:
+                yield from (sparse.values, sparse.indices)
+            nodes.extend(graph.node)
+        else:
+            for attribute in nodes.pop().attribute:
+                if attribute.HasField("t"):
+                    yield attribute.t
+                yield from attribute.tensors
+                pending += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
 
 
 # ---------------------------------------------------------------- inside

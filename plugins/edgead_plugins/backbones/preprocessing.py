@@ -92,9 +92,9 @@ def prepend_preprocessing(network: onnx.ModelProto, size: Size, spec: InputSpec)
     graph = model.graph
     (tensor,) = [value.name for value in network_inputs(model)]
 
-    if tensor == IMAGE:  # the name is the graph's own now
-        tensor = fresh_name(graph, "image_normalised")
-        rename_tensors(graph, {IMAGE: tensor})
+    if (aside := fresh_name(graph, IMAGE)) != IMAGE:  # the name is the frame's now
+        rename_tensors(graph, {IMAGE: aside})
+        tensor = aside if tensor == IMAGE else tensor
 
     mean, std = np.asarray(spec.mean, np.float64), np.asarray(spec.std, np.float64)
     turn = spec.channel_order == "rgb"

@@ -23,7 +23,7 @@ from edgead.errors import CompileError, MissingDependencyError, OptionError, Unk
 from edgead.types import InputSpec, Size
 from edgead_plugins.backbones.graphs import IR_VERSION, OPSET, cut, onnx
 from edgead_plugins.backbones.preprocessing import prepend_preprocessing
-from edgead_plugins.backbones.weights import SafetensorsFile, looks_pickled, sha256
+from edgead_plugins.backbones.weights import read_state_dict, sha256
 
 _TOLERANCE = 1e-3
 """Of a converted feature map against torch's, relative to its largest value."""
@@ -188,7 +188,7 @@ def _import_torch() -> tuple[Any, Any]:
 
 def _complete(torch: Any, whole: Any, network: str, weights: Path) -> tuple[dict[str, Any], list[str]]:
     """Return the file's tensors with NaN for what it lacks, and the keys that it lacks."""
-    held = _read(torch, weights)
+    held = read_state_dict(torch, weights)
     wanted = whole.state_dict()
     heads = (whole.pretrained_cfg or {}).get("classifier") or ()
     heads = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
@@ -214,33 +214,6 @@ def _complete(torch: Any, whole: Any, network: str, weights: Path) -> tuple[dict
         for key, value in wanted.items()
     }
     return state, missing
-
-
-def _read(torch: Any, weights: Path) -> dict[str, Any]:
-    """Read a state dictionary without executing anything that's in the file."""
-    if not looks_pickled(weights):
-        SafetensorsFile(weights)  # says what's wrong
-        from safetensors.torch import load_file
-
-        tensors: dict[str, Any] = load_file(weights)
-        return tensors
-    try:
-        found = torch.load(weights, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler raises whatever the file makes it meet
-        raise OptionError(
-            f"'{weights}' holds more than tensors, or is damaged, and was not loaded: "
-            "save model.state_dict() alone, best with safetensors.torch.save_file"
-        ) from error
-    for inner in ("state_dict", "model"):  # what training scripts wrap it in
-        if isinstance(found, dict) and isinstance(found.get(inner), dict):
-            found = found[inner]
-    if not isinstance(found, dict) or not all(
-        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in found.items()
-    ):
-        raise OptionError(
-            f"'{weights}' isn't a state dictionary (names and tensors): save model.state_dict()"
-        )
-    return {key.removeprefix("module."): value for key, value in found.items()}
 
 
 def _probe(torch: Any, network: str, module: Any, missing: Sequence[str], digest: str) -> Loaded:

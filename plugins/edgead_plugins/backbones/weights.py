@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,3 +99,36 @@ class SafetensorsFile:
                 if not np.isfinite(tensors[key]).all():
                     raise OptionError(f"'{self.path}': '{key}' holds values that aren't finite")
         return tensors
+
+
+def read_state_dict(torch: Any, path: Path) -> dict[str, Any]:
+    """Return names and tensors of a .safetensors or .pth file, without executing anything that's in it.
+
+    Args:
+        torch: the package, which this module doesn't import.
+        path: a file that ``check_file`` has passed.
+
+    Raises:
+        OptionError: the file is damaged, or holds something else than named tensors.
+    """
+    if not looks_pickled(path):
+        SafetensorsFile(path)  # says what's wrong
+        from safetensors.torch import load_file
+
+        tensors: dict[str, Any] = load_file(path)
+        return tensors
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler raises whatever the file makes it meet
+        raise OptionError(
+            f"'{path}' holds more than tensors, or is damaged, and was not loaded: "
+            "save model.state_dict() alone, best with safetensors.torch.save_file"
+        ) from error
+    for inner in ("state_dict", "model"):  # what training scripts wrap it in
+        if isinstance(found, dict) and isinstance(found.get(inner), dict):
+            found = found[inner]
+    if not isinstance(found, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in found.items()
+    ):
+        raise OptionError(f"'{path}' isn't a state dictionary (names and tensors): save model.state_dict()")
+    return {key.removeprefix("module."): value for key, value in found.items()}

@@ -1,0 +1,109 @@
+"""The cache of converted backbones: whole entries or none, whatever happens to it."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgead_plugins.backbones import cache
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGEAD_CACHE", str(tmp_path))
+    return tmp_path / "backbones"
+
+
+def test_where_it_is(monkeypatch, tmp_path):
+    assert cache.folder() == tmp_path / "backbones"
+    monkeypatch.delenv("EDGEAD_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert cache.folder() == Path("/elsewhere/edgead/backbones")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert cache.folder() == Path("/home/someone/.cache/edgead/backbones")
+
+
+def test_the_key_depends_on_every_fact_and_not_on_their_order():
+    facts = {"network": "resnet18", "size": (256, 256), "maps": ["layer2"]}
+    assert cache.key_of(facts) == cache.key_of(dict(reversed(facts.items())))
+    others = [{**facts, "size": (256, 288)}, {**facts, "maps": ["layer3"]}, {**facts, "network": "resnet34"}]
+    assert len({cache.key_of(each) for each in [facts, *others]}) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"model\nwith\nlines", bytes(range(256)) * 1000])
+def test_what_is_stored_is_loaded(content):
+    assert cache.load("key") is None
+    cache.store("key", content)
+    assert cache.load("key") == content
+    cache.store("key", content[::-1])
+    assert cache.load("key") == content[::-1]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "one bit", "longer", "other head", "a folder"])
+def test_a_damaged_entry_is_a_miss_that_is_written_anew(damage, own_folder, caplog):
+    cache.store("key", b"a graph" * 100)
+    entry = own_folder / "key"
+    whole = entry.read_bytes()
+    if damage == "a folder":
+        entry.unlink()
+        entry.mkdir()
+    else:
+        flipped = whole[:200] + bytes([whole[200] ^ 1]) + whole[201:]
+        entry.write_bytes(
+            {
+                "truncated": whole[:-5],
+                "emptied": b"",
+                "one bit": flipped,
+                "longer": whole + b"\0",
+                "other head": b"edgead-cache 2" + whole[14:],
+            }[damage]
+        )
+    with caplog.at_level(logging.WARNING):
+        assert cache.load("key") is None
+    if damage == "a folder":
+        return
+    assert "damaged" in caplog.text
+    cache.store("key", b"a graph" * 100)
+    assert cache.load("key") == b"a graph" * 100
+
+
+def test_a_folder_that_cannot_be_written_is_a_warning(own_folder, caplog):
+    own_folder.write_text("a file is in the way")
+    with caplog.at_level(logging.WARNING):
+        cache.store("key", b"content")
+    assert "can't keep the converted backbone" in caplog.text
+    assert cache.load("key") is None
+
+
+def test_a_failed_write_leaves_nothing_behind(own_folder, monkeypatch):
+    cache.store("key", b"old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    cache.store("key", b"new")
+    assert cache.load("key") == b"old"
+    assert [path.name for path in own_folder.iterdir()] == ["key"]
+
+
+WRITER = """
+import sys
+from edgead_plugins.backbones import cache
+letter = sys.argv[1].encode()
+for _ in range(60):
+    cache.store("shared", letter * 200_000)
+    content = cache.load("shared")
+    assert content is not None and len(content) == 200_000 and len(set(content)) == 1, "a torn entry"
+"""
+
+
+def test_writers_at_once_never_show_a_torn_entry(own_folder):
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, letter]) for letter in "ab"]
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    assert [path.name for path in own_folder.iterdir()] == ["shared"]
