@@ -83,16 +83,9 @@ def _jpeg(data: bytes) -> Size:
 
 
 def _bmp(data: bytes) -> Size:
-    offset, header_size = struct.unpack_from("<II", data, 10)
-    if header_size == 12:
-        width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
-        compression = 0
-    else:
-        width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
-    stride = (width * bits + 31) // 32 * 4
-    if compression in (0, 3) and len(data) < offset + stride * abs(height):  # 3: bit fields, uncompressed too
-        raise DamagedFile("the BMP file is cut short")
-    return abs(height), abs(width)
+    (header_size,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if header_size == 12 else "<ii", data, 18)
+    return abs(height), abs(width)  # a negative height means top row first
 
 
 def _tiff(data: bytes) -> Size:
@@ -111,7 +104,7 @@ def _tiff(data: bytes) -> Size:
             (tags[tag],) = struct.unpack_from(order + value_format, data, value_at)
     if len(tags) < 2:
         raise DamagedFile("the TIFF file is damaged (it states no size)")
-    return tags[257], tags[256]  # the decoder itself refuses a TIFF whose strips are cut short
+    return tags[257], tags[256]
 
 
 def _webp(data: bytes) -> Size:

@@ -131,7 +131,8 @@ def _read_bytes(path: Path) -> bytes:
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV from writing its own warnings to stderr; what went wrong is said in our words."""
-    # OpenCV 5 keeps the two functions in another module than 4.9.
+    # Its own log; what libjpeg prints about damage inside a picture can't be turned off from here. OpenCV 5
+    # keeps the two functions in another module than 4.9.
     log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
     before = log.getLogLevel()
     log.setLogLevel(0)  # silent

@@ -286,8 +286,8 @@ def test_a_20000_pixel_line_scan_image_is_read(tmp_path: Path) -> None:
 
 
 def test_opencv_says_nothing(tmp_path: Path) -> None:
-    (tmp_path / "bad.tif").write_bytes(encode(".tif", textured())[:-900] + bytes(900))
-    (tmp_path / "bad.png").write_bytes(encode(".png", textured())[:-30])
+    (tmp_path / "float.tif").write_bytes(encode(".tif", np.zeros((20, 20), np.float32)))
+    (tmp_path / "bad.bmp").write_bytes(encode(".bmp", textured())[:-900])
     code = (
         "import sys; from pathlib import Path; from edgead.errors import ImageError\n"
         "from edgead.images import read_image\n"
@@ -295,7 +295,7 @@ def test_opencv_says_nothing(tmp_path: Path) -> None:
         "    try: read_image(Path(name))\n"
         "    except ImageError: pass\n"
     )
-    names = [str(tmp_path / "bad.tif"), str(tmp_path / "bad.png")]
+    names = [str(tmp_path / "float.tif"), str(tmp_path / "bad.bmp")]
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OPENCV_LOG_LEVEL": "DEBUG"}
     done = subprocess.run([sys.executable, "-c", code, *names], env=env, capture_output=True, check=True)
     assert done.stdout == b"" and done.stderr == b""

@@ -212,7 +212,6 @@ def test_files_are_listed_once_with_a_size_and_a_hash() -> None:
         b"\x00" * 100,
         "[" * 100_000,
         '{"format": ' + "9" * 5000 + "}",
-        '{"format": 1, "format": 1}',
         '{"a":' * 5000,
         b"\x80\x04\x95K.",  # a pickle
     ],
@@ -220,6 +219,11 @@ def test_files_are_listed_once_with_a_size_and_a_hash() -> None:
 )
 def test_what_is_no_manifest_is_refused(text: str | bytes) -> None:
     refused(text)
+
+
+def test_a_field_that_is_given_twice_is_refused() -> None:
+    text = EXAMPLE.to_json()
+    assert "twice" in refused(text.replace('"score": 3.25', '"score": 3.25, "score": 9.0'))
 
 
 def test_names_from_the_file_cannot_break_the_line() -> None:
