@@ -99,6 +99,14 @@ def test_the_kind_is_told_by_content(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(path), textured())
 
 
+def test_a_bmp_with_its_top_row_first_is_read(tmp_path: Path) -> None:
+    data = bytearray(encode(".bmp", textured()))
+    struct.pack_into("<i", data, 22, -40)  # a negative height says so
+    path = tmp_path / "top_down.bmp"
+    path.write_bytes(data)
+    np.testing.assert_array_equal(read_image(path), textured()[::-1])
+
+
 def test_mono_is_repeated_and_alpha_dropped(tmp_path: Path) -> None:
     mono, rgba = textured(channels=1), textured(channels=4)
     (tmp_path / "mono.png").write_bytes(encode(".png", mono))
