@@ -95,6 +95,10 @@ def test_a_network_that_takes_the_frame_is_left_alone(opened, size):
     assert relative_error(found, tiny_oracle(image.astype(float).transpose(0, 3, 1, 2))["fine"]) < 1e-5
 
 
+def test_one_position_is_no_map(opened):
+    assert opened(tiny_network(size=(32, 32))).feature_info == TWO_MAPS, "nor is the pooled one, square"
+
+
 def test_a_fixed_size_is_the_only_one(opened):
     backbone = opened(tiny_network(size=(30, 50)))
     assert backbone.input.size == (30, 50) and backbone.feature_info == TWO_MAPS
@@ -135,13 +139,13 @@ def test_initialisers_listed_as_inputs_are_no_inputs(opened):
 
 def test_weights_beside_the_file_are_read_and_hashed(tmp_path):
     path = tmp_path / "net.onnx"
-    big = {"save_as_external_data": True, "location": "net.onnx.data", "size_threshold": 0}
-    onnx.save(tiny_network(), path, **big)
+    onnx.save(tiny_network(), path, save_as_external_data=True, location="net.onnx.data", size_threshold=0)
     backbone = onnx_backbone(str(path), None)
     image = random_image((32, 32))
     found = in_onnxruntime(backbone.onnx(["fine"], (32, 32)), image)["fine"]
     assert relative_error(found, tiny_oracle(imagenet(image))["fine"]) < 1e-5
-    onnx.save(tiny_network(seed=1), path, **big)
+    beside = tmp_path / "net.onnx.data"
+    beside.write_bytes(bytes(4) + beside.read_bytes()[4:])
     other = onnx_backbone(str(path), None).provenance["weights_sha256"]
     assert other != backbone.provenance["weights_sha256"]
 

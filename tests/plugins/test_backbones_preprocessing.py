@@ -119,18 +119,21 @@ def test_cut_keeps_what_a_subgraph_captures():
         [helper.make_tensor_value_info("e", kind.FLOAT, None)],
     )
     graph = helper.make_graph(
-        [helper.make_node("If", ["yes"], ["y"], then_branch=then, else_branch=other)],
+        [
+            helper.make_node("Neg", ["five"], ["captured"]),
+            helper.make_node("If", ["yes"], ["y"], then_branch=then, else_branch=other),
+        ],
         "g",
         [helper.make_tensor_value_info("x", kind.FLOAT, [1])],
         [helper.make_tensor_value_info("y", kind.FLOAT, [1])],
         [
             helper.make_tensor("yes", kind.BOOL, [], [True]),
-            helper.make_tensor("captured", kind.FLOAT, [1], [5.0]),
+            helper.make_tensor("five", kind.FLOAT, [1], [5.0]),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     kept = graphs.cut(model, {"out": "y"})
-    assert {value.name for value in kept.graph.initializer} == {"yes", "captured"}
+    assert {value.name for value in kept.graph.initializer} == {"yes", "five"}
     onnx.checker.check_model(kept, full_check=True)
 
 
