@@ -173,6 +173,12 @@ def test_a_few_odd_images_change_nothing() -> None:
     assert choose_resize(shapes)[0] == ResizeRule((640, 256), "stretch")
 
 
+def test_mixed_aspects_are_said_and_stretched() -> None:
+    rule, text = choose_resize([(100, 250)] * 50 + [(250, 100)] * 51 + [(200, 200)] * 20)
+    assert rule == ResizeRule((256, 256), "stretch")
+    assert "83% of the images differ" in text
+
+
 def test_the_order_of_the_images_does_not_matter() -> None:
     shapes = [(int(h), int(w)) for h, w in RNG.integers(100, 900, (51, 2))]
     assert choose_resize(shapes) == choose_resize(shapes[::-1])
