@@ -130,7 +130,7 @@ def save_safetensors(tensors: Arrays, path: Path) -> Path:
 def tiny_network(
     size: tuple[int | str, int | str] = ("H", "W"), name: str = "x", opset: int = 18, seed: int = 0
 ) -> onnx.ModelProto:
-    """Return ``name`` (1, 3, H, W) float32 to ``fine`` (stride 2, 4 channels), ``coarse`` (4, 6), ``pooled``."""
+    """Return ``name`` (1, 3, H, W) to ``fine`` (stride 2, 4 channels), ``coarse`` (4, 6), ``pooled``."""
     helper, rng = onnx.helper, np.random.default_rng(seed)
     weights = {"w1": rng.normal(0, 0.3, (4, 3, 3, 3)), "w2": rng.normal(0, 0.3, (6, 4, 3, 3))}
     nodes = [
