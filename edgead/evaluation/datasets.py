@@ -1,6 +1,6 @@
 """Labelled test images: which are good, which are defective and where.
 
-Two layouts are recognised. *MVTec*: ``test/good``, ``test/<defect>``, ``ground_truth/<defect>/NAME_mask.png``.
+Two layouts. *MVTec*: ``test/good``, ``test/<defect>``, ``ground_truth/<defect>/NAME_mask.png``.
 *Plain*: the folder itself has ``good`` and one folder per defect, with no masks.
 """
 

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from edgead.errors import CompileError, DeviceError, MissingDependencyError, OptionError
 
 Outputs = Mapping[str, NDArray[Any]]
+REMOTE = ("AzureExecutionProvider",)
+"""Providers that would send frames elsewhere: never offered."""
 HEAVY = ("Convolution", "FullyConnected", "MatMul", "Conv", "FusedConv", "Gemm", "FusedMatMul")
 
 
@@ -157,7 +159,8 @@ class ONNXRuntimeSession:
 
     def __init__(self, model: Path, device: str = "auto", threads: int | None = None) -> None:
         ort = import_onnxruntime()
-        providers = {p.removesuffix("ExecutionProvider").upper(): p for p in ort.get_available_providers()}
+        available = [p for p in ort.get_available_providers() if p not in REMOTE]
+        providers = {p.removesuffix("ExecutionProvider").upper(): p for p in available}
         self.device = "CPU" if device == "auto" else device
         if self.device.upper() not in providers:
             raise DeviceError(

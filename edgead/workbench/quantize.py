@@ -9,6 +9,8 @@ it gained: docs/quantisation.md.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -19,6 +21,7 @@ import onnx
 from edgead.errors import CompileError, MissingDependencyError
 from edgead.runtime.session import block_telemetry
 from edgead.types import Image
+from edgead.workbench.stem import centre_on_level, exact_input, find_stem
 
 CALIBRATION_IMAGES = 300
 """How many training images the activation ranges are read off."""
@@ -32,8 +35,7 @@ def quantise_backbone(
     Args:
         model: from ``image`` (1, H, W, 3) uint8 to feature maps; weights are initialisers.
         images: good training images (H, W, 3) uint8; the first ``CALIBRATION_IMAGES`` are used.
-        keep_first_float: leave the first convolution in FP32: it sees raw pixels, whose fine
-            differences an 8-bit step loses first.
+        keep_first_float: leave the first convolution in FP32.
 
     Raises:
         MissingDependencyError: nncf isn't installed.
@@ -41,17 +43,22 @@ def quantise_backbone(
     """
     nncf = _import_nncf()
     sample = [image[None] for image in islice(images, CALIBRATION_IMAGES)]
+    stem = None if keep_first_float else find_stem(model)
+    source = model if stem is None else centre_on_level(model, stem)
     ignored = nncf.IgnoredScope(names=_first_convolution(model)) if keep_first_float else None
+    # NNCF halves the first layer's weight range for processors without VNNI, whose 16-bit sums saturate;
+    # it costs little once the input is exact, and keeps old cameras right.
     try:
-        return nncf.quantize(  # type: ignore[no-any-return]
-            model,
-            nncf.Dataset(sample, lambda image: {"image": image}),
-            subset_size=len(sample),
-            fast_bias_correction=False,
-            ignored_scope=ignored,
-        )
+        with contextlib.redirect_stdout(io.StringIO()):  # its progress bars know no quiet
+            quantised = nncf.quantize(
+                source,
+                nncf.Dataset(sample, lambda image: {"image": image}),
+                subset_size=len(sample),
+                ignored_scope=ignored,
+            )
     except Exception as error:  # nncf raises plain RuntimeErrors and classes of its own
         raise CompileError(f"nncf can't quantise this backbone: {error}; use --precision fp32") from error
+    return quantised if stem is None else exact_input(quantised, stem)
 
 
 def _first_convolution(model: onnx.ModelProto) -> Sequence[str]:

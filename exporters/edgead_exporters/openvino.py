@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -24,6 +25,7 @@ class OpenVINOExporter:
         onnx.save(graph, source)
         try:
             model = ov.Core().read_model(source)
+            _number_nodes(model)
             ov.save_model(model, folder / "model.xml", compress_to_fp16=precision == "bf16")
         except RuntimeError as error:
             raise CompileError(f"openvino can't convert this graph: {error}") from error
@@ -35,3 +37,10 @@ class OpenVINOExporter:
             "openvino",
             engine_precision="bf16" if precision == "bf16" else "f32",
         )
+
+
+def _number_nodes(model: Any) -> None:
+    """Name nodes by their place: OpenVINO's own names count up within a process, so files would differ."""
+    for index, node in enumerate(model.get_ordered_ops()):
+        if node.get_type_name() not in ("Parameter", "Result"):  # these two carry the interface's names
+            node.set_friendly_name(f"{node.get_type_name()}_{index}")
