@@ -25,6 +25,7 @@ from edgead.types import Backbone, BankPrecision, Scores, Training
 from edgead.workbench.graph import parameter
 from edgead_plugins.coreset import greedy_coreset, random_projection, streaming_coreset
 from edgead_plugins.embedding import concatenated, pooled
+from edgead_plugins.farthest_point import memory
 from edgead_plugins.nearest import Bank, LoweredBank
 
 PAPER_WIDTH = 1024
@@ -53,7 +54,8 @@ class PatchCoreOptions:
     reweighting: int = 9
     """Neighbours of m* in the image score's re-weighting (equation 7); 0: the plain maximum."""
     memory_mib: int = 4096
-    """Memory that fitting may use for embeddings; beyond it the coreset is merged from parts."""
+    """Memory that fitting may use for embeddings; beyond it they are read twice, and beyond what one pass
+    needs (about 4 bytes a patch and dimension) the coreset is merged from groups; see docs/coreset.md."""
 
     def __post_init__(self) -> None:
         checks = {
@@ -112,20 +114,19 @@ class PatchCore:
             random_projection(dim, self.options.projection, training.seed) if self._projects(dim) else None
         )
         budget = self.options.memory_mib * 2**20
-        # The greedy selection holds the points twice: as given, and centred.
-        selected_dim = dim if matrix is None else matrix.shape[1]
-        if total * 4 * (dim + 2 * selected_dim) <= budget:
-            rows = np.concatenate(list(_patches(training, "reading good images")))
+        narrow = dim if matrix is None else matrix.shape[1]
+        held = 4 * total * (dim if matrix is None else dim + narrow)
+        if held + memory(total, picks, narrow) <= budget:
+            rows = _all_patches(training, total, dim)
             points = rows if matrix is None else rows @ matrix
             bank = rows[greedy_coreset(points, picks, start=start, progress=training.progress)]
         else:
+            chunks = _patches(training, "reading good images")
             index = streaming_coreset(
-                lambda: (
-                    p if matrix is None else p @ matrix for p in _patches(training, "reading good images")
-                ),
+                lambda: (patches if matrix is None else patches @ matrix for patches in chunks),
                 total,
                 picks,
-                memory_bytes=budget,
+                budget,
                 start=start,
                 progress=training.progress,
             )
@@ -206,6 +207,16 @@ def _patches(training: Training, description: str) -> Iterator[Floats]:
             patches = maps["patches"]
             yield np.ascontiguousarray(patches.reshape(len(patches), -1).T)
             advance(1)
+
+
+def _all_patches(training: Training, total: int, dim: int) -> Floats:
+    """(total, dim), read into place so that they are in memory once."""
+    rows = np.empty((total, dim), np.float32)
+    start = 0
+    for patches in _patches(training, "reading good images"):
+        rows[start : start + len(patches)] = patches
+        start += len(patches)
+    return rows
 
 
 def _gather(training: Training, index: NDArray[np.int64], dim: int) -> Floats:
