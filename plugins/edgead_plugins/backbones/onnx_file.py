@@ -12,6 +12,7 @@ file's own metadata asks for:
 from __future__ import annotations
 
 import hashlib
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -256,4 +257,4 @@ def _text(shape: Sequence[int]) -> str:
 def _line(error: BaseException) -> str:
     """Return an error's first telling line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:160]
+    return textwrap.shorten(lines[0] if lines else type(error).__name__, 160, placeholder=" ...")

@@ -11,6 +11,7 @@ import hashlib
 import io
 import logging
 import os
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -289,4 +290,4 @@ def _quiet() -> Iterator[None]:
 def _line(error: BaseException) -> str:
     """Return an error's first line, short enough for a message of one line."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:160]
+    return textwrap.shorten(lines[0], 160, placeholder=" ...")
