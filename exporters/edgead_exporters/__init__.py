@@ -11,4 +11,6 @@ edgead_api = 1
 @hookimpl
 def edgead_register_exporters(register: Register) -> None:
     register("onnx", "edgead_exporters.onnx:OnnxExporter", "an ONNX file for ONNX Runtime")
-    register("openvino", "edgead_exporters.openvino:OpenVINOExporter", "OpenVINO IR for Intel and other x86 CPUs")
+    register(
+        "openvino", "edgead_exporters.openvino:OpenVINOExporter", "OpenVINO IR for Intel and other x86 CPUs"
+    )

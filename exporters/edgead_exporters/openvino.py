@@ -7,7 +7,8 @@ from typing import Any
 
 import onnx
 
-from edgead.errors import CompileError
+from edgead.errors import CompileError, OutputError
+from edgead.registry import one_line
 from edgead.runtime.session import import_openvino
 from edgead.types import Artifact, Precision
 
@@ -25,12 +26,15 @@ class OpenVINOExporter:
         onnx.save(graph, source)
         try:
             model = ov.Core().read_model(source)
-            _number_nodes(model)
-            ov.save_model(model, folder / "model.xml", compress_to_fp16=precision == "bf16")
         except RuntimeError as error:
-            raise CompileError(f"openvino can't convert this graph: {error}") from error
+            raise CompileError(f"openvino can't convert this graph: {one_line(error)}") from error
         finally:
             source.unlink()
+        _number_nodes(model)
+        try:
+            ov.save_model(model, folder / "model.xml", compress_to_fp16=precision == "bf16")
+        except RuntimeError as error:  # its writer's word for a full disk, too
+            raise OutputError(f"{folder}: openvino can't write its files there: {one_line(error)}") from error
         return Artifact(
             "model.xml",
             ("model.xml", "model.bin"),

@@ -31,7 +31,9 @@ def test_concatenation(engine, patch_size):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("patch_size", [1, 3])
-@pytest.mark.parametrize("width", [1, 4, 7, 12, 16])  # under, between and over the channel counts; coprime too
+@pytest.mark.parametrize(
+    "width", [1, 4, 7, 12, 16]
+)  # under, between and over the channel counts; coprime too
 def test_the_papers_pooling(engine, patch_size, width):
     found = run_part(engine, lambda maps: pooled(maps, patch_size, width))
     np.testing.assert_allclose(found, oracle.embed_pooled([FINE, COARSE], patch_size, width), atol=1e-5)

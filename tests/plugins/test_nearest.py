@@ -33,7 +33,9 @@ def test_float_search_equals_direct_distances(engine, rows, k):
     found = search(engine, bank, queries, "fp32", k)
     expected = np.sort(direct(queries, bank), axis=1)[:, :k]
     np.testing.assert_allclose(found["distance"], expected, rtol=1e-5)
-    np.testing.assert_allclose(np.take_along_axis(direct(queries, bank), found["index"], 1), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        np.take_along_axis(direct(queries, bank), found["index"], 1), expected, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("engine", ENGINES)
