@@ -27,6 +27,8 @@ PRECISIONS: tuple[Precision, ...] = ("int8", "mixed", "bf16", "fp32")
 backbone's first convolution in FP32. bf16: backbone in BF16, bank in INT8. fp32: all in FP32."""
 
 BankPrecision = Literal["fp32", "int8"]
+Arithmetic = Literal["f32", "bf16"]
+"""What an engine may calculate in where a graph isn't quantised."""
 Resize = Literal["stretch", "letterbox"]
 
 
@@ -225,7 +227,7 @@ class Artifact:
     model: str
     files: tuple[str, ...]
     engine: str
-    engine_precision: Literal["f32", "bf16"] = "f32"
+    engine_precision: Arithmetic = "f32"
 
 
 class Exporter(Protocol):
@@ -294,6 +296,7 @@ class Prediction:
 
 __all__ = [
     "PRECISIONS",
+    "Arithmetic",
     "Artifact",
     "Backbone",
     "BankPrecision",

@@ -47,6 +47,7 @@ def make_reference(folder: Path, n: int = 16, out: str = "patchcore.edgead", **s
     return fit(recipe, images, chosen, folder / out, silent).bundle
 
 
-def make_compiled(reference: Bundle, target: str, precision: str, out: Path) -> Export:
+def make_compiled(reference: Bundle, target: str, precision: str, out: Path, max_loss: float = 0.2) -> Export:
+    """Compile; six held-out toy images say little about a loss, so it's allowed to be large."""
     exporter = registry().get("exporters", target)()
-    return export(reference, exporter, precision, out, silent)
+    return export(reference, exporter, precision, out, silent, max_loss=max_loss)

@@ -31,6 +31,14 @@ PRECISIONS = ("auto", "int8", "mixed", "bf16", "fp32")
     help="Form of the graph (default auto, the fastest that passes both gates).",
 )
 @click.option(
+    "--max-loss",
+    metavar="POINTS",
+    type=click.FloatRange(0, 100),
+    default=0.5,
+    show_default=True,
+    help="Points of AUROC that a form may lose against FP32 on synthetic defects.",
+)
+@click.option(
     "--images", metavar="GOOD_DIR", type=click.Path(path_type=Path), help="Fit METHOD on these images first."
 )
 @fit_options
@@ -46,6 +54,7 @@ def command(
     source: str,
     target: str,
     precision: str,
+    max_loss: float,
     images: Path | None,
     out: Path | None,
     quiet: bool,
@@ -68,9 +77,8 @@ def command(
         _refuse_unused(click.get_current_context())
         reference = read_bundle(find_bundle(source))
     out = out or Path(f"{reference.path.resolve().name.removesuffix('.edgead')}-{target}.edgead")
-    done = export(
-        reference, exporter, precision, out, progress, (lambda forms: None) if as_json else _print_forms
-    )
+    report = (lambda forms: None) if as_json else _print_forms
+    done = export(reference, exporter, precision, out, progress, report, max_loss / 100)
     manifest = done.bundle.manifest
     if as_json:
         forms = [{**form.record(), "p50_ms": form.p50_ms} for form in done.forms]

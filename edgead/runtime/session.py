@@ -10,12 +10,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import CompileError, DeviceError, MissingDependencyError, OptionError
+from edgead.types import Arithmetic
 
 Outputs = Mapping[str, NDArray[Any]]
 REMOTE = ("AzureExecutionProvider",)
@@ -52,7 +53,7 @@ def open_session(
     model: Path,
     engine: str = "auto",
     device: str = "auto",
-    precision: Literal["f32", "bf16"] = "f32",
+    precision: Arithmetic = "f32",
     threads: int | None = None,
     throughput: bool = False,
 ) -> Session:
@@ -90,7 +91,7 @@ class OpenVINOSession:
         self,
         model: Path,
         device: str = "auto",
-        precision: Literal["f32", "bf16"] = "f32",
+        precision: Arithmetic = "f32",
         threads: int | None = None,
         throughput: bool = False,
     ) -> None:

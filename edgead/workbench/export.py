@@ -47,6 +47,7 @@ class FormReport:
         failure: why it couldn't be compiled or run, or None; then the rest is filled in.
         parity: the parity gate's figures.
         auroc: separation of good from synthetic defects, 0 to 1; ``loss`` is FP32's minus this.
+        max_loss: the loss allowed.
         threshold: the form's own calibration.
         execution: convolutions and matrix products by the precision that they really run in.
         model_bytes: size of the compiled files.
@@ -58,6 +59,7 @@ class FormReport:
     parity: Parity | None = None
     auroc: float | None = None
     loss: float | None = None
+    max_loss: float = MAX_LOSS
     threshold: ThresholdRecord | None = None
     execution: Mapping[str, int] = dataclasses.field(default_factory=dict)
     model_bytes: int = 0
@@ -74,10 +76,10 @@ class FormReport:
                 f"parity: score {self.parity.score:.2%}, map {self.parity.map:.2%} off the reference, "
                 f"{self.parity.tolerance:.2%} allowed, {self.parity.flips} verdicts flipped"
             )
-        if self.loss > MAX_LOSS + 1e-12:
+        if self.loss > self.max_loss + 1e-12:
             found.append(
                 f"precision: loses {self.loss * 100:.2f} points of AUROC on synthetic defects, "
-                f"{MAX_LOSS * 100:.2f} allowed"
+                f"{self.max_loss * 100:.2f} allowed"
             )
         return found
 
@@ -118,6 +120,7 @@ def export(
     out: Path,
     progress: Progress,
     on_report: Callable[[Sequence[FormReport]], None] = lambda reports: None,
+    max_loss: float = MAX_LOSS,
 ) -> Export:
     """Compile, gate, choose, calibrate and write.
 
@@ -126,6 +129,7 @@ def export(
         precision: a form, or ``auto``.
         out: the compiled bundle's path.
         on_report: is given the table of forms before anything is written or refused.
+        max_loss: AUROC that a form may lose against FP32 on the gate's images, 0 to 1.
 
     Raises:
         InputError: the bundle isn't a reference, or the target has no such form.
@@ -138,7 +142,7 @@ def export(
             f"{reference.path}: already compiled for {manifest.target}; export the bundle that fit wrote"
         )
     held: Mapping[str, str] = manifest.facts["forms"]
-    forms = _forms_to_try(held, exporter, precision)
+    forms = _forms_to_try(held, manifest.facts["lacking"], exporter, precision)
     rule = ResizeRule(manifest.input.size, manifest.input.resize)
     good = _held_out(reference)
     bad = defective_images(good, manifest.method.seed)
@@ -165,7 +169,8 @@ def export(
                 reports.insert(0, FormReport(form, failure=str(error)))
                 continue
             trials[form] = run_trial(sessions[form], good, bad)
-            reports.insert(0, _judge(form, trials, sessions[form], file, probes, rate, folder))
+            report = _judge(form, trials, sessions[form], file, probes, rate, folder)
+            reports.insert(0, dataclasses.replace(report, max_loss=max_loss))
             advance(1)
         reports = _timed(reports, sessions, good[0])
         on_report(reports)
@@ -180,15 +185,17 @@ def export(
         )
 
 
-def _forms_to_try(held: Mapping[str, str], exporter: Exporter, precision: str) -> list[Precision]:
+def _forms_to_try(
+    held: Mapping[str, str], lacking: Mapping[str, str], exporter: Exporter, precision: str
+) -> list[Precision]:
     """All forms for ``auto``, else the named one; FP32 too, since it's what the others are held against."""
     offered = [p for p in exporter.precisions if p in held]
     if precision == "auto":
         return offered
     if precision not in offered:
+        reason = lacking.get(precision, f"target {exporter.target} has no such form")
         raise InputError(
-            f"target {exporter.target} has no precision '{precision}' for this bundle: "
-            f"choose auto, {', '.join(offered)}"
+            f"precision '{precision}' isn't to be had ({reason}): choose auto, {', '.join(offered)}"
         )
     return [p for p in offered if p in (precision, "fp32")]
 
@@ -282,8 +289,8 @@ def _manifest(
         engine_precision=artifact.engine_precision,
         precision=chosen.precision,
         model=artifact.model,
-        reports={"forms": [r.record() for r in reports], "max_loss": MAX_LOSS},
+        reports={"forms": [r.record() for r in reports], "max_loss": chosen.max_loss},
         provenance={**reference.manifest.provenance, "parent": {"model_sha256": parent}},
-        facts={k: v for k, v in reference.manifest.facts.items() if k != "forms"},
+        facts={k: v for k, v in reference.manifest.facts.items() if k not in ("forms", "lacking")},
         files=(),
     )

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgead.runtime.session import Session, open_session
-from edgead.types import Backbone, Progress, Scorer, Training
+from edgead.types import Arithmetic, Backbone, Progress, Scorer, Training
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import FEATURE_PREFIX, compose_features
 
@@ -25,11 +25,16 @@ def training_on(
     frames: Frames,
     seed: int,
     progress: Progress,
+    precision: Arithmetic = "f32",
 ) -> Iterator[Training]:
-    """Open the backbone's graph (of any precision) and offer a scorer what it may learn from."""
+    """Open the backbone's graph, quantised or not, and offer a scorer what it may learn from.
+
+    Args:
+        precision: the arithmetic allowed where the graph isn't quantised.
+    """
     size = frames.rule.size
     model = compose_features(graph, scorer, size)
-    with opened(model, throughput=True) as session:
+    with opened(model, precision=precision, throughput=True) as session:
 
         def features() -> Iterator[Mapping[str, NDArray[np.float32]]]:
             for outputs in session.map(image[None] for image in frames):
@@ -49,13 +54,13 @@ def training_on(
 
 @contextmanager
 def opened(
-    model: onnx.ModelProto, engine: str = "auto", precision: str = "f32", throughput: bool = False
+    model: onnx.ModelProto, engine: str = "auto", precision: Arithmetic = "f32", throughput: bool = False
 ) -> Iterator[Session]:
     """Open a graph that has no file of its own."""
     with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
         file = Path(folder) / "model.onnx"
         onnx.save(model, file)
-        yield open_session(file, engine, precision=precision, throughput=throughput)  # type: ignore[arg-type]
+        yield open_session(file, engine, precision=precision, throughput=throughput)
 
 
 def _shapes(model: onnx.ModelProto) -> Mapping[str, tuple[int, int, int]]:

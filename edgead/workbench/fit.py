@@ -18,7 +18,7 @@ import onnx
 
 import edgead
 from edgead.bundle import Bundle, write_bundle
-from edgead.errors import OptionError
+from edgead.errors import CompileError, OptionError
 from edgead.manifest import InputRecord, Manifest, MethodRecord
 from edgead.types import (
     PRECISIONS,
@@ -120,7 +120,7 @@ def fit(recipe: Recipe, images: Path, settings: Settings, out: Path, progress: P
         frames, why = read_frames(images, settings.size, recipe.backbone.input.multiple, progress)
         share = min(settings.holdout, MAX_HELD_OUT / len(frames))
         training, held_out = split(frames, share, settings.seed)
-        forms = fit_forms(recipe, training, settings, progress)
+        forms, lacking = fit_forms(recipe, training, settings, progress)
         for precision, (graph, _) in forms.items():
             file = staging.folder / FORM_FILES[precision]
             file.parent.mkdir(exist_ok=True)
@@ -150,7 +150,7 @@ def fit(recipe: Recipe, images: Path, settings: Settings, out: Path, progress: P
                 "images": {"fitted_on": len(training), "held_out": len(held_out)},
                 "scorer": dict(recipe.provenance),
             },
-            facts={"forms": {p: FORM_FILES[p] for p in forms}, **forms["fp32"][1]},
+            facts={"forms": {p: FORM_FILES[p] for p in forms}, "lacking": lacking, **forms["fp32"][1]},
         )
         return Fit(staging.finish(manifest), why)
 
@@ -161,8 +161,8 @@ Form = tuple[onnx.ModelProto, Mapping[str, Any]]
 
 def fit_forms(
     recipe: Recipe, training: Frames, settings: Settings, progress: Progress
-) -> dict[Precision, Form]:
-    """Fit and compose each form that the settings ask for."""
+) -> tuple[dict[Precision, Form], dict[Precision, str]]:
+    """Fit and compose each form asked for; a backbone that can't be quantised lacks two, with the reason."""
     size = training.rule.size
     maps = recipe.scorer.feature_maps(recipe.backbone)
     plain = recipe.backbone.onnx(maps, size)
@@ -170,12 +170,17 @@ def fit_forms(
     forms: dict[Precision, Form] = _fit_on(
         plain, {"fp32": "fp32", "bf16": "int8"}, recipe, training, settings, progress, wanted
     )
-    for precision in ("mixed", "int8"):
-        if precision in wanted:
+    lacking: dict[Precision, str] = {}
+    quantised: tuple[Precision, ...] = ("mixed", "int8")
+    for precision in (p for p in quantised if p in wanted):
+        try:
             with progress(f"quantising the backbone ({precision})", None):
-                quantised = quantise_backbone(plain, training, keep_first_float=precision == "mixed")
-            forms |= _fit_on(quantised, {precision: "int8"}, recipe, training, settings, progress, wanted)
-    return forms
+                graph = quantise_backbone(plain, training, keep_first_float=precision == "mixed")
+        except CompileError as error:
+            lacking[precision] = str(error)
+            continue
+        forms |= _fit_on(graph, {precision: "int8"}, recipe, training, settings, progress, wanted)
+    return forms, lacking
 
 
 def _fit_on(

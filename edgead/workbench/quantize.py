@@ -19,6 +19,7 @@ from typing import Any
 import onnx
 
 from edgead.errors import CompileError, MissingDependencyError
+from edgead.registry import one_line
 from edgead.runtime.session import block_telemetry
 from edgead.types import Image
 from edgead.workbench.stem import centre_on_level, exact_input, find_stem
@@ -57,7 +58,9 @@ def quantise_backbone(
                 ignored_scope=ignored,
             )
     except Exception as error:  # nncf raises plain RuntimeErrors and classes of its own
-        raise CompileError(f"nncf can't quantise this backbone: {error}; use --precision fp32") from error
+        raise CompileError(
+            f"nncf can't quantise this backbone ({one_line(error)}): it has no int8 form"
+        ) from error
     return quantised if stem is None else exact_input(quantised, stem)
 
 

@@ -78,8 +78,8 @@ def exact_input(quantised: onnx.ModelProto, stem: Stem) -> onnx.ModelProto:
     if len(pairs) != 1:
         return quantised
     pairs += [n for n in graph.node if n.op_type == "DequantizeLinear" and n.input[0] == pairs[0].output[0]]
-    graph.initializer.append(numpy_helper.from_array(np.float32(1), "pixel_step"))
-    graph.initializer.append(numpy_helper.from_array(np.uint8(LEVEL), "pixel_zero"))
+    graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), "pixel_step"))
+    graph.initializer.append(numpy_helper.from_array(np.array(LEVEL, np.uint8), "pixel_zero"))
     for node in pairs:
         node.input[1], node.input[2] = "pixel_step", "pixel_zero"
     # An inferred type of the old quantiser (int8, say) would contradict the new zero point.

@@ -17,6 +17,7 @@ from edgead.errors import CompileError, DatasetError, GateError, InputError, Par
 from edgead.plugins import registry
 from edgead.types import Artifact
 from edgead.workbench import export as export_module
+from edgead.workbench import fit as fit_module
 from edgead.workbench.export import FormReport, export
 from edgead.workbench.parity import Parity
 from tests.bundles import SIZE, bad_image, good_image, make_compiled, make_reference, write_images
@@ -157,6 +158,16 @@ def test_a_form_that_separates_worse_misses_precision(reference_bundle, tmp_path
     exporter = registry().get("exporters", "onnx")()
     with pytest.raises(PrecisionError, match=r"loses \d+\.\d\d points of AUROC"):
         export(reference_bundle, exporter, "int8", tmp_path / "x.edgead", silent)
+    assert list(tmp_path.iterdir()) == []
+    assert export(reference_bundle, exporter, "auto", tmp_path / "x.edgead", silent).chosen == "fp32"
+
+
+def test_the_allowed_loss_is_the_users(reference_bundle, tmp_path):
+    exporter = registry().get("exporters", "onnx")()
+    made = export(reference_bundle, exporter, "int8", tmp_path / "x.edgead", silent, max_loss=0.9)
+    assert made.chosen == "int8" and made.bundle.manifest.reports["max_loss"] == 0.9
+    with pytest.raises(PrecisionError):
+        export(reference_bundle, exporter, "int8", tmp_path / "y.edgead", silent, max_loss=-0.9)
 
 
 def test_an_engine_that_cannot_compile_a_form(reference_bundle, tmp_path):
@@ -193,8 +204,21 @@ def test_a_compiled_bundle_is_not_exported_again(compiled, tmp_path):
 
 def test_a_precision_that_the_target_lacks(reference_bundle, tmp_path):
     exporter = registry().get("exporters", "onnx")()
-    with pytest.raises(InputError, match="no precision 'bf16'"):
+    with pytest.raises(InputError, match=r"precision 'bf16' isn't to be had \(target onnx has no such form"):
         export(reference_bundle, exporter, "bf16", tmp_path / "x.edgead", silent)
+
+
+def test_a_backbone_that_cannot_be_quantised_still_has_its_other_forms(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise CompileError("nncf can't quantise this backbone (odd operator): it has no int8 form")
+
+    monkeypatch.setattr(fit_module, "quantise_backbone", refuse)
+    bundle = make_reference(tmp_path, n=4)
+    assert set(bundle.manifest.facts["forms"]) == {"fp32", "bf16"}
+    exporter = registry().get("exporters", "onnx")()
+    with pytest.raises(InputError, match=r"isn't to be had \(nncf can't quantise .*choose auto, fp32"):
+        export(bundle, exporter, "int8", tmp_path / "x.edgead", silent)
+    assert export(bundle, exporter, "auto", tmp_path / "x.edgead", silent).chosen == "fp32"
 
 
 def test_one_image_is_too_few(tmp_path):

@@ -116,5 +116,5 @@ def test_a_backbone_that_starts_otherwise_is_left_alone():
 def test_a_graph_that_cannot_be_quantised_is_one_clear_line():
     model = network()
     model.graph.node[3].op_type = "NoSuchOperator"
-    with pytest.raises(CompileError, match="use --precision fp32"):
+    with pytest.raises(CompileError, match="it has no int8 form"):
         quantise_backbone(model, [good_image(0)])
