@@ -156,6 +156,19 @@ class FittedScorer(Protocol):
         ...
 
 
+@runtime_checkable
+class Refittable(Protocol):
+    """A fitted scorer that can carry what it chose over to another precision of the same backbone.
+
+    Optional: without it, the scorer is fitted from scratch for each precision, and forms then differ by more
+    than their arithmetic.
+    """
+
+    def refit(self, training: Training) -> FittedScorer:
+        """Learn the same from the same images' features, as another precision of the backbone yields them."""
+        ...
+
+
 class Scorer(Protocol):
     """A method's own part. The constructor takes ``Options``, stores it and does nothing else."""
 
@@ -310,6 +323,7 @@ __all__ = [
     "Precision",
     "Prediction",
     "Progress",
+    "Refittable",
     "Region",
     "Register",
     "Resize",

@@ -111,12 +111,13 @@ def _print_forms(forms: Sequence[FormReport]) -> None:
             f"{form.p50_ms:.2f}" if form.p50_ms is not None else "-",
             f"{form.auroc:.4f}" if form.auroc is not None else "-",
             f"{form.loss * 100:.2f}" if form.loss is not None else "-",
+            f"{form.separation.measured_loss * 100:.2f}" if form.separation else "-",
             f"{max(form.parity.score, form.parity.map):.2%}" if form.parity else "-",
             f"{form.model_bytes / 1e6:.1f}" if form.model_bytes else "-",
             executed or "-",
             "miss" if form.misses else "pass",
         ))  # fmt: skip
-    header = ("form", "p50 ms", "AUROC*", "points lost", "parity", "MB", "layers run in", "gates")
+    header = ("form", "p50 ms", "AUROC*", "expected loss", "lost", "parity", "MB", "layers run in", "gates")
     print_table(rows, header)
     for form in forms:
         if form.failure is not None:
@@ -124,4 +125,4 @@ def _print_forms(forms: Sequence[FormReport]) -> None:
             continue
         for miss in form.misses:
             click.echo(f"{form.precision} misses {miss}")
-    click.echo("* of held-out good images against the same with synthetic defects")
+    click.echo("* of held-out good images against the same with synthetic defects; losses in its points")

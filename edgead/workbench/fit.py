@@ -2,7 +2,7 @@
 
 The reference bundle holds everything that export needs and the camera doesn't: the graph in each form, and
 the held-out images that thresholds and gates are read off. FP32 comes first; for INT8 the backbone is
-quantised and the scorer fitted anew on the quantised backbone's features.
+quantised, and the scorer is fitted again on the quantised backbone's features.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from edgead.types import (
     PRECISIONS,
     Backbone,
     BankPrecision,
+    FittedScorer,
     Image,
     PostProcessor,
     Precision,
     Progress,
+    Refittable,
     Scorer,
     Size,
 )
@@ -163,13 +165,22 @@ def fit_forms(
     recipe: Recipe, training: Frames, settings: Settings, progress: Progress
 ) -> tuple[dict[Precision, Form], dict[Precision, str]]:
     """Fit and compose each form asked for; a backbone that can't be quantised lacks two, with the reason."""
-    size = training.rule.size
     maps = recipe.scorer.feature_maps(recipe.backbone)
-    plain = recipe.backbone.onnx(maps, size)
+    plain = recipe.backbone.onnx(maps, training.rule.size)
     wanted: set[Precision] = {"fp32", *settings.precisions}
-    forms: dict[Precision, Form] = _fit_on(
-        plain, {"fp32": "fp32", "bf16": "int8"}, recipe, training, settings, progress, wanted
-    )
+
+    def fit_on(graph: onnx.ModelProto, before: FittedScorer | None = None) -> FittedScorer:
+        with training_on(graph, recipe.backbone, recipe.scorer, training, settings.seed, progress) as offer:
+            return before.refit(offer) if isinstance(before, Refittable) else recipe.scorer.fit(offer)
+
+    def form(graph: onnx.ModelProto, fitted: FittedScorer, bank: BankPrecision) -> Form:
+        size = training.rule.size
+        return compose(graph, recipe.scorer, fitted, recipe.postprocessor, size, bank), fitted.facts
+
+    fitted = fit_on(plain)
+    forms: dict[Precision, Form] = {"fp32": form(plain, fitted, "fp32")}
+    if "bf16" in wanted:
+        forms["bf16"] = form(plain, fitted, "int8")
     lacking: dict[Precision, str] = {}
     quantised: tuple[Precision, ...] = ("mixed", "int8")
     for precision in (p for p in quantised if p in wanted):
@@ -179,28 +190,8 @@ def fit_forms(
         except CompileError as error:
             lacking[precision] = str(error)
             continue
-        forms |= _fit_on(graph, {precision: "int8"}, recipe, training, settings, progress, wanted)
+        forms[precision] = form(graph, fit_on(graph, fitted), "int8")
     return forms, lacking
-
-
-def _fit_on(
-    backbone: onnx.ModelProto,
-    banks: Mapping[Precision, BankPrecision],
-    recipe: Recipe,
-    training: Frames,
-    settings: Settings,
-    progress: Progress,
-    wanted: set[Precision],
-) -> dict[Precision, Form]:
-    """Fit once on this backbone's features; compose a graph for each wanted form of the bank."""
-    with training_on(backbone, recipe.backbone, recipe.scorer, training, settings.seed, progress) as offer:
-        fitted = recipe.scorer.fit(offer)
-    size = training.rule.size
-    return {
-        precision: (compose(backbone, recipe.scorer, fitted, recipe.postprocessor, size, bank), fitted.facts)
-        for precision, bank in banks.items()
-        if precision in wanted
-    }
 
 
 def _save_probes(images: Sequence[Image], folder: Path) -> None:

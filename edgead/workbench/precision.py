@@ -1,8 +1,15 @@
 """The precision gate: how well a form separates held-out good images from the same with synthetic defects.
 
 A faster form has its own bank and threshold, so raw scores can't be compared, and labelled defects don't
-exist yet. What can be compared is separation: the AUROC of each form on the same good and the same
-synthetically defective images, against the FP32 form's on the same engine.
+exist yet. What can be compared is separation, as AUROC, on the same good and the same synthetically defective
+images, with the FP32 form's on the same engine. Two figures, because held-out images are few:
+
+*Expected loss.* A form's scores are FP32's, scaled and shifted, plus what its arithmetic changes. That
+remainder is measured over all the gate's images and added to FP32's scores as noise, many times: the mean
+AUROC lost is what this form costs on images like these, whichever way the dice fell on these very ones.
+*Measured loss.* The AUROC lost on these images. It may exceed the allowed loss by as much as such noise
+explains (two standard deviations), and no more: a form that fails in another way than by noise, one whose
+scores saturate on defects say, shows here.
 """
 
 from __future__ import annotations
@@ -20,6 +27,10 @@ from edgead.workbench.defects import synthesise
 
 DEFECTS = 240
 """Synthetic defects drawn for the gate, spread over the held-out images."""
+DRAWS = 200
+"""How often noise is drawn for the expected loss."""
+
+Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -32,17 +43,41 @@ class Trial:
         bad: image scores of the synthetic defects.
     """
 
-    good: NDArray[np.float64]
-    good_maxima: NDArray[np.float64]
-    bad: NDArray[np.float64]
+    good: Scores
+    good_maxima: Scores
+    bad: Scores
 
     @property
     def auroc(self) -> float:
         """0 to 1."""
-        value = auroc(self.good, self.bad)
-        if value is None:
-            raise ValueError("a trial has good and bad images")
-        return value
+        return _auroc(self.good, self.bad)
+
+
+@dataclass(frozen=True)
+class Separation:
+    """What a form loses against FP32, in AUROC from 0 to 1; see the module's text.
+
+    Attributes:
+        auroc: the form's own.
+        expected_loss: by noise of the size that its arithmetic makes.
+        measured_loss: on the gate's images; negative where the form is better.
+        noise: standard deviation of a measured loss by that noise.
+        max_loss: what is allowed.
+    """
+
+    auroc: float
+    expected_loss: float
+    measured_loss: float
+    noise: float
+    max_loss: float
+
+    @property
+    def passed(self) -> bool:
+        """Both losses within what's allowed."""
+        return (
+            self.expected_loss <= self.max_loss + 1e-12
+            and self.measured_loss <= self.max_loss + 2 * self.noise + 1e-12
+        )
 
 
 def defective_images(held_out: Sequence[Image], seed: int, count: int = DEFECTS) -> list[Image]:
@@ -60,3 +95,43 @@ def run_trial(session: Session, good: Sequence[Image], bad: Sequence[Image]) -> 
     scores = np.array(outputs)
     n = len(good)
     return Trial(scores[:n, 0], scores[:n, 1], scores[n:, 0])
+
+
+def compare(form: Trial, fp32: Trial, max_loss: float, seed: int) -> Separation:
+    """Judge a form's trial against FP32's on the same images."""
+    spread = _remainder(form, fp32)
+    rng = np.random.default_rng(seed)
+    losses = [
+        fp32.auroc
+        - _auroc(
+            fp32.good + rng.normal(0, spread, fp32.good.shape),
+            fp32.bad + rng.normal(0, spread, fp32.bad.shape),
+        )
+        for _ in range(DRAWS if spread else 1)
+    ]
+    return Separation(
+        auroc=form.auroc,
+        expected_loss=float(np.mean(losses)),
+        measured_loss=fp32.auroc - form.auroc,
+        noise=float(np.std(losses)),
+        max_loss=max_loss,
+    )
+
+
+def _remainder(form: Trial, fp32: Trial) -> float:
+    """Standard deviation, in FP32's units, of what a line through FP32's scores leaves of the form's."""
+    x = np.concatenate([fp32.good, fp32.bad])
+    y = np.concatenate([form.good, form.bad])
+    if not np.ptp(x):
+        return 0.0
+    slope, intercept = np.polyfit(x, y, 1)
+    if slope <= 0:  # nothing of FP32's order is left: noise as large as the scores' own spread
+        return float(x.std()) * 10
+    return float((y - slope * x - intercept).std() / slope)
+
+
+def _auroc(good: Scores, bad: Scores) -> float:
+    value = auroc(good, bad)
+    if value is None:
+        raise ValueError("a trial needs good and bad images")
+    return value

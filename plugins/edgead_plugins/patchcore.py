@@ -12,7 +12,7 @@ one seeded start that belongs to the bank (the paper's code starts from the mean
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -119,7 +119,8 @@ class PatchCore:
         if held + memory(total, picks, narrow) <= budget:
             rows = _all_patches(training, total, dim)
             points = rows if matrix is None else rows @ matrix
-            bank = rows[greedy_coreset(points, picks, start=start, progress=training.progress)]
+            index = greedy_coreset(points, picks, start=start, progress=training.progress)
+            bank = rows[index]
         else:
             chunks = _patches(training, "reading good images")
             index = streaming_coreset(
@@ -131,7 +132,7 @@ class PatchCore:
                 progress=training.progress,
             )
             bank = _gather(training, index, dim)
-        return FittedPatchCore(np.ascontiguousarray(bank), (h, w), self.options, total)
+        return FittedPatchCore(bank, (h, w), self.options, total, index)
 
     def _projects(self, dim: int) -> bool:
         return 0 < self.options.projection < dim
@@ -145,12 +146,20 @@ class PatchCore:
 
 @dataclass(frozen=True)
 class FittedPatchCore:
-    """A memory bank (rows, dim) float32 for embeddings on an (h, w) grid."""
+    """A memory bank (rows, dim) float32 for embeddings on an (h, w) grid.
+
+    ``index`` says which of the ``n_patches`` training patches the rows are.
+    """
 
     bank: Floats
     grid: tuple[int, int]
     options: PatchCoreOptions
     n_patches: int
+    index: NDArray[np.int64]
+
+    def refit(self, training: Training) -> FittedPatchCore:
+        """The same patches, as another precision of the backbone embeds them; see ``Refittable``."""
+        return replace(self, bank=_gather(training, self.index, self.bank.shape[1]))
 
     @property
     def facts(self) -> Mapping[str, Any]:

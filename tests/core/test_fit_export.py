@@ -20,6 +20,7 @@ from edgead.workbench import export as export_module
 from edgead.workbench import fit as fit_module
 from edgead.workbench.export import FormReport, export
 from edgead.workbench.parity import Parity
+from edgead.workbench.precision import Separation
 from tests.bundles import SIZE, bad_image, good_image, make_compiled, make_reference, write_images
 
 
@@ -156,7 +157,7 @@ def test_a_form_that_separates_worse_misses_precision(reference_bundle, tmp_path
 
     monkeypatch.setattr(export_module, "run_trial", int8_is_blind)
     exporter = registry().get("exporters", "onnx")()
-    with pytest.raises(PrecisionError, match=r"loses \d+\.\d\d points of AUROC"):
+    with pytest.raises(PrecisionError, match=r"expected to lose \d+\.\d\d points of AUROC, lost"):
         export(reference_bundle, exporter, "int8", tmp_path / "x.edgead", silent)
     assert list(tmp_path.iterdir()) == []
     assert export(reference_bundle, exporter, "auto", tmp_path / "x.edgead", silent).chosen == "fp32"
@@ -165,7 +166,7 @@ def test_a_form_that_separates_worse_misses_precision(reference_bundle, tmp_path
 def test_the_allowed_loss_is_the_users(reference_bundle, tmp_path):
     exporter = registry().get("exporters", "onnx")()
     made = export(reference_bundle, exporter, "int8", tmp_path / "x.edgead", silent, max_loss=0.9)
-    assert made.chosen == "int8" and made.bundle.manifest.reports["max_loss"] == 0.9
+    assert made.chosen == "int8" and made.bundle.manifest.reports["forms"][0]["separation"]["max_loss"] == 0.9
     with pytest.raises(PrecisionError):
         export(reference_bundle, exporter, "int8", tmp_path / "y.edgead", silent, max_loss=-0.9)
 
@@ -184,7 +185,8 @@ def test_the_fastest_passing_form_is_taken_and_near_ties_go_by_order():
     good = Parity(0, 0, 0, 1, 0.1)
 
     def report(precision, p50, loss=0.0):
-        return FormReport(precision, parity=good, auroc=0.9, loss=loss, p50_ms=p50)
+        separation = Separation(0.9, expected_loss=loss, measured_loss=loss, noise=0.0, max_loss=0.005)
+        return FormReport(precision, parity=good, separation=separation, p50_ms=p50)
 
     choose = export_module._choose
     assert choose([report("int8", 1.0), report("fp32", 4.0)], "auto").precision == "int8"

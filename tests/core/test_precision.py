@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgead.workbench.precision import defective_images, run_trial
+from edgead.workbench.precision import Trial, compare, defective_images, run_trial
 
 
 class Contrast:
@@ -41,3 +41,57 @@ def test_defects_are_the_same_for_the_same_seed():
     other = defective_images(good, seed=6, count=6)
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
     assert not all((a == b).all() for a, b in zip(first, other, strict=True))
+
+
+# ---------------------------------------------------------------- judging
+
+
+def trial(good, bad):
+    good, bad = np.asarray(good, np.float64), np.asarray(bad, np.float64)
+    return Trial(good, good, bad)
+
+
+RNG = np.random.default_rng(0)
+FP32 = trial(RNG.normal(0, 1, 50), RNG.normal(2, 1, 240))
+
+
+def noisy(size, seed=1):
+    rng = np.random.default_rng(seed)
+    return trial(FP32.good + rng.normal(0, size, 50), FP32.bad + rng.normal(0, size, 240))
+
+
+def test_scaled_and_shifted_scores_lose_nothing():
+    result = compare(trial(3 * FP32.good + 7, 3 * FP32.bad + 7), FP32, 0.005, 0)
+    assert result.expected_loss < 1e-9 and result.measured_loss == 0 and result.passed
+
+
+def test_the_expected_loss_is_what_such_noise_costs():
+    """Normal scores 2 apart: AUROC is Phi(2 / sqrt(2)); noise of 0.5 makes it Phi(2 / sqrt(2 * 1.25))."""
+    from statistics import NormalDist
+
+    phi = NormalDist().cdf
+    expected = phi(2 / 2**0.5) - phi(2 / 2.5**0.5)
+    found = [compare(noisy(0.5, seed), FP32, 0.005, seed).expected_loss for seed in range(10)]
+    assert abs(np.mean(found) - expected) < 0.006
+
+
+def test_more_noise_more_loss_and_too_much_is_refused():
+    small, large = compare(noisy(0.02), FP32, 0.005, 0), compare(noisy(1.0), FP32, 0.005, 0)
+    assert small.passed and small.expected_loss < 0.001
+    assert not large.passed and large.expected_loss > 0.03
+
+
+def test_saturated_scores_are_refused_though_they_are_not_noise():
+    saturated = trial(FP32.good, np.minimum(FP32.bad, 0.5))
+    result = compare(saturated, FP32, 0.005, 0)
+    assert result.measured_loss > 0.02 and not result.passed
+
+
+def test_a_form_that_turns_the_order_round_is_refused():
+    assert not compare(trial(-FP32.good, -FP32.bad), FP32, 0.005, 0).passed
+
+
+def test_few_images_do_not_make_an_exact_form_fail():
+    few = trial(FP32.good[:4], FP32.bad)
+    shaken = trial(few.good + RNG.normal(0, 0.01, 4), few.bad + RNG.normal(0, 0.01, 240))
+    assert compare(shaken, few, 0.005, 0).passed

@@ -69,7 +69,9 @@ def test_scores_equal_the_oracles(engine, k, reweighting):
     options = PatchCoreOptions(neighbors=k, reweighting=reweighting)
 
     def part(patches):
-        scores = FittedPatchCore(bank, (6, 7), options, 100).graph({"patches": patches}, "fp32")
+        scores = FittedPatchCore(bank, (6, 7), options, 100, np.arange(50)).graph(
+            {"patches": patches}, "fp32"
+        )
         return {"patch": scores.patch, "image": scores.image}
 
     found = run(engine, part, patches=patches)
@@ -103,20 +105,30 @@ def test_the_bank_holds_training_patches_and_depends_on_the_seed():
 
 
 def test_little_memory_means_a_second_pass_not_a_refusal():
-    options = PatchCoreOptions(coreset_ratio=0.01, memory_mib=40, projection=8)
-    offer, rows, passes = training(n=100, dim=32, grid=(24, 24))
+    options = PatchCoreOptions(coreset_ratio=0.01, memory_mib=80, projection=8)
+    offer, rows, passes = training(n=300, dim=96, grid=(24, 24))
     fitted = PatchCore(options).fit(offer)
     assert len(passes) == 2
-    assert fitted.bank.shape == (576, 32)
-    assert all((rows == row).all(1).any() for row in fitted.bank[::50])
+    assert fitted.bank.shape == (1728, 96)
+    assert all((rows == row).all(1).any() for row in fitted.bank[::200])
     plenty = PatchCore(dataclasses.replace(options, memory_mib=4096)).fit(
-        training(n=100, dim=32, grid=(24, 24))[0]
+        training(n=300, dim=96, grid=(24, 24))[0]
     )
     spread = [
-        oracle.distances(rows[::7].astype(np.float64), f.bank.astype(np.float64)).min(1).max()
+        oracle.distances(rows[::97].astype(np.float64), f.bank.astype(np.float64)).min(1).max()
         for f in (fitted, plenty)
     ]
     assert spread[0] < 1.3 * spread[1], "merged from groups, the bank covers the patches much worse"
+
+
+def test_refitting_keeps_the_patches_and_takes_the_new_features():
+    offer, rows, _ = training()
+    fitted = PatchCore(PatchCoreOptions(coreset_ratio=0.25)).fit(offer)
+    assert (rows[fitted.index] == fitted.bank).all()
+    doubled = dataclasses.replace(
+        offer, features=lambda: ({"patches": 2 * m["patches"]} for m in offer.features())
+    )
+    assert (fitted.refit(doubled).bank == 2 * fitted.bank).all()
 
 
 def test_a_byte_budget_bounds_the_bank():
