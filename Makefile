@@ -31,7 +31,7 @@ bench: .venv/.has-dev
 	.venv/bin/python benchmarks/latency.py $(firstword $(DATA))/train/good $(OPTIONS)
 
 clean:
-	rm -rf .venv .venv-train demo-out
+	rm -rf .venv .venv-train edgead-demo
 
 # ENVIRONMENT/.has-EXTRAS is there when edgead[EXTRAS] is installed as pyproject.toml says.
 .venv/.has-% .venv-train/.has-%: pyproject.toml

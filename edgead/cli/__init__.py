@@ -21,7 +21,7 @@ from edgead.extras import missing
 
 VERBS = (
     *("fit", "export", "run", "eval", "bench"),
-    *("inspect", "verify", "methods", "backbones", "plugins", "doctor"),
+    *("inspect", "verify", "methods", "backbones", "plugins", "doctor", "demo"),
 )
 
 

@@ -21,10 +21,10 @@ def scratch(part: Part, rng: np.random.Generator) -> Flaw:
     start = (x - 0.5 * length * np.cos(angle), y - 0.5 * length * np.sin(angle))
     path = walk(rng, start, angle, length, rng.normal(0, 0.3), 0.012)
     taper = 0.4 + 0.6 * np.sin(np.linspace(0, np.pi, len(path)))
-    line = stroke(SHAPE, path, log_uniform(rng, 0.7, 1.6) * taper) * _surface(part)
+    line = stroke(SHAPE, path, log_uniform(rng, 0.8, 1.7) * taper) * _surface(part)
     line = line * np.clip(0.8 + 0.4 * clouds(rng, SHAPE, 12, 1), 0, 1)
     dark = np.roll(line, (1, 1), (0, 1)) * (1 - line)
-    strength = np.float32(log_uniform(rng, 0.18, 0.7))
+    strength = np.float32(log_uniform(rng, 0.25, 0.8))
     return Flaw(_mask(line, 0.2, grow=3), gain=_grey(1 + strength * (1.3 * line - 0.9 * dark)))
 
 
@@ -33,12 +33,12 @@ def crack(part: Part, rng: np.random.Generator) -> Flaw:
     turn = 2 * np.pi * (int(rng.integers(HOLES)) + 0.5) / HOLES
     outward = rng.random() < 0.6
     start = part.pixel(PITCH + (0.9 * HOLE if outward else -0.9 * HOLE), turn)
-    length = part.radius * ((1.0 - PITCH - HOLE) if outward else log_uniform(rng, 0.12, 0.3))
+    length = part.radius * ((1.0 - PITCH - HOLE) if outward else log_uniform(rng, 0.15, 0.35))
     angle = turn + part.angle + (0 if outward else np.pi) + rng.normal(0, 0.25)
     path = walk(rng, start, angle, 1.15 * length, 0.0, 0.25)
-    width = log_uniform(rng, 0.7, 1.7)
+    width = log_uniform(rng, 1.0, 2.2)
     line = stroke(SHAPE, path, width * np.linspace(1, 0.45, len(path))) * np.clip((1 - part.r) * 60, 0, 1)
-    strength = np.float32(log_uniform(rng, 0.45, 0.85))
+    strength = np.float32(log_uniform(rng, 0.6, 0.9))
     return Flaw(_mask(line, 0.2, grow=3), gain=_grey(1 - strength * line))
 
 
@@ -79,13 +79,13 @@ def contamination(part: Part, rng: np.random.Generator) -> Flaw:
         drop = blob(rng, SHAPE, (x, y), part.radius * log_uniform(rng, 0.05, 0.13), soft=0.25, rough=0.15)
         drop = drop * _surface(part)
         shine = np.clip(np.gradient(drop, axis=0) + np.gradient(drop, axis=1), 0, 1)
-        film = 1 - np.float32(log_uniform(rng, 0.12, 0.4)) * drop
+        film = 1 - np.float32(log_uniform(rng, 0.2, 0.45)) * drop
         gain = film[..., None] * (1 - drop[..., None] * np.array([0.14, 0.05, 0.0])) + 1.2 * shine[..., None]
         return Flaw(_mask(drop, 0.3), gain=np.asarray(gain, np.float32))
     length = part.radius * log_uniform(rng, 0.18, 0.5)
     bend = rng.choice([-1, 1]) * (rng.uniform(5, 11) if what == "swarf" else rng.uniform(0.5, 3))
     path = walk(rng, (x, y), rng.uniform(0, 2 * np.pi), length, bend, 0.05)
-    body = stroke(SHAPE, path, np.full(len(path), 2.4 if what == "swarf" else log_uniform(rng, 0.7, 1.4)))
+    body = stroke(SHAPE, path, np.full(len(path), 2.4 if what == "swarf" else log_uniform(rng, 0.9, 1.6)))
     body = cv2.GaussianBlur(body, (0, 0), 0.5)
     if what == "swarf":
         glint = np.clip(0.62 + 0.22 * clouds(rng, SHAPE, 4, 1), 0.25, 1)
@@ -100,7 +100,7 @@ def discolouration(part: Part, rng: np.random.Generator) -> Flaw:
     """Temper colours of a place that ran hot: straw at the rim, brown, then blue towards the middle."""
     x, y = part.pixel(rng.uniform(0.45, 0.9), rng.uniform(0, 2 * np.pi))
     heat = blob(rng, SHAPE, (x, y), part.radius * log_uniform(rng, 0.12, 0.28), soft=1.2, rough=0.25)
-    heat = heat * _surface(part) * np.float32(log_uniform(rng, 0.3, 1.0))
+    heat = heat * _surface(part) * np.float32(log_uniform(rng, 0.4, 1.0))
     steps = np.array([0, 0.35, 0.65, 1.0])
     colours = np.array([[1, 1, 1], [0.80, 0.95, 1.0], [0.62, 0.72, 0.86], [0.95, 0.76, 0.62]])  # BGR factors
     gain = np.stack([np.interp(heat, steps, colours[:, channel]) for channel in range(3)], axis=2)
@@ -110,7 +110,7 @@ def discolouration(part: Part, rng: np.random.Generator) -> Flaw:
 def chipped_rim(part: Part, rng: np.random.Generator) -> Flaw:
     """A piece broken out of the outer edge."""
     x, y = part.pixel(rng.uniform(0.985, 1.02), rng.uniform(0, 2 * np.pi))
-    bite = blob(rng, SHAPE, (x, y), part.radius * log_uniform(rng, 0.025, 0.08), soft=0.2, rough=0.35)
+    bite = blob(rng, SHAPE, (x, y), part.radius * log_uniform(rng, 0.03, 0.08), soft=0.2, rough=0.35)
     mask = _mask(bite * (part.r < 1), 0.5, grow=3)
     return Flaw(mask, cut=bite)
 

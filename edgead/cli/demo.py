@@ -1,0 +1,69 @@
+"""``edgead demo``: the whole way on generated images, ending in a page to look at."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgead.cli.output import json_option, print_json, quiet_option
+from edgead.cli.progress import make_progress
+
+if TYPE_CHECKING:
+    from edgead.demo.demo import Demo
+
+
+@click.command("demo")
+@click.option(
+    "--out",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    default=Path("edgead-demo"),
+    help="Where images, bundles and page go (default edgead-demo).",
+)
+@click.option(
+    "--seed",
+    metavar="N",
+    type=click.IntRange(0),
+    default=0,
+    help="Another number, other parts and other defects (default 0).",
+)
+@quiet_option
+@json_option
+def command(out: Path, seed: int, quiet: bool, as_json: bool) -> None:
+    """Generate a product, fit, export for OpenVINO in FP32 and INT8, judge, time, and write a page."""
+    from edgead.demo.demo import record, run_demo
+
+    start = time.monotonic()
+
+    def say(line: str) -> None:
+        click.echo(f"{time.monotonic() - start:4.0f} s  {line}")
+
+    silent = quiet or as_json
+    demo = run_demo(out, seed, make_progress(silent), (lambda line: None) if silent else say)
+    if as_json:
+        print_json(record(demo))
+        return
+    for line in _summary(demo):
+        click.echo(line)
+
+
+def _summary(demo: Demo) -> list[str]:
+    found = demo.evaluation
+    lines = [
+        f"{found.bad - found.escapes} of {found.bad} defective parts found, "
+        f"{found.false_alarms} of {found.good} good parts rejected"
+    ]
+    if found.image_auroc is not None and found.pixel_auroc is not None:
+        kinds = sorted((value, kind) for kind, value in found.per_defect.items() if value is not None)
+        hardest = ", ".join(f"{kind.replace('_', ' ')} {value:.0%}" for value, kind in kinds[:3])
+        lines.append(
+            f"AUROC {found.image_auroc:.1%} by image, {found.pixel_auroc:.1%} by pixel; hardest: {hardest}"
+        )
+    forms = list(demo.latencies.items())
+    times = ", ".join(f"{form} {latency.p50_ms:.1f} ms" for form, latency in forms)
+    if len(forms) > 1:
+        times += f": {forms[0][1].p50_ms / forms[-1][1].p50_ms:.1f} times as fast"
+    return [*lines, f"median per frame: {times}", f"page: {demo.page.resolve()}"]
