@@ -22,6 +22,7 @@ from edgead.errors import CompileError, OptionError
 from edgead.manifest import InputRecord, Manifest, MethodRecord
 from edgead.types import (
     PRECISIONS,
+    Arithmetic,
     Backbone,
     BankPrecision,
     FittedScorer,
@@ -169,8 +170,11 @@ def fit_forms(
     plain = recipe.backbone.onnx(maps, training.rule.size)
     wanted: set[Precision] = {"fp32", *settings.precisions}
 
-    def fit_on(graph: onnx.ModelProto, before: FittedScorer | None = None) -> FittedScorer:
-        with training_on(graph, recipe.backbone, recipe.scorer, training, settings.seed, progress) as offer:
+    def fit_on(
+        graph: onnx.ModelProto, before: FittedScorer | None = None, arithmetic: Arithmetic = "f32"
+    ) -> FittedScorer:
+        parts = recipe.backbone, recipe.scorer
+        with training_on(graph, *parts, training, settings.seed, progress, arithmetic) as offer:
             return before.refit(offer) if isinstance(before, Refittable) else recipe.scorer.fit(offer)
 
     def form(graph: onnx.ModelProto, fitted: FittedScorer, bank: BankPrecision) -> Form:
@@ -180,7 +184,7 @@ def fit_forms(
     fitted = fit_on(plain)
     forms: dict[Precision, Form] = {"fp32": form(plain, fitted, "fp32")}
     if "bf16" in wanted:
-        forms["bf16"] = form(plain, fitted, "int8")
+        forms["bf16"] = form(plain, fit_on(plain, fitted, "bf16"), "int8")
     lacking: dict[Precision, str] = {}
     quantised: tuple[Precision, ...] = ("mixed", "int8")
     for precision in (p for p in quantised if p in wanted):
