@@ -21,6 +21,7 @@ from edgead.evaluation.bench import bench
 from edgead.evaluation.datasets import find_samples
 from edgead.evaluation.evaluate import evaluate
 from edgead.plugins import registry
+from edgead.types import PRECISIONS
 from edgead.workbench.export import export
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import resolve
@@ -36,7 +37,8 @@ def main() -> None:
         samples = find_samples(dataset)
         with tempfile.TemporaryDirectory() as folder:
             recipe = resolve(arguments.method, arguments.backbone, arguments.weights, arguments.options)
-            settings = Settings(size=size, holdout=arguments.holdout, seed=arguments.seed)
+            forms = PRECISIONS if "auto" in arguments.precision else arguments.precision
+            settings = Settings(size=size, holdout=arguments.holdout, seed=arguments.seed, precisions=forms)
             reference = fit(recipe, dataset / "train" / "good", settings, Path(folder) / "r.edgead", progress)
             for target in arguments.target:
                 for precision in dict.fromkeys(["fp32", *arguments.precision]):
