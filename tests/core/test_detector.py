@@ -25,7 +25,8 @@ def test_a_defect_is_seen_where_it_is(detector):
     assert prediction.mask.shape == (96, 64) and prediction.mask.any()
     x, y, width, height = prediction.regions[0].box
     assert x <= 40 <= x + width and y <= 42 <= y + height
-    assert width < 80 or height < 120
+    row, column = np.unravel_index(prediction.anomaly_map.argmax(), prediction.anomaly_map.shape)
+    assert abs(column * 80 / 64 - 40) < 16 and abs(row * 120 / 96 - 42) < 16, "the peak is elsewhere"
     assert prediction.regions[0].peak == pytest.approx(prediction.anomaly_map.max())
 
 
