@@ -10,8 +10,9 @@ matrix-vector product a pick; and anomalib's KCenterGreedy. The latter two need 
 anomalib, whose interpreter --peer-python names; they run there as a subprocess.
 
 The others are timed for --seconds each and EXTRAPOLATED, their picks a second held constant; with --full they
-run to the end. --verify checks the whole of our selection: in float64, by other means. On a machine with
-other work, OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 compares one core with one core.
+run to the end. --streaming adds a table of what bounded memory costs. --verify checks the whole of our
+selection: in float64, by other means. On a machine with other work, --processor-time with
+OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 tells what one idle core would take.
 """
 
 from __future__ import annotations
@@ -43,15 +44,21 @@ class Timing:
     picks: list[int] = field(default_factory=list)
 
 
+def clock(arguments: argparse.Namespace) -> float:
+    return time.process_time() if arguments.processor_time else time.perf_counter()
+
+
 def main() -> None:
     arguments = _arguments()
     if arguments.worker:
         _peer(arguments)
         return
     from edgead.machine import cpu
+    from edgead_plugins.coreset import random_projection
 
     threads = os.environ.get("OPENBLAS_NUM_THREADS", cpu().threads)
-    print(f"{cpu().model}, {threads} threads, numpy {np.__version__}")
+    kind = "processor time" if arguments.processor_time else "wall time"
+    print(f"{cpu().model}, {threads} threads, {kind}, numpy {np.__version__}")
     with tempfile.TemporaryDirectory() as folder:
         if not arguments.real_only:
             file = Path(folder) / "normal.npy"
@@ -61,7 +68,12 @@ def main() -> None:
             file = arguments.features or Path(folder) / "embeddings.npy"
             if not file.exists():
                 np.save(file, _embeddings(arguments))
-            _compare("embeddings of real images", file, arguments)
+            title = "embeddings of real images"
+            if arguments.project:
+                points = np.load(file)
+                file, title = Path(folder) / "projected.npy", f"{title}, projected"
+                np.save(file, points @ random_projection(points.shape[1], arguments.project, seed=0))
+            _compare(title, file, arguments)
 
 
 def _compare(title: str, file: Path, arguments: argparse.Namespace) -> None:
@@ -71,13 +83,12 @@ def _compare(title: str, file: Path, arguments: argparse.Namespace) -> None:
     n, dim = points.shape
     picks = int(n * arguments.ratio)
     loads = [os.getloadavg()[0]]
-    times, work = [], []
+    times = []
     for _ in range(arguments.repeats):
-        begin, cpu_begin = time.perf_counter(), time.process_time()
+        begin = clock(arguments)
         search = FarthestPointSearch(points, picks, START)
         search.run(lambda done: None)
-        times.append(time.perf_counter() - begin)
-        work.append(time.process_time() - cpu_begin)
+        times.append(clock(arguments) - begin)
     ours = Timing("edgead", picks, min(times), min(times), search.picks.tolist())
     others = [_naive(points, picks, arguments)]
     if arguments.peer_python:
@@ -96,18 +107,19 @@ def _compare(title: str, file: Path, arguments: argparse.Namespace) -> None:
             f"| {row.whole:,.1f}{mark} | {row.whole / ours.whole:,.0f} x | {agree} |",
             flush=True,
         )
-    runs = ", ".join(f"{t:.2f} s ({c:.2f} s of processor time)" for t, c in zip(times, work, strict=True))
-    print(f"edgead's runs: {runs}")
+    print(f"edgead's runs: {', '.join(f'{t:.2f}' for t in times)} s")
+    if arguments.streaming:
+        _streaming(points, search.picks)
     if arguments.verify:
         _verify(points, search.picks, search.radii)
 
 
-def _loop(name: str, step: Callable[[], int], picks: int, seconds: float) -> Timing:
-    """Time ``step``, which returns the next pick, for all picks or until ``seconds`` have passed."""
-    order, begin = [START], time.perf_counter()
-    while len(order) < picks and (passed := time.perf_counter() - begin) < seconds:
+def _loop(name: str, step: Callable[[], int], picks: int, arguments: argparse.Namespace) -> Timing:
+    """Time ``step``, which returns the next pick, for --seconds or for all picks."""
+    order, begin = [START], clock(arguments)
+    while len(order) < picks and (arguments.full or clock(arguments) - begin < arguments.seconds):
         order.append(step())
-    passed = time.perf_counter() - begin
+    passed = clock(arguments) - begin
     return Timing(name, len(order), passed, passed * (picks - 1) / (len(order) - 1), order)
 
 
@@ -122,11 +134,11 @@ def _naive(points: np.ndarray, picks: int, arguments: argparse.Namespace) -> Tim
         last = int(distance.argmax())
         return last
 
-    return _loop("naive numpy, float64", step, picks, np.inf if arguments.full else arguments.seconds)
+    return _loop("naive numpy, float64", step, picks, arguments)
 
 
 def _verify(points: np.ndarray, picks: np.ndarray, radii: np.ndarray) -> None:
-    """Replay the selection against every point: nobody may have been farther than the pick, at any step.
+    """Replay the selection: at each step the pick was as far as we say, and nobody was farther.
 
     The distances come from float64 matrix products, so a rival within 1e-11 can't be told from the pick; such
     steps are counted and shown.
@@ -136,18 +148,56 @@ def _verify(points: np.ndarray, picks: np.ndarray, radii: np.ndarray) -> None:
     centres = exact[picks]
     limit = radii[1:]
     tolerance = 1e-11 * norm.max()
-    beaten = np.zeros(len(limit), np.int64)
+    wrong = np.zeros(len(limit), bool)
     rivals = np.zeros(len(limit), np.int64)
     for i in range(0, len(exact), 1024):
         rows = slice(i, i + 1024)
         distance = norm[picks] - 2 * (exact[rows] @ centres.T) + norm[rows, None]
         nearest = np.minimum.accumulate(distance, axis=1, out=distance)[:, :-1]
-        beaten += (nearest > limit + tolerance).sum(axis=0)
+        wrong |= (nearest > limit + tolerance).any(axis=0)
         rivals += (nearest > limit - tolerance).sum(axis=0)
+        here = np.flatnonzero((picks[1:] >= i) & (picks[1:] < i + 1024))
+        wrong[here] |= np.abs(nearest[picks[1:][here] - i, here] - limit[here]) > tolerance
     print(
-        f"verified: at {(beaten == 0).sum():,} of {len(limit):,} steps no point was farther than the pick; "
-        f"at {(rivals > 1).sum():,} another came within 1e-11 of it"
+        f"verified: right at {(~wrong).sum():,} of {len(limit):,} steps; "
+        f"at {(rivals > 1).sum():,} another point came within 1e-11 of the pick's distance"
     )
+
+
+def _streaming(points: np.ndarray, exact: np.ndarray) -> None:
+    """Covering radius and mean distance to the nearest pick, with less and less memory."""
+    from edgead_plugins import coreset
+    from edgead_plugins.farthest_point import memory
+
+    n, dim = points.shape
+    picks = len(exact)
+    print(f"\n| {picks:,} picks with at most | groups | s | covering radius | mean distance |")
+    print("| --- | --- | --- | --- | --- |")
+    whole = 4 * n * dim + memory(n, picks, dim) + 48 * picks
+    base = memory(0, 0, dim)
+    for share in (1, 0.6, 0.35, 0.2, 0.1):
+        allowed = int(base + share * (whole - base))
+        groups, _ = coreset._groups_that_fit(n, dim, picks, allowed)
+        chunks = (points[i : i + 1024] for i in range(0, n, 1024))
+        begin = time.perf_counter()
+        found = coreset.streaming_coreset(lambda c=chunks: c, n, picks, allowed, start=START)
+        seconds = time.perf_counter() - begin
+        radius, mean = _cover(points, found)
+        print(f"| {allowed >> 20} MiB | {groups} | {seconds:.1f} | {radius:.4f} | {mean:.4f} |", flush=True)
+    radius, mean = _cover(points, np.random.default_rng(0).choice(n, picks, replace=False))
+    print(f"| random picks | | | {radius:.4f} | {mean:.4f} |")
+
+
+def _cover(points: np.ndarray, picks: np.ndarray) -> tuple[float, float]:
+    """Largest and mean distance to the nearest pick."""
+    exact = points - points.mean(axis=0, dtype=np.float64)
+    norm = np.einsum("ij,ij->i", exact, exact)
+    nearest = np.empty(len(exact))
+    for i in range(0, len(exact), 1024):
+        rows = slice(i, i + 1024)
+        nearest[rows] = (norm[picks] - 2 * (exact[rows] @ exact[picks].T)).min(axis=1) + norm[rows]
+    distance = np.sqrt(nearest.clip(0))
+    return float(distance.max()), float(distance.mean())
 
 
 def _embeddings(arguments: argparse.Namespace) -> np.ndarray:
@@ -173,6 +223,7 @@ def _peers(file: Path, picks: int, arguments: argparse.Namespace) -> list[Timing
     """Run this file there. Without a low mmap threshold, anomalib's memory grows with every pick."""
     command = [arguments.peer_python, __file__, "--worker", str(picks), "--features", str(file)]
     command += ["--seconds", str(arguments.seconds)] + ["--full"] * arguments.full
+    command += ["--processor-time"] * arguments.processor_time
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
     environment |= {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
     environment.pop("PYTHONPATH", None)
@@ -203,7 +254,7 @@ def _torch(points, arguments: argparse.Namespace) -> Timing:
         last = int(distance.argmax())
         return last
 
-    return _loop("tight torch loop", step, arguments.worker, np.inf if arguments.full else arguments.seconds)
+    return _loop("tight torch loop", step, arguments.worker, arguments)
 
 
 def _anomalib(points, arguments: argparse.Namespace) -> Timing:
@@ -214,9 +265,9 @@ def _anomalib(points, arguments: argparse.Namespace) -> Timing:
         torch.manual_seed(0)
         sampler = KCenterGreedy(points, arguments.worker / len(points))
         sampler.coreset_size = picks
-        begin = time.perf_counter()
+        begin = clock(arguments)
         sampler.select_coreset_idxs()
-        return time.perf_counter() - begin
+        return clock(arguments) - begin
 
     picks = arguments.worker
     if arguments.full:
@@ -240,11 +291,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--features", type=Path, help=".npy of (N, D) float32; made from the images if absent"
     )
+    parser.add_argument(
+        "--project", type=int, default=0, help="dimensions to project the features to; 0: don't"
+    )
     parser.add_argument("--ratio", type=float, default=0.1)
     parser.add_argument("--repeats", type=int, default=3, help="runs of ours; the fastest counts")
     parser.add_argument("--seconds", type=float, default=30, help="how long each of the others is timed")
     parser.add_argument("--full", action="store_true", help="run the others to the end: hours")
+    parser.add_argument(
+        "--processor-time", action="store_true", help="time the processor's work, not the wall's"
+    )
     parser.add_argument("--verify", action="store_true", help="check every pick of ours: minutes")
+    parser.add_argument("--streaming", action="store_true", help="measure selection in bounded memory")
     parser.add_argument("--real-only", action="store_true", help="leave the random values out")
     parser.add_argument("--peer-python", help="an interpreter with torch and anomalib")
     parser.add_argument("--worker", type=int, metavar="PICKS", help=argparse.SUPPRESS)

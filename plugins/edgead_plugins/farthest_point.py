@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from edgead.errors import InputError
 
-_ROWS, _COLUMNS = 2048, 512  # one block of the matrix product: 4 MiB, small enough to stay in the cache
+_ROWS, _COLUMNS = 4096, 512  # one block of the matrix product: 8 MiB, small enough to stay in the cache
+_BLOCK = 1 << 21  # values of other working blocks
 _CANDIDATES = 2048  # at most so many points compete in a round; their mutual distances take 16 MiB
 _CHUNKS = 31  # two neighbouring chunks hold over 1/31 of all picks, so there are at most 63: a bit each
 _DEEPEST = 0.9  # candidates reach down to a tenth of the largest squared distance, at most
@@ -57,7 +58,7 @@ class FarthestPointSearch:
         self.depth = 0.2  # how far below the largest distance, relatively, it looks for candidates
         with np.errstate(over="ignore", invalid="ignore"):
             self.mean = points.mean(axis=0, dtype=np.float64).astype(np.float32)
-            for rows in _blocks(0, n, max(1, (1 << 18) // dim)):
+            for rows in _blocks(0, n, max(1, _BLOCK // 8 // dim)):
                 x = self._centred(points[rows]).astype(np.float64)
                 np.einsum("ij,ij->i", x, x, out=self.norm[rows])
                 self.distance[rows] = _squared_distance(points[rows], points[start])
@@ -67,8 +68,8 @@ class FarthestPointSearch:
         # the others for centring, norms and thresholds. `tiny` covers what a processor flushes to zero.
         self.slack = 1.01 * (dim + 16) * 2.0**-24
         self.tiny = dim * 2.0**-120
-        self._rows = np.ones((_ROWS, dim + 1), np.float32)
-        self._product = np.empty(_ROWS * _COLUMNS, np.float32)
+        self._rows = np.ones((min(_ROWS, max(64, _BLOCK // dim)), dim + 1), np.float32)
+        self._product = np.empty(len(self._rows) * _COLUMNS, np.float32)
         self._append([start], [np.inf], np.arange(n))
 
     def run(self, advance: Callable[[int], None]) -> None:
@@ -149,7 +150,7 @@ class FarthestPointSearch:
         everything = _bit(len(self.chunks)) - np.uint64(1)
         rows = np.flatnonzero((self.distance >= level) & (self.seen != everything))
         rows = rows[np.argsort(self.seen[rows], kind="stable")]  # who lacks the same chunks, side by side
-        for part in _blocks(0, len(rows), _ROWS):
+        for part in _blocks(0, len(rows), len(self._rows)):
             self._refresh_rows(rows[part], level)
 
     def _refresh_rows(self, rows: NDArray[np.int64], level: float) -> None:
@@ -187,13 +188,14 @@ class FarthestPointSearch:
         touched = np.flatnonzero(nearest - error <= distance)
         if not len(touched):
             return
-        bound = np.minimum(distance, nearest + error) + error - norm
-        close = np.flatnonzero(product[touched] <= bound[touched].astype(np.float32)[:, None])
-        row, column = np.divmod(close, len(centres))
-        row = touched[row]
-        for pairs in _blocks(0, len(row), max(1, (1 << 17) // self.points.shape[1])):
-            one, other = rows[row[pairs]], self.picks[picks][column[pairs]]
-            np.minimum.at(distance, row[pairs], _squared_distance(self.points[one], self.points[other]))
+        bound = (np.minimum(distance, nearest + error) + error - norm).astype(np.float32)
+        for some in _blocks(0, len(touched), max(1, _BLOCK // 4 // len(centres))):
+            close = np.flatnonzero(product[touched[some]] <= bound[touched[some], None])
+            row, column = np.divmod(close, len(centres))
+            row = touched[some][row]
+            for pairs in _blocks(0, len(row), max(1, _BLOCK // 16 // self.points.shape[1])):
+                one, other = rows[row[pairs]], self.picks[picks][column[pairs]]
+                np.minimum.at(distance, row[pairs], _squared_distance(self.points[one], self.points[other]))
 
     def _centred(self, points: Points) -> Points:
         centred: Points = points - self.mean
