@@ -167,7 +167,15 @@ def test_kill_9_while_fitting_leaves_the_old_bundle(folder, moment):
 def test_ctrl_c_while_fitting_is_exit_code_130(folder):
     environment = dict(os.environ) | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "edgead", "fit", "patchcore", "good", *FIT, "-o", "coreset_ratio=1.0"]
-    running = subprocess.Popen(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command,
+        env=environment,
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts background jobs with interrupts ignored, which a test run in one would hand on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     staging = ".patchcore.edgead.partial"
     while running.poll() is None and not any(p.name.startswith(staging) for p in folder.iterdir()):
         time.sleep(0.02)
