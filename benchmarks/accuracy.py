@@ -1,7 +1,8 @@
 """Accuracy of every form on labelled data sets in MVTec layout: one table, printed.
 
     python benchmarks/accuracy.py DATASET_DIR... [--backbone NAME --weights FILE] [--size 256x256|auto]
-        [-o key=value]... [--target NAME]... [--precision FORM]... [--holdout 0.2]
+        [-o key=value]... [--target NAME]... [--precision FORM]... [--holdout 0.2] [--no-final-fit]
+        [--seed N]...
 
 Each row is an honest run of the commands that a user has: fit on train/good, export through both gates,
 evaluate on test/. FP32 always comes along. A form that a gate refuses is printed as refused.
@@ -31,23 +32,30 @@ def main() -> None:
     arguments = _arguments()
     size = None if arguments.size == "auto" else tuple(int(side) for side in arguments.size.split("x"))
     progress = make_progress()
-    print("| data | target | asked | form | image AUROC | pixel AUROC | gate AUROC | p50 ms | bank |")
+    print("| data, seed | target | asked | form | image AUROC | pixel AUROC | gate AUROC | p50 ms | bank |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    for dataset in arguments.datasets:
+    runs = [(dataset, seed) for dataset in arguments.datasets for seed in arguments.seed or [0]]
+    for dataset, seed in runs:
         samples = find_samples(dataset)
         with tempfile.TemporaryDirectory() as folder:
             recipe = resolve(arguments.method, arguments.backbone, arguments.weights, arguments.options)
             forms = PRECISIONS if "auto" in arguments.precision else arguments.precision
-            settings = Settings(size=size, holdout=arguments.holdout, seed=arguments.seed, precisions=forms)
+            settings = Settings(
+                size=size,
+                holdout=arguments.holdout,
+                seed=seed,
+                precisions=forms,
+                final_fit=False if arguments.no_final_fit else None,
+            )
             reference = fit(recipe, dataset / "train" / "good", settings, Path(folder) / "r.edgead", progress)
             for target in arguments.target:
                 for precision in dict.fromkeys(["fp32", *arguments.precision]):
                     out = Path(folder) / f"{target}-{precision}.edgead"
-                    _row(dataset.name, reference.bundle, target, precision, samples, out)
+                    _row(f"{dataset.name} {seed}", reference.bundle, target, precision, samples, out)
 
 
 def _row(name: str, reference: Bundle, target: str, precision: str, samples: list, out: Path) -> None:
-    head = f"| {name:16s} | {target:8s} | {precision:5s}"
+    head = f"| {name:18s} | {target:8s} | {precision:5s}"
     try:
         done = export(reference, registry().get("exporters", target)(), precision, out, silent)
     except EdgeadError as error:
@@ -78,7 +86,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--target", action="append")
     parser.add_argument("--precision", action="append")
     parser.add_argument("--holdout", type=float, default=0.2)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-final-fit", action="store_true")
+    parser.add_argument("--seed", type=int, action="append", help="may be given several times")
     parsed = parser.parse_args()
     parsed.target = parsed.target or ["openvino", "onnx"]
     parsed.precision = parsed.precision or ["auto", "int8"]

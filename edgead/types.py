@@ -213,6 +213,8 @@ class Method:
         scorer, postprocessor, backbone: registered names.
         options: the recipe's changes to the scorer's defaults.
         paper: where the method was published.
+        final_fit: fit once more, with the images that were held out for threshold and gates; False for
+            methods whose training takes long.
     """
 
     name: str
@@ -221,6 +223,7 @@ class Method:
     backbone: str = "default"
     options: Mapping[str, Any] = field(default_factory=dict)
     paper: str = ""
+    final_fit: bool = True
 
 
 # ---------------------------------------------------------------- exporters

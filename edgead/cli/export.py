@@ -97,7 +97,7 @@ def _refuse_unused(context: click.Context) -> None:
     for name in FitWords.__dataclass_fields__:
         if context.get_parameter_source(name) is typed:
             raise click.UsageError(
-                f"--{name} is for fitting: give --images too, or use `edgead fit`", context
+                f"--{name.replace('_', '-')} is for fitting: give --images too, or use `edgead fit`", context
             )
 
 

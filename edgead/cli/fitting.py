@@ -28,6 +28,7 @@ class FitWords:
     seed: int
     holdout: float
     fpr: float
+    final_fit: bool | None
 
 
 def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
@@ -74,7 +75,12 @@ def fit_options(function: F) -> F:
             metavar="SHARE",
             type=float,
             default=0.2,
-            help="Share of images kept for threshold and gates (default 0.2).",
+            help="Share of images held out for threshold and gates (default 0.2).",
+        ),
+        click.option(
+            "--final-fit/--no-final-fit",
+            default=None,
+            help="Fit once more with the held-out images in (default: as the method prefers).",
         ),
         click.option(
             "--fpr",
@@ -95,7 +101,11 @@ def run_fit(method: str, images: Path, out: Path, words: FitWords, progress: Pro
     from edgead.workbench.recipe import resolve
 
     settings = Settings(
-        size=words.size, seed=words.seed, holdout=words.holdout, false_positive_rate=words.fpr
+        size=words.size,
+        seed=words.seed,
+        holdout=words.holdout,
+        false_positive_rate=words.fpr,
+        final_fit=words.final_fit,
     )
     recipe = resolve(method, words.backbone, words.weights, words.option)
     done = fit(recipe, images, settings, out, progress)
@@ -107,9 +117,10 @@ def describe_fit(bundle: Bundle, why: str) -> list[str]:
     manifest = bundle.manifest
     counts = manifest.provenance["images"]
     threshold = manifest.threshold
+    again = manifest.facts["calibration_forms"]
     return [
-        f"{bundle.path}: {manifest.method.name} fitted on {counts['fitted_on']} good images, "
-        f"threshold from {counts['held_out']} more",
+        f"{bundle.path}: {manifest.method.name} fitted on {counts['fitted_on']} good images, threshold from "
+        f"{counts['held_out']} {'of them, held out of a first fit' if again else 'more'}",
         why,
         f"threshold {threshold.score:.4g} for a false-positive rate of {threshold.false_positive_rate:.2%}: "
         f"{threshold.note}",

@@ -186,8 +186,8 @@ def _facts(shipped: Export, note: str, found: Evaluation, n_samples: int) -> dic
         f"{len(KINDS)} kinds of defect from hard to see to plain",
         "Method": f"PatchCore on the embedded backbone, {SIZE} x {SIZE} pixels, without PyTorch",
         "Memory bank": _bank(shipped.bundle),
-        "Threshold": f"{threshold.score:.4g}, read off {counts['held_out']} good parts that weren't "
-        f"learned from, for a false-positive rate of {threshold.false_positive_rate:.0%}; {threshold.note}",
+        "Threshold": f"{threshold.score:.4g}, read off {counts['held_out']} good parts held out of a first "
+        f"fit, for a false-positive rate of {threshold.false_positive_rate:.0%}; {threshold.note}",
         "Form": note,
         "Bundle": f"{shipped.bundle.path.name}, {size / 1e6:.1f} MB for OpenVINO",
         "Pixel AUROC": "-" if found.pixel_auroc is None else f"{found.pixel_auroc:.1%}",

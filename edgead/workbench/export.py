@@ -2,7 +2,8 @@
 
 Each form that the target can run is compiled and opened in the target's engine. *Parity* compares it with
 the same graph in the reference engine; *precision* compares how well it separates good from synthetically
-defective images with the FP32 form. ``auto`` takes the fastest form that passes both.
+defective images with the FP32 form. ``auto`` takes the fastest form that passes both. Threshold and
+precision gate use the calibration form, which hasn't learnt from the held-out images, on the same engine.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ MAX_LOSS = 0.005
 SAME_SPEED = 1.1
 """Latencies within this factor count as equal: then the earlier in the target's order is taken."""
 TIMED_RUNS = 30
+REFERENCE_FACTS = ("forms", "calibration_forms", "lacking")
+"""Facts of a reference bundle alone; see ``fit``."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ def export(
             f"{reference.path}: already compiled for {manifest.target}; export the bundle that fit wrote"
         )
     held: Mapping[str, str] = manifest.facts["forms"]
+    judged: Mapping[str, str] = manifest.facts.get("calibration_forms", {})
     forms = _forms_to_try(held, manifest.facts["lacking"], exporter, precision)
     rule = ResizeRule(manifest.input.size, manifest.input.resize)
     good = _held_out(reference)
@@ -170,15 +174,17 @@ def export(
         advance = stack.enter_context(progress("compiling and gating", len(forms)))
         for form in reversed(forms):  # FP32 first: the others are compared with it
             folder = Path(scratch) / form
-            folder.mkdir()
             file = reference.file(held[form])
             try:
-                artifacts[form] = exporter.compile(onnx.load(file), form, folder)
-                sessions[form] = _open(folder, artifacts[form])
+                artifacts[form], sessions[form] = _compile(exporter, file, form, folder)
+                judge = sessions[form]
+                if judged:
+                    twin = Path(scratch) / f"{form}-calibration"
+                    _, judge = _compile(exporter, reference.file(judged[form]), form, twin)
             except EngineError as error:
                 reports.insert(0, FormReport(form, failure=str(error)))
                 continue
-            trials[form] = run_trial(sessions[form], good, bad)
+            trials[form] = run_trial(judge, good, bad)
             separation = compare(trials[form], trials["fp32"], max_loss, manifest.method.seed)
             report = _judge(form, trials[form], sessions[form], file, probes, rate, folder)
             reports.insert(0, dataclasses.replace(report, separation=separation))
@@ -216,8 +222,10 @@ def _held_out(reference: Bundle) -> list[Image]:
     return [read_image(reference.file(name)) for name in names]
 
 
-def _open(folder: Path, artifact: Artifact) -> Session:
-    return open_session(folder / artifact.model, artifact.engine, precision=artifact.engine_precision)
+def _compile(exporter: Exporter, graph: Path, form: Precision, folder: Path) -> tuple[Artifact, Session]:
+    folder.mkdir()
+    made = exporter.compile(onnx.load(graph), form, folder)
+    return made, open_session(folder / made.model, made.engine, precision=made.engine_precision)
 
 
 def _judge(
@@ -233,7 +241,7 @@ def _judge(
     reference = open_session(file, "onnxruntime")
     return FormReport(
         precision=form,
-        parity=check_parity(session, reference, probes, threshold.score, TOLERANCE[form]),
+        parity=check_parity(session, reference, probes, threshold, TOLERANCE[form]),
         threshold=threshold,
         execution=session.execution(),
         model_bytes=sum(f.stat().st_size for f in folder.iterdir()),
@@ -299,6 +307,6 @@ def _manifest(
         model=artifact.model,
         reports={"forms": [r.record() for r in reports], "synthetic_defects": DEFECTS},
         provenance={**reference.manifest.provenance, "parent": {"model_sha256": parent}},
-        facts={k: v for k, v in reference.manifest.facts.items() if k not in ("forms", "lacking")},
+        facts={k: v for k, v in reference.manifest.facts.items() if k not in REFERENCE_FACTS},
         files=(),
     )

@@ -1,14 +1,20 @@
 """Fitting: a folder of good images becomes a reference bundle.
 
-The reference bundle holds everything that export needs and the camera doesn't: the graph in each form, and
-the held-out images that thresholds and gates are read off. FP32 comes first; for INT8 the backbone is
-quantised, and the scorer is fitted again on the quantised backbone's features.
+Held-out images are what thresholds and gates are read off, and a model that has learnt from them can't tell.
+So everything is fitted twice: the *calibration forms* without the held-out images, and, in the *final fit*,
+the forms that ship, from all good images. More good images only lower a good image's score, so the
+threshold's false-positive rate stays an upper estimate. Without a final fit, for methods that train for
+long, the calibration forms are the ones that ship.
+
+The reference bundle holds everything that export needs and the camera doesn't: each form's graph, both
+times, and the held-out images.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,28 +24,14 @@ import onnx
 
 import edgead
 from edgead.bundle import Bundle, write_bundle
-from edgead.errors import CompileError, OptionError
+from edgead.errors import OptionError
 from edgead.manifest import InputRecord, Manifest, MethodRecord
-from edgead.types import (
-    PRECISIONS,
-    Arithmetic,
-    Backbone,
-    BankPrecision,
-    FittedScorer,
-    Image,
-    PostProcessor,
-    Precision,
-    Progress,
-    Refittable,
-    Scorer,
-    Size,
-)
+from edgead.types import PRECISIONS, Image, Precision, Progress, Size
 from edgead.workbench.calibrate import calibrate
-from edgead.workbench.features import opened, training_on
-from edgead.workbench.frames import Frames, read_frames, split
-from edgead.workbench.graph import compose
+from edgead.workbench.features import opened
+from edgead.workbench.forms import Form, Recipe, backbone_forms, fit_forms
+from edgead.workbench.frames import read_frames, split
 from edgead.workbench.precision import run_trial
-from edgead.workbench.quantize import quantise_backbone
 
 MAX_HELD_OUT = 500
 FORM_FILES: dict[Precision, str] = {
@@ -48,27 +40,7 @@ FORM_FILES: dict[Precision, str] = {
     "mixed": "forms/mixed.onnx",
     "int8": "forms/int8.onnx",
 }
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What to fit: resolved parts, ready to use.
-
-    Attributes:
-        method: the method's registered name; ``scorer_name`` and ``postprocessor_name`` likewise.
-        backbone, scorer, postprocessor: the parts themselves.
-        options: the scorer's options, as the JSON object that the manifest records.
-        provenance: who registered the scorer: distribution and version.
-    """
-
-    method: str
-    scorer_name: str
-    postprocessor_name: str
-    backbone: Backbone
-    scorer: Scorer
-    postprocessor: PostProcessor
-    options: Mapping[str, Any]
-    provenance: Mapping[str, Any]
+CALIBRATION_FILES: dict[Precision, str] = {p: f"calibration/{p}.onnx" for p in FORM_FILES}
 
 
 @dataclass(frozen=True)
@@ -81,6 +53,8 @@ class Settings:
         holdout: share of the good images held out for threshold and gates.
         false_positive_rate: the share of good images that may be called anomalous, 0 to 1.
         precisions: the forms to prepare; fp32 is always among them.
+        final_fit: whether the forms that ship learn from the held-out images too; None: as the method
+            prefers.
     """
 
     size: Size | None = None
@@ -88,6 +62,7 @@ class Settings:
     holdout: float = 0.2
     false_positive_rate: float = 0.01
     precisions: Sequence[Precision] = PRECISIONS
+    final_fit: bool | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.holdout < 1:
@@ -123,14 +98,17 @@ def fit(recipe: Recipe, images: Path, settings: Settings, out: Path, progress: P
         frames, why = read_frames(images, settings.size, recipe.backbone.input.multiple, progress)
         share = min(settings.holdout, MAX_HELD_OUT / len(frames))
         training, held_out = split(frames, share, settings.seed)
-        forms, lacking = fit_forms(recipe, training, settings, progress)
-        for precision, (graph, _) in forms.items():
-            file = staging.folder / FORM_FILES[precision]
-            file.parent.mkdir(exist_ok=True)
-            onnx.save(graph, file)
+        backbones, lacking = backbone_forms(recipe, training, settings.precisions, progress)
+        judged = fit_forms(recipe, backbones, training, settings.seed, progress)
+        again = recipe.final_fit if settings.final_fit is None else settings.final_fit
+        final = _naming("final fit", progress)
+        forms = fit_forms(recipe, backbones, frames, settings.seed, final) if again else judged
+        _save_forms(forms, FORM_FILES, staging.folder)
+        if again:
+            _save_forms(judged, CALIBRATION_FILES, staging.folder)
         good = list(held_out)
         _save_probes(good, staging.folder / "probes")
-        with opened(forms["fp32"][0], "onnxruntime") as session:
+        with opened(judged["fp32"].graph, "onnxruntime") as session:
             trial = run_trial(session, good, ())
         manifest = Manifest(
             edgead=edgead.__version__,
@@ -150,52 +128,35 @@ def fit(recipe: Recipe, images: Path, settings: Settings, out: Path, progress: P
             reports={},
             provenance={
                 "backbone": {"name": recipe.backbone.name, **recipe.backbone.provenance},
-                "images": {"fitted_on": len(training), "held_out": len(held_out)},
+                "images": {"fitted_on": len(frames if again else training), "held_out": len(held_out)},
                 "scorer": dict(recipe.provenance),
             },
-            facts={"forms": {p: FORM_FILES[p] for p in forms}, "lacking": lacking, **forms["fp32"][1]},
+            facts={
+                "forms": {p: FORM_FILES[p] for p in forms},
+                "calibration_forms": {p: CALIBRATION_FILES[p] for p in judged} if again else {},
+                "lacking": lacking,
+                **forms["fp32"].facts,
+            },
         )
         return Fit(staging.finish(manifest), why)
 
 
-Form = tuple[onnx.ModelProto, Mapping[str, Any]]
-"""A finished graph, and what its scorer tells about itself."""
+def _save_forms(forms: Mapping[Precision, Form], files: Mapping[Precision, str], folder: Path) -> None:
+    for precision, form in forms.items():
+        file = folder / files[precision]
+        file.parent.mkdir(exist_ok=True)
+        onnx.save(form.graph, file)
 
 
-def fit_forms(
-    recipe: Recipe, training: Frames, settings: Settings, progress: Progress
-) -> tuple[dict[Precision, Form], dict[Precision, str]]:
-    """Fit and compose each form asked for; a backbone that can't be quantised lacks two, with the reason."""
-    maps = recipe.scorer.feature_maps(recipe.backbone)
-    plain = recipe.backbone.onnx(maps, training.rule.size)
-    wanted: set[Precision] = {"fp32", *settings.precisions}
+def _naming(prefix: str, progress: Progress) -> Progress:
+    """Progress whose descriptions say which part of the work they belong to."""
 
-    def fit_on(
-        graph: onnx.ModelProto, before: FittedScorer | None = None, arithmetic: Arithmetic = "f32"
-    ) -> FittedScorer:
-        parts = recipe.backbone, recipe.scorer
-        with training_on(graph, *parts, training, settings.seed, progress, arithmetic) as offer:
-            return before.refit(offer) if isinstance(before, Refittable) else recipe.scorer.fit(offer)
+    @contextmanager
+    def named(description: str, total: int | None) -> Iterator[Any]:
+        with progress(f"{prefix}: {description}", total) as advance:
+            yield advance
 
-    def form(graph: onnx.ModelProto, fitted: FittedScorer, bank: BankPrecision) -> Form:
-        size = training.rule.size
-        return compose(graph, recipe.scorer, fitted, recipe.postprocessor, size, bank), fitted.facts
-
-    fitted = fit_on(plain)
-    forms: dict[Precision, Form] = {"fp32": form(plain, fitted, "fp32")}
-    if "bf16" in wanted:
-        forms["bf16"] = form(plain, fit_on(plain, fitted, "bf16"), "int8")
-    lacking: dict[Precision, str] = {}
-    quantised: tuple[Precision, ...] = ("mixed", "int8")
-    for precision in (p for p in quantised if p in wanted):
-        try:
-            with progress(f"quantising the backbone ({precision})", None):
-                graph = quantise_backbone(plain, training, keep_first_float=precision == "mixed")
-        except CompileError as error:
-            lacking[precision] = str(error)
-            continue
-        forms[precision] = form(graph, fit_on(graph, fitted), "int8")
-    return forms, lacking
+    return named
 
 
 def _save_probes(images: Sequence[Image], folder: Path) -> None:

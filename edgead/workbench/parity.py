@@ -1,9 +1,11 @@
 """The parity gate: the compiled graph against the same graph in the reference engine, ONNX Runtime (CPU).
 
 Both get the same probe images; score and anomaly map must agree to the form's tolerance. Differences are
-relative to the reference's score and to its map's maximum. FP32 engines differ by the order of their sums.
-INT8 engines also differ by where they round between two layers, one step of 1/255 at most a layer; BF16 keeps
-8 bits of a number, so each layer rounds by up to 1/256. The tolerances are several times what is seen.
+relative to the reference's score and to its map's maximum, or to the thresholds where those are larger: of
+an image that the bank knows by heart, nothing is left but rounding. FP32 engines differ by the order of
+their sums. INT8 engines also differ by where they round between two layers, one step of 1/255 at most a
+layer; BF16 keeps 8 bits of a number, so each layer rounds by up to 1/256. The tolerances are several times
+what is seen.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from edgead.manifest import ThresholdRecord
 from edgead.resize import ResizeRule
 from edgead.runtime.session import Session
 from edgead.types import Image, Precision
@@ -27,8 +30,8 @@ class Parity:
     """How far compiled graph and reference are apart, over all probes.
 
     Attributes:
-        score: largest relative difference of the image score.
-        map: largest difference of a map's pixel, relative to the reference map's maximum.
+        score: largest relative difference of the image score; see the module's text.
+        map: largest relative difference of a map's pixel.
         flips: probes whose verdict changes and isn't within the tolerance of the threshold anyway.
         probes: number of probe images.
         tolerance: what ``score`` and ``map`` may not exceed.
@@ -75,20 +78,26 @@ def probe_images(held_out: Sequence[Image], rule: ResizeRule, seed: int, limit: 
 
 
 def check_parity(
-    compiled: Session, reference: Session, images: Iterable[Image], threshold: float, tolerance: float
+    compiled: Session,
+    reference: Session,
+    images: Iterable[Image],
+    threshold: ThresholdRecord,
+    tolerance: float,
 ) -> Parity:
     """Run both on the images; ``threshold`` is the compiled form's own."""
     score = largest = 0.0
     flips = count = 0
+    limit = threshold.score
     for image in images:
         ours, theirs = compiled(image[None]), reference(image[None])
         a, b = float(ours["score"][0]), float(theirs["score"][0])
-        apart = _relative(abs(a - b), abs(b))
+        apart = _relative(abs(a - b), max(abs(b), limit))
         score = max(score, apart)
         map_a, map_b = ours["anomaly_map"], theirs["anomaly_map"]
-        largest = max(largest, _relative(float(np.abs(map_a - map_b).max()), float(np.abs(map_b).max())))
-        near = abs(b - threshold) <= tolerance * abs(threshold)
-        flips += (a > threshold) != (b > threshold) and not near
+        scale = max(float(np.abs(map_b).max()), threshold.pixel)
+        largest = max(largest, _relative(float(np.abs(map_a - map_b).max()), scale))
+        near = abs(b - limit) <= tolerance * abs(limit)
+        flips += (a > limit) != (b > limit) and not near
         count += 1
     return Parity(score, largest, flips, count, tolerance)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from edgead.options import parse_options
 from edgead.plugins import registry
 from edgead.types import Backbone, Method
-from edgead.workbench.fit import Recipe, options_record
+from edgead.workbench.fit import options_record
+from edgead.workbench.forms import Recipe
 
 
 def resolve(
@@ -41,6 +42,7 @@ def resolve(
         postprocessor=names.get("postprocessors", recipe.postprocessor)(),
         options=options_record(chosen),
         provenance={"distribution": entry.distribution, "version": entry.version},
+        final_fit=recipe.final_fit,
     )
 
 

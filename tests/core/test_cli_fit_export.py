@@ -73,7 +73,7 @@ def test_mixed_sizes_and_odd_kinds_of_images_are_fitted_on(folder, capsys):
     long_name.write_bytes(cv2.imencode(".png", grey)[1].tobytes())
     assert main(["fit", "patchcore", "good", *FIT, "--out", "teil-ß-部品.edgead"]) == 0
     assert read_bundle(folder / "teil-ß-部品.edgead").manifest.provenance["images"] == {
-        "fitted_on": 10,
+        "fitted_on": 16,
         "held_out": 6,
     }
 

@@ -17,7 +17,7 @@ from edgead.errors import CompileError, DatasetError, GateError, InputError, Par
 from edgead.plugins import registry
 from edgead.types import Artifact
 from edgead.workbench import export as export_module
-from edgead.workbench import fit as fit_module
+from edgead.workbench import forms as forms_module
 from edgead.workbench.export import FormReport, export
 from edgead.workbench.parity import Parity
 from edgead.workbench.precision import Separation
@@ -39,6 +39,36 @@ def test_the_reference_holds_every_form_and_the_held_out_images(reference_bundle
     assert sum(n.startswith("probes/") for n in names) == manifest.provenance["images"]["held_out"] == 6
     assert manifest.kind == "reference" and manifest.input.size == SIZE
     assert manifest.facts["bank"]["rows"] > 1
+
+
+def banks(bundle, files):
+    """How many patches each form's bank was chosen from, by the rows it has."""
+    rows = {}
+    for form, file in files.items():
+        graph = onnx.load(bundle.file(file)).graph
+        rows[form] = next(i for i in graph.initializer if i.name == "memory_bank").dims[0]
+    return rows
+
+
+def test_what_ships_learns_from_all_images_and_the_threshold_from_what_has_not(reference_bundle, tmp_path):
+    facts = reference_bundle.manifest.facts
+    assert facts["forms"].keys() == facts["calibration_forms"].keys()
+    patches = facts["bank"]["patches"] // reference_bundle.manifest.provenance["images"]["fitted_on"]
+    assert set(banks(reference_bundle, facts["forms"]).values()) == {int(16 * patches * 0.05)}
+    assert set(banks(reference_bundle, facts["calibration_forms"]).values()) == {int(10 * patches * 0.05)}
+
+    # The calibration forms are just what a fit without a final one ships, and so are its thresholds.
+    once = make_reference(tmp_path, final_fit=False)
+    assert once.manifest.facts["calibration_forms"] == {}
+    assert once.manifest.provenance["images"] == {"fitted_on": 10, "held_out": 6}
+    assert once.manifest.threshold == reference_bundle.manifest.threshold
+    for form, file in once.manifest.facts["forms"].items():
+        twin = reference_bundle.file(facts["calibration_forms"][form])
+        assert once.file(file).read_bytes() == twin.read_bytes()
+    one = make_compiled(once, "onnx", "fp32", tmp_path / "one.edgead").bundle.manifest
+    two = make_compiled(reference_bundle, "onnx", "fp32", tmp_path / "two.edgead").bundle.manifest
+    assert one.threshold == two.threshold, "a compiled threshold must come from the calibration form too"
+    assert "calibration_forms" not in two.facts
 
 
 def test_every_form_has_the_one_interface(reference_bundle):
@@ -214,7 +244,7 @@ def test_a_backbone_that_cannot_be_quantised_still_has_its_other_forms(tmp_path,
     def refuse(*arguments, **options):
         raise CompileError("nncf can't quantise this backbone (odd operator): it has no int8 form")
 
-    monkeypatch.setattr(fit_module, "quantise_backbone", refuse)
+    monkeypatch.setattr(forms_module, "quantise_backbone", refuse)
     bundle = make_reference(tmp_path, n=4)
     assert set(bundle.manifest.facts["forms"]) == {"fp32", "bf16"}
     exporter = registry().get("exporters", "onnx")()

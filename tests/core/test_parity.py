@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgead.resize import ResizeRule
+from edgead.workbench.calibrate import calibrate
 from edgead.workbench.parity import check_parity, probe_images
 
 IMAGES = [np.full((32, 32, 3), level, np.uint8) for level in (10, 60, 200)]
@@ -24,7 +25,8 @@ class Fake:
 
 
 def judge(change, threshold=100.0):
-    return check_parity(Fake(change), Fake(), IMAGES, threshold, tolerance=0.01)
+    limits = calibrate([threshold], [threshold], 0.5)
+    return check_parity(Fake(change), Fake(), IMAGES, limits, tolerance=0.01)
 
 
 def test_equal_sessions_pass():
@@ -50,6 +52,12 @@ def test_small_differences_pass_and_are_reported():
 )
 def test_each_difference_is_seen(change):
     assert not judge(change).passed
+
+
+def test_rounding_where_nothing_else_is_left_is_no_difference():
+    """An image that the bank knows by heart scores nearly zero."""
+    report = judge(lambda s, m: (s + 0.01, m + np.float32(0.01)), threshold=1e4)
+    assert report.passed and 0 < report.score < 1e-5
 
 
 def test_a_flipped_verdict_far_from_the_threshold_is_counted():

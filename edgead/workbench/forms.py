@@ -1,0 +1,103 @@
+"""The forms of one fit: the backbone in each precision, and the scorer fitted on each one's features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from edgead.errors import CompileError
+from edgead.types import (
+    Arithmetic,
+    Backbone,
+    BankPrecision,
+    FittedScorer,
+    PostProcessor,
+    Precision,
+    Progress,
+    Refittable,
+    Scorer,
+)
+from edgead.workbench.features import training_on
+from edgead.workbench.frames import Frames
+from edgead.workbench.graph import compose
+from edgead.workbench.quantize import quantise_backbone
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to fit: resolved parts, ready to use.
+
+    Attributes:
+        method: the method's registered name; ``scorer_name`` and ``postprocessor_name`` likewise.
+        backbone, scorer, postprocessor: the parts themselves.
+        options: the scorer's options, as the JSON object that the manifest records.
+        provenance: who registered the scorer: distribution and version.
+        final_fit: what the method prefers; see ``edgead.types.Method``.
+    """
+
+    method: str
+    scorer_name: str
+    postprocessor_name: str
+    backbone: Backbone
+    scorer: Scorer
+    postprocessor: PostProcessor
+    options: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    final_fit: bool = True
+
+
+@dataclass(frozen=True)
+class Form:
+    """A finished graph, and what its scorer tells about itself."""
+
+    graph: onnx.ModelProto
+    facts: Mapping[str, Any]
+
+
+def backbone_forms(
+    recipe: Recipe, frames: Frames, precisions: Sequence[Precision], progress: Progress
+) -> tuple[dict[Precision, onnx.ModelProto], dict[Precision, str]]:
+    """The backbone in each precision asked for, FP32 first, calibrated on the frames where it's quantised.
+
+    Returns:
+        The graphs, and for each form that this backbone can't have, the reason.
+    """
+    plain = recipe.backbone.onnx(recipe.scorer.feature_maps(recipe.backbone), frames.rule.size)
+    graphs: dict[Precision, onnx.ModelProto] = {"fp32": plain}
+    if "bf16" in precisions:
+        graphs["bf16"] = plain
+    lacking: dict[Precision, str] = {}
+    quantised: tuple[Precision, ...] = ("mixed", "int8")
+    for precision in (p for p in quantised if p in precisions):
+        try:
+            with progress(f"quantising the backbone ({precision})", None):
+                graphs[precision] = quantise_backbone(plain, frames, keep_first_float=precision == "mixed")
+        except CompileError as error:
+            lacking[precision] = str(error)
+    return graphs, lacking
+
+
+def fit_forms(
+    recipe: Recipe,
+    backbones: Mapping[Precision, onnx.ModelProto],
+    frames: Frames,
+    seed: int,
+    progress: Progress,
+) -> dict[Precision, Form]:
+    """Fit and compose each form on the frames; where the scorer can, all forms keep what FP32 chose."""
+    size = frames.rule.size
+    chosen: FittedScorer | None = None
+    forms: dict[Precision, Form] = {}
+    for precision, backbone in backbones.items():
+        arithmetic: Arithmetic = "bf16" if precision == "bf16" else "f32"
+        bank: BankPrecision = "fp32" if precision == "fp32" else "int8"
+        parts = recipe.backbone, recipe.scorer
+        with training_on(backbone, *parts, frames, seed, progress, arithmetic) as offer:
+            fitted = chosen.refit(offer) if isinstance(chosen, Refittable) else recipe.scorer.fit(offer)
+        chosen = chosen or fitted
+        graph = compose(backbone, recipe.scorer, fitted, recipe.postprocessor, size, bank)
+        forms[precision] = Form(graph, fitted.facts)
+    return forms
