@@ -140,9 +140,7 @@ def _auroc(model, scorer, bank, samples, rule, bank_precision: str, precision: s
             outputs = session(rule.apply(image)[None])
             scores.append(float(outputs["score"][0]))
             maps.append(outputs["anomaly_map"][0, 0])
-            masks.append(
-                np.zeros(SIZE, bool) if sample.mask is None else read_mask(sample.mask, rule, image.shape[:2])
-            )
+            masks.append(read_mask(sample.masks, rule, image.shape[:2]))
     bad = np.array([not s.is_good for s in samples])
     values = np.array(scores)
     image, pixel = auroc(values[~bad], values[bad]), pixel_auroc(np.stack(maps), np.stack(masks))

@@ -47,6 +47,11 @@ def edgead_register_exporters(register: Register) -> None:
 
 
 @hookspec
+def edgead_register_layouts(register: Register) -> None:
+    """factory() -> Layout, one per kind of data set."""
+
+
+@hookspec
 def edgead_register_commands(cli: Any) -> None:
     """cli: the click group of ``edgead``; add commands to it with ``@cli.command()``."""
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from edgead.errors import EdgeadError, PluginError, UnknownNameError
 from edgead.extras import missing
 
-Kind = Literal["backbones", "scorers", "postprocessors", "methods", "exporters", "commands"]
+Kind = Literal["backbones", "scorers", "postprocessors", "methods", "exporters", "layouts", "commands"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 FIRST_PARTY = "edgead"

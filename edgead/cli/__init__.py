@@ -21,7 +21,7 @@ from edgead.extras import missing
 
 VERBS = (
     *("fit", "export", "run", "eval", "bench"),
-    *("inspect", "verify", "methods", "backbones", "plugins", "doctor", "demo"),
+    *("inspect", "verify", "methods", "backbones", "datasets", "plugins", "doctor", "demo"),
 )
 
 

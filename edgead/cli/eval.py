@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 @click.command("eval")
 @click.argument("bundle")
 @click.argument("dataset", type=click.Path(path_type=Path))
+@click.option(
+    "--layout", metavar="NAME", help="DATASET's layout instead of the recognised one; see `edgead datasets`."
+)
 @engine_options
 @quiet_option
 @json_option
 def command(
     bundle: str,
     dataset: Path,
+    layout: str | None,
     device: str,
     engine: str | None,
     threads: int | None,
@@ -40,7 +44,7 @@ def command(
     from edgead.evaluation.evaluate import evaluate
     from edgead.runtime.detector import load
 
-    samples = find_samples(dataset)
+    samples = find_samples(dataset, layout)
     path = find_bundle(bundle)
     detector = load(path, device=device, engine=engine, threads=threads, throughput=True)
     with make_progress(quiet)("judging images", len(samples)) as advance:

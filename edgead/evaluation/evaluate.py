@@ -99,13 +99,20 @@ def evaluate(
     )
 
 
-def read_mask(file: Path, rule: ResizeRule, frame_shape: Size) -> NDArray[np.bool_]:
-    """A ground-truth mask at the model's input size, (H, W) bool; raises DatasetError where sizes differ."""
-    mask = read_image(file).max(axis=2) > 0
-    if mask.shape != frame_shape:
-        raise DatasetError(
-            f"{file}: the mask is {mask.shape}, its image {frame_shape}; they must be the same size"
-        )
+def read_mask(files: Sequence[Path], rule: ResizeRule, frame_shape: Size) -> NDArray[np.bool_]:
+    """Where any of an image's masks isn't 0, at the model's input size: (H, W) bool.
+
+    Raises:
+        DatasetError: a mask's size isn't its image's.
+    """
+    mask = np.zeros(frame_shape, bool)
+    for file in files:
+        values = read_image(file).max(axis=2)
+        if values.shape != frame_shape:
+            raise DatasetError(
+                f"{file}: the mask is {values.shape}, its image {frame_shape}; they must be the same size"
+            )
+        mask |= values > 0
     rows, columns = rule.valid_area(frame_shape)
     inner = cv2.resize(
         mask.astype(np.float32),
@@ -124,7 +131,7 @@ def _pixel_auroc(
     rule: ResizeRule,
     undefined: dict[str, str],
 ) -> float | None:
-    missing = [s for s in samples if not s.is_good and s.mask is None]
+    missing = [s for s in samples if not s.is_good and not s.masks]
     if missing:
         undefined["pixel_auroc"] = (
             f"{len(missing)} defective images have no mask, {missing[0].image.name} for one"
@@ -133,7 +140,7 @@ def _pixel_auroc(
     maps, masks = [], []
     for sample, prediction, shape in zip(samples, predictions, shapes, strict=True):
         area = rule.valid_area(shape)
-        mask = np.zeros(rule.size, bool) if sample.mask is None else read_mask(sample.mask, rule, shape)
+        mask = read_mask(sample.masks, rule, shape)
         maps.append(prediction.anomaly_map[area].ravel())
         masks.append(mask[area].ravel())
     value = pixel_auroc(np.concatenate(maps), np.concatenate(masks))

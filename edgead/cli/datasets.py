@@ -1,0 +1,106 @@
+"""``edgead datasets``: what a folder was recognised as, and what is in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgead.cli.output import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from edgead.evaluation.datasets import Dataset
+
+
+@click.command("datasets")
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--layout", metavar="NAME", help="Read FOLDER in this layout instead of recognising it.")
+@json_option
+def command(folder: Path | None, layout: str | None, as_json: bool) -> None:
+    """Show what is in the data set or the categories in FOLDER, or list the known layouts.
+
+    What each layout expects is told in docs/datasets.md.
+    """
+    if folder is None:
+        _list_layouts(as_json)
+        return
+    from edgead.errors import InputError
+    from edgead.evaluation.datasets import find_categories, open_dataset
+
+    categories = find_categories(folder, layout)
+    if not categories:
+        found = open_dataset(folder, layout)
+        if as_json:
+            print_json({"folder": str(folder), "datasets": [_record(found)]})
+        else:
+            _print(found)
+        return
+    records: list[dict[str, Any]] = []
+    for category in categories:
+        try:
+            records.append(_record(open_dataset(folder, layout, category)))
+        except InputError as error:  # one broken category doesn't hide the others
+            records.append({"category": category, "problem": str(error)})
+    if as_json:
+        print_json({"folder": str(folder), "datasets": records})
+    else:
+        _print_all(records)
+
+
+def _list_layouts(as_json: bool) -> None:
+    from edgead.plugins import registry
+
+    entries = registry().entries("layouts")
+    if as_json:
+        fields = ("name", "summary", "distribution", "version")
+        print_json([{field: getattr(entry, field) for field in fields} for entry in entries])
+    else:
+        print_table([(entry.name, entry.summary, entry.distribution) for entry in entries])
+
+
+def _record(found: Dataset) -> dict[str, Any]:
+    defects = Counter(sample.defect for sample in found.test if not sample.is_good)
+    masked = Counter(sample.defect for sample in found.test if not sample.is_good and sample.masks)
+    return {
+        "name": found.name,
+        "layout": found.layout,
+        "category": found.category,
+        "folder": str(found.folder),
+        "train": len(found.train),
+        "validation": len(found.validation),
+        "good": sum(sample.is_good for sample in found.test),
+        "defective": sum(defects.values()),
+        "with_mask": sum(masked.values()),
+        "defects": {name: {"images": n, "with_mask": masked[name]} for name, n in defects.items()},
+        "notes": list(found.notes),
+    }
+
+
+def _print(found: Dataset) -> None:
+    record = _record(found)
+    kinds = record["defects"]
+    print_table([
+        ("data set", found.name),
+        ("layout", found.layout),
+        ("train", f"{record['train']} good"),
+        *([("validation", f"{record['validation']} good")] if found.validation else []),
+        ("test", f"{record['good']} good, {record['defective']} defective"),
+        *((f"  {name}", f"{n['images']}, {n['with_mask']} with a mask") for name, n in kinds.items()),
+    ])  # fmt: skip
+    for note in found.notes:
+        click.echo(f"note: {note}")
+
+
+def _print_all(records: list[dict[str, Any]]) -> None:
+    columns = ("layout", "train", "validation", "good", "defective", "with_mask")
+    read = [record for record in records if "problem" not in record]
+    rows = [(record["category"], *(str(record[column]) for column in columns)) for record in read]
+    print_table(rows, ("category", *columns[:-1], "with mask"))
+    for note in dict.fromkeys(note for record in read for note in record["notes"]):
+        about = [record["category"] for record in read if note in record["notes"]]
+        click.echo(f"note: {note}" + ("" if len(about) == len(records) else f" ({', '.join(about)})"))
+    for record in records:
+        if "problem" in record:
+            click.echo(f"problem: {record['problem']}")
