@@ -167,6 +167,12 @@ def test_a_part_of_a_data_set_points_at_the_whole(tmp_path):
     assert f"layout kolektor-sdd; give the folder above it, {item.parent}" in refusal(item)
 
 
+def test_a_category_without_its_test_images_is_no_root(tmp_path):
+    trees.put(tmp_path / "bottle", "train/good/a.png")  # train, by itself, is a plain folder of good images
+    assert "in no known layout" in refusal(tmp_path / "bottle")
+    assert open_dataset(tmp_path / "bottle" / "train").notes[-1].startswith("no defective test images")
+
+
 def test_nothing_that_can_be_read(tmp_path):
     assert "no such folder" in refusal(tmp_path / "absent")
     trees.put(tmp_path, "file", "pile/a.png", "empty/x/y.txt")
