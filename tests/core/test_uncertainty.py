@@ -1,0 +1,175 @@
+"""Intervals and significance against brute force: images drawn one by one, everything computed anew."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from edgead.errors import InputError
+from edgead.evaluation.metrics import Metric, auroc, image_metrics, image_samples
+from edgead.evaluation.pixels import PixelMetrics
+from edgead.evaluation.uncertainty import delong, differences, resample, with_intervals
+
+
+def test_a_draw_takes_as_many_good_and_bad_images_as_there_are():
+    bad = np.arange(30) < 7
+    weights = resample(bad, draws=200, seed=3)
+    assert weights.shape == (200, 30)
+    assert (weights[:, bad].sum(1) == 7).all() and (weights[:, ~bad].sum(1) == 23).all()
+    # Each image is drawn as often as any other: once on average, with the variance of a binomial.
+    assert weights.mean(0) == pytest.approx(1, abs=0.3)
+    assert weights[:, ~bad].var() == pytest.approx(22 / 23, abs=0.1)
+    assert np.array_equal(weights, resample(bad, draws=200, seed=3))
+    assert not np.array_equal(weights, resample(bad, draws=200, seed=4))
+
+
+@pytest.mark.parametrize("bad", [[True, False, False], [False, True, True]])
+def test_nothing_is_drawn_from_a_single_image(bad):
+    scores = [3.0, 1.0, 2.0]
+    weights = resample(bad)
+    assert weights.shape == (0, 3)
+    metrics = with_intervals(image_metrics(scores, bad), image_samples(scores, bad, weights))
+    assert all(m.value is not None and m.interval is None for m in metrics.values())
+
+
+def test_an_interval_is_the_middle_of_the_draws():
+    rng = np.random.default_rng(0)
+    bad = np.arange(50) < 20
+    scores = rng.standard_normal(50) + bad
+    weights = resample(bad, draws=400)
+    metrics = with_intervals(image_metrics(scores, bad), image_samples(scores, bad, weights))
+    drawn = sorted(auroc(np.repeat(scores[~bad], w[~bad]), np.repeat(scores[bad], w[bad])) for w in weights)
+    low, high = metrics["image_auroc"].interval
+    assert (low, high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=1e-12)
+    assert sum(low <= value <= high for value in drawn) == pytest.approx(0.95 * 400, abs=1)
+    assert low < metrics["image_auroc"].value < high
+
+
+def test_draws_in_which_a_metric_is_undefined_do_not_count():
+    metrics = {"a": Metric(0.5), "b": Metric(0.5), "c": Metric(None, "no mask")}
+    some, many = np.full(100, 0.5), np.full(100, 0.5)
+    some[:4], many[:10] = np.nan, np.nan
+    found = with_intervals(metrics, {"a": some, "b": many, "c": some})
+    assert [m.interval for m in found.values()] == [(0.5, 0.5), None, None]
+
+
+def draw(images: int, seed: int, levels: int | None = None):
+    rng, found = np.random.default_rng(seed), []
+    for image in range(images):
+        scores = 3 + 0.5 * rng.standard_normal((48, 48)) + 0.3 * rng.standard_normal()
+        mask = np.zeros((48, 48), bool)
+        if image % 2:
+            for _ in range(3):
+                row, column = rng.integers(0, 40, 2)
+                mask[row : row + rng.integers(1, 9), column : column + rng.integers(1, 9)] = True
+            scores += mask * rng.uniform(0, 2.5)
+        scores = np.round(scores * levels) if levels else scores
+        found.append((scores.astype(np.float32), mask if image % 2 else None))
+    return found
+
+
+@pytest.mark.parametrize("levels, within", [(None, 0.002), (4, 1e-9)])
+@pytest.mark.parametrize("memory", [64 << 20, 1 << 20])
+def test_pixel_samples_are_close_to_evaluating_all_pixels_again(levels, within, memory):
+    images = draw(24, 1, levels)
+    pixels = PixelMetrics(memory=memory)
+    for image in images:
+        pixels.add(*image)
+    weights = resample([mask is not None for _, mask in images], draws=12)
+    found = pixels.samples(weights)
+    for row, taken in enumerate(weights):
+        again = PixelMetrics()
+        for image in np.repeat(np.arange(24), taken):
+            again.add(*images[image])
+        for name, metric in again.metrics().items():
+            assert found[name][row] == pytest.approx(metric.value, abs=within), name
+
+
+def test_ones_and_zeros_choose_a_part_of_the_images():
+    images = draw(12, 2, levels=3)
+    pixels, part = PixelMetrics(), PixelMetrics()
+    for number, image in enumerate(images):
+        pixels.add(*image)
+        if number < 6:
+            part.add(*image)
+    found = pixels.samples((np.arange(12) < 6)[None].astype(np.int64))
+    assert {name: value[0] for name, value in found.items()} == pytest.approx(
+        {name: metric.value for name, metric in part.metrics().items()}, abs=1e-9
+    )
+    with pytest.raises(InputError, match="a column for each"):
+        pixels.samples(np.ones((2, 11), np.int64))
+
+
+def compare(a, b, bad, draws=500):
+    weights = resample(bad, draws)
+    return differences(
+        image_metrics(a, bad),
+        image_metrics(b, bad),
+        image_samples(a, bad, weights),
+        image_samples(b, bad, weights),
+    )
+
+
+def test_a_bundle_does_not_differ_from_itself():
+    rng = np.random.default_rng(0)
+    bad = np.arange(60) < 25
+    scores = rng.standard_normal(60) + bad
+    for found in (*compare(scores, scores, bad).values(), delong(scores, 2 * scores + 1, bad)):
+        assert (found.value, found.interval, found.p_value, found.reason) == (0, (0, 0), 1, None)
+
+
+def test_a_clear_difference_is_significant_and_has_its_sign():
+    rng = np.random.default_rng(1)
+    bad = np.arange(120) < 50
+    noise = rng.standard_normal(120)
+    better, worse = noise + 2.0 * bad, noise + 0.3 * bad
+    for found in (compare(better, worse, bad)["image_auroc"], delong(better, worse, bad)):
+        assert found.value > 0.1 and found.p_value < 0.01 and found.interval[0] > 0
+    found = compare(worse, better, bad)["image_auroc"]
+    assert found.value < -0.1 and found.p_value < 0.01 and found.interval[1] < 0
+
+
+def test_where_there_is_no_difference_few_are_called_significant():
+    rng, called = np.random.default_rng(2), []
+    for _ in range(150):
+        bad = np.arange(60) < 30
+        hard = rng.standard_normal(60) + bad
+        a, b = hard + rng.standard_normal(60), hard + rng.standard_normal(60)
+        called.append(
+            (delong(a, b, bad).p_value < 0.05, compare(a, b, bad, 200)["image_auroc"].p_value < 0.05)
+        )
+    share = np.mean(called, axis=0)
+    assert (share < 0.12).all() and (share > 0).all()
+
+
+def test_delong_by_its_definition():
+    """Biometrics 44, 1988, equations 3 to 6, pair by pair."""
+    rng = np.random.default_rng(3)
+    bad = np.arange(40) < 15
+    both = [np.round(rng.standard_normal(40) * 2 + bad * k) for k in (2, 1)]  # with ties
+    theta, v10, v01 = [], [], []
+    for scores in both:
+        psi = np.array([[(x > y) + 0.5 * (x == y) for y in scores[~bad]] for x in scores[bad]])
+        theta.append(psi.mean())
+        v10.append(psi.mean(axis=1))
+        v01.append(psi.mean(axis=0))
+    s = np.cov(v10) / 15 + np.cov(v01) / 25
+    contrast = np.array([1, -1])
+    z = (theta[0] - theta[1]) / math.sqrt(contrast @ s @ contrast)
+    found = delong(*both, bad)
+    assert found.value == pytest.approx(theta[0] - theta[1])
+    assert found.p_value == pytest.approx(math.erfc(abs(z) / math.sqrt(2)))
+
+
+def test_a_difference_that_is_undefined_says_why():
+    bad = np.array([False, False])
+    found = compare([1.0, 2.0], [2.0, 1.0], bad)["image_auroc"]
+    assert (found.value, found.interval, found.p_value, found.reason) == (None, None, None, "no bad images")
+    assert delong([1.0, 2.0], [2.0, 1.0], bad).reason == "no bad images"
+    few = [False, False, True]
+    assert compare([1.0, 2.0, 3.0], [2.0, 3.0, 1.0], few)["image_ap"].reason == "too few images to draw from"
+    assert "two bad images" in delong([1.0, 2.0, 3.0], [2.0, 3.0, 1.0], few).reason
+    with pytest.raises(InputError, match="finite"):
+        delong([1.0, np.nan, 3.0], [2.0, 3.0, 1.0], few)
