@@ -171,7 +171,8 @@ class FittedPatchCore:
         """See ``edgead.types.FittedScorer``."""
         rows, dim = self.bank.shape
         h, w = self.grid
-        query = op.transpose(op.reshape(maps["patches"], op.const([dim, h * w])), perm=[1, 0])
+        # Channels last at once: engines hold maps that way already, and then this costs nothing.
+        query = op.reshape(op.transpose(maps["patches"], perm=[0, 2, 3, 1]), op.const([h * w, dim]))
         lowered = Bank(self.bank).lower(bank)
         found = lowered.search(query, min(self.options.neighbors, rows))
         patch = op.reduce_mean(found.distance, op.const([1]), keepdims=0)
