@@ -1,15 +1,15 @@
-"""One histogram per image, over common bins: what resampling images needs of their pixels.
+"""One histogram per image: what drawing images again needs of their pixels.
 
-Drawing images again and evaluating all their pixels a thousand times would take days. Every pixel metric is a
-function of how many good and defective pixels, how much overlap and how many regions lie at each score, and
-these add up over images. So each image leaves a sparse histogram of its scores, and a draw is a weighted sum.
+Evaluating all pixels of a thousand draws would take days. But every pixel metric is a function of how many
+good and defective pixels, how much overlap and how many regions there are at each score or over it, and these
+add up over images. So each image leaves a histogram with bins of its own, and a draw is a weighted sum.
 
-The bins are fine at first and put together, two by two, as the histograms come to fill their memory: a few
-dozen maps keep nearly every score apart, thousands of maps some thousand bins each. For a draw, a common
-set of about ``THRESHOLDS`` is chosen from them, evenly spaced in what the metrics depend on: in true- and
-false-positive rate, in overlap, and in the logarithm of false positives, which rules precision; and scores at
-which regions are found. Scores between two chosen thresholds count as tied. The tests state how far that is
-from all scores.
+An image's bins are narrow where the metrics depend on it: each holds a small share of its pixels, and a small
+share of those at its score or over it, because precision depends on the few highest. As histograms come to
+fill their memory, all get fewer bins: a few dozen maps keep nearly every score apart, five thousand get some
+two thousand bins each. A draw is read off at about a thousand common scores, chosen likewise, and at scores
+at which regions are found; what a bin holds is spread evenly over it, and scores between two common ones
+count as tied. The tests state how far that is from evaluating all pixels.
 """
 
 from __future__ import annotations
@@ -20,33 +20,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.evaluation.counting import Keys, PixelCounts, without_low_bits
+from edgead.evaluation.counting import Keys, PixelCounts
 from edgead.evaluation.curves import Curve, Values
-
-Numbers = NDArray[np.int64]
 
 THRESHOLDS = 1024
 _REGION_THRESHOLDS = 512
-_FIRST_SHIFT = 6
-"""Bits of a score that the bins leave out at first: 17 bits of the fraction stay."""
+_MOST_BINS, _FEWEST_BINS = 1 << 16, 64
 
 
 @dataclass(frozen=True)
-class _Histogram:
-    """One image: its occupied bins, ascending, and what is in each.
+class _Bins:
+    """What lies where, the lowest bin first; bins don't overlap.
 
     Attributes:
-        good_bins, good: of its good pixels, and their number.
-        bad_bins, bad, overlap: of its defective pixels, their number and the sum of their weights.
-        found: for each of its regions the bin from which on it's found.
+        low, high: (n,) uint32, the lowest and highest key in each bin.
+        count: (n,) number of pixels.
+        overlap: (n,) sum of their weights; empty for good pixels, which have none.
     """
 
-    good_bins: Keys
-    good: Numbers
-    bad_bins: Keys
-    bad: Numbers
+    low: Keys
+    high: Keys
+    count: NDArray[Any]
     overlap: Values
-    found: Keys
 
     @property
     def nbytes(self) -> int:
@@ -63,111 +58,130 @@ class ImageHistograms:
     def __init__(self, memory: int) -> None:
         self._memory = memory
         self._used = 0
-        self._shift = _FIRST_SHIFT
-        self._images: list[_Histogram] = []
+        self._most = _MOST_BINS
+        self._good: list[_Bins] = []
+        self._bad: list[_Bins] = []
+        self._found: list[Keys] = []
 
     def add(self, good: Keys, bad: Keys, overlap: Values, found: Keys) -> None:
         """Add an image: flat keys of its good and defective pixels, these' weights, its regions' keys."""
-        good, bad, found = (without_low_bits(keys, self._shift) for keys in (good, bad, found))
-        good_bins, good_counts = _count(good)
-        bad_bins, bad_counts = _count(bad)
-        sums = np.bincount(np.searchsorted(bad_bins, bad), overlap, bad_bins.size).astype(np.float64)
-        image = _Histogram(good_bins, good_counts, bad_bins, bad_counts, sums, found)
-        self._images.append(image)
-        self._used += image.nbytes
-        while self._used > self._memory and self._shift < 31:
-            self._shift += 1
-            self._images = [_halve(image) for image in self._images]
-            self._used = sum(image.nbytes for image in self._images)
+        self._good.append(_merge(_count(good), self._most))
+        self._bad.append(_merge(_count_weighted(bad, overlap), self._most))
+        self._found.append(found)
+        self._used += self._good[-1].nbytes + self._bad[-1].nbytes + found.nbytes
+        while self._used > self._memory and self._most > _FEWEST_BINS:
+            self._most //= 2
+            self._good = [_merge(bins, self._most) for bins in self._good]
+            self._bad = [_merge(bins, self._most) for bins in self._bad]
+            self._used = sum(array.nbytes for part in (self._good, self._bad, self._found) for array in part)
 
     def samples(self, weights: NDArray[np.int64], counts: PixelCounts, found: Keys) -> dict[str, Values]:
         """Compute the pixel metrics for each row of weights.
 
         Args:
             weights: (n, images).
-            counts, found: of all images together, to choose the thresholds by.
+            counts, found: of all images together, to choose the common scores by.
 
         Returns:
             Name to (n,), NaN where a row has no good or no defective pixel.
         """
-        edges = np.unique(without_low_bits(choose_thresholds(counts, found), self._shift))
-        good, bad, overlap, regions = (np.zeros((len(self._images), edges.size)) for _ in range(4))
-        for i, image in enumerate(self._images):
-            good[i] = _place(edges, image.good_bins, image.good)
-            bad[i] = _place(edges, image.bad_bins, image.bad)
-            overlap[i] = _place(edges, image.bad_bins, image.overlap)
-            regions[i] = _place(edges, image.found)
-        some = bad.any(axis=1)
-        bad, overlap, regions = bad[some], overlap[some], regions[some]
+        edges = _choose(counts, found)
+        some = np.flatnonzero([bins.count.size > 0 for bins in self._bad])
+        good = np.stack([np.rint(_over(edges, b, b.count)) for b in self._good])
+        bad = np.stack([np.rint(_over(edges, self._bad[i], self._bad[i].count)) for i in some])
+        overlap = np.stack([_over(edges, self._bad[i], self._bad[i].overlap) for i in some])
+        regions = np.stack([_at_or_over(edges, self._found[i]) for i in some])
         parts = []
         for start in range(0, max(1, len(weights)), 100):
             drawn = weights[start : start + 100].astype(np.float64)
-            defective = drawn[:, some]
-            totals = drawn @ good.sum(1), defective @ bad.sum(1), defective @ regions.sum(1)
-            curve = Curve(*totals)
-            curve.extend(drawn @ good, defective @ bad, defective @ overlap, defective @ regions)
+            # Of each, what is over the edges, and by that what lies between them: from the highest down.
+            sums = (drawn @ good, *(drawn[:, some] @ per_image for per_image in (bad, overlap, regions)))
+            curve = Curve(sums[0][:, -1], sums[1][:, -1], sums[3][:, -1])
+            curve.extend(*(np.diff(each, axis=1, prepend=0) for each in sums))
             parts.append(curve.values())
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def choose_thresholds(counts: PixelCounts, found: Keys) -> Keys:
-    """Return about ``THRESHOLDS`` keys, ascending from 0: the lowest of each bin."""
+def _choose(counts: PixelCounts, found: Keys) -> Keys:
+    """Return about ``THRESHOLDS`` keys and those of regions, descending to 0, evenly along the metrics."""
     chosen = [np.zeros(1, np.uint32)]
     fp = tp = overlap = 0.0
     last = -1.0
-    regions = max(1, found.size)
     for block in counts.blocks():
         fps, tps = fp + np.cumsum(block.good), tp + np.cumsum(block.bad)
         overlaps = overlap + np.cumsum(block.overlap)
-        way = (
-            fps / max(1, counts.good)
-            + np.log1p(fps) / np.log1p(max(1, counts.good))
-            + tps / max(1, counts.bad)
-            + overlaps / regions
-        ) / 4
+        way = _way(fps, counts.good) / 2 + tps / counts.bad / 4 + overlaps / found.size / 4
         step = np.floor(way * THRESHOLDS)
         chosen.append(block.keys[step > np.append(last, step[:-1])])
         fp, tp, overlap, last = fps[-1], tps[-1], overlaps[-1], step[-1]
     own = np.unique(found)
     if own.size > _REGION_THRESHOLDS:
         own = own[np.linspace(0, own.size - 1, _REGION_THRESHOLDS).astype(np.intp)]
-    return np.unique(np.concatenate([*chosen, own]))
+    return np.unique(np.concatenate([*chosen, own]))[::-1]
 
 
-def _count(bins: Keys) -> tuple[Keys, Numbers]:
-    """Return the occupied bins, ascending, and how many values each has."""
-    low, high = int(bins.min(initial=0xFFFFFFFF)), int(bins.max(initial=0))
-    if bins.size and high - low < 8 * bins.size:  # counting beats sorting where the counters are few
-        counts = np.bincount(bins - np.uint32(low))
-        some = np.flatnonzero(counts)
-        return (some + low).astype(np.uint32), counts[some].astype(np.int64)
-    occupied, counts = np.unique(bins, return_counts=True)
-    return occupied, counts.astype(np.int64)
+def _way(over: Values, total: int) -> Values:
+    """From 0 to 1 as the number of pixels over a score goes from 0 to all, half of it for the highest few."""
+    return np.asarray(over / total + np.log1p(over) / np.log1p(total), np.float64) / 2
 
 
-def _halve(image: _Histogram) -> _Histogram:
-    """Put each two neighbouring bins together."""
-    good, bad, found = (without_low_bits(k, 1) for k in (image.good_bins, image.bad_bins, image.found))
-    good_starts = np.flatnonzero(np.append(True, good[1:] != good[:-1])[: good.size])
-    bad_starts = np.flatnonzero(np.append(True, bad[1:] != bad[:-1])[: bad.size])
-    return _Histogram(
-        good[good_starts],
-        _add_up(image.good, good_starts),
-        bad[bad_starts],
-        _add_up(image.bad, bad_starts),
-        _add_up(image.overlap, bad_starts),
-        found,
+def _count(keys: Keys) -> _Bins:
+    """Count keys in bins narrow enough; sorted only where it must be, since counting is far quicker."""
+    none = np.empty(0)
+    if not keys.size:
+        return _Bins(keys, keys, np.empty(0, np.uint32), none)
+    lowest, spread = int(keys.min()), int(keys.max() - keys.min())
+    shift = max(0, spread.bit_length() - keys.size.bit_length() + 2)
+    counts = np.bincount((keys - np.uint32(lowest)) >> np.uint32(shift))
+    over = np.cumsum(counts[::-1])[::-1]
+    if shift and (counts > 16 + over / 256).any():  # too much in one bin, say where scores saturate
+        found, counts = np.unique(keys, return_counts=True)
+        return _Bins(found, found, counts.astype(np.uint32), none)
+    some = np.flatnonzero(counts)
+    low = lowest + (some << shift)
+    high = np.minimum(low + (1 << shift) - 1, lowest + spread)
+    return _Bins(low.astype(np.uint32), high.astype(np.uint32), counts[some].astype(np.uint32), none)
+
+
+def _count_weighted(keys: Keys, weights: Values) -> _Bins:
+    found, index, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    sums = np.bincount(index, weights, found.size).astype(np.float64)
+    return _Bins(found, found, counts.astype(np.uint32), sums)
+
+
+def _merge(bins: _Bins, most: int) -> _Bins:
+    """Put neighbouring bins together until there are at most so many."""
+    if bins.count.size <= most:
+        return bins
+    over = np.cumsum(bins.count[::-1], dtype=np.float64)[::-1]
+    way = _way(over, int(over[0]))
+    if bins.overlap.size:
+        shares = np.cumsum(bins.overlap[::-1])[::-1]
+        way = (way + shares / shares[0]) / 2
+    step = np.minimum(np.floor(way * most), most - 1)
+    starts = np.flatnonzero(np.append(True, step[1:] != step[:-1]))
+    return _Bins(
+        bins.low[starts],
+        bins.high[np.append(starts[1:], bins.high.size) - 1],
+        np.add.reduceat(bins.count, starts),
+        np.add.reduceat(bins.overlap, starts) if bins.overlap.size else bins.overlap,
     )
 
 
-def _add_up(values: NDArray[Any], starts: NDArray[np.intp]) -> NDArray[Any]:
-    return np.add.reduceat(values, starts) if starts.size else values
+def _at_or_over(edges: Keys, keys: Keys) -> Values:
+    return (keys.size - np.searchsorted(np.sort(keys), edges, side="left")).astype(np.float64)
 
 
-def _place(edges: Keys, bins: Keys, values: NDArray[Any] | None = None) -> NDArray[Any]:
-    """Add values up between the edges, the highest bin first."""
-    at = edges.size - np.searchsorted(edges, bins, side="right")
-    return np.bincount(at, values, edges.size)
+def _over(edges: Keys, bins: _Bins, values: NDArray[Any]) -> Values:
+    """Add up the values at each edge and over it, those of a bin spread evenly from its low to its high."""
+    if not values.size:
+        return np.zeros(edges.size)
+    above = np.append(np.cumsum(values[::-1], dtype=np.float64)[::-1], 0)
+    first = np.searchsorted(bins.low, edges, side="left")
+    split = np.maximum(first - 1, 0)  # the bin that the edge may be in
+    low, high = bins.low[split].astype(np.float64), bins.high[split].astype(np.float64)
+    share = np.where(first > 0, np.clip((high - edges + 1) / (high - low + 1), 0, 1), 0)
+    return np.asarray(above[first] + share * values[split], np.float64)
 
 
-__all__ = ["THRESHOLDS", "ImageHistograms", "choose_thresholds"]
+__all__ = ["THRESHOLDS", "ImageHistograms"]
