@@ -51,17 +51,18 @@ def command(out: Path, seed: int, quiet: bool, as_json: bool) -> None:
 
 
 def _summary(demo: Demo) -> list[str]:
+    from edgead.evaluation.table import percent
+
     found = demo.evaluation
+    good, bad = len(found.good), len(found.bad)
+    kinds = sorted((m["image_auroc"].value or 0.0, kind) for kind, m in found.defects.items())
+    hardest = ", ".join(f"{kind.replace('_', ' ')} {value:.0%}" for value, kind in kinds[:3])
+    image, pixel = (percent(found.metrics[name]) for name in ("image_auroc", "pixel_auroc"))
     lines = [
-        f"{found.bad - found.escapes} of {found.bad} defective parts found, "
-        f"{found.false_alarms} of {found.good} good parts rejected"
+        f"{bad - found.escapes} of {bad} defective parts found, "
+        f"{found.false_alarms} of {good} good parts rejected",
+        f"AUROC {image} % by image, {pixel} % by pixel; hardest: {hardest}",
     ]
-    if found.image_auroc is not None and found.pixel_auroc is not None:
-        kinds = sorted((value, kind) for kind, value in found.per_defect.items() if value is not None)
-        hardest = ", ".join(f"{kind.replace('_', ' ')} {value:.0%}" for value, kind in kinds[:3])
-        lines.append(
-            f"AUROC {found.image_auroc:.1%} by image, {found.pixel_auroc:.1%} by pixel; hardest: {hardest}"
-        )
     forms = list(demo.latencies.items())
     times = ", ".join(f"{form} {latency.p50_ms:.1f} ms" for form, latency in forms)
     if len(forms) > 1:

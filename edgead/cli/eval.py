@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,10 @@ from edgead.cli.output import json_option, print_json, print_table, quiet_option
 from edgead.cli.progress import make_progress
 
 if TYPE_CHECKING:
+    from edgead.evaluation.datasets import Dataset
     from edgead.evaluation.evaluate import Evaluation
+
+FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("eval")
@@ -22,6 +24,21 @@ if TYPE_CHECKING:
 @click.option(
     "--layout", metavar="NAME", help="DATASET's layout instead of the recognised one; see `edgead datasets`."
 )
+@click.option("--category", metavar="NAME", help="The category, where DATASET is the root of several.")
+@click.option("--csv", "csv_file", metavar="FILE", type=FILE, help="Write the table, as fractions.")
+@click.option("--verdicts", metavar="FILE", type=FILE, help="Write a CSV line for each image.")
+@click.option(
+    "--best-threshold",
+    is_flag=True,
+    help="Also show the threshold of F1-max, which is chosen on these very images.",
+)
+@click.option(
+    "--draws",
+    metavar="N",
+    type=click.IntRange(0),
+    default=1000,
+    help="Bootstrap draws for the 95 % intervals; 0 for none (default 1000).",
+)
 @engine_options
 @quiet_option
 @json_option
@@ -29,6 +46,11 @@ def command(
     bundle: str,
     dataset: Path,
     layout: str | None,
+    category: str | None,
+    csv_file: Path | None,
+    verdicts: Path | None,
+    best_threshold: bool,
+    draws: int,
     device: str,
     engine: str | None,
     threads: int | None,
@@ -37,41 +59,69 @@ def command(
 ) -> None:
     """Measure BUNDLE on the labelled images in DATASET.
 
-    DATASET holds test/good, a folder test/NAME for each defect and, for the pixel metrics, masks in
-    ground_truth/NAME, as MVTec's; or just good and a folder for each defect.
+    DATASET is in one of the published layouts (see `edgead datasets`), or just a folder with good/ and a
+    folder for each defect. Verdicts are given at the bundle's own threshold; nothing is tuned on DATASET.
     """
-    from edgead.evaluation.datasets import find_samples
+    from edgead.evaluation.datasets import open_dataset
     from edgead.evaluation.evaluate import evaluate
+    from edgead.evaluation.table import metrics_csv, verdicts_csv
+    from edgead.files import write_file
     from edgead.runtime.detector import load
 
-    samples = find_samples(dataset, layout)
+    data = open_dataset(dataset, layout, category)
     path = find_bundle(bundle)
     detector = load(path, device=device, engine=engine, threads=threads, throughput=True)
-    with make_progress(quiet)("judging images", len(samples)) as advance:
-        found = evaluate(detector, samples, lambda sample, prediction: advance(1))
+    with make_progress(quiet)("judging images", len(data.test)) as advance:
+        found = evaluate(detector, data.test, lambda *image: advance(1), draws)
+    if csv_file is not None:
+        write_file(csv_file, metrics_csv(found).encode())
+    if verdicts is not None:
+        write_file(verdicts, verdicts_csv(found.images, found.threshold).encode())
+    best = _best_threshold(found) if best_threshold else None
     if as_json:
-        print_json({"bundle": str(path), "dataset": str(dataset)} | dataclasses.asdict(found))
-    else:
-        _print(found)
+        chosen = {"best_threshold_on_test": best} if best_threshold else {}
+        head = {
+            "bundle": str(path),
+            "dataset": str(dataset),
+            "layout": data.layout,
+            "category": data.category,
+        }
+        print_json(head | found.record() | chosen | {"notes": list(data.notes)})
+        return
+    _print(found, data)
+    if best is not None:
+        click.echo(
+            f"best threshold {best:.6g} (F1-max): chosen on these test images, "
+            "so it promises nothing for others"
+        )
 
 
-def _print(found: Evaluation) -> None:
-    rows = [
-        ("images", f"{found.good} good, {found.bad} defective"),
-        ("image AUROC", _percent(found.image_auroc)),
-        *((f"  {defect}", _percent(value)) for defect, value in found.per_defect.items()),
-        ("pixel AUROC", _percent(found.pixel_auroc)),
-        ("false alarms", _share(found.false_alarms, found.good)),
-        ("escapes", _share(found.escapes, found.bad)),
-        ("threshold", f"{found.threshold:.6g}"),
-    ]
-    print_table(rows)
-    for metric, reason in found.undefined.items():
-        click.echo(f"no {metric}: {reason}")
+def _best_threshold(found: Evaluation) -> float | None:
+    from edgead.evaluation.metrics import best_threshold
+
+    return best_threshold([j.score for j in found.images], [not j.sample.is_good for j in found.images])
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
+def _print(found: Evaluation, data: Dataset) -> None:
+    from edgead.evaluation.table import defect_rows, metric_rows, undefined
+
+    good, bad = len(found.good), len(found.bad)
+    click.echo(f"{data.name} ({data.layout}): {good} good and {bad} defective images")
+    click.echo(
+        f"at the bundle's threshold {found.threshold:.6g}: {_share(found.escapes, bad)} defective images "
+        f"escape, {_share(found.false_alarms, good)} good ones are false alarms"
+    )
+    click.echo()
+    print_table(metric_rows(found), ("metric", "%", "95 % interval"))
+    header, rows = defect_rows(found)
+    if len(rows) > 1:
+        click.echo()
+        print_table(rows, header)
+    notes = [*data.notes, *undefined(found)]
+    if notes:
+        click.echo()
+    for note in notes:
+        click.echo(f"note: {note}")
 
 
 def _share(count: int, total: int) -> str:

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import edgead
 from edgead import machine
@@ -19,13 +20,13 @@ from edgead.demo.product import KINDS, SIZE, write_dataset
 from edgead.errors import CompileError, GateError
 from edgead.evaluation.bench import Latency, bench
 from edgead.evaluation.datasets import Sample, find_samples
-from edgead.evaluation.evaluate import Evaluation, evaluate
+from edgead.evaluation.evaluate import Evaluation, Judged, evaluate
 from edgead.evaluation.heatmap import overlay
+from edgead.evaluation.table import percent
 from edgead.files import output_errors
-from edgead.images import read_image
 from edgead.plugins import registry
 from edgead.runtime.session import import_openvino
-from edgead.types import Precision, Prediction, Progress
+from edgead.types import Image, Precision, Prediction, Progress
 from edgead.workbench.export import Export, FormReport, export
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import resolve
@@ -93,7 +94,8 @@ def run_demo(
     say(f"exported: {note}")
 
     rows, evaluation = _judge(shipped.bundle, samples, images, progress)
-    say(f"judged: {evaluation.bad - evaluation.escapes} of {evaluation.bad} defective parts found")
+    bad = len(evaluation.bad)
+    say(f"judged: {bad - evaluation.escapes} of {bad} defective parts found")
 
     forms = {LABELS[made.chosen]: made.bundle for made in (reference, shipped)}
     detectors = [edgead.load(bundle.path) for bundle in forms.values()]
@@ -158,8 +160,8 @@ def _judge(
     rows: list[Row] = []
     with progress("judging parts", len(samples)) as advance:
 
-        def keep(sample: Sample, prediction: Prediction) -> None:
-            image = read_image(sample.image)
+        def keep(judged: Judged, image: Image, prediction: Prediction, mask: Any) -> None:
+            sample = judged.sample
             drawn = overlay(image, prediction.anomaly_map, pixel, rule=detector.rule)
             name = sample.image.relative_to(images).as_posix()
             rows.append(Row(name, image, drawn, prediction.score, prediction.is_anomalous, sample.defect))
@@ -174,7 +176,7 @@ def _facts(shipped: Export, note: str, found: Evaluation, n_samples: int) -> dic
     manifest = shipped.bundle.manifest
     counts, threshold = manifest.provenance["images"], manifest.threshold
     size = sum(file.bytes for file in manifest.files)
-    kinds = sorted(found.per_defect.items(), key=lambda pair: pair[1] or 0.0)
+    kinds = sorted((metrics["image_auroc"].value or 0.0, kind) for kind, metrics in found.defects.items())
     commands = (
         f"in this page's folder: edgead fit {METHOD} product/train/good --size {SIZE} "
         + " ".join(f"-o {option}" for option in OPTIONS)
@@ -190,10 +192,8 @@ def _facts(shipped: Export, note: str, found: Evaluation, n_samples: int) -> dic
         f"fit, for a false-positive rate of {threshold.false_positive_rate:.0%}; {threshold.note}",
         "Form": note,
         "Bundle": f"{shipped.bundle.path.name}, {size / 1e6:.1f} MB for OpenVINO",
-        "Pixel AUROC": "-" if found.pixel_auroc is None else f"{found.pixel_auroc:.1%}",
-        "Image AUROC by kind": ", ".join(
-            f"{kind.replace('_', ' ')} {value:.0%}" for kind, value in kinds if value is not None
-        ),
+        "Pixel AUROC": f"{percent(found.metrics['pixel_auroc'])} %",
+        "Image AUROC by kind": ", ".join(f"{kind.replace('_', ' ')} {value:.0%}" for value, kind in kinds),
         "The same by hand": commands,
     }
 
@@ -213,7 +213,7 @@ def record(demo: Demo) -> dict[str, object]:
         "bundle": str(demo.shipped.path),
         "precision": demo.shipped.manifest.precision,
         "note": demo.note,
-        "evaluation": dataclasses.asdict(demo.evaluation),
+        "evaluation": demo.evaluation.record(),
         "latencies": {form: dataclasses.asdict(latency) for form, latency in demo.latencies.items()},
     }
 

@@ -129,7 +129,7 @@ class PixelMetrics:
             raise InputError(
                 f"weights of shape {weights.shape} for {self._images} images: pass a column for each"
             )
-        if self._why_undefined():
+        if self._why_undefined() or not len(weights):
             return {name: np.full(len(weights), np.nan) for name in self.metrics()}
         sampled = self._histograms.samples(weights, self._counts, np.concatenate(self._found))
         return {NAMES.get(name, name): values for name, values in sampled.items()}

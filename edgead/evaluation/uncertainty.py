@@ -66,7 +66,7 @@ def resample(bad: ArrayLike, draws: int = DRAWS, seed: int = 0) -> NDArray[np.in
     weights = np.zeros((draws, labels.size), np.int64)
     for kind in (labels, ~labels):
         images = np.flatnonzero(kind)
-        if images.size == 1:
+        if images.size == 1 or not draws:
             return weights[:0]
         if images.size:
             picks = images[rng.integers(0, images.size, (draws, images.size))]

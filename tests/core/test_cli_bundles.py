@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -224,13 +226,32 @@ def test_eval_measures_and_says_what_it_cannot(
         cv2.imwrite(f"set/{kind}/0.png", picture(spot))
     found = json.loads(run(capsys, "eval", "mean.edgead", "set", "--json")[0])
     # The stain is darker than a good image, so it ties with it: its highest value is the background's.
-    assert found["per_defect"] == {"scratch": 1.0, "stain": 0.5}
+    assert {kind: of["image_auroc"] for kind, of in found["defects"].items()} == {
+        "scratch": 1.0,
+        "stain": 0.5,
+    }
     assert found["image_auroc"] == 0.75
     assert found["pixel_auroc"] is None
+    assert found["undefined"]["pixel_auroc"] == "2 defective images have no mask"
     assert (found["false_alarms"], found["escapes"]) == (0, 1)
-    out, _ = run(capsys, "eval", "mean.edgead", "set")
-    assert "75.00%" in out
-    assert "no pixel_auroc: 2 defective images have no mask" in out
+    assert found["layout"] == "plain"
+    assert "best_threshold_on_test" not in found
+    out, _ = run(
+        capsys, "eval", "mean.edgead", "set", "--csv", "t.csv", "--verdicts", "v.csv", "--best-threshold"
+    )
+    assert re.search(r"image AUROC +75.00", out)
+    assert "IAP@90: undefined, 2 defective images have no mask" in out
+    assert "chosen on these test images" in out
+    table = list(csv.DictReader(Path("t.csv").read_text().splitlines()))
+    assert [(row["defect"], row["image_auroc"]) for row in table] == [
+        ("all", "0.75"),
+        ("scratch", "1.0"),
+        ("stain", "0.5"),
+    ]
+    assert all(row["pixel_auroc"] == "" for row in table)
+    verdicts = list(csv.DictReader(Path("v.csv").read_text().splitlines()))
+    assert [row["is_wrong"] for row in verdicts] == ["False", "False", "True"]
+    assert verdicts[1]["image"] == "set/scratch/0.png"
     assert "good" in run(capsys, "eval", "mean.edgead", str(bundle), code=2)[1]
 
 

@@ -144,8 +144,9 @@ def test_the_summary_tells_the_figures(ran, monkeypatch, capsys):
     assert main(["demo"]) == 0
     out = capsys.readouterr().out
     found, times = ran.result.evaluation, ran.document["latencies"]
-    assert f"{found.bad - found.escapes} of {found.bad} defective parts found" in out
-    assert f"AUROC {found.image_auroc:.1%} by image, {found.pixel_auroc:.1%} by pixel" in out
+    assert f"{len(found.bad) - found.escapes} of {len(found.bad)} defective parts found" in out
+    image, pixel = (100 * found.metrics[name].value for name in ("image_auroc", "pixel_auroc"))
+    assert f"AUROC {image:.2f} % by image, {pixel:.2f} % by pixel" in out
     assert f"FP32 {times['FP32']['p50_ms']:.1f} ms" in out
     assert str(ran.result.page.resolve()) in out
     assert main(["demo", "--json"]) == 0
