@@ -20,7 +20,7 @@ from edgead.errors import EdgeadError, OutputError
 from edgead.extras import missing
 
 VERBS = (
-    *("fit", "export", "run", "eval", "bench"),
+    *("fit", "export", "run", "eval", "compare", "benchmark", "bench"),
     *("inspect", "verify", "methods", "backbones", "datasets", "plugins", "doctor", "demo"),
 )
 

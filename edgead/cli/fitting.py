@@ -31,7 +31,10 @@ class FitWords:
     final_fit: bool | None
 
 
-def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
+def parse_size(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> tuple[int, int] | None:
+    """Read HEIGHTxWIDTH, or one number for both; a click callback."""
     if text is None:
         return None
     match = re.fullmatch(r"(\d{1,5})(?:[xX,](\d{1,5}))?", text.strip())
@@ -53,7 +56,7 @@ def fit_options(function: F) -> F:
         click.option(
             "--size",
             metavar="HxW",
-            callback=_size,
+            callback=parse_size,
             help="Input height and width, stretched to (default: chosen from the images).",
         ),
         click.option(
@@ -128,4 +131,4 @@ def describe_fit(bundle: Bundle, why: str) -> list[str]:
     ]
 
 
-__all__ = ["FitWords", "describe_fit", "fit_options", "run_fit"]
+__all__ = ["FitWords", "describe_fit", "fit_options", "parse_size", "run_fit"]

@@ -84,11 +84,13 @@ class Fit:
     why: str
 
 
-def fit(recipe: Recipe, images: Path, settings: Settings, out: Path, progress: Progress) -> Fit:
-    """Fit on a folder of good images and write the reference bundle.
+def fit(
+    recipe: Recipe, images: Path | Sequence[Path], settings: Settings, out: Path, progress: Progress
+) -> Fit:
+    """Fit on good images and write the reference bundle.
 
     Args:
-        images: the folder.
+        images: their folder, or the files.
         out: the bundle's path; an older bundle there is replaced, in one step, at the very end.
 
     Raises:

@@ -51,11 +51,13 @@ class Frames:
         return Frames(tuple(self.paths[i] for i in indices), self.rule, self._cache)
 
 
-def read_frames(folder: Path, size: Size | None, multiple: int, progress: Progress) -> tuple[Frames, str]:
-    """Read a folder of good images, every one of them, so that a bad file is named before any work is lost.
+def read_frames(
+    images: Path | Sequence[Path], size: Size | None, multiple: int, progress: Progress
+) -> tuple[Frames, str]:
+    """Read good images, every one of them, so that a bad file is named before any work is lost.
 
     Args:
-        folder: images directly inside it.
+        images: a folder with images directly inside it, or the files themselves.
         size: (H, W) to stretch to, or None to choose from the images' aspect.
         multiple: what the chosen sides must be multiples of.
 
@@ -66,10 +68,11 @@ def read_frames(folder: Path, size: Size | None, multiple: int, progress: Progre
         DatasetError: no such folder, or fewer than two images.
         ImageError: an image can't be used.
     """
-    paths = list_images(folder)
+    paths = list_images(images) if isinstance(images, Path) else list(images)
     if len(paths) < MIN_IMAGES:
+        where = images if isinstance(images, Path) else "training images"
         raise DatasetError(
-            f"{folder}: only {len(paths)} image; give at least {MIN_IMAGES} good images, better 50"
+            f"{where}: only {len(paths)} image; give at least {MIN_IMAGES} good images, better 50"
         )
     if size is None:
         rule, why = choose_resize(_shapes(paths, progress), multiple=multiple)

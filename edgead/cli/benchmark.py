@@ -1,0 +1,183 @@
+"""``edgead benchmark``: methods by data sets, resumable; and the process that runs one cell of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgead.cli.making import making_options
+from edgead.cli.output import json_option, print_json, print_table, quiet_option
+from edgead.cli.progress import make_progress, silent
+
+if TYPE_CHECKING:
+    from edgead.evaluation.cell import Cell
+    from edgead.evaluation.grid import Run
+
+METRICS = "image_auroc,pixel_auroc,aupro_30"
+
+
+def _words(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> list[str]:
+    return list(dict.fromkeys(texts))
+
+
+def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"'{text}' isn't a list of numbers, 0,1,2 for instance") from None
+
+
+@click.command("benchmark")
+@click.option(
+    "--methods", "-m", multiple=True, required=True, metavar="METHOD", callback=_words,
+    help="A method, with options after a colon: patchcore:coreset_ratio=0.1,neighbors=3. May be repeated.",
+)  # fmt: skip
+@click.option(
+    "--datasets", "-d", multiple=True, required=True, metavar="DIR", callback=_words,
+    help="A data set, or the root of several categories: then all of them. May be repeated.",
+)  # fmt: skip
+@click.option("--layout", metavar="NAME", help="The layout of all DIRs instead of the recognised ones.")
+@click.option(
+    "--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), default="benchmark.jsonl",
+    help="Results, a line each; cells that it holds aren't run again (default benchmark.jsonl).",
+)  # fmt: skip
+@making_options
+@click.option(
+    "--seeds", metavar="N,...", default="0", callback=_numbers, help="Repeat with each seed (default 0)."
+)
+@click.option(
+    "--jobs", metavar="N", type=click.IntRange(1), default=1,
+    help="Cells at a time, each in a process of its own; latency is only measured with 1 (default).",
+)  # fmt: skip
+@click.option(
+    "--metrics", metavar="NAME,...", default=METRICS, help=f"What the table shows (default {METRICS})."
+)
+@click.option(
+    "--draws", metavar="N", type=click.IntRange(0), default=1000, help="Bootstrap draws; 0 for none."
+)
+@quiet_option
+@json_option
+def command(
+    methods: list[str],
+    datasets: list[str],
+    layout: str | None,
+    out: Path,
+    seeds: list[int],
+    jobs: int,
+    metrics: str,
+    draws: int,
+    quiet: bool,
+    as_json: bool,
+    **words: Any,
+) -> None:
+    """Fit, export and evaluate every method on every data set, and print one table.
+
+    Killed or interrupted, the same command goes on where it stopped: finished cells are in the results file.
+    """
+    from edgead.errors import GateError
+    from edgead.evaluation.grid import run_grid, table
+
+    cells = _cells(methods, datasets, layout, seeds, words)
+    shown = _metrics(metrics)
+    with _processes(draws, timed=jobs == 1) as run:
+        progress = make_progress(quiet or as_json)
+        lines = run_grid(cells, out, run, jobs, progress)
+    failed = [line for line in lines if "error" in line]
+    if as_json:
+        print_json(lines)
+    else:
+        header, rows = table(lines, shown)
+        print_table(rows, header)
+        click.echo(f"cells are {' / '.join(shown)} in %; all results: {out}")
+        for line in failed:
+            making = line["cell"]["making"]
+            click.echo(f"failed: {making['method']} on {line['cell']['dataset']}: {line['error']}")
+    if failed:
+        raise GateError(f"{len(failed)} of {len(lines)} cells failed; the same command tries them again")
+
+
+def _cells(
+    methods: list[str], datasets: list[str], layout: str | None, seeds: list[int], words: dict[str, Any]
+) -> list[Cell]:
+    from edgead.evaluation.cell import Cell, Making
+    from edgead.evaluation.datasets import find_categories
+    from edgead.plugins import registry
+
+    for method in methods:
+        registry().entry("methods", method.partition(":")[0])  # a misspelt one costs no fitting
+    weights = words.pop("weights")
+    shared = words | {"weights": None if weights is None else str(weights.resolve())}
+    return [
+        Cell(Making(method, seed=seed, **shared), str(Path(folder).resolve()), layout, category)
+        for folder in datasets
+        for category in find_categories(Path(folder), layout) or (None,)
+        for method in methods
+        for seed in seeds
+    ]
+
+
+def _metrics(text: str) -> list[str]:
+    from edgead.errors import UnknownNameError
+    from edgead.evaluation.table import TITLES
+
+    names = text.split(",")
+    for name in names:
+        if name not in TITLES:
+            raise UnknownNameError("metric", name, list(TITLES))
+    return names
+
+
+@contextmanager
+def _processes(draws: int, timed: bool) -> Iterator[Run]:
+    """What runs a cell in a process of its own; those still running at the block's end are killed."""
+    running: set[subprocess.Popen[str]] = set()
+
+    def run(cell: Cell) -> dict[str, Any]:
+        request = json.dumps({"cell": cell.record(), "draws": draws, "timed": timed})
+        with subprocess.Popen(
+            [sys.executable, "-m", "edgead.cli.benchmark"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            running.add(process)
+            out, err = process.communicate(request)
+            running.discard(process)
+        if process.returncode == 0:
+            answer: dict[str, Any] = json.loads(out.splitlines()[-1])
+            return answer
+        reason = (err.strip().splitlines() or ["no message"])[-1]
+        return {"error": f"its process ended with {process.returncode}: {reason}"}
+
+    try:
+        yield run
+    finally:
+        for process in list(running):
+            process.kill()
+
+
+def _run_cell() -> None:
+    """Read a request from stdin and print the answer, the last line of stdout."""
+    from edgead.errors import EdgeadError
+    from edgead.evaluation.cell import Cell, run_cell
+
+    request = json.load(sys.stdin)
+    answer: dict[str, Any]
+    try:
+        result = run_cell(Cell.from_record(request["cell"]), request["draws"], request["timed"], silent)
+        answer = {"result": result}
+    except EdgeadError as error:
+        answer = {"error": str(error)}
+    print(json.dumps(answer, allow_nan=False))
+
+
+if __name__ == "__main__":
+    _run_cell()

@@ -1,0 +1,138 @@
+"""``edgead compare``: bundles or methods side by side on one data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgead.cli.arguments import find_bundle
+from edgead.cli.making import making_options
+from edgead.cli.output import json_option, print_json, print_table, quiet_option
+from edgead.cli.progress import make_progress
+
+if TYPE_CHECKING:
+    from edgead.evaluation.compare import Comparison
+    from edgead.evaluation.datasets import Dataset
+    from edgead.evaluation.evaluate import Evaluation
+    from edgead.types import Progress
+
+
+@click.command("compare")
+@click.argument("names", nargs=-1, required=True, metavar="A B...")
+@click.option(
+    "--dataset",
+    "-d",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The labelled images.",
+)
+@click.option("--layout", metavar="NAME", help="DIR's layout instead of the recognised one.")
+@click.option("--category", metavar="NAME", help="The category, where DIR is the root of several.")
+@making_options
+@click.option(
+    "--seed", metavar="N", type=click.IntRange(0), default=0, help="For what is fitted (default 0)."
+)
+@click.option(
+    "--draws", metavar="N", type=click.IntRange(0), default=1000, help="Bootstrap draws (default 1000)."
+)
+@quiet_option
+@json_option
+def command(
+    names: tuple[str, ...],
+    dataset: Path,
+    layout: str | None,
+    category: str | None,
+    seed: int,
+    draws: int,
+    quiet: bool,
+    as_json: bool,
+    **words: Any,
+) -> None:
+    """Evaluate bundles on the same images, and say which differences are more than chance.
+
+    A, B... are bundles, or methods, which are fitted on DIR's training images first (options after a colon:
+    patchcore:coreset_ratio=0.1). All others are compared with A.
+    """
+    from edgead.evaluation.compare import compare
+    from edgead.evaluation.datasets import open_dataset
+
+    if len(names) < 2:
+        raise click.UsageError("give two bundles or methods at least", click.get_current_context())
+    data = open_dataset(dataset, layout, category)
+    progress = make_progress(quiet or as_json)
+    found = [_evaluate(name, data, {**words, "seed": seed}, draws, progress) for name in names]
+    comparisons = [compare(found[0], other) for other in found[1:]]
+    if as_json:
+        print_json({
+            "dataset": str(dataset),
+            "bundles": [{"name": name, **one.record()} for name, one in zip(names, found, strict=True)],
+            "against_first": [
+                {"name": name, **dataclasses.asdict(one)}
+                for name, one in zip(names[1:], comparisons, strict=True)
+            ],
+        })  # fmt: skip
+        return
+    _print(names, found, comparisons)
+
+
+def _evaluate(name: str, data: Dataset, words: dict[str, Any], draws: int, progress: Progress) -> Evaluation:
+    from edgead.evaluation.cell import Making, make_bundle
+    from edgead.evaluation.evaluate import evaluate
+    from edgead.plugins import registry
+    from edgead.runtime.detector import load
+
+    with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
+        is_bundle = any(Path(text).is_dir() for text in (name, f"{name}.edgead"))
+        if not is_bundle and name.partition(":")[0] in registry().names("methods"):
+            path = make_bundle(Making(name, **words), data, Path(folder), progress)[0].path
+        else:
+            path = find_bundle(name)
+        detector = load(path, throughput=True)
+        with progress(f"judging images: {name}", len(data.test)) as advance:
+            return evaluate(detector, data.test, lambda *image: advance(1), draws)
+
+
+def _print(names: tuple[str, ...], found: list[Evaluation], comparisons: list[Comparison]) -> None:
+    from edgead.evaluation.table import TITLES, percent, undefined
+
+    rows = [
+        (TITLES.get(metric, metric), *(percent(one.metrics[metric]) for one in found))
+        for metric in found[0].metrics
+    ]
+    rows += [
+        ("escapes", *(f"{one.escapes} of {len(one.bad)}" for one in found)),
+        ("false alarms", *(f"{one.false_alarms} of {len(one.good)}" for one in found)),
+    ]
+    print_table(rows, ("%", *names))
+    for name, comparison in zip(names[1:], comparisons, strict=True):
+        click.echo(f"\n{name} less {names[0]}, in points, with the 95 % interval and the p value:")
+        lines = []
+        for metric, difference in comparison.metrics.items():
+            if metric == "image_auroc" and comparison.image_auroc.p_value is not None:
+                difference = comparison.image_auroc
+            if difference.value is None:
+                continue
+            low, high = difference.interval or (None, None)
+            p = difference.p_value
+            lines.append((
+                TITLES.get(metric, metric),
+                f"{100 * difference.value:+.2f}",
+                "" if low is None or high is None else f"{100 * low:+.2f} .. {100 * high:+.2f}",
+                "-" if p is None else f"{p:.3f}",
+                "" if p is None or p >= 0.05 else "more than chance",
+            ))  # fmt: skip
+        print_table(lines, indent="  ")
+        click.echo(
+            f"  verdicts at each one's own threshold: {comparison.better} images right with {name} alone, "
+            f"{comparison.worse} with {names[0]} alone"
+        )
+    for reason in dict.fromkeys(line for one in found for line in undefined(one)):
+        click.echo(f"note: {reason}")
+    click.echo(
+        "\nimage AUROC by DeLong's test, all else by paired bootstrap; p isn't corrected for many tests"
+    )

@@ -1,0 +1,40 @@
+"""The options of making bundles for a comparison, which ``compare`` and ``benchmark`` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edgead.cli.fitting import parse_size
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def making_options(function: F) -> F:
+    """Add ``--backbone``, ``--weights``, ``--size``, ``--target`` and ``--precision``."""
+    options = (
+        click.option(
+            "--backbone", metavar="NAME", help="Backbone instead of the method's own; see `edgead backbones`."
+        ),
+        click.option(
+            "--weights", metavar="FILE", type=click.Path(path_type=Path), help="The backbone's weights file."
+        ),
+        click.option(
+            "--size", metavar="HxW", callback=parse_size, help="Input size (default: chosen from the images)."
+        ),
+        click.option(
+            "--target", metavar="NAME", default="openvino", help="What to export for (default openvino)."
+        ),
+        click.option(
+            "--precision", metavar="FORM", default="fp32", help="auto, int8, mixed, bf16 or fp32 (default)."
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+__all__ = ["making_options"]

@@ -1,0 +1,193 @@
+"""The benchmark's grid: what is finished is never done again, whatever happened in between."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from edgead.cli import main
+from edgead.cli.progress import silent
+from edgead.errors import DatasetError, EngineError, OptionError, OutputError
+from edgead.evaluation.cell import Cell, Making
+from edgead.evaluation.grid import read_lines, run_grid, table
+from tests.bundles import bad_image, good_image, write_images
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A root with two categories in MVTec's layout."""
+    for category in ("nut", "bolt"):
+        root = tmp_path / "set" / category
+        write_images(root / "train" / "good", [good_image(i) for i in range(8)])
+        write_images(root / "test" / "good", [good_image(50 + i) for i in range(2)])
+        write_images(root / "test" / "blob", [bad_image(i) for i in range(2)])
+        for index in range(2):
+            mask = np.zeros((120, 80), np.uint8)
+            cv2.circle(mask, (40, 30 + 3 * index), 9, 255, -1)
+            (root / "ground_truth" / "blob").mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(root / "ground_truth" / "blob" / f"{index:03d}_mask.png"), mask)
+    return tmp_path / "set"
+
+
+def cells(dataset, *methods, seed=0):
+    return [Cell(Making(m, seed=seed), str(dataset / c)) for c in ("nut", "bolt") for m in methods]
+
+
+class Counting:
+    """A run that notes what it was asked for."""
+
+    def __init__(self, fail=()):
+        self.seen, self.fail = [], fail
+
+    def __call__(self, cell):
+        self.seen.append((cell.making.method, cell.dataset.rsplit("/", 1)[1]))
+        if self.seen[-1] in self.fail:
+            raise EngineError("no luck")
+        return {"result": {"image_auroc": 0.9, "pixel_auroc": None}}
+
+
+def test_finished_cells_are_not_run_again_and_failed_ones_are(dataset, tmp_path):
+    file, grid = tmp_path / "out" / "r.jsonl", cells(dataset, "a", "b")
+    first = Counting(fail=[("b", "nut")])
+    lines = run_grid(grid, file, first, 2, silent)
+    assert sorted(first.seen) == [("a", "bolt"), ("a", "nut"), ("b", "bolt"), ("b", "nut")]
+    assert [("error" in line) for line in lines] == [False, True, False, False]
+    assert lines[1]["error"] == "no luck"
+    second = Counting()
+    again = run_grid(grid, file, second, 1, silent)
+    assert second.seen == [("b", "nut")]
+    assert all("result" in line for line in again) and again[0] == lines[0]
+    third = Counting()
+    run_grid([*grid, *cells(dataset, "a", seed=1)], file, third, 1, silent)
+    assert third.seen == [("a", "nut"), ("a", "bolt")], "another seed is another cell"
+
+
+def test_a_data_set_that_changed_is_another_cell(dataset, tmp_path):
+    grid, run = cells(dataset, "a"), Counting()
+    run_grid(grid, tmp_path / "r.jsonl", run, 1, silent)
+    write_images(dataset / "nut" / "test" / "good", [good_image(70 + i) for i in range(3)])
+    run_grid(grid, tmp_path / "r.jsonl", run, 1, silent)
+    assert run.seen == [("a", "nut"), ("a", "bolt"), ("a", "nut")]
+
+
+@pytest.mark.parametrize("cut", [1, 20, 100])
+def test_a_line_cut_short_is_dropped_and_the_rest_is_kept(dataset, tmp_path, cut):
+    file, grid, run = tmp_path / "r.jsonl", cells(dataset, "a"), Counting()
+    run_grid(grid, file, run, 1, silent)
+    file.write_bytes(file.read_bytes()[:-cut])
+    assert len(read_lines(file)) == 1
+    run_grid(grid, file, run, 1, silent)
+    assert run.seen[2:] == [("a", "bolt")]
+    assert [json.loads(line)["cell"]["dataset"] for line in file.read_text().splitlines()] == [
+        str(dataset / "nut"),
+        str(dataset / "bolt"),
+    ]
+
+
+@pytest.mark.parametrize("content", ["my notes", "my notes\n", '{"key": 1}\n', "[]\n"])
+def test_another_file_is_left_alone(tmp_path, content):
+    file = tmp_path / "notes.txt"
+    file.write_text(content)
+    with pytest.raises(DatasetError, match=r"notes\.txt"):
+        read_lines(file)
+    assert file.read_text() == content
+
+
+def test_results_that_cannot_be_written_say_so(dataset, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises((OutputError, DatasetError), match="file"):
+        run_grid(cells(dataset, "a"), tmp_path / "file" / "r.jsonl", Counting(), 1, silent)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file, run = tmp_path / "r.jsonl", Counting()
+    run_grid(cells(dataset, "a")[:1], file, run, 1, silent)
+    kept = file.read_bytes()
+    with monkeypatch.context() as patched, pytest.raises(OutputError, match=r"r\.jsonl.*[Ss]pace"):
+        patched.setattr(os, "fsync", full)
+        run_grid(cells(dataset, "a"), file, run, 1, silent)
+    assert file.read_bytes() == kept
+
+
+def test_the_table_is_the_papers():
+    def line(data, method, seed, image, pixel):
+        cell = Cell(Making(method, seed=seed), f"/sets/{data}").record()
+        return {"key": "", "cell": cell, "result": {"image_auroc": image, "pixel_auroc": pixel}}
+
+    lines = [
+        line("nut", "a", 0, 0.9, 0.8),
+        line("nut", "a", 1, 0.8, 0.8),
+        line("bolt", "a", 0, 1.0, None),
+        line("nut", "b", 0, 0.5, 0.25),
+        {"key": "", "cell": Cell(Making("b"), "/sets/bolt").record(), "error": "no"},
+    ]
+    header, rows = table(lines, ["image_auroc", "pixel_auroc"])
+    assert header == ("data set", "a", "b")
+    assert rows == [
+        ("nut", "85.0±7.1 / 80.0±0.0", "50.0 / 25.0"),
+        ("bolt", "100.0 / -", "failed"),
+        ("mean", "92.5 / -", "- / -"),
+    ]
+
+
+def test_a_cell_survives_json_and_a_wrong_form_is_refused():
+    cell = Cell(Making("a", size=(64, 96), weights="w"), "/d", "mvtec", "nut")
+    assert Cell.from_record(json.loads(json.dumps(cell.record()))) == cell
+    with pytest.raises(OptionError, match="int4"):
+        Making("a", precision="int4")
+
+
+METHOD = "patchcore:coreset_ratio=0.02"
+
+
+def words(dataset, out):
+    return ["benchmark", "-m", METHOD, "-d", str(dataset), "--size", "64x64", "--target", "onnx",
+            "--draws", "20", "--out", str(out)]  # fmt: skip
+
+
+def test_a_killed_benchmark_goes_on_where_it_stopped(dataset, tmp_path, capsys):
+    """The whole command, killed with no chance to clean up once its first cell is in the file."""
+    out = tmp_path / "r.jsonl"
+    process = subprocess.Popen([sys.executable, "-m", "edgead", *words(dataset, out)])
+    deadline = time.monotonic() + 120
+    while not (out.exists() and out.read_bytes().count(b"\n")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = out.read_bytes()
+    assert before.count(b"\n") == 1, "it should have been killed between the first cell and the second"
+    assert main(words(dataset, out)) == 0
+    assert out.read_bytes().startswith(before) and out.read_bytes().count(b"\n") == 2
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines()][1:4] == ["set/bolt", "set/nut", "mean"]
+    modified = out.stat().st_mtime_ns
+    assert main([*words(dataset, out), "--json"]) == 0
+    assert out.stat().st_mtime_ns == modified
+    lines = json.loads(capsys.readouterr().out)
+    assert all(line["result"]["image_auroc"] > 0.5 and line["result"]["p50_ms"] > 0 for line in lines)
+
+
+def test_methods_are_compared_on_one_data_set(dataset, capsys):
+    options = ["--size", "64x64", "--target", "onnx", "--draws", "50"]
+    names = [METHOD, METHOD + ",reweighting=0"]
+    assert main(["compare", *names, "-d", str(dataset / "nut"), *options, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in found["bundles"]] == names
+    (against,) = found["against_first"]
+    assert against["metrics"]["pixel_auroc"]["value"] == 0, "the option changes the image score alone"
+    assert main(["compare", METHOD, METHOD, "-d", str(dataset / "nut"), *options]) == 0
+    out = capsys.readouterr().out
+    assert "+0.00" in out and "more than chance" not in out
+    assert main(["compare", METHOD, "-d", str(dataset / "nut")]) == 2
+    assert main(["benchmark", "-m", "patchcor", "-d", str(dataset)]) == 2
+    assert "patchcore" in capsys.readouterr().err
