@@ -133,6 +133,33 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Examples:
+    """What a network may be trained on.
+
+    Attributes:
+        backbone: the pretrained backbone that the recipe names.
+        images: each call starts a pass over the good images after the resize rule, in order, (H, W, 3) uint8
+            BGR.
+        n_images: number of good images.
+        size: (height, width) of the images, and of the network's input.
+        seed: the only source of randomness.
+        progress: to report epochs or steps with.
+        checkpoint: a folder for what training needs to go on after a kill; it may hold an earlier run's, of
+            these or of other images and options. It's removed once the bundle is written.
+        defects: labelled defects (image, mask) where the user has some; usually empty.
+    """
+
+    backbone: Backbone
+    images: Callable[[], Iterator[Image]]
+    n_images: int
+    size: Size
+    seed: int
+    progress: Progress
+    checkpoint: Path
+    defects: Callable[[], Iterator[tuple[Image, NDArray[np.uint8]]]] = field(default=lambda: iter(()))
+
+
+@dataclass(frozen=True)
 class Scores:
     """What a scorer's part of the graph yields.
 
@@ -188,6 +215,20 @@ class Scorer(Protocol):
 
     def fit(self, training: Training) -> FittedScorer:
         """Learn from good images. Deterministic in ``training.seed``."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A scorer that trains a network of its own first.
+
+    What it returns takes the backbone's place: it's quantised as any backbone is, its feature maps (a teacher's
+    and a student's, say, or an embedding) are what ``feature_maps``, ``embed`` and ``fit`` see, and its
+    provenance is kept. So a trained method is a network, a loss and a score.
+    """
+
+    def train(self, examples: Examples) -> Backbone:
+        """Train; deterministic in ``examples.seed`` on one machine. torch is imported in here, if at all."""
         ...
 
 
@@ -385,6 +426,7 @@ __all__ = [
     "Artifact",
     "Backbone",
     "BankPrecision",
+    "Examples",
     "Exporter",
     "FeatureInfo",
     "FittedScorer",

@@ -13,6 +13,7 @@ times, and the held-out images.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from edgead.manifest import InputRecord, Manifest, MethodRecord
 from edgead.types import PRECISIONS, Image, Precision, Progress, Size
 from edgead.workbench.calibrate import calibrate
 from edgead.workbench.features import opened
-from edgead.workbench.forms import Form, Recipe, backbone_forms, fit_forms
+from edgead.workbench.forms import Form, Recipe, backbone_forms, fit_forms, trained
 from edgead.workbench.frames import read_frames, split
 from edgead.workbench.precision import run_trial
 
@@ -100,11 +101,17 @@ def fit(
         frames, why = read_frames(images, settings.size, recipe.backbone.input.multiple, progress)
         share = min(settings.holdout, MAX_HELD_OUT / len(frames))
         training, held_out = split(frames, share, settings.seed)
-        backbones, lacking = backbone_forms(recipe, training, settings.precisions, progress)
-        judged = fit_forms(recipe, backbones, training, settings.seed, progress)
         again = recipe.final_fit if settings.final_fit is None else settings.final_fit
-        final = _naming("final fit", progress)
-        forms = fit_forms(recipe, backbones, frames, settings.seed, final) if again else judged
+        checkpoint = _checkpoint(out)
+        ready = trained(recipe, training, settings.seed, checkpoint / "first", progress)
+        backbones, lacking = backbone_forms(ready, training, settings.precisions, progress)
+        judged = forms = fit_forms(ready, backbones, training, settings.seed, progress)
+        if again:
+            final = _naming("final fit", progress)
+            ready = trained(recipe, frames, settings.seed, checkpoint / "final", final)
+            if ready is not recipe:  # a network of its own, so it's quantised on its own
+                backbones, lacking = backbone_forms(ready, frames, settings.precisions, final)
+            forms = fit_forms(ready, backbones, frames, settings.seed, final)
         _save_forms(forms, FORM_FILES, staging.folder)
         if again:
             _save_forms(judged, CALIBRATION_FILES, staging.folder)
@@ -129,7 +136,7 @@ def fit(
             model=FORM_FILES["fp32"],
             reports={},
             provenance={
-                "backbone": {"name": recipe.backbone.name, **recipe.backbone.provenance},
+                "backbone": {"name": ready.backbone.name, **ready.backbone.provenance},
                 "images": {"fitted_on": len(frames if again else training), "held_out": len(held_out)},
                 "scorer": dict(recipe.provenance),
             },
@@ -140,7 +147,14 @@ def fit(
                 **forms["fp32"].facts,
             },
         )
-        return Fit(staging.finish(manifest), why)
+        bundle = staging.finish(manifest)
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        return Fit(bundle, why)
+
+
+def _checkpoint(out: Path) -> Path:
+    """Where a training leaves what it needs to go on after a kill: beside the bundle."""
+    return out.with_name(f"{out.name}.checkpoint")
 
 
 def _save_forms(forms: Mapping[Precision, Form], files: Mapping[Precision, str], folder: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -13,12 +14,14 @@ from edgead.types import (
     Arithmetic,
     Backbone,
     BankPrecision,
+    Examples,
     FittedScorer,
     PostProcessor,
     Precision,
     Progress,
     Refittable,
     Scorer,
+    Trainable,
 )
 from edgead.workbench.features import training_on
 from edgead.workbench.frames import Frames
@@ -47,6 +50,22 @@ class Recipe:
     options: Mapping[str, Any]
     provenance: Mapping[str, Any]
     final_fit: bool = True
+
+
+def trained(recipe: Recipe, frames: Frames, seed: int, checkpoint: Path, progress: Progress) -> Recipe:
+    """The recipe with the network that its scorer trains, where it trains one, as the backbone."""
+    if not isinstance(recipe.scorer, Trainable):
+        return recipe
+    examples = Examples(
+        backbone=recipe.backbone,
+        images=lambda: iter(frames),
+        n_images=len(frames),
+        size=frames.rule.size,
+        seed=seed,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
+    return replace(recipe, backbone=recipe.scorer.train(examples))
 
 
 @dataclass(frozen=True)

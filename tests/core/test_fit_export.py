@@ -19,8 +19,11 @@ from edgead.types import Artifact
 from edgead.workbench import export as export_module
 from edgead.workbench import forms as forms_module
 from edgead.workbench.export import FormReport, export
+from edgead.workbench.fit import Settings, fit
 from edgead.workbench.parity import Parity
 from edgead.workbench.precision import Separation
+from edgead.workbench.recipe import resolve
+from edgead_plugins.patchcore import PatchCore
 from tests.bundles import SIZE, bad_image, good_image, make_compiled, make_reference, write_images
 
 
@@ -69,6 +72,48 @@ def test_what_ships_learns_from_all_images_and_the_threshold_from_what_has_not(r
     two = make_compiled(reference_bundle, "onnx", "fp32", tmp_path / "two.edgead").bundle.manifest
     assert one.threshold == two.threshold, "a compiled threshold must come from the calibration form too"
     assert "calibration_forms" not in two.facts
+
+
+@dataclasses.dataclass
+class Renamed:
+    """A backbone under another name."""
+
+    of: object
+    name: str
+
+    def __getattr__(self, name):
+        return getattr(self.of, name)
+
+
+class TrainedPatchCore(PatchCore):
+    """Its training leaves a checkpoint and counts the images; the network is the backbone itself."""
+
+    fail = False
+
+    def train(self, examples):
+        examples.checkpoint.mkdir(parents=True, exist_ok=True)
+        (examples.checkpoint / "step").write_text("1")
+        if self.fail:
+            raise KeyboardInterrupt
+        count = sum(1 for image in examples.images() if image.shape == (*examples.size, 3))
+        return Renamed(examples.backbone, f"trained on {count}")
+
+
+@pytest.mark.parametrize("final_fit", [True, False])
+def test_a_network_that_the_scorer_trains_takes_the_backbones_place(tmp_path, final_fit):
+    images = write_images(tmp_path / "good", [good_image(i) for i in range(10)])
+    recipe = dataclasses.replace(resolve("patchcore"), scorer=TrainedPatchCore())
+    settings = Settings(size=SIZE, precisions=("fp32",), final_fit=final_fit)
+    out = tmp_path / "t.edgead"
+    recipe.scorer.fail = True
+    with pytest.raises(KeyboardInterrupt):
+        fit(recipe, images, settings, out, silent)
+    assert (tmp_path / "t.edgead.checkpoint" / "first" / "step").exists() and not out.exists()
+    recipe.scorer.fail = False
+    bundle = fit(recipe, images, settings, out, silent).bundle
+    expected = "trained on 10" if final_fit else "trained on 8"
+    assert bundle.manifest.provenance["backbone"]["name"] == expected
+    assert not (tmp_path / "t.edgead.checkpoint").exists()
 
 
 def test_every_form_has_the_one_interface(reference_bundle):
