@@ -222,9 +222,9 @@ class Scorer(Protocol):
 class Trainable(Protocol):
     """A scorer that trains a network of its own first.
 
-    What it returns takes the backbone's place: it's quantised as any backbone is, its feature maps (a teacher's
-    and a student's, say, or an embedding) are what ``feature_maps``, ``embed`` and ``fit`` see, and its
-    provenance is kept. So a trained method is a network, a loss and a score.
+    What it returns takes the backbone's place: it's quantised as any backbone is, its feature maps (a
+    teacher's and a student's, say, or an embedding) are what ``feature_maps``, ``embed`` and ``fit`` see, and
+    its provenance is kept. So a trained method is a network, a loss and a score.
     """
 
     def train(self, examples: Examples) -> Backbone:
