@@ -15,18 +15,16 @@ from typing import Any
 import edgead
 from edgead import machine
 from edgead.bundle import Bundle
-from edgead.demo.page import Row, write_page
 from edgead.demo.product import KINDS, SIZE, write_dataset
 from edgead.errors import CompileError, GateError
 from edgead.evaluation.bench import Latency, bench
 from edgead.evaluation.datasets import Sample, find_samples
-from edgead.evaluation.evaluate import Evaluation, Judged, evaluate
-from edgead.evaluation.heatmap import overlay
-from edgead.evaluation.table import percent
+from edgead.evaluation.evaluate import Evaluation, evaluate
+from edgead.evaluation.report import Gallery, Timing, write_report
 from edgead.files import output_errors
 from edgead.plugins import registry
 from edgead.runtime.session import import_openvino
-from edgead.types import Image, Precision, Prediction, Progress
+from edgead.types import Precision, Progress
 from edgead.workbench.export import Export, FormReport, export
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import resolve
@@ -93,7 +91,7 @@ def run_demo(
     reference, shipped, note = _export(fitted, out, progress)
     say(f"exported: {note}")
 
-    rows, evaluation = _judge(shipped.bundle, samples, images, progress)
+    gallery, evaluation = _judge(shipped.bundle, samples, progress)
     bad = len(evaluation.bad)
     say(f"judged: {bad - evaluation.escapes} of {bad} defective parts found")
 
@@ -103,15 +101,15 @@ def run_demo(
 
     page = out / "demo.html"
     processor = machine.cpu()
-    write_page(
+    where = f"{processor.model}, {processor.threads} threads, with whatever else it was doing."
+    write_report(
         page,
-        _facts(shipped, note, evaluation, len(samples)),
-        rows,
-        evaluation.threshold,
-        latencies,
-        shipped=LABELS[shipped.chosen],
-        machine=f"{BENCH_FRAMES} frames each on {processor.model}, {processor.threads} threads, "
-        f"with whatever else it was doing.",
+        "edgead demo",
+        evaluation,
+        gallery,
+        shipped.bundle,
+        timing=Timing(latencies, where),
+        facts=_facts(shipped, note, len(samples)),
     )
     return Demo(page, shipped.bundle, note, evaluation, latencies)
 
@@ -151,32 +149,22 @@ def _gates(report: FormReport) -> str:
     )
 
 
-def _judge(
-    bundle: Bundle, samples: list[Sample], images: Path, progress: Progress
-) -> tuple[list[Row], Evaluation]:
-    """Run the bundle over the test images; the heatmaps are on its own pixel threshold."""
+def _judge(bundle: Bundle, samples: list[Sample], progress: Progress) -> tuple[Gallery, Evaluation]:
+    """Run the bundle over the test images."""
     detector = edgead.load(bundle.path, throughput=True)
-    pixel = bundle.manifest.threshold.pixel
-    rows: list[Row] = []
+    gallery = Gallery(detector)
     with progress("judging parts", len(samples)) as advance:
 
-        def keep(judged: Judged, image: Image, prediction: Prediction, mask: Any) -> None:
-            sample = judged.sample
-            drawn = overlay(image, prediction.anomaly_map, pixel, rule=detector.rule)
-            name = sample.image.relative_to(images).as_posix()
-            rows.append(Row(name, image, drawn, prediction.score, prediction.is_anomalous, sample.defect))
+        def keep(*image: Any) -> None:
+            gallery.add(*image)
             advance(1)
 
-        evaluation = evaluate(detector, samples, keep)
-    return rows, evaluation
+        return gallery, evaluate(detector, samples, keep)
 
 
-def _facts(shipped: Export, note: str, found: Evaluation, n_samples: int) -> dict[str, str]:
-    """What was done, for the page."""
+def _facts(shipped: Export, note: str, n_samples: int) -> dict[str, str]:
+    """What was done, for the report; the bundle tells the rest."""
     manifest = shipped.bundle.manifest
-    counts, threshold = manifest.provenance["images"], manifest.threshold
-    size = sum(file.bytes for file in manifest.files)
-    kinds = sorted((metrics["image_auroc"].value or 0.0, kind) for kind, metrics in found.defects.items())
     commands = (
         f"in this page's folder: edgead fit {METHOD} product/train/good --size {SIZE} "
         + " ".join(f"-o {option}" for option in OPTIONS)
@@ -184,17 +172,11 @@ def _facts(shipped: Export, note: str, found: Evaluation, n_samples: int) -> dic
         f"--precision {shipped.chosen}; edgead eval {shipped.bundle.path.name} product"
     )
     return {
-        "Product": f"generated: {N_TRAIN} good parts to learn from, {n_samples} to judge, "
+        "product": f"generated: {N_TRAIN} good parts to learn from, {n_samples} to judge, "
         f"{len(KINDS)} kinds of defect from hard to see to plain",
-        "Method": f"PatchCore on the embedded backbone, {SIZE} x {SIZE} pixels, without PyTorch",
-        "Memory bank": _bank(shipped.bundle),
-        "Threshold": f"{threshold.score:.4g}, read off {counts['held_out']} good parts held out of a first "
-        f"fit, for a false-positive rate of {threshold.false_positive_rate:.0%}; {threshold.note}",
-        "Form": note,
-        "Bundle": f"{shipped.bundle.path.name}, {size / 1e6:.1f} MB for OpenVINO",
-        "Pixel AUROC": f"{percent(found.metrics['pixel_auroc'])} %",
-        "Image AUROC by kind": ", ".join(f"{kind.replace('_', ' ')} {value:.0%}" for value, kind in kinds),
-        "The same by hand": commands,
+        "memory bank": _bank(shipped.bundle),
+        "form": note,
+        "the same by hand": commands,
     }
 
 

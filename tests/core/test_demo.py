@@ -17,6 +17,7 @@ from edgead.cli.progress import silent
 from edgead.demo import demo
 from edgead.errors import MissingDependencyError, PrecisionError
 from edgead.evaluation.datasets import find_samples
+from edgead.evaluation.report import gallery
 from edgead.images import read_image
 
 SMALL = {"N_TRAIN": 10, "N_GOOD": 3, "N_BAD_PER_KIND": 1, "SIZE": 96, "BENCH_FRAMES": 3}
@@ -27,7 +28,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory):
     """One small run: its folder, its JSON and the thresholds that the heatmaps were drawn with."""
     out = tmp_path_factory.mktemp("demo") / "réel"
     drawn = []
-    real = demo.overlay
+    real = gallery.overlay
 
     def watched(frame, anomaly_map, threshold, **more):
         drawn.append(threshold)
@@ -36,7 +37,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SMALL.items():
             patch.setattr(demo, name, value)
-        patch.setattr(demo, "overlay", watched)
+        patch.setattr(gallery, "overlay", watched)
         result = demo.run_demo(out, 3, silent)
     return SimpleNamespace(out=out, result=result, document=demo.record(result), drawn=drawn)
 
@@ -63,8 +64,12 @@ def test_the_page_and_both_forms_are_there(ran):
     assert list(ran.document["latencies"]) == list(dict.fromkeys(["FP32", demo.LABELS[shipped]]))
     page = ran.result.page.read_text("utf-8")
     found = ran.document["evaluation"]
-    assert f"{8 - found['escapes']} of 8 defective parts found, {found['false_alarms']} of 3 good" in page
-    assert page.count("<figure") == 11
+    assert f"{found['escapes']} of 8 defective images escape" in page
+    assert f"{found['false_alarms']} of 3 good ones" in page
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)
+    assert len(json.loads(data)["names"]) == 11
+    (times,) = re.findall(r'<h2 id="latency-title">.*?</section>', page, re.DOTALL)
+    assert all(f'<th scope="row">{form}' in times for form in ran.document["latencies"])
     assert ran.document["note"].split(",")[0] in page
     json.dumps(ran.document, allow_nan=False)
 
