@@ -106,14 +106,17 @@ def _choose(counts: PixelCounts, found: Keys) -> Keys:
     """Return about ``THRESHOLDS`` keys and those of regions, descending to 0, evenly along the metrics."""
     chosen = [np.zeros(1, np.uint32)]
     fp = tp = overlap = 0.0
-    last = -1.0
+    last_key, last_step = np.uint32(0xFFFFFFFF), -1.0
     for block in counts.blocks():
         fps, tps = fp + np.cumsum(block.good), tp + np.cumsum(block.bad)
         overlaps = overlap + np.cumsum(block.overlap)
         way = _way(fps, counts.good) / 2 + tps / counts.bad / 4 + overlaps / found.size / 4
         step = np.floor(way * THRESHOLDS)
-        chosen.append(block.keys[step > np.append(last, step[:-1])])
-        fp, tp, overlap, last = fps[-1], tps[-1], overlaps[-1], step[-1]
+        jump = np.diff(step, prepend=last_step)
+        before = np.append(last_key, block.keys[:-1])
+        chosen += [block.keys[jump > 0], before[jump > 1]]  # not tied with what alone makes more than a step
+        fp, tp, overlap = fps[-1], tps[-1], overlaps[-1]
+        last_key, last_step = block.keys[-1], step[-1]
     own = np.unique(found)
     if own.size > _REGION_THRESHOLDS:
         own = own[np.linspace(0, own.size - 1, _REGION_THRESHOLDS).astype(np.intp)]
@@ -158,8 +161,9 @@ def _merge(bins: _Bins, most: int) -> _Bins:
     if bins.overlap.size:
         shares = np.cumsum(bins.overlap[::-1])[::-1]
         way = (way + shares / shares[0]) / 2
-    step = np.minimum(np.floor(way * most), most - 1)
-    starts = np.flatnonzero(np.append(True, step[1:] != step[:-1]))
+    jump = -np.diff(np.floor(way * (most // 2)), append=-1)  # in each bin, over the one above it
+    # What alone makes more than a step keeps a bin of its own, or it would be spread over its neighbours'.
+    starts = np.flatnonzero(np.append(True, (jump[:-1] > 0) | (jump[1:] > 1)))
     return _Bins(
         bins.low[starts],
         bins.high[np.append(starts[1:], bins.high.size) - 1],

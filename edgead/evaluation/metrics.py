@@ -219,8 +219,7 @@ def _thin(curve: CurvePoints, points: int) -> CurvePoints:
         return curve
     steps = np.abs(np.diff(curve.x)) + np.abs(np.diff(curve.y))
     way = np.append(0, np.cumsum(steps))
-    keep = np.unique(np.minimum(np.searchsorted(way, np.linspace(0, way[-1], points)), curve.x.size - 1))
-    keep[-1] = curve.x.size - 1
+    keep = np.unique(np.searchsorted(way, np.linspace(0, way[-1], points)))
     return CurvePoints(curve.x[keep], curve.y[keep], curve.threshold[keep])
 
 

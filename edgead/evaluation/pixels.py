@@ -33,8 +33,9 @@ class PixelMetrics:
         1.0
 
     Args:
-        memory: bytes for counters and histograms. 800 MiB keep every figure exact where the good pixels'
-            scores spread over a factor of 128, however many there are, and further where they leave gaps.
+        memory: bytes for counters and histograms, 56 MiB at least. 800 MiB keep every figure exact where the
+            good pixels' scores spread over a factor of 128, however many there are, and further where they
+            leave gaps.
     """
 
     def __init__(self, memory: int = MEMORY) -> None:
@@ -45,7 +46,7 @@ class PixelMetrics:
 
     @property
     def bits(self) -> int:
-        """Significant bits of a score that are told apart: 24 is all, and the metrics are exact."""
+        """Significant bits of a score that are told apart at least: 24 is all, and the metrics are exact."""
         return self._counts.bits
 
     def add(
@@ -100,7 +101,7 @@ class PixelMetrics:
         found = np.concatenate(self._found) if self._found else np.empty(0, np.uint32)
         curve = Curve(self._counts.good, self._counts.bad, found.size)
         if not reason:
-            own = np.sort((found >> self._counts.shift) << self._counts.shift)
+            own = np.sort(self._counts.shorten(found))
             for block in self._counts.blocks():
                 regions = np.searchsorted(own, block.keys, "right") - np.searchsorted(own, block.keys, "left")
                 curve.extend(block.good, block.bad, block.overlap, regions.astype(np.float64))

@@ -87,6 +87,21 @@ def test_pixel_samples_are_close_to_evaluating_all_pixels_again(levels, within, 
             assert found[name][row] == pytest.approx(metric.value, abs=within), name
 
 
+def test_pixel_samples_keep_saturated_scores_apart():
+    """Many pixels a hair from 1, where float32 numbers lie closest, or at 1, many at 0."""
+    images = []
+    for number, (scores, mask) in enumerate(draw(24, 5)):
+        steep = 1 / (1 + np.exp(-4 * (scores - 1.5).astype(np.float64)))
+        images.append((np.where(scores < 2.2 + number / 100, 0, steep).astype(np.float32), mask))
+    pixels = PixelMetrics(memory=1 << 20)
+    for image in images:
+        pixels.add(*image)
+    assert pixels.bits == 24
+    found = pixels.samples(np.ones((1, 24), np.int64))
+    for name, metric in pixels.metrics().items():
+        assert found[name][0] == pytest.approx(metric.value, abs=0.002), name
+
+
 def test_ones_and_zeros_choose_a_part_of_the_images():
     images = draw(12, 2, levels=3)
     pixels, part = PixelMetrics(), PixelMetrics()
@@ -129,6 +144,21 @@ def test_a_clear_difference_is_significant_and_has_its_sign():
         assert found.value > 0.1 and found.p_value < 0.01 and found.interval[0] > 0
     found = compare(worse, better, bad)["image_auroc"]
     assert found.value < -0.1 and found.p_value < 0.01 and found.interval[1] < 0
+
+
+def test_a_p_value_is_twice_the_smaller_share_of_draws_on_one_side():
+    rng = np.random.default_rng(4)
+    bad = np.arange(40) < 15
+    a, b = np.round(rng.standard_normal(40) + bad, 1), np.round(rng.standard_normal(40) + 0.5 * bad, 1)
+    weights, drawn = resample(bad, 300), []
+    for w in weights:
+        one, two = (auroc(np.repeat(s[~bad], w[~bad]), np.repeat(s[bad], w[bad])) for s in (a, b))
+        drawn.append(one - two)
+    found = compare(a, b, bad, 300)["image_auroc"]
+    sides = sum(d <= 0 for d in drawn), sum(d >= 0 for d in drawn)
+    assert 0.02 < found.p_value < 1  # as the numbers fall, or this would test nothing
+    assert found.p_value == pytest.approx(2 * (min(sides) + 1) / 301)  # the draws and the data themselves
+    assert found.interval == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=1e-12)
 
 
 def test_where_there_is_no_difference_few_are_called_significant():
