@@ -12,9 +12,14 @@ def patchcore() -> Method:
     return Method("patchcore", scorer="patchcore", paper="Roth et al., CVPR 2022, arXiv 2106.08265")
 
 
+def padim() -> Method:
+    return Method("padim", scorer="padim", paper="Defard et al., ICPR 2020 workshops, arXiv 2011.08785")
+
+
 @hookimpl
 def edgead_register_scorers(register: Register) -> None:
     register("patchcore", "edgead_plugins.patchcore:PatchCore", "distance to a coreset of good patches")
+    register("padim", "edgead_plugins.padim:PaDiM", "Mahalanobis distance to each position's Gaussian")
 
 
 @hookimpl
@@ -27,3 +32,4 @@ def edgead_register_postprocessors(register: Register) -> None:
 @hookimpl
 def edgead_register_methods(register: Register) -> None:
     register("patchcore", patchcore, "memory bank of good patches; strong on textures and objects")
+    register("padim", padim, "a Gaussian per position; small and fast to fit, for parts that lie the same")

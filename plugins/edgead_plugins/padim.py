@@ -1,0 +1,189 @@
+"""PaDiM: Defard et al., PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and
+Localization, ICPR 2020 workshops, arXiv 2011.08785.
+
+Each position of the concatenated feature maps has its own Gaussian, from good images; the anomaly of a
+position is its Mahalanobis distance, the image score the maximum of the finished map.
+
+Where paper and popular code leave a choice: the distance has its square root, as in both; coarser maps are
+enlarged by nearest neighbour, which is what the code's unfold and fold come to; the covariance is unbiased
+plus 0.01 I; channels are drawn by the fit's seed (the code has a seed of its own), and the list is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from spox import Var
+
+from edgead.errors import OptionError
+from edgead.types import Backbone, BankPrecision, Scores, Training
+from edgead_plugins.channel_selection import ChannelSelection, select_channels
+from edgead_plugins.gaussian_density import (
+    GaussianDensity,
+    density_bytes,
+    estimate_density,
+    explained_by_position,
+)
+
+PAPER_DIMENSIONS = ((448, 100), (1792, 550))
+"""Channels of ResNet-18's and Wide-ResNet-50-2's three maps, and the dimensions that the paper keeps."""
+LARGEST_GRAPH = 1_900_000_000
+"""Bytes that fit into one ONNX file beside a backbone; its format ends at 2 GiB."""
+SURFACE, ALIGNED = 0.12, 0.6
+"""Shares of variance explained by position: below, a surface; above, aligned parts. See docs/methods."""
+
+
+@dataclass(frozen=True)
+class PaDiMOptions:
+    """PaDiM's options; ``-o name=value``."""
+
+    layers: tuple[str, ...] = ()
+    """Feature maps to use; empty: those of stride 4, 8 and 16, the paper's layer1 to layer3."""
+    dimensions: int | None = None
+    """Channels kept, chosen at random by the seed; unset: on the line through the paper's two, 100 of 448
+    (ResNet-18) and 550 of 1,792 (Wide-ResNet-50-2), and never fewer than 100 where there are so many."""
+    form: Literal["full", "low-rank", "diagonal"] = "full"
+    """Covariance at each position: full is the paper's; low-rank keeps the directions of least variance;
+    diagonal ignores correlations."""
+    rank: int | None = None
+    """Directions that the low-rank form keeps; unset: half of the dimensions."""
+    upsampling: Literal["nearest", "bilinear"] = "nearest"
+    """How coarser maps reach the finest grid; nearest is the paper's code."""
+    ridge: float = 0.01
+    """Added to the covariance's diagonal; the paper's is 0.01."""
+    memory_mib: int = 512
+    """Memory for covariances while fitting; where they need more, the images are read several times."""
+
+    def __post_init__(self) -> None:
+        checks = {
+            "dimensions": self.dimensions is None or self.dimensions >= 1,
+            "rank": self.rank is None or self.rank >= 1,
+            "ridge": self.ridge > 0,
+            "memory_mib": self.memory_mib >= 1,
+        }
+        for name, good in checks.items():
+            if not good:
+                raise OptionError(f"padim: {name}={getattr(self, name)} is out of range; see its help")
+        if self.rank is not None and self.form != "low-rank":
+            raise OptionError(f"padim: rank={self.rank} goes with form=low-rank; add -o form=low-rank")
+
+
+class PaDiM:
+    """The scorer. ``Options`` are stored; work begins in ``fit``."""
+
+    Options: ClassVar[type] = PaDiMOptions
+
+    def __init__(self, options: PaDiMOptions | None = None) -> None:
+        self.options = options or PaDiMOptions()
+
+    def feature_maps(self, backbone: Backbone) -> Sequence[str]:
+        """The chosen layers, or the maps of stride 4, 8 and 16."""
+        if self.options.layers:
+            return self.options.layers
+        fine = [name for name, info in backbone.feature_info.items() if info.stride in (4, 8, 16)]
+        return fine or list(backbone.feature_info)[-3:]
+
+    def embed(self, maps: Mapping[str, Var]) -> Mapping[str, Var]:
+        """The maps as they are: which channels count depends on the seed, which is fit's."""
+        return {name: maps[name] for name in (self.options.layers or maps)}
+
+    def fit(self, training: Training) -> FittedPaDiM:
+        """Choose channels and estimate the density, in one pass where ``memory_mib`` allows.
+
+        Raises:
+            OptionError: more dimensions or a higher rank than there are, or a graph too large for its format;
+                before any image is read.
+            DatasetError: there is no image to learn from.
+        """
+        options = self.options
+        d, rank = self._sizes(sum(channels for channels, _, _ in training.shapes.values()))
+        selection = select_channels(training.shapes, d, training.seed, options.upsampling)
+        h, w = selection.grid
+        size = density_bytes(h * w, d, rank, "fp32")
+        if size > LARGEST_GRAPH:
+            fits = max(1, LARGEST_GRAPH // (4 * h * w * d) - 1)
+            raise OptionError(
+                f"padim: {h} x {w} positions of {d} dimensions take {size / 2**30:.1f} GiB, an ONNX file "
+                f"holds 2: choose -o form=low-rank -o rank={min(fits, d)} or less, fewer -o dimensions or "
+                "a smaller --size"
+            )
+        small = density_bytes(h * w, d, rank, "int8")
+        density = estimate_density(
+            lambda: (selection.embed(maps) for maps in training.features()),
+            h * w,
+            d,
+            form=options.form,
+            rank=rank,
+            ridge=options.ridge,
+            memory_bytes=options.memory_mib << 20,
+            progress=training.progress,
+            description=f"density of {size / 2**20:.0f} MiB (INT8: {small / 2**20:.0f}): reading good images",
+            total=training.n_images,
+        )
+        return FittedPaDiM(density, selection, options.form)
+
+    def _sizes(self, channels: int) -> tuple[int, int]:
+        """Dimensions, and rows of a factor: 0 for the diagonal form."""
+        d = self.options.dimensions or default_dimensions(channels)
+        if d > channels:
+            raise OptionError(
+                f"padim: dimensions={d}, but the backbone's maps have {channels} channels; choose up to that"
+            )
+        rank = self.options.rank or max(1, d // 2)
+        if rank > d:
+            raise OptionError(f"padim: rank={rank} of {d} dimensions; choose up to {d}")
+        return d, {"full": d, "low-rank": rank, "diagonal": 0}[self.options.form]
+
+
+def default_dimensions(channels: int) -> int:
+    """Dimensions to keep of so many channels; see ``PaDiMOptions.dimensions``."""
+    (few, d_few), (many, d_many) = PAPER_DIMENSIONS
+    line = d_few + (channels - few) * (d_many - d_few) // (many - few)
+    return min(channels, max(d_few, line))
+
+
+@dataclass(frozen=True)
+class FittedPaDiM:
+    """A density on the grid of the channels chosen."""
+
+    density: GaussianDensity
+    selection: ChannelSelection
+    form: str
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Form, bytes, the chosen channels, and how far the images are aligned."""
+        positions, d = self.density.mean.shape
+        factor = self.density.factor
+        explained = explained_by_position(self.density, self.selection.grid)
+        return {
+            "density": {
+                "form": self.form,
+                "positions": positions,
+                "dimensions": d,
+                "rank": 0 if factor is None else factor.shape[1],
+                "fp32_bytes": self.density.bytes("fp32"),
+                "int8_bytes": self.density.bytes("int8"),
+                "images": self.density.n_images,
+            },
+            "channels": {name: index.tolist() for name, index in self.selection.indices.items()},
+            "explained_by_position": round(explained, 3),
+            "warnings": alignment_warnings(explained, "padim"),
+        }
+
+    def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
+        """See ``edgead.types.FittedScorer``; the image score is left to the finished map's maximum."""
+        return Scores(patch=self.density.graph(self.selection.graph(maps, "channels"), bank))
+
+
+def alignment_warnings(explained: float, method: str) -> list[str]:
+    """Say it where the parts are visibly not aligned; see ``gaussian_density.explained_by_position``."""
+    if not SURFACE <= explained < ALIGNED:
+        return []
+    return [
+        f"the parts don't lie the same in all images: position explains {explained:.0%} of what the network "
+        f"sees (under {SURFACE:.0%} for a plain surface, over {ALIGNED:.0%} for fixtured parts); {method} "
+        "compares position by position, so fix the part in place or compare with patchcore"
+    ]

@@ -1,0 +1,147 @@
+"""The density: streaming moments, its forms in both engines, INT8 and FP16's limits, alignment."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgead.cli.progress import silent
+from edgead.errors import DatasetError
+from edgead_plugins.gaussian_density import density_bytes, estimate_density, explained_by_position
+from tests.graphs import ENGINES, run
+from tests.plugins import padim_oracle as oracle
+
+D, GRID = 12, (7, 5)
+FORMS = {"full": None, "low-rank": 5, "diagonal": 0}
+
+
+def images(n, far=0.0, seed=0, d=D, grid=GRID):
+    """(n, d, positions) correlated features, as far from the origin as asked."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(grid[0] * grid[1], d, d)) / d**0.5
+    noise = rng.normal(size=(n, grid[0] * grid[1], d, 1))
+    return (far + (mixing @ noise)[..., 0]).transpose(0, 2, 1).astype(np.float32)
+
+
+def fit(data, form="full", **more):
+    passes = []
+
+    def features():
+        passes.append(1)
+        return iter(data)
+
+    density = estimate_density(
+        features, data.shape[2], data.shape[1], form=form, rank=FORMS[form] or 0, progress=silent, **more
+    )
+    return density, len(passes)
+
+
+def expected(data, query, form):
+    means, covariances = oracle.gaussians(data.transpose(0, 2, 1).astype(np.float64), 0.01)
+    z = query.T.astype(np.float64)
+    if form == "diagonal":
+        return oracle.diagonal_distances(z, means, covariances)
+    return oracle.distances(z, means, covariances, FORMS[form])
+
+
+def scores(engine, density, query, precision, grid=GRID):
+    feature_map = query.reshape(1, len(query), *grid)
+    found = run(engine, lambda x: {"patch": density.graph(x, precision)}, x=feature_map)
+    return found["patch"].ravel()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("n", [1, 2, 5, 40])
+def test_distances_equal_the_oracles(engine, form, n):
+    """Fewer images than dimensions, too: the ridge keeps every covariance regular."""
+    if form == "low-rank" and n <= D:
+        pytest.skip("directions in which nothing varies are equals: which five are kept isn't defined")
+    data, query = images(n), images(1, seed=9)[0] * 3
+    found = scores(engine, fit(data, form)[0], query, "fp32")
+    np.testing.assert_allclose(found, expected(data, query, form), rtol=1e-4)
+
+
+def test_features_far_from_the_origin_do_not_cancel():
+    data, query = images(50, far=300.0), images(1, far=300.0, seed=9)[0]
+    found = scores("onnxruntime", fit(data)[0], query, "fp32")
+    np.testing.assert_allclose(found, expected(data, query, "full"), rtol=1e-3)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_little_memory_means_more_passes_and_the_same_density(form):
+    data = images(20, d=8, grid=(20, 20))
+    once, passes = fit(data, form)
+    assert passes == 1
+    again, passes = fit(data, form, memory_bytes=1)
+    assert passes == (1 if form == "diagonal" else 4)
+    for a, b in ((once.mean, again.mean), (once.variance, again.variance), (once.factor, again.factor)):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("form", ["full", "low-rank"])
+def test_int8_factors_are_close_to_float(engine, form):
+    data, query = images(60), images(1, seed=9)[0] * 2
+    density = fit(data, form)[0]
+    found = scores(engine, density, query, "int8")
+    np.testing.assert_allclose(found, expected(data, query, form), rtol=0.06)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_nothing_overflows_however_far_off(engine, precision):
+    density = fit(images(10))[0]
+    wild = np.full((D, GRID[0] * GRID[1]), 1e6, np.float32)
+    found = scores(engine, density, wild, precision)
+    assert np.isfinite(found).all()
+    assert found.min() > scores(engine, density, images(1, seed=9)[0], precision).max()
+
+
+def test_everything_fits_fp16():
+    """Factors as FP16 holds them, and the graph's arithmetic in FP16: a distance of 1,000 is no overflow."""
+    density = fit(images(5))[0]  # fewer images than dimensions: the largest factors there are
+    factor = (density.factor / np.float32(16)).astype(np.float16)
+    assert np.isfinite(factor).all()
+    z = np.full((GRID[0] * GRID[1], D, 1), 30, np.float16)
+    whitened = factor @ z
+    exact = np.sqrt(((density.factor.astype(np.float64) @ z) ** 2).sum((1, 2)))
+    assert exact.max() > 500
+    found = np.sqrt((whitened**2).sum((1, 2), dtype=np.float16)).astype(np.float64) * 16
+    np.testing.assert_allclose(found, exact, rtol=0.02)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_bytes_are_those_of_the_graphs_arrays(form, precision):
+    import spox
+    from spox import Tensor
+
+    from edgead.workbench.graph import _collected_parameters
+
+    density = fit(images(6), form)[0]
+    with _collected_parameters() as parameters:
+        density.graph(spox.argument(Tensor(np.float32, (1, D, *GRID))), precision)
+        held = sum(array.nbytes for _, array in parameters.values())
+    assert density.bytes(precision) == held
+    assert density_bytes(35, D, 0 if density.factor is None else density.factor.shape[1], precision) == held
+
+
+def test_no_image_is_an_error():
+    with pytest.raises(DatasetError, match="image"):
+        fit(images(1)[:0])
+
+
+def test_position_explains_fixtured_parts_and_neither_surfaces_nor_strewn_ones():
+    rng = np.random.default_rng(0)
+    part = np.kron(rng.normal(size=(4, 4, 4)), np.ones((1, 8, 8)))  # (channels, 32, 32)
+    noise = rng.normal(0, 0.2, (20, 4, 32, 32))
+
+    def share(data):
+        flat = data.reshape(len(data), 4, -1).astype(np.float32)
+        return explained_by_position(fit(flat, "diagonal")[0], (32, 32))
+
+    assert share(part + noise) > 0.9
+    assert share(noise) < 0.02
+    strewn = [np.roll(part, rng.integers(-5, 6, 2), (1, 2)) for _ in range(20)]
+    assert 0.12 < share(strewn + noise) < 0.6
