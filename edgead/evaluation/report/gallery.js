@@ -71,10 +71,8 @@ function wanted() {
   const end = Math.ceil((innerHeight - top + BEYOND) / grid.height) * grid.columns;
   const places = [];
   for (let place = first; place < Math.min(end, entries.length); place++) places.push(place);
-  // The focused card stays, wherever the page is scrolled to, or the focus would be lost.
-  const focused = list.contains(document.activeElement) ? current : -1;
-  if (focused >= 0 && focused < entries.length && !places.includes(focused)) places.push(focused);
-  return places.sort((a, b) => a - b);
+  // The current card stays, wherever the page is scrolled to, or Tab couldn't reach it and its focus were lost.
+  return places.includes(current) ? places : [...places, current].sort((a, b) => a - b);
 }
 
 function render() {
@@ -98,11 +96,8 @@ function measure() {
   const columns = Math.max(1, Math.floor((width + GAP) / (NARROWEST + GAP)));
   grid = { columns, width: (width - (columns - 1) * GAP) / columns, height: grid.height };
   if (!entries.length) return;
-  const probe = card(entries[0]);
-  refresh(probe, 0);
-  if (!probe.isConnected) list.prepend(probe);
-  grid.height = probe.offsetHeight + GAP;
-  render();
+  const height = list.firstChild.offsetHeight + GAP;
+  if (height !== grid.height) { grid.height = height; render(); }
 }
 
 function passes(i) {
