@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,8 +15,11 @@ from edgead.cli.progress import make_progress
 if TYPE_CHECKING:
     from edgead.evaluation.datasets import Dataset
     from edgead.evaluation.evaluate import Evaluation
+    from edgead.evaluation.report import Timing
+    from edgead.types import Progress
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+TIMED_FRAMES = 100
 
 
 @click.command("eval")
@@ -25,6 +29,12 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     "--layout", metavar="NAME", help="DATASET's layout instead of the recognised one; see `edgead datasets`."
 )
 @click.option("--category", metavar="NAME", help="The category, where DATASET is the root of several.")
+@click.option(
+    "--report",
+    metavar="FILE.html",
+    type=FILE,
+    help="Write one page with every image, its heatmap and a threshold to move.",
+)
 @click.option("--csv", "csv_file", metavar="FILE", type=FILE, help="Write the table, as fractions.")
 @click.option("--verdicts", metavar="FILE", type=FILE, help="Write a CSV line for each image.")
 @click.option(
@@ -47,6 +57,7 @@ def command(
     dataset: Path,
     layout: str | None,
     category: str | None,
+    report: Path | None,
     csv_file: Path | None,
     verdicts: Path | None,
     best_threshold: bool,
@@ -64,15 +75,30 @@ def command(
     """
     from edgead.evaluation.datasets import open_dataset
     from edgead.evaluation.evaluate import evaluate
+    from edgead.evaluation.report import Gallery, write_report
     from edgead.evaluation.table import metrics_csv, verdicts_csv
     from edgead.files import write_file
     from edgead.runtime.detector import load
 
+    _check_folders(report, csv_file, verdicts)
     data = open_dataset(dataset, layout, category)
     path = find_bundle(bundle)
-    detector = load(path, device=device, engine=engine, threads=threads, throughput=True)
-    with make_progress(quiet)("judging images", len(data.test)) as advance:
-        found = evaluate(detector, data.test, lambda *image: advance(1), draws)
+    engine_words: dict[str, Any] = {"device": device, "engine": engine, "threads": threads}
+    detector = load(path, **engine_words, throughput=True)
+    gallery = Gallery(detector) if report is not None else None
+    progress = make_progress(quiet)
+    with progress("judging images", len(data.test)) as advance:
+
+        def keep(*image: Any) -> None:
+            if gallery is not None:
+                gallery.add(*image)
+            advance(1)
+
+        found = evaluate(detector, data.test, keep, draws)
+    if report is not None and gallery is not None:
+        timing = _time(path, engine_words, progress)
+        title = f"{path.name} on {data.name}"
+        write_report(report, title, found, gallery, detector.bundle, timing=timing, notes=data.notes)
     if csv_file is not None:
         write_file(csv_file, metrics_csv(found).encode())
     if verdicts is not None:
@@ -89,11 +115,35 @@ def command(
         print_json(head | found.record() | chosen | {"notes": list(data.notes)})
         return
     _print(found, data)
+    if report is not None:
+        click.echo(f"report: {report.resolve()}")
     if best is not None:
         click.echo(
             f"best threshold {best:.6g} (F1-max): chosen on these test images, "
             "so it promises nothing for others"
         )
+
+
+def _check_folders(*files: Path | None) -> None:
+    """What can't be written should be known before the images are judged."""
+    from edgead.errors import OutputError
+
+    for file in files:
+        if file is not None and not file.parent.is_dir():
+            raise OutputError(f"{file}: its folder doesn't exist; make it first")
+
+
+def _time(bundle: Path, words: Mapping[str, Any], progress: Progress) -> Timing:
+    from edgead import machine
+    from edgead.evaluation.bench import bench
+    from edgead.evaluation.report import Timing
+    from edgead.runtime.detector import load
+
+    detector = load(bundle, **words)
+    (latency,) = bench([detector], TIMED_FRAMES, progress)
+    processor = machine.cpu()
+    where = f"{processor.model}, {words['threads'] or processor.threads} threads"
+    return Timing({detector.bundle.manifest.precision: latency}, where)
 
 
 def _best_threshold(found: Evaluation) -> float | None:

@@ -249,6 +249,9 @@ def test_eval_measures_and_says_what_it_cannot(
         ("stain", "0.5"),
     ]
     assert all(row["pixel_auroc"] == "" for row in table)
+    out, _ = run(capsys, "eval", "mean.edgead", "set", "--report", "r.html", "-q")
+    assert str(Path("r.html").resolve()) in out and "mean.edgead on set" in Path("r.html").read_text()
+    assert "no/r.html" in run(capsys, "eval", "mean.edgead", "set", "--report", "no/r.html", code=7)[1]
     verdicts = list(csv.DictReader(Path("v.csv").read_text().splitlines()))
     assert [row["is_wrong"] for row in verdicts] == ["False", "False", "True"]
     assert verdicts[1]["image"] == "set/scratch/0.png"
