@@ -141,7 +141,8 @@ class PixelCounts:
 
 
 def _distinct(ascending: Keys) -> Keys:
-    return ascending[np.append(True, ascending[1:] != ascending[:-1])[: ascending.size]]
+    first = np.append(True, ascending[1:] != ascending[:-1])[: ascending.size]
+    return np.asarray(ascending[first], np.uint32)
 
 
 class _Pages:
