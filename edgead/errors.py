@@ -25,7 +25,8 @@
     │   ├── DeviceError                  the engine has no such device
     │   └── CompileError                 the engine can't run this graph
     ├── PluginError                  6   a plugin breaks its contract
-    └── OutputError                  7   a result can't be written
+    ├── OutputError                  7   a result can't be written
+    └── TrainingError                8   a network's training went wrong: nothing of it is used
 
 A message is one line and says what to do next. Exit code 0 is success, 130 an interrupt (Ctrl-C).
 """
@@ -166,3 +167,9 @@ class OutputError(EdgeadError):
     """A result can't be written: read-only, full, or in the way of something else."""
 
     exit_code = 7
+
+
+class TrainingError(EdgeadError):
+    """A training went wrong: its loss isn't finite, or its features collapsed."""
+
+    exit_code = 8

@@ -16,10 +16,15 @@ def padim() -> Method:
     return Method("padim", scorer="padim", paper="Defard et al., ICPR 2020 workshops, arXiv 2011.08785")
 
 
+def fyd() -> Method:
+    return Method("fyd", scorer="fyd", paper="Zheng et al., arXiv 2110.04538", final_fit=False)
+
+
 @hookimpl
 def edgead_register_scorers(register: Register) -> None:
     register("patchcore", "edgead_plugins.patchcore:PatchCore", "distance to a coreset of good patches")
     register("padim", "edgead_plugins.padim:PaDiM", "Mahalanobis distance to each position's Gaussian")
+    register("fyd", "edgead_plugins.fyd:FYD", "PaDiM's density after learnt alignment")
 
 
 @hookimpl
@@ -33,3 +38,4 @@ def edgead_register_postprocessors(register: Register) -> None:
 def edgead_register_methods(register: Register) -> None:
     register("patchcore", patchcore, "memory bank of good patches; strong on textures and objects")
     register("padim", padim, "a Gaussian per position; small and fast to fit, for parts that lie the same")
+    register("fyd", fyd, "padim on a backbone trained to align the parts; needs torch")

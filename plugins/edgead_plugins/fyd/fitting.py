@@ -1,0 +1,113 @@
+"""FYD's training: one loop over random pairs of good images, both losses at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgead.types import Examples
+from edgead_plugins.fyd.network import AlignedNetwork, Predictor, image_loss, similarity_loss
+from edgead_plugins.fyd.transformer import Bounds
+from edgead_plugins.training.checkpoint import fingerprint
+from edgead_plugins.training.collapse import SpreadGuard
+from edgead_plugins.training.loop import Run, train
+from edgead_plugins.training.pytorch import nn, torch
+from edgead_plugins.training.seeding import batch_of, deterministic, pick_device
+from edgead_plugins.training.trained import TrainedBackbone, to_backbone
+
+if TYPE_CHECKING:
+    from edgead_plugins.fyd.scorer import FYDOptions
+
+LOOKED_AT = 8
+"""Images that gains and collapse are measured on."""
+
+
+def train_fyd(examples: Examples, stages: tuple[str, ...], options: FYDOptions) -> TrainedBackbone:
+    """Train the aligned network and return it as a backbone; see ``FYD.train``."""
+    with deterministic(examples.seed):
+        return _train(examples, stages, options)
+
+
+def _train(examples: Examples, stages: tuple[str, ...], options: FYDOptions) -> TrainedBackbone:
+    device = pick_device(options.device)
+    images = torch.from_numpy(np.stack(list(examples.images())))
+    bounds = Bounds(options.max_rotation, options.max_scale, options.max_shift)
+    network = AlignedNetwork(
+        examples.backbone,
+        stages,
+        examples.size,
+        bounds if options.align_image else None,
+        bounds if options.align_features else None,
+    )
+    few = images[np.linspace(0, len(images) - 1, min(LOOKED_AT, len(images))).round().astype(int)]
+    network.prepare(few)
+    predictors = nn.ModuleList(Predictor(network._shapes()[stage][0]) for stage in stages)
+    guard = SpreadGuard(stages)
+    everything = nn.ModuleList([network, predictors, guard]).to(device)
+
+    def watch() -> None:
+        with torch.no_grad():
+            guard.look(dict(network.run(few.to(device)).maps))
+
+    watch()
+
+    def step(number: int) -> torch.Tensor:
+        batch = batch_of(number, len(images), options.batch_size, examples.seed)
+        done = network.run(images[batch].to(device))
+        partner = torch.arange(len(batch), device=device).roll(1)  # a batch is in random order already
+        loss = torch.zeros((), device=device)
+        for stage, predictor in zip(stages, predictors, strict=True):
+            maps = done.maps[stage]
+            loss = loss + similarity_loss(predictor(maps), maps, done.inside[stage], partner) / len(stages)
+        if network.image_transformer is not None:
+            loss = loss + image_loss(done.image, done.image_inside, network.image_transformer.gain)
+        return loss
+
+    size = min(options.batch_size, len(images))
+    per_epoch = len(images) // size
+    run = Run(
+        "fyd",
+        examples.checkpoint,
+        fingerprint(examples, method="fyd", options=dataclasses.asdict(options), stages=stages),
+        examples.progress,
+        advice=f"lower -o learning_rate={options.learning_rate:g} or -o "
+        f"image_learning_rate={options.image_learning_rate:g}",
+    )
+    losses = train(
+        run,
+        everything,
+        _optimiser(network, predictors, options),
+        step,
+        options.epochs * per_epoch,
+        steps_per_epoch=per_epoch,
+        watch=watch,
+    )
+    shares = ", ".join(f"{name} {share:.3f}" for name, share in guard.shares().items())
+    facts = {
+        "training": f"fyd: {options.epochs} epochs of {per_epoch} batches of {size}, seed {examples.seed}",
+        "loss": f"{losses[0]:.4f} in the first epoch, {losses[-1]:.4f} in the last" if losses else "none",
+        "spread_left": shares,
+        "trained_on": device.type,
+    }
+    return to_backbone(network, "fyd", examples.size, base=examples.backbone, facts=facts)
+
+
+def _optimiser(
+    network: AlignedNetwork, predictors: nn.ModuleList, options: FYDOptions
+) -> torch.optim.Optimizer:
+    groups: list[dict[str, Any]] = [
+        {"params": list(network.backbone.parameters())},
+        {"params": list(network.transformers.parameters())},
+        {"params": list(predictors.parameters())},
+    ]
+    if network.image_transformer is not None:
+        groups.append(
+            {"params": list(network.image_transformer.parameters()), "lr": options.image_learning_rate}
+        )
+    kept = [group for group in groups if group["params"]]
+    return torch.optim.SGD(kept, lr=options.learning_rate, momentum=options.momentum)
+
+
+__all__ = ["train_fyd"]

@@ -1,0 +1,72 @@
+"""What a training needs to go on after a kill: one file, whole or absent, without pickled code."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import edgead
+from edgead.files import output_errors, write_file
+from edgead.types import Examples
+from edgead_plugins.training.pytorch import torch
+
+
+def fingerprint(examples: Examples, **facts: Any) -> str:
+    """SHA-256 of all that decides how a training ends; a checkpoint of another fingerprint isn't used.
+
+    The images, defects, seed, backbone, edgead's and torch's version count by themselves.
+
+    Args:
+        facts: what else does, as JSON values: the method's name and its options.
+    """
+    known = {
+        "edgead": edgead.__version__,
+        "torch": torch.__version__,
+        "seed": examples.seed,
+        "backbone": [examples.backbone.name, dict(examples.backbone.provenance)],
+        **facts,
+    }
+    digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode())
+    for image in examples.images():
+        digest.update(f"{image.shape}".encode())
+        digest.update(image.tobytes())
+    for image, mask in examples.defects():
+        digest.update(f"{image.shape} {mask.shape}".encode())
+        digest.update(image.tobytes())
+        digest.update(mask.tobytes())
+    return digest.hexdigest()
+
+
+def save(file: Path, fingerprint: str, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint; ``state`` holds tensors, numbers, strings, and lists and dictionaries of them.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    content = io.BytesIO()
+    torch.save({"fingerprint": fingerprint, "state": dict(state)}, content)
+    with output_errors(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    write_file(file, content.getvalue())
+
+
+def load(file: Path, fingerprint: str) -> dict[str, Any] | None:
+    """Read a checkpoint, without executing anything in it; None where there is none of this fingerprint.
+
+    A damaged file counts as none: the training then begins anew.
+    """
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True)
+        if found["fingerprint"] != fingerprint:
+            return None
+        state: dict[str, Any] = found["state"]
+    except Exception:  # no file, or whatever the unpickler meets in a damaged one
+        return None
+    return state
+
+
+__all__ = ["fingerprint", "load", "save"]

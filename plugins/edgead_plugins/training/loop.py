@@ -1,0 +1,149 @@
+"""The training loop: steps with progress, checkpoints to go on from after a kill, faults told early."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgead.errors import TrainingError
+from edgead.types import Progress
+from edgead_plugins.training import checkpoint
+from edgead_plugins.training.pytorch import nn, torch
+
+Step = Callable[[int], Any]
+"""Step 0, 1, ... -> its loss, a scalar tensor. What it draws may depend on the step's number and the seed."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a training reports and keeps its checkpoint.
+
+    Attributes:
+        name: of the method or of one phase of it, for messages and the checkpoint's file.
+        folder: for checkpoints; ``Examples.checkpoint``.
+        fingerprint: what tells this training from others; see ``checkpoint.fingerprint``.
+        progress: ``Examples.progress``.
+        save_every: seconds between checkpoints; 0: one after every step.
+        advice: what to do about a loss that isn't finite, the end of the message.
+    """
+
+    name: str
+    folder: Path
+    fingerprint: str
+    progress: Progress
+    save_every: float = 20.0
+    advice: str = "lower the learning rate"
+
+    @property
+    def file(self) -> Path:
+        """The checkpoint."""
+        return self.folder / f"{self.name.replace(' ', '-')}.pt"
+
+
+def train(
+    run: Run,
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    step: Step,
+    steps: int,
+    *,
+    steps_per_epoch: int = 100,
+    scheduler: Any = None,
+    watch: Callable[[], None] | None = None,
+) -> list[float]:
+    """Take ``steps`` optimiser steps, from the last checkpoint on where there is one.
+
+    Args:
+        module: everything that learns or keeps a state, buffers included: what a checkpoint holds.
+        steps_per_epoch: steps that are reported together, with their mean loss and the time left.
+        scheduler: torch's, or None; it takes a step with the optimiser's.
+        watch: called after each epoch; raises ``TrainingError`` where the training has gone wrong.
+
+    Returns:
+        The mean loss of each epoch.
+
+    Raises:
+        TrainingError: a loss isn't finite.
+        OutputError: a checkpoint can't be written.
+    """
+    done, losses, here = 0, list[float](), list[float]()
+    if (state := checkpoint.load(run.file, run.fingerprint)) is not None:
+        module.load_state_dict(state["module"])
+        optimiser.load_state_dict(state["optimiser"])
+        if scheduler is not None:
+            scheduler.load_state_dict(state["scheduler"])
+        torch.set_rng_state(state["rng"])
+        done, losses, here = state["done"], state["losses"], state["here"]
+
+    def save() -> None:
+        state = {
+            "module": module.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "scheduler": None if scheduler is None else scheduler.state_dict(),
+            "rng": torch.get_rng_state(),
+            "done": done,
+            "losses": losses,
+            "here": here,
+        }
+        checkpoint.save(run.file, run.fingerprint, state)
+
+    began, first, saved = time.monotonic(), done, time.monotonic()
+    for epoch in range(done // steps_per_epoch, -(-steps // steps_per_epoch)):
+        stop = min((epoch + 1) * steps_per_epoch, steps)
+        told = _description(run.name, epoch, -(-steps // steps_per_epoch), losses)
+        if done > first:
+            told += f", {_duration((time.monotonic() - began) / (done - first) * (steps - done))} left"
+        with run.progress(told, stop - epoch * steps_per_epoch) as advance:
+            advance(done - epoch * steps_per_epoch)
+            while done < stop:
+                here.append(_one(run, optimiser, step, done))
+                if scheduler is not None:
+                    scheduler.step()
+                done += 1
+                advance(1)
+                if done < stop and time.monotonic() - saved >= run.save_every:
+                    save()
+                    saved = time.monotonic()
+        losses.append(sum(here) / len(here))
+        here.clear()
+        if watch is not None:
+            watch()
+        if done == steps or time.monotonic() - saved >= run.save_every:
+            save()
+            saved = time.monotonic()
+    return losses
+
+
+def _one(run: Run, optimiser: Any, step: Step, number: int) -> float:
+    optimiser.zero_grad(set_to_none=True)
+    loss = step(number)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise TrainingError(f"{run.name}: the loss is {value} at step {number + 1}: {run.advice}")
+    loss.backward()
+    optimiser.step()
+    return value
+
+
+def _description(name: str, epoch: int, epochs: int, losses: list[float]) -> str:
+    told = f"training {name}, {epoch + 1} of {epochs}"
+    return told + (f", loss {losses[-1]:.4g}" if losses else "")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def batches(images: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
+    """``images`` in pieces of at most ``size``, in order: for a pass without gradients."""
+    for start in range(0, len(images), size):
+        yield images[start : start + size]
+
+
+__all__ = ["Run", "Step", "batches", "train"]

@@ -1,0 +1,17 @@
+"""torch, or the sentence that says how to get it. Everything that trains imports it from here."""
+
+from __future__ import annotations
+
+from edgead.errors import MissingDependencyError
+
+try:
+    import onnxscript as onnxscript  # torch.onnx.export needs it, and says so after the training
+    import torch as torch
+    import torch.nn.functional as functional
+    from torch import nn as nn
+except (ImportError, OSError) as error:  # a broken installation is an OSError
+    raise MissingDependencyError(
+        f'training a network needs torch: pip install "edgead[train]" ({str(error).splitlines()[0]})'
+    ) from error
+
+__all__ = ["functional", "nn", "torch"]
