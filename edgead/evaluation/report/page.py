@@ -93,6 +93,8 @@ def write_report(
         whose="the bundle's own, set on good images alone" if own else "not the bundle's own",
         tiles=headline.tiles(found, _speed(timed)),
         notes="".join(f"<li>{escape(line)}</li>" for line in lines),
+        n_good=len(found.good),
+        n_bad=len(found.bad),
         curves=_curves(found),
         metrics=tables.metrics(found),
         scale=_scale(),

@@ -35,8 +35,6 @@ function drawHistogram() {
     svg("text", { x: x(value), y: 197, "text-anchor": "middle" }, short(value)));
   const own = x(data.threshold), end = own > width / 2;
   histogram.replaceChildren(
-    svg("text", { x: 0, y: top + 2 }, `good (${nGood})`),
-    svg("text", { x: 0, y: bottom }, `defective (${nBad})`),
     bars("good", good, nGood, 1), bars("bad", bad, nBad, -1),
     svg("path", { class: "grid", d: `M0 ${middle}H${width}` }), ...marks,
     svg("path", { class: "own", d: `M${own} 6V${bottom + 6}` }),
