@@ -53,10 +53,10 @@ class ChannelSelection:
         """(d, h * w) float32 of one image's maps (C, h, w)."""
         parts = []
         for name, index in self.indices.items():
-            chosen = maps[name][index]
+            chosen: Floats = maps[name][index]
             if chosen.shape[1:] != self.grid:
                 vertical, horizontal = self._axes(name)
-                chosen = vertical @ chosen @ horizontal.T
+                chosen = np.matmul(np.matmul(vertical, chosen), horizontal.T)
             parts.append(chosen.reshape(len(index), -1))
         return np.concatenate(parts)
 

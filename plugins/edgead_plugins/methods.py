@@ -20,10 +20,15 @@ def fyd() -> Method:
     return Method("fyd", scorer="fyd", paper="Zheng et al., arXiv 2110.04538", final_fit=False)
 
 
+def spade() -> Method:
+    return Method("spade", scorer="spade", paper="Cohen and Hoshen 2020, arXiv 2005.02357")
+
+
 @hookimpl
 def edgead_register_scorers(register: Register) -> None:
     register("patchcore", "edgead_plugins.patchcore:PatchCore", "distance to a coreset of good patches")
     register("padim", "edgead_plugins.padim:PaDiM", "Mahalanobis distance to each position's Gaussian")
+    register("spade", "edgead_plugins.spade:Spade", "distance to the most similar good images' positions")
     register("fyd", "edgead_plugins.fyd:FYD", "PaDiM's density after learnt alignment")
 
 
@@ -38,4 +43,5 @@ def edgead_register_postprocessors(register: Register) -> None:
 def edgead_register_methods(register: Register) -> None:
     register("patchcore", patchcore, "memory bank of good patches; strong on textures and objects")
     register("padim", padim, "a Gaussian per position; small and fast to fit, for parts that lie the same")
+    register("spade", spade, "compares with the most similar good images, position by position of a gallery")
     register("fyd", fyd, "padim on a backbone trained to align the parts; needs torch")

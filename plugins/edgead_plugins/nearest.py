@@ -113,17 +113,38 @@ class LoweredBank:
             query: (queries, dim) float32.
             k: at most n.
         """
-        query = op.sub(query, self.mean)
-        if self.step is None:
-            rounded, ranked = query, query
-        else:
-            # Stored unsigned (zero point 128): what integer matrix units take without a detour. The offset
-            # comes back out of the ranking as a constant per row, and out of the query by subtraction.
-            offset = op.const(np.float32(128) * self.step)
-            ranked = _round_trip(op.add(query, offset), self.step, np.uint8)
-            rounded = op.sub(ranked, offset)
+        ranked, rounded = self.prepare(query)
         index = self._rank(ranked, k)
         return Neighbours(self.distances(rounded, index), index, rounded)
+
+    def prepare(self, query: Var) -> tuple[Var, Var]:
+        """Take the mean off (queries, dim) and round as the bank is: for products, and for what it means."""
+        query = op.sub(query, self.mean)
+        if self.step is None:
+            return query, query
+        # Stored unsigned (zero point 128): what integer matrix units take without a detour. The offset
+        # comes back out of the ranking as a constant per row, and out of the query by subtraction.
+        offset = op.const(np.float32(128) * self.step)
+        ranked = _round_trip(op.add(query, offset), self.step, np.uint8)
+        return ranked, op.sub(ranked, offset)
+
+    def rank_groups(self, query: Var, groups: Var, size: int) -> Var:
+        """Rank the rows of some groups alone; group g is rows g * size to (g + 1) * size.
+
+        Args:
+            query: (queries, dim), the first of what ``prepare`` yields.
+            groups: (k,) int64, chosen when the graph runs.
+            size: rows of a group.
+
+        Returns:
+            (queries, k * size) float32: q.b - |b|^2 / 2, so |q - b|^2 = |q|^2 - 2 of it.
+        """
+        dim = self.mean.unwrap_tensor().shape[1]  # type: ignore[index]
+        rows = op.reshape(self.rows, op.const([self.n // size, size, int(dim)]))  # type: ignore[arg-type]
+        rows = op.reshape(op.gather(rows, groups, axis=0), op.const([-1, int(dim)]))  # type: ignore[arg-type]
+        halves = op.const(self.half_norms.reshape(-1, size))
+        halves = op.reshape(op.gather(halves, groups, axis=0), op.const([1, -1]))
+        return op.sub(self._product(query, rows), halves)
 
     def distances(self, query: Var, index: Var) -> Var:
         """Euclidean distances (queries, k) of each query, mean removed, to its rows ``index``."""
@@ -151,12 +172,14 @@ class LoweredBank:
     def _rank_chunk(self, query: Var, start: int, stop: int, k: int) -> tuple[Var, Var]:
         whole = (start, stop) == (0, self.n)
         rows = self.rows if whole else op.slice(self.rows, op.const([start]), op.const([stop]), op.const([0]))
-        if self.step is not None:  # before the transposition: the order that both engines run in INT8
-            rows = op.dequantize_linear(rows, op.const(self.step), op.const(np.int8(0)))
-        product = op.matmul(query, op.transpose(rows, perm=[1, 0]))
-        rank = op.sub(product, op.const(self.half_norms[None, start:stop]))
+        rank = op.sub(self._product(query, rows), op.const(self.half_norms[None, start:stop]))
         values, index = op.top_k(rank, op.const([min(k, stop - start)]), axis=1)
         return values, index if start == 0 else op.add(index, op.const(np.int64(start)))
+
+    def _product(self, query: Var, rows: Var) -> Var:
+        if self.step is not None:  # before the transposition: the order that both engines run in INT8
+            rows = op.dequantize_linear(rows, op.const(self.step), op.const(np.int8(0)))
+        return op.matmul(query, op.transpose(rows, perm=[1, 0]))
 
 
 def _half_norms(rows: NDArray[np.float32] | NDArray[np.int8], step: np.float32) -> NDArray[np.float32]:
