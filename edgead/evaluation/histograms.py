@@ -26,6 +26,8 @@ from edgead.evaluation.curves import Curve, Values
 THRESHOLDS = 1024
 _REGION_THRESHOLDS = 512
 _MOST_BINS, _FEWEST_BINS = 1 << 16, 64
+_FEW = 1 << 16
+"""Pixels: fewer are sorted."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,9 @@ def _way(over: Values, total: int) -> Values:
 def _count(keys: Keys) -> _Bins:
     """Count keys in bins narrow enough; sorted only where it must be, since counting is far quicker."""
     none = np.empty(0)
-    if not keys.size:
-        return _Bins(keys, keys, np.empty(0, np.uint32), none)
+    if keys.size < _FEW:
+        found, counts = np.unique(keys, return_counts=True)
+        return _Bins(found, found, counts.astype(np.uint32), none)
     lowest, spread = int(keys.min()), int(keys.max() - keys.min())
     shift = max(0, spread.bit_length() - keys.size.bit_length() + 2)
     counts = np.bincount((keys - np.uint32(lowest)) >> np.uint32(shift))

@@ -87,18 +87,31 @@ def test_pixel_samples_are_close_to_evaluating_all_pixels_again(levels, within, 
             assert found[name][row] == pytest.approx(metric.value, abs=within), name
 
 
-def test_pixel_samples_keep_saturated_scores_apart():
+def saturated(scores):
     """Many pixels a hair from 1, where float32 numbers lie closest, or at 1, many at 0."""
-    images = []
-    for number, (scores, mask) in enumerate(draw(24, 5)):
-        steep = 1 / (1 + np.exp(-4 * (scores - 1.5).astype(np.float64)))
-        images.append((np.where(scores < 2.2 + number / 100, 0, steep).astype(np.float32), mask))
-    pixels = PixelMetrics(memory=1 << 20)
-    for image in images:
-        pixels.add(*image)
-    assert pixels.bits == 24
+    return np.where(scores < 2.3, 0, 1 / (1 + np.exp(-4 * (scores - 1.5).astype(np.float64)))).astype(
+        np.float32
+    )
+
+
+def clipped(scores):
+    return np.minimum(scores, np.float32(4))
+
+
+def mostly_zero(scores):
+    return np.maximum(scores - np.float32(3), 0)
+
+
+@pytest.mark.parametrize("change", [saturated, clipped, mostly_zero])
+@pytest.mark.parametrize("seed", [5, 6, 7])
+def test_pixel_samples_keep_apart_what_many_pixels_have(change, seed):
+    pixels, exact = PixelMetrics(memory=1 << 20), PixelMetrics()
+    for scores, mask in draw(24, seed):
+        pixels.add(change(scores), mask)
+        exact.add(change(scores), mask)
+    assert exact.bits == 24
     found = pixels.samples(np.ones((1, 24), np.int64))
-    for name, metric in pixels.metrics().items():
+    for name, metric in exact.metrics().items():
         assert found[name][0] == pytest.approx(metric.value, abs=0.002), name
 
 
