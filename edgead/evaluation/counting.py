@@ -57,7 +57,7 @@ class PixelCounts:
     """Counts pixels by score in bounded memory; see the module's text.
 
     Args:
-        memory: bytes that the counters may take, 42 MiB at least; they're taken into use as scores need them.
+        memory: bytes that the counters may take, 32 MiB at least; they're taken into use as scores need them.
 
     Attributes:
         good, bad: number of pixels counted.

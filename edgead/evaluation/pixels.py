@@ -33,9 +33,9 @@ class PixelMetrics:
         1.0
 
     Args:
-        memory: bytes for counters and histograms, 56 MiB at least. 800 MiB keep every figure exact where the
-            good pixels' scores spread over a factor of 128, however many there are, and further where they
-            leave gaps.
+        memory: bytes for counters and histograms; the counters take 32 MiB of it whatever is given. 800 MiB
+            keep every figure exact, however many maps there are, where good pixels' scores spread over a
+            factor of 128 and defective ones' over a factor of 8, and further where they leave gaps.
     """
 
     def __init__(self, memory: int = MEMORY) -> None:
