@@ -8,8 +8,10 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import edgead
+from edgead.cli.progress import silent
 from edgead.errors import DatasetError
-from edgead.evaluation.datasets import Sample
+from edgead.evaluation.cell import Making, make_bundle
+from edgead.evaluation.datasets import Sample, open_dataset
 from edgead.evaluation.evaluate import evaluate, read_mask
 from edgead.resize import ResizeRule
 from tests.bundles import bad_image, good_image
@@ -114,3 +116,26 @@ def test_masks_keep_thin_defects_and_are_one(tmp_path):
     assert boxed.shape == (32, 64) and boxed[:, 16 + 10].all()
     with pytest.raises(DatasetError, match=r"line\.png: the mask is \(64, 64\)"):
         read_mask(files, ResizeRule((32, 32)), (32, 64))
+
+
+def test_real_images_and_weights(shared_data, resnet18_weights, tmp_path):
+    """The whole table for PatchCore on real cookies, and AUROC as scikit-learn finds it on the saved maps."""
+    data = open_dataset(shared_data / "cookie")
+    making = Making(
+        "patchcore", backbone="resnet18", weights=str(resnet18_weights), size=(256, 256), target="onnx"
+    )
+    bundle, _ = make_bundle(making, data, tmp_path, silent)
+    maps, masks, scores, bad = [], [], [], []
+
+    def keep(judged, frame, prediction, mask):
+        maps.append(prediction.anomaly_map)
+        masks.append(mask)
+        scores.append(prediction.score)
+        bad.append(not judged.sample.is_good)
+
+    found = evaluate(edgead.load(bundle.path), data.test, keep, draws=100)
+    assert found.metrics["image_auroc"].value == pytest.approx(roc_auc_score(bad, scores), abs=1e-9)
+    pixels = roc_auc_score(np.stack(masks).ravel(), np.stack(maps).ravel())
+    assert found.metrics["pixel_auroc"].value == pytest.approx(pixels, abs=1e-9)
+    assert all(metric.value is not None and metric.interval for metric in found.metrics.values())
+    assert found.metrics["image_auroc"].value > 0.97 and pixels > 0.95
