@@ -128,6 +128,7 @@ def describe_fit(bundle: Bundle, why: str) -> list[str]:
         f"threshold {threshold.score:.4g} for a false-positive rate of {threshold.false_positive_rate:.2%}: "
         f"{threshold.note}",
         *(f"no {form} form: {reason}" for form, reason in manifest.facts["lacking"].items()),
+        *(f"warning: {text}" for text in manifest.facts.get("warnings", ())),
     ]
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +27,10 @@ import edgead
 from edgead.bundle import Bundle, write_bundle
 from edgead.errors import OptionError
 from edgead.manifest import InputRecord, Manifest, MethodRecord
+from edgead.runtime.session import open_session
 from edgead.types import PRECISIONS, Image, Precision, Progress, Size
 from edgead.workbench.calibrate import calibrate
-from edgead.workbench.features import opened
-from edgead.workbench.forms import Form, Recipe, backbone_forms, fit_forms, trained
+from edgead.workbench.forms import Recipe, backbone_forms, fit_forms, trained
 from edgead.workbench.frames import read_frames, split
 from edgead.workbench.precision import run_trial
 
@@ -105,20 +105,19 @@ def fit(
         checkpoint = _checkpoint(out)
         ready = trained(recipe, training, settings.seed, checkpoint / "first", progress)
         backbones, lacking = backbone_forms(ready, training, settings.precisions, progress)
-        judged = forms = fit_forms(ready, backbones, training, settings.seed, progress)
+        judged_files = CALIBRATION_FILES if again else FORM_FILES
+        save = _saver(staging.folder, judged_files)
+        judged = forms = fit_forms(ready, backbones, training, settings.seed, progress, save)
         if again:
             final = _naming("final fit", progress)
             ready = trained(recipe, frames, settings.seed, checkpoint / "final", final)
             if ready is not recipe:  # a network of its own, so it's quantised on its own
                 backbones, lacking = backbone_forms(ready, frames, settings.precisions, final)
-            forms = fit_forms(ready, backbones, frames, settings.seed, final)
-        _save_forms(forms, FORM_FILES, staging.folder)
-        if again:
-            _save_forms(judged, CALIBRATION_FILES, staging.folder)
+            save = _saver(staging.folder, FORM_FILES)
+            forms = fit_forms(ready, backbones, frames, settings.seed, final, save)
         good = list(held_out)
         _save_probes(good, staging.folder / "probes")
-        with opened(judged["fp32"].graph, "onnxruntime") as session:
-            trial = run_trial(session, good, ())
+        trial = run_trial(open_session(staging.folder / judged_files["fp32"], "onnxruntime"), good, ())
         manifest = Manifest(
             edgead=edgead.__version__,
             kind="reference",
@@ -144,7 +143,7 @@ def fit(
                 "forms": {p: FORM_FILES[p] for p in forms},
                 "calibration_forms": {p: CALIBRATION_FILES[p] for p in judged} if again else {},
                 "lacking": lacking,
-                **forms["fp32"].facts,
+                **forms["fp32"],
             },
         )
         bundle = staging.finish(manifest)
@@ -157,11 +156,13 @@ def _checkpoint(out: Path) -> Path:
     return out.with_name(f"{out.name}.checkpoint")
 
 
-def _save_forms(forms: Mapping[Precision, Form], files: Mapping[Precision, str], folder: Path) -> None:
-    for precision, form in forms.items():
+def _saver(folder: Path, files: Mapping[Precision, str]) -> Callable[[Precision, onnx.ModelProto], None]:
+    def save(precision: Precision, graph: onnx.ModelProto) -> None:
         file = folder / files[precision]
         file.parent.mkdir(exist_ok=True)
-        onnx.save(form.graph, file)
+        onnx.save(graph, file)
+
+    return save
 
 
 def _naming(prefix: str, progress: Progress) -> Progress:

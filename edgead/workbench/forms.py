@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,14 +68,6 @@ def trained(recipe: Recipe, frames: Frames, seed: int, checkpoint: Path, progres
     return replace(recipe, backbone=recipe.scorer.train(examples))
 
 
-@dataclass(frozen=True)
-class Form:
-    """A finished graph, and what its scorer tells about itself."""
-
-    graph: onnx.ModelProto
-    facts: Mapping[str, Any]
-
-
 def backbone_forms(
     recipe: Recipe, frames: Frames, precisions: Sequence[Precision], progress: Progress
 ) -> tuple[dict[Precision, onnx.ModelProto], dict[Precision, str]]:
@@ -105,18 +97,27 @@ def fit_forms(
     frames: Frames,
     seed: int,
     progress: Progress,
-) -> dict[Precision, Form]:
-    """Fit and compose each form on the frames; where the scorer can, all forms keep what FP32 chose."""
+    save: Callable[[Precision, onnx.ModelProto], None],
+) -> dict[Precision, Mapping[str, Any]]:
+    """Fit and compose each form on the frames; where the scorer can, all forms keep what FP32 chose.
+
+    Args:
+        save: is given each form's graph, one at a time: some take hundreds of megabytes.
+
+    Returns:
+        What each form's scorer tells about itself.
+    """
     size = frames.rule.size
     chosen: FittedScorer | None = None
-    forms: dict[Precision, Form] = {}
+    facts: dict[Precision, Mapping[str, Any]] = {}
     for precision, backbone in backbones.items():
         arithmetic: Arithmetic = "bf16" if precision == "bf16" else "f32"
         bank: BankPrecision = "fp32" if precision == "fp32" else "int8"
         parts = recipe.backbone, recipe.scorer
         with training_on(backbone, *parts, frames, seed, progress, arithmetic) as offer:
             fitted = chosen.refit(offer) if isinstance(chosen, Refittable) else recipe.scorer.fit(offer)
-        chosen = chosen or fitted
-        graph = compose(backbone, recipe.scorer, fitted, recipe.postprocessor, size, bank)
-        forms[precision] = Form(graph, fitted.facts)
-    return forms
+        if chosen is None and isinstance(fitted, Refittable):
+            chosen = fitted
+        save(precision, compose(backbone, recipe.scorer, fitted, recipe.postprocessor, size, bank))
+        facts[precision] = fitted.facts
+    return facts
