@@ -176,8 +176,8 @@ class FittedScorer(Protocol):
     """What fitting yields: it lowers itself to ONNX operators and is then no longer needed."""
 
     facts: Mapping[str, Any]
-    """JSON values for the manifest and ``edgead inspect``, for instance the bank's shape. ``warnings`` is a list
-    of sentences that ``edgead fit`` shows."""
+    """JSON values for the manifest and ``edgead inspect``, for instance the bank's shape; ``warnings`` is a
+    list of sentences that ``edgead fit`` shows."""
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
         """Compose the scores from what ``embed`` yields, (1, C, h, w), with spox operators of opset 18."""
