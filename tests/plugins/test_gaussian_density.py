@@ -127,6 +127,14 @@ def test_bytes_are_those_of_the_graphs_arrays(form, precision):
     assert density_bytes(35, D, 0 if density.factor is None else density.factor.shape[1], precision) == held
 
 
+def test_factors_of_many_dimensions_are_the_inverse_covariances_roots():
+    data = images(90, d=57, grid=(2, 2))
+    density = fit(data)[0]
+    _, covariances = oracle.gaussians(data.transpose(0, 2, 1).astype(np.float64), 0.01)
+    products = density.factor.transpose(0, 2, 1).astype(np.float64) @ density.factor
+    np.testing.assert_allclose(products @ covariances, np.broadcast_to(np.eye(57), (4, 57, 57)), atol=2e-3)
+
+
 def test_no_image_is_an_error():
     with pytest.raises(DatasetError, match="image"):
         fit(images(1)[:0])
