@@ -1,0 +1,132 @@
+"""Methods and their options side by side on labelled data sets: one table, printed.
+
+    python benchmarks/methods.py DATASET_DIR... --variant "spade gallery=exact neighbors=5" [--variant ...]
+        [--backbone NAME --weights FILE] [--size 256x256] [--form fp32]... [--engine openvino]...
+        [--seed N]... [--threads N]
+
+A variant is a method and its options. Each is fitted on all of train/good and judged on all test images, in
+memory: no bundle is written, no threshold calibrated and no gate asked, which is what benchmarks/accuracy.py
+does, and what it takes minutes for. Bytes are those of the graph without its backbone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgead.cli.progress import silent
+from edgead.evaluation.datasets import find_samples
+from edgead.evaluation.evaluate import read_mask
+from edgead.evaluation.metrics import auroc, pixel_auroc
+from edgead.images import list_images, read_image
+from edgead.resize import ResizeRule
+from edgead.runtime.session import open_session
+from edgead.types import Image, Precision, Sample
+from edgead.workbench.forms import backbone_forms, fit_forms
+from edgead.workbench.frames import Frames
+from edgead.workbench.recipe import resolve
+
+HEAD = ("data, seed", "variant", "form", "engine", "image AUROC", "pixel AUROC", "fit s", "MiB", "p50 ms")
+
+
+def main() -> None:
+    arguments = _arguments()
+    height, width = (int(side) for side in arguments.size.split("x"))
+    rule = ResizeRule((height, width))
+    print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}")
+    for dataset in arguments.datasets:
+        frames = Frames(tuple(list_images(dataset / "train" / "good")), rule)
+        samples = find_samples(dataset)
+        tests = [read_image(sample.image) for sample in samples]
+        masks = np.stack([read_mask(s.masks, rule, i.shape[:2]) for s, i in zip(samples, tests, strict=True)])
+        images = [rule.apply(image) for image in tests]
+        for seed in arguments.seed or [0]:
+            for variant in arguments.variant:
+                _variant(arguments, frames, f"{dataset.name} {seed}", variant, seed, samples, images, masks)
+
+
+def _variant(
+    arguments: argparse.Namespace,
+    frames: Frames,
+    name: str,
+    variant: str,
+    seed: int,
+    samples: Sequence[Sample],
+    images: Sequence[Image],
+    masks: np.ndarray,
+) -> None:
+    method, *options = variant.split()
+    recipe = resolve(method, arguments.backbone, arguments.weights, options)
+    good = np.array([sample.is_good for sample in samples])
+    wanted: list[Precision] = list(arguments.form)
+    backbones, lacking = backbone_forms(recipe, frames, wanted, silent)
+    for form, reason in lacking.items():
+        print(f"| {name} | {variant} | {form} | not to be had: {reason} |")
+    start = time.perf_counter()
+    forms = fit_forms(recipe, backbones, frames, seed, silent)
+    seconds = (time.perf_counter() - start) / len(forms)
+    for warning in forms["fp32"].facts.get("warnings", ()):
+        print(f"<!-- {name}, {variant}: {warning} -->")
+    for form in (p for p in forms if p in wanted):
+        graph = forms[form].graph
+        size = (graph.ByteSize() - backbones[form].ByteSize()) / 2**20
+        for engine in arguments.engine:
+            if engine == "onnxruntime" and form == "bf16":
+                continue  # its CPU engine has no BF16 kernels
+            scores, maps, milliseconds = _run(graph, form, engine, images, arguments.threads)
+            image, pixel = auroc(scores[good], scores[~good]), pixel_auroc(maps.ravel(), masks.ravel())
+            assert image is not None and pixel is not None
+            print(
+                f"| {name} | {variant} | {form} | {engine} | {100 * image:.2f} | {100 * pixel:.2f} "
+                f"| {seconds:.1f} | {size:.1f} | {milliseconds:.1f} |",
+                flush=True,
+            )
+
+
+def _run(
+    graph: onnx.ModelProto, form: Precision, engine: str, images: Sequence[Image], threads: int | None
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Image scores, maps and the median latency."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.onnx"
+        onnx.save(graph, file)
+        session = open_session(file, engine, precision="bf16" if form == "bf16" else "f32", threads=threads)
+        session(images[0][None])
+        scores, maps, times = [], [], []
+        for image in images:
+            start = time.perf_counter()
+            outputs = session(image[None])
+            times.append(time.perf_counter() - start)
+            scores.append(float(outputs["score"][0]))
+            maps.append(outputs["anomaly_map"][0, 0])
+    return np.array(scores), np.stack(maps), float(np.median(times)) * 1e3
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("datasets", nargs="+", type=Path)
+    parser.add_argument("--variant", action="append", required=True, metavar='"METHOD key=value ..."')
+    parser.add_argument("--backbone")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--size", default="256x256")
+    parser.add_argument("--form", action="append")
+    parser.add_argument("--engine", action="append")
+    parser.add_argument("--seed", type=int, action="append")
+    parser.add_argument("--threads", type=int)
+    parsed = parser.parse_args()
+    parsed.form = parsed.form or ["fp32"]
+    parsed.engine = parsed.engine or ["openvino"]
+    return parsed
+
+
+if __name__ == "__main__":
+    main()
