@@ -24,12 +24,17 @@ def spade() -> Method:
     return Method("spade", scorer="spade", paper="Cohen and Hoshen 2020, arXiv 2005.02357")
 
 
+def mkd() -> Method:
+    return Method("mkd", scorer="mkd", paper="Salehi et al., CVPR 2021, arXiv 2011.11108", final_fit=False)
+
+
 @hookimpl
 def edgead_register_scorers(register: Register) -> None:
     register("patchcore", "edgead_plugins.patchcore:PatchCore", "distance to a coreset of good patches")
     register("padim", "edgead_plugins.padim:PaDiM", "Mahalanobis distance to each position's Gaussian")
     register("spade", "edgead_plugins.spade:Spade", "distance to the most similar good images' positions")
     register("fyd", "edgead_plugins.fyd:FYD", "PaDiM's density after learnt alignment")
+    register("mkd", "edgead_plugins.mkd:MKD", "how far a cloner is from the source that it copies")
 
 
 @hookimpl
@@ -45,3 +50,4 @@ def edgead_register_methods(register: Register) -> None:
     register("padim", padim, "a Gaussian per position; small and fast to fit, for parts that lie the same")
     register("spade", spade, "compares with the most similar good images, position by position of a gallery")
     register("fyd", fyd, "padim on a backbone trained to align the parts; needs torch")
+    register("mkd", mkd, "a small network copies the backbone on good images; needs torch")

@@ -1,0 +1,112 @@
+"""MKD's training: the cloner follows the frozen source on good images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from edgead.errors import TrainingError
+from edgead.types import Examples
+from edgead_plugins.mkd.network import Distillation, loss
+from edgead_plugins.mkd.scorer import MKDOptions
+from edgead_plugins.training.checkpoint import fingerprint
+from edgead_plugins.training.loop import Run, batches, train
+from edgead_plugins.training.pytorch import torch
+from edgead_plugins.training.seeding import batch_of, deterministic, pick_device
+from edgead_plugins.training.trained import TrainedBackbone, to_backbone
+
+PROBES = 8
+"""Images that the source is looked at with, and the cloner at the end."""
+
+Lesson = tuple[list[torch.Tensor], torch.Tensor]
+"""The source's maps of some images, and the images as the cloner sees them."""
+
+
+def train_mkd(examples: Examples, layers: Mapping[str, bool], options: MKDOptions) -> TrainedBackbone:
+    """Train the cloner and return it with its source as a backbone; see ``MKD.train``."""
+    with deterministic(examples.seed):
+        return _train(examples, layers, options)
+
+
+def _train(examples: Examples, layers: Mapping[str, bool], options: MKDOptions) -> TrainedBackbone:
+    device = pick_device(options.device)
+    images = torch.from_numpy(np.stack(list(examples.images())))
+    few = images[np.linspace(0, len(images) - 1, min(PROBES, len(images))).round().astype(int)]
+    network = Distillation(
+        examples.backbone, layers, examples.size, options.normalise, options.cloner_width, few
+    ).to(device)
+    network.source.eval()
+    known = _lessons(network, images, options, examples)
+
+    def step(number: int) -> torch.Tensor:
+        batch = torch.from_numpy(batch_of(number, len(images), options.batch_size, examples.seed))
+        if known is None:
+            with torch.no_grad():
+                taught, shown = network.teach(images[batch].to(device))
+        else:
+            taught, shown = [maps[batch].to(device) for maps in known[0]], known[1][batch].to(device)
+        return loss(taught, network.cloner(shown), options.weights)
+
+    size = min(options.batch_size, len(images))
+    per_epoch = len(images) // size
+    run = Run(
+        "mkd",
+        examples.checkpoint,
+        fingerprint(examples, method="mkd", options=dataclasses.asdict(options), layers=dict(layers)),
+        examples.progress,
+        advice=f"lower -o learning_rate={options.learning_rate:g}",
+    )
+    losses = train(
+        run,
+        network.cloner,
+        torch.optim.Adam(network.cloner.parameters(), lr=options.learning_rate),
+        step,
+        options.epochs * per_epoch,
+        steps_per_epoch=per_epoch,
+    )
+    _check_alive(network.eval(), few.to(device), options)
+    facts = {
+        "training": f"mkd: {options.epochs} epochs of {per_epoch} batches of {size}, seed {examples.seed}",
+        "loss": f"{losses[0]:.4g} in the first epoch, {losses[-1]:.4g} in the last",
+        "source_layers": ", ".join(f"{name} pooled" if pooled else name for name, pooled in layers.items()),
+        "cloner_parameters": str(sum(p.numel() for p in network.cloner.parameters())),
+        "trained_on": device.type,
+    }
+    return to_backbone(network, "mkd", examples.size, base=examples.backbone, facts=facts)
+
+
+def _lessons(
+    network: Distillation, images: torch.Tensor, options: MKDOptions, examples: Examples
+) -> Lesson | None:
+    """All the source has to say of the images, once: it's frozen. None where memory is short."""
+    device = network.black.device
+    kept: list[list[torch.Tensor]] = []
+    with torch.no_grad():
+        taught, shown = network.teach(images[:1].to(device))
+        if sum(x.numel() * 4 for x in [*taught, shown]) * len(images) > options.memory_mib << 20:
+            return None
+        with examples.progress("asking the source", len(images)) as advance:
+            for some in batches(images, 16):
+                taught, shown = network.teach(some.to(device))
+                kept.append([x.cpu() for x in [*taught, shown]])
+                advance(len(some))
+    *maps, inputs = (torch.cat(parts) for parts in zip(*kept, strict=True))
+    return maps, inputs
+
+
+def _check_alive(network: Distillation, few: torch.Tensor, options: MKDOptions) -> None:
+    """Raise where a layer of the cloner yields nothing that has to do with the source's."""
+    with torch.no_grad():
+        taught, shown = network.teach(few)
+        for name, a, b in zip(network.layers, taught, network.cloner(shown), strict=True):
+            cosine = torch.nn.functional.cosine_similarity(a.flatten(1), b.flatten(1)).mean()
+            if not float(cosine) > 0.05:
+                raise TrainingError(
+                    f"mkd: the cloner is dead at '{name}' (its cosine is {float(cosine):.2f}); lower "
+                    f"-o learning_rate={options.learning_rate:g} or raise -o epochs={options.epochs}"
+                )
+
+
+__all__ = ["train_mkd"]
