@@ -12,6 +12,7 @@ does, and what it takes minutes for. Bytes are those of the graph without its ba
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,45 +68,43 @@ def _variant(
     backbones, lacking = backbone_forms(recipe, frames, wanted, silent)
     for form, reason in lacking.items():
         print(f"| {name} | {variant} | {form} | not to be had: {reason} |")
-    start = time.perf_counter()
-    forms = fit_forms(recipe, backbones, frames, seed, silent)
-    seconds = (time.perf_counter() - start) / len(forms)
-    for warning in forms["fp32"].facts.get("warnings", ()):
-        print(f"<!-- {name}, {variant}: {warning} -->")
-    for form in (p for p in forms if p in wanted):
-        graph = forms[form].graph
-        size = (graph.ByteSize() - backbones[form].ByteSize()) / 2**20
-        for engine in arguments.engine:
-            if engine == "onnxruntime" and form == "bf16":
-                continue  # its CPU engine has no BF16 kernels
-            scores, maps, milliseconds = _run(graph, form, engine, images, arguments.threads)
-            image, pixel = auroc(scores[good], scores[~good]), pixel_auroc(maps.ravel(), masks.ravel())
-            assert image is not None and pixel is not None
-            print(
-                f"| {name} | {variant} | {form} | {engine} | {100 * image:.2f} | {100 * pixel:.2f} "
-                f"| {seconds:.1f} | {size:.1f} | {milliseconds:.1f} |",
-                flush=True,
-            )
+    with tempfile.TemporaryDirectory() as folder:
+        files = {form: Path(folder) / f"{form}.onnx" for form in backbones}
+        start = time.perf_counter()
+        facts = fit_forms(
+            recipe, backbones, frames, seed, silent, lambda form, graph: onnx.save(graph, files[form])
+        )
+        seconds = (time.perf_counter() - start) / len(facts)
+        for warning in facts["fp32"].get("warnings", ()):
+            print(f"<!-- {name}, {variant}: {warning} -->")
+        for form in (p for p in facts if p in wanted):
+            size = (files[form].stat().st_size - backbones[form].ByteSize()) / 2**20
+            for engine in arguments.engine:
+                if engine == "onnxruntime" and form == "bf16":
+                    continue  # its CPU engine has no BF16 kernels
+                scores, maps, milliseconds = _run(files[form], form, engine, images, arguments.threads)
+                image, pixel = auroc(scores[good], scores[~good]), pixel_auroc(maps.ravel(), masks.ravel())
+                assert image is not None and pixel is not None
+                print(
+                    f"| {name} | {variant} | {form} | {engine} | {100 * image:.2f} | {100 * pixel:.2f} "
+                    f"| {seconds:.1f} | {size:.1f} | {milliseconds:.1f} |",
+                    flush=True,
+                )
 
 
 def _run(
-    graph: onnx.ModelProto, form: Precision, engine: str, images: Sequence[Image], threads: int | None
+    file: Path, form: Precision, engine: str, images: Sequence[Image], threads: int | None
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Image scores, maps and the median latency."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.onnx"
-        onnx.save(graph, file)
-        session = open_session(file, engine, precision="bf16" if form == "bf16" else "f32", threads=threads)
-        session(images[0][None])
-        scores, maps, times = [], [], []
-        for image in images:
-            start = time.perf_counter()
-            outputs = session(image[None])
-            times.append(time.perf_counter() - start)
-            scores.append(float(outputs["score"][0]))
-            maps.append(outputs["anomaly_map"][0, 0])
+    session = open_session(file, engine, precision="bf16" if form == "bf16" else "f32", threads=threads)
+    session(images[0][None])
+    scores, maps, times = [], [], []
+    for image in images:
+        start = time.perf_counter()
+        outputs = session(image[None])
+        times.append(time.perf_counter() - start)
+        scores.append(float(outputs["score"][0]))
+        maps.append(outputs["anomaly_map"][0, 0])
     return np.array(scores), np.stack(maps), float(np.median(times)) * 1e3
 
 
