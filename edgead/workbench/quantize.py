@@ -46,7 +46,9 @@ def quantise_backbone(
     sample = [image[None] for image in islice(images, CALIBRATION_IMAGES)]
     stem = None if keep_first_float else find_stem(model)
     source = model if stem is None else centre_on_level(model, stem)
-    ignored = nncf.IgnoredScope(names=_first_convolution(model)) if keep_first_float else None
+    floats = _coordinates(model)
+    floats = [*floats, *(_first_convolution(model, floats) if keep_first_float else ())]
+    ignored = nncf.IgnoredScope(names=floats) if floats else None
     # NNCF halves the first layer's weight range for processors without VNNI, whose 16-bit sums saturate;
     # it costs little once the input is exact, and keeps old cameras right.
     try:
@@ -64,8 +66,37 @@ def quantise_backbone(
     return quantised if stem is None else exact_input(quantised, stem)
 
 
-def _first_convolution(model: onnx.ModelProto) -> Sequence[str]:
-    return [node.name for node in model.graph.node if node.op_type == "Conv"][:1]
+def _first_convolution(model: onnx.ModelProto, floats: Sequence[str]) -> Sequence[str]:
+    return [n.name for n in model.graph.node if n.op_type == "Conv" and n.name not in floats][:1]
+
+
+def _coordinates(model: onnx.ModelProto) -> Sequence[str]:
+    """Nodes that sample at a grid, all that only calculates where, and what is calculated from that.
+
+    A coordinate in 256 steps is off by half a position on a map of 128; sampling itself needs no INT8.
+    """
+    nodes = {name: node for node in model.graph.node for name in node.output}
+    samplers = [node for node in model.graph.node if node.op_type == "GridSample"]
+
+    def needed(name: str) -> set[str]:
+        found: set[str] = set()
+        pending = [name]
+        while pending:
+            node = nodes.get(pending.pop())
+            if node is not None and node.name not in found:
+                found.add(node.name)
+                pending.extend(node.input)
+        return found
+
+    floats = {node.name for node in samplers}
+    for node in samplers:
+        floats |= needed(node.input[1]) - needed(node.input[0])
+    sampled = {name for node in samplers for name in node.output}
+    for node in model.graph.node:  # in order: each after what it reads
+        given = [name for name in node.input if name in nodes]
+        if given and all(nodes[name].name in floats and name not in sampled for name in given):
+            floats.add(node.name)
+    return [node.name for node in model.graph.node if node.name in floats]
 
 
 def _import_nncf() -> Any:

@@ -43,7 +43,7 @@ def _train(examples: Examples, stages: tuple[str, ...], options: FYDOptions) -> 
     )
     few = images[np.linspace(0, len(images) - 1, min(LOOKED_AT, len(images))).round().astype(int)]
     network.prepare(few)
-    predictors = nn.ModuleList(Predictor(network._shapes()[stage][0]) for stage in stages)
+    predictors = nn.ModuleList(Predictor(channels) for channels, _, _ in network.shapes().values())
     guard = SpreadGuard(stages)
     everything = nn.ModuleList([network, predictors, guard]).to(device)
 
@@ -84,6 +84,8 @@ def _train(examples: Examples, stages: tuple[str, ...], options: FYDOptions) -> 
         steps_per_epoch=per_epoch,
         watch=watch,
     )
+    everything.eval()
+    network.settle(batch.to(device) for batch in images.split(size))
     shares = ", ".join(f"{name} {share:.3f}" for name, share in guard.shares().items())
     facts = {
         "training": f"fyd: {options.epochs} epochs of {per_epoch} batches of {size}, seed {examples.seed}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -71,12 +71,13 @@ class AlignedNetwork(nn.Module):  # type: ignore[misc]
             self.image_transformer = Transformer(3, size, image_bounds)
         self.transformers = nn.ModuleList()
         if stage_bounds is not None:
-            shapes = self._shapes()
+            shapes = self.shapes()
             for stage in self.stages:
                 channels, h, w = shapes[stage]
                 self.transformers.append(Transformer(channels, (h, w), stage_bounds))
 
-    def _shapes(self) -> dict[str, tuple[int, int, int]]:
+    def shapes(self) -> dict[str, tuple[int, int, int]]:
+        """(C, h, w) of each stage's map."""
         with torch.no_grad():
             found = self.backbone(torch.zeros(1, *self.size, 3, dtype=torch.uint8))
         return {name: tuple(value.shape[1:]) for name, value in found.items()}
@@ -96,6 +97,25 @@ class AlignedNetwork(nn.Module):  # type: ignore[misc]
             self.image_transformer.prepare(seen[self.backbone.first_convolution])
         for stage, transformer in zip(self.stages, self.transformers, strict=False):
             transformer.prepare(seen[stage])
+
+    def settle(self, images: Iterable[torch.Tensor]) -> None:
+        """Make the mean of all good images' transforms the identity, one transformer after the other.
+
+        Args:
+            images: batches; gone through once a transformer, since each sees what the last one aligned.
+        """
+        batches = list(images)
+        first = [] if self.image_transformer is None else [self.image_transformer]
+        with torch.no_grad():
+            for transformer in [*first, *self.transformers]:
+                wishes: list[torch.Tensor] = []
+                handle = transformer.register_forward_pre_hook(
+                    lambda its, given, wishes=wishes: wishes.append(its.wish(given[0]))
+                )
+                for batch in batches:
+                    self.run(batch)
+                handle.remove()
+                transformer.centre.copy_(torch.cat(wishes).mean(0))
 
     def run(self, images: torch.Tensor) -> Pass:
         """One pass with all that training needs."""

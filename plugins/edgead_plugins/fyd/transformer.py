@@ -36,6 +36,10 @@ class Transformer(nn.Module):  # type: ignore[misc]
     Args:
         channels, size: of the maps.
         bounds: reached only in the limit, through tanh, so that there is always a gradient.
+
+    The mean image's transform is the identity by construction: what all images ask for alike, enlarging a
+    plain corner say, which is how the losses would rather be lowered, is taken off. In training that is the
+    batch's mean, afterwards ``centre``, the mean wish of all good images.
     """
 
     def __init__(self, channels: int, size: Size, bounds: Bounds) -> None:
@@ -58,14 +62,22 @@ class Transformer(nn.Module):  # type: ignore[misc]
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
         self.register_buffer("gain", torch.ones(()))
+        self.register_buffer("centre", torch.zeros(4))
+        self.root = math.sqrt(features) / 10  # so that a learning rate means the same for any size
 
     def prepare(self, maps: torch.Tensor) -> None:
         """Bring maps of any range to a standard deviation of 1 before they are looked at; call it once."""
         self.gain.copy_(1 / maps.std().clamp_min(1e-6))
 
+    def wish(self, maps: torch.Tensor) -> torch.Tensor:
+        """(N, 4): rotation, scale and shift that the network asks for, before mean and bounds."""
+        found: torch.Tensor = self.last(self.localise(maps * self.gain) / self.root)
+        return found
+
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """The transform of each map, (N, 6): the rows (a, b, x) and (c, d, y) of a 2 x 3 matrix."""
-        raw = torch.tanh(self.last(self.localise(maps * self.gain)))
+        wish = self.wish(maps)
+        raw = torch.tanh(wish - (wish.mean(0, keepdim=True) if self.training else self.centre))
         angle = raw[:, 0] * math.radians(self.bounds.rotation)
         scale = torch.exp(raw[:, 1] * math.log1p(self.bounds.scale))
         shift = raw[:, 2:] * (2 * self.bounds.shift)

@@ -26,6 +26,10 @@ class OnnxModule(nn.Module):  # type: ignore[misc]
     Args:
         name: of the backbone, for messages.
         model: its graph, of any size; it isn't changed.
+        pixel_unit: what one unit of the network's normalised input is in the image's grey levels, where the
+            normalisation has moved into the first convolution. Its weights are learnt in that unit: in grey
+            levels they are 57 times smaller and their gradients 57 times larger, and the first step of an
+            optimiser would destroy the network.
 
     Attributes:
         first_convolution: the tensor that the first Conv reads: the image (N, 3, H, W) as the network wants
@@ -35,7 +39,7 @@ class OnnxModule(nn.Module):  # type: ignore[misc]
         OptionError: an operator isn't among ``OPERATORS``; the message names it.
     """
 
-    def __init__(self, name: str, model: onnx.ModelProto) -> None:
+    def __init__(self, name: str, model: onnx.ModelProto, pixel_unit: float = 1.0) -> None:
         super().__init__()
         self.name = name
         self._nodes = [_Node(node) for node in model.graph.node]
@@ -49,12 +53,18 @@ class OnnxModule(nn.Module):  # type: ignore[misc]
         self._outputs = [value.name for value in model.graph.output]
         self.first_convolution = next((n.inputs[0] for n in self._nodes if n.kind == "Conv"), "")
         learnt = {n.inputs[i] for n in self._nodes for i in LEARNT.get(n.kind, ()) if i < len(n.inputs)}
+        scaled = {
+            n.inputs[1] for n in self._nodes if n.kind == "Conv" and n.inputs[0] == self.first_convolution
+        }
+        self._unit = dict.fromkeys(scaled, pixel_unit)
         self._where: dict[str, str] = {}
         for value in model.graph.initializer:
             attribute = re.sub(r"\W", "_", f"{value.name}")
             while hasattr(self, attribute) or attribute in self._where.values():
                 attribute += "_"
             tensor = torch.from_numpy(np.array(onnx.numpy_helper.to_array(value)))
+            if value.name in scaled:
+                tensor = tensor * pixel_unit
             self._where[value.name] = attribute
             if value.name in learnt and tensor.is_floating_point():
                 self.register_parameter(attribute, nn.Parameter(tensor))
@@ -73,6 +83,7 @@ class OnnxModule(nn.Module):  # type: ignore[misc]
         """
         after = after or {}
         known: dict[str, Any] = {name: getattr(self, where) for name, where in self._where.items()}
+        known.update({name: known[name] / unit for name, unit in self._unit.items()})
         known[self._input] = image
         for node in self._nodes:
             inputs = [known[name] if name else None for name in node.inputs]
@@ -100,7 +111,25 @@ def torch_backbone(backbone: Backbone, feature_maps: Sequence[str], size: Size) 
     Raises:
         OptionError: a map that the backbone hasn't, or an operator that can't be trained through.
     """
-    return OnnxModule(backbone.name, backbone.onnx(feature_maps, size))
+    model = backbone.onnx(feature_maps, size)
+    return OnnxModule(backbone.name, model, _pixel_unit(backbone, model))
+
+
+def _pixel_unit(backbone: Backbone, model: onnx.ModelProto) -> float:
+    """The mean std of the backbone's normalisation, where the first convolution reads grey levels; else 1."""
+    module = OnnxModule(backbone.name, model)
+    seen: list[torch.Tensor] = []
+
+    def look(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x)
+        return x
+
+    sides = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim][1:3]
+    noise = np.random.default_rng(0).integers(0, 256, (1, *sides, 3), np.uint8)
+    with torch.no_grad():
+        module(torch.from_numpy(noise), {module.first_convolution: look})
+    in_levels = bool(seen) and float(seen[0].std()) > 8  # normalised noise has about 1.3
+    return float(np.mean(backbone.input.std)) if in_levels else 1.0
 
 
 __all__ = ["OnnxModule", "torch_backbone"]

@@ -134,6 +134,7 @@ def _backbone_graph(
     if spec is not None:
         return prepend_preprocessing(network, size, spec)
     graphs.constants_to_initializers(network.graph)
+    _fold_constants(network.graph)
     (given,) = [value.name for value in graphs.network_inputs(network)]
     if given != IMAGE:
         graphs.rename_tensors(network.graph, {given: IMAGE, IMAGE: graphs.fresh_name(network.graph, IMAGE)})
@@ -141,6 +142,23 @@ def _backbone_graph(
     shape = [1, *size, 3]
     network.graph.input.append(onnx.helper.make_tensor_value_info(IMAGE, onnx.TensorProto.UINT8, shape))
     return graphs.infer_shapes(network)
+
+
+def _fold_constants(graph: onnx.GraphProto) -> None:
+    """Calculate what depends on weights alone: a quantiser takes a convolution's weights as they lie."""
+    known = {value.name: value for value in graph.initializer}
+    kept = []
+    for node in graph.node:
+        if node.op_type not in ("Div", "Mul") or not all(name in known for name in node.input):
+            kept.append(node)
+            continue
+        one, other = (onnx.numpy_helper.to_array(known[name]) for name in node.input)
+        value = np.asarray(one / other if node.op_type == "Div" else one * other, one.dtype)
+        known[node.output[0]] = onnx.numpy_helper.from_array(value, node.output[0])
+    read = {name for node in kept for name in node.input}
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(kept)
+    graph.initializer.extend(value for name, value in known.items() if name in read)
 
 
 def _compare(
