@@ -28,6 +28,12 @@ def mkd() -> Method:
     return Method("mkd", scorer="mkd", paper="Salehi et al., CVPR 2021, arXiv 2011.11108", final_fit=False)
 
 
+def cutpaste() -> Method:
+    return Method(
+        "cutpaste", scorer="cutpaste", paper="Li et al., CVPR 2021, arXiv 2104.04015", final_fit=False
+    )
+
+
 @hookimpl
 def edgead_register_scorers(register: Register) -> None:
     register("patchcore", "edgead_plugins.patchcore:PatchCore", "distance to a coreset of good patches")
@@ -35,6 +41,9 @@ def edgead_register_scorers(register: Register) -> None:
     register("spade", "edgead_plugins.spade:Spade", "distance to the most similar good images' positions")
     register("fyd", "edgead_plugins.fyd:FYD", "PaDiM's density after learnt alignment")
     register("mkd", "edgead_plugins.mkd:MKD", "how far a cloner is from the source that it copies")
+    register(
+        "cutpaste", "edgead_plugins.cutpaste:CutPaste", "a Gaussian of embeddings that know pasted pieces"
+    )
 
 
 @hookimpl
@@ -51,3 +60,4 @@ def edgead_register_methods(register: Register) -> None:
     register("spade", spade, "compares with the most similar good images, position by position of a gallery")
     register("fyd", fyd, "padim on a backbone trained to align the parts; needs torch")
     register("mkd", mkd, "a small network copies the backbone on good images; needs torch")
+    register("cutpaste", cutpaste, "a network learns to see pieces pasted in wrong places; needs torch")

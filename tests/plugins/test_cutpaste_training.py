@@ -1,0 +1,219 @@
+"""CutPaste's training, in torch: proxies, tiles, resuming, seeds, faults and the whole graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the [train] extra")
+pytestmark = pytest.mark.torch
+
+from edgead.cli.progress import silent  # noqa: E402
+from edgead.errors import TrainingError  # noqa: E402
+from edgead.options import parse_options  # noqa: E402
+from edgead.runtime.session import open_session  # noqa: E402
+from edgead.types import Examples  # noqa: E402
+from edgead.workbench.fit import Settings, fit  # noqa: E402
+from edgead.workbench.recipe import open_backbone, resolve  # noqa: E402
+from edgead_plugins.cutpaste import CutPaste, CutPasteOptions  # noqa: E402
+from edgead_plugins.cutpaste.fitting import proxies  # noqa: E402
+from edgead_plugins.cutpaste.network import Embeddings, Trunk, make_head  # noqa: E402
+from edgead_plugins.cutpaste.scorer import receptive_matrix  # noqa: E402
+from edgead_plugins.training.loop import Run  # noqa: E402
+from tests.bundles import bad_image, good_image, write_images  # noqa: E402
+from tests.graphs import ENGINES  # noqa: E402
+
+SIZE = (96, 80)
+WORDS = ("steps=5", "batch_size=2", "patch_stride=16", "frozen_steps=1", "learning_rate=0.003", "device=cpu")
+
+
+def examples(folder: Path, seed: int = 0, n: int = 5) -> Examples:
+    return Examples(
+        backbone=open_backbone("default"),
+        images=lambda: (good_image(i, SIZE) for i in range(n)),
+        n_images=n,
+        size=SIZE,
+        seed=seed,
+        progress=silent,
+        checkpoint=folder,
+    )
+
+
+def trained(folder: Path, *words: str, seed: int = 0):
+    kept = [w for w in WORDS if w.split("=")[0] not in {x.split("=")[0] for x in words}]
+    return CutPaste(parse_options(CutPasteOptions, [*kept, *words])).train(examples(folder, seed))
+
+
+def trunk(size=SIZE) -> Trunk:
+    return Trunk(open_backbone("default"), "stage3", size)
+
+
+@pytest.mark.parametrize(("task", "count"), [("3-way", 3), ("cutpaste", 2), ("scar", 2), ("union", 2)])
+def test_a_proxy_for_each_class_the_good_one_first(task, count):
+    image = good_image(1, SIZE)
+    for level, size in (("image", SIZE), ("patch", (64, 64))):
+        drawn = proxies(image, np.random.default_rng(0), level, CutPasteOptions(task=task))
+        assert [p.shape for p in drawn] == [(*size, 3)] * count
+        assert all(not np.array_equal(drawn[0], other) for other in drawn[1:])
+
+
+def test_patches_are_the_tiles_run_one_by_one():
+    """Dense extraction against cutting each patch out and running it alone."""
+    patch = trunk((64, 64)).eval()
+    both = Embeddings(None, patch, SIZE, 8).eval()
+    image = bad_image(2)[: SIZE[0], : SIZE[1]].copy()
+    with torch.no_grad():
+        found = both(torch.from_numpy(image[None]))["patches"][0].numpy()
+        assert found.shape == (256, 5, 3)
+        for i in range(5):
+            for j in range(3):
+                crop = image[8 * i : 8 * i + 64, 8 * j : 8 * j + 64]
+                alone = patch(torch.from_numpy(crop[None]))[0].numpy()
+                np.testing.assert_allclose(found[:, i, j], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_many_patches_go_through_in_pieces(monkeypatch):
+    patch = trunk((64, 64)).eval()
+    both = Embeddings(None, patch, SIZE, 8).eval()
+    image = torch.from_numpy(good_image(1, SIZE)[None])
+    with torch.no_grad():
+        whole = both(image)["patches"]
+        monkeypatch.setattr("edgead_plugins.cutpaste.network.TILES", 4)
+        assert torch.allclose(both(image)["patches"], whole, atol=1e-5)
+
+
+def test_the_head():
+    head = make_head(256, 2, 3)
+    sizes = [(m.in_features, m.out_features) for m in head if isinstance(m, torch.nn.Linear)]
+    assert sizes == [(256, 512), (512, 512), (512, 128), (128, 3)]
+
+
+def test_the_first_convolution_learns_as_on_normalised_images():
+    """A step of SGD on folded weights equals one on unfolded weights, weight decay and all."""
+    net = trunk()
+    assert 50 < net.unit < 60
+    first, others = net.parameter_groups(0.1, 0.01)
+    (weight,) = first["params"]
+    assert len(others["params"]) == len(list(net.parameters())) - 1
+    gradient = torch.full_like(weight, 3.0)
+    unfolded = weight.detach() * net.unit
+    wanted = unfolded - 0.1 * (gradient / net.unit + 0.01 * unfolded)
+    weight.grad = gradient.clone()
+    torch.optim.SGD([first], lr=0.1).step()
+    assert torch.allclose(weight.detach() * net.unit, wanted, rtol=1e-5)
+
+
+def test_same_seed_same_weights_and_another_seed_others(tmp_path):
+    shas = [
+        trained(tmp_path / str(i), "level=image", seed=s).provenance["weights_sha256"]
+        for i, s in enumerate((0, 0, 1))
+    ]
+    assert shas[0] == shas[1] != shas[2]
+
+
+def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, monkeypatch):
+    whole = trained(tmp_path / "whole")
+    monkeypatch.setattr(Run.__init__, "__defaults__", (0.0, "lower the learning rate"))
+    calls = 0
+
+    def stop(*arguments, original=proxies):
+        nonlocal calls
+        calls += 1
+        if calls == 15:  # the third step of the second network: 5 x 2 and 2 x 2 proxies are drawn
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("edgead_plugins.cutpaste.fitting.proxies", stop)
+        trained(tmp_path / "parts")
+    assert len(list((tmp_path / "parts").glob("*.pt"))) == 2
+    calls = 0
+    monkeypatch.setattr("edgead_plugins.cutpaste.fitting.proxies", stop)
+    again = trained(tmp_path / "parts")
+    assert calls == 6  # the three steps that were left
+    assert again.provenance["weights_sha256"] == whole.provenance["weights_sha256"]
+    assert again.provenance["loss"] == whole.provenance["loss"]
+
+
+def test_a_loss_that_is_no_number_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(Trunk, "forward", lambda self, x: torch.full((len(x), self.width), torch.nan))
+    with pytest.raises(
+        TrainingError, match=r"cutpaste image: the loss is nan at step 1: lower -o learning_rate"
+    ):
+        trained(tmp_path)
+
+
+def test_the_loss_falls(tmp_path):
+    told = trained(tmp_path, "level=image", "steps=40", "batch_size=4").provenance
+    assert float(told["loss_over_chance_image"]) < 1
+    first, last = (float(told["loss"].split()[i]) for i in (1, 4))
+    assert last < first
+    assert 0 <= float(told["invisible_pastes"]) <= 1 and 0 <= float(told["explained_by_position"]) <= 1
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cutpaste")
+    images = write_images(folder / "good", [good_image(i) for i in range(12)])
+    settings = Settings(size=SIZE, holdout=0.3, false_positive_rate=0.1)
+    return fit(resolve("cutpaste", options=WORDS), images, settings, folder / "c.edgead", silent).bundle
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_whole_graph_equals_torch_and_numpy(bundle, engine, tmp_path):
+    """The same training again, its trunks run by torch and the formulas by numpy: 1e-3 relative."""
+    import onnx
+
+    from edgead_plugins.postprocessors import bilinear_matrix, gaussian_matrix
+
+    model = onnx.load(bundle.file(bundle.manifest.model))
+    arrays = {i.name: onnx.numpy_helper.to_array(i).astype(np.float64) for i in model.graph.initializer}
+    kept = {}
+    original = Embeddings.__init__
+
+    def keep(self, image, patch, size, stride):
+        original(self, image, patch, size, stride)
+        kept["network"] = self
+
+    from edgead.images import list_images, read_image
+    from edgead.resize import ResizeRule
+    from edgead.workbench.frames import Frames, split
+
+    frames = Frames(tuple(list_images(bundle.path.parent / "good")), ResizeRule(SIZE))
+    training, _ = split(frames, 0.3, 0)
+    assert read_image(frames.paths[0]).shape == (120, 80, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Embeddings, "__init__", keep)
+        again = CutPaste(parse_options(CutPasteOptions, WORDS)).train(
+            Examples(
+                open_backbone("default"), lambda: iter(training), len(training), SIZE, 0, silent, tmp_path
+            )
+        )
+    trained_as = bundle.manifest.provenance["backbone"]["weights_sha256"]
+    assert again.provenance["weights_sha256"] == trained_as
+    image = bad_image(1)[: SIZE[0], : SIZE[1]].copy()
+    with torch.no_grad():
+        maps = {n: m[0].double().numpy() for n, m in kept["network"](torch.from_numpy(image[None])).items()}
+
+    def distances(name):
+        rows = maps[name].reshape(len(maps[name]), -1).T
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return np.linalg.norm((rows - arrays[f"{name}_mean"]) @ arrays[f"{name}_factor"], axis=1)
+
+    outputs = open_session(bundle.file(bundle.manifest.model), engine)(image[None])
+    assert outputs["score"][0] == pytest.approx(distances("embedding")[0], rel=1e-3)
+    found = distances("patches").reshape(3, 2)
+    for axis, (n, side) in enumerate(zip((3, 2), SIZE, strict=True)):
+        cells = receptive_matrix(n, 16, side).astype(np.float64)
+        finish = gaussian_matrix(side, 4.0, 33) @ bilinear_matrix(len(cells), side) @ cells
+        found = finish @ found if axis == 0 else found @ finish.T
+    np.testing.assert_allclose(outputs["anomaly_map"][0, 0], found, rtol=1e-3)
+
+
+def test_every_form_was_made_and_facts_are_kept(bundle):
+    facts = bundle.manifest.facts
+    assert set(facts["forms"]) == {"fp32", "bf16", "mixed", "int8"}, facts["lacking"]
+    assert facts["density"]["patches"]["dimensions"] == 256 and isinstance(facts["warnings"], list)
+    assert bundle.manifest.provenance["backbone"]["trained_from"] == "default"
