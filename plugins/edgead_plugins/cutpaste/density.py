@@ -37,7 +37,7 @@ class EmbeddingDensity:
     n: int
 
     def graph(self, features: Var, name: str) -> Var:
-        """Mahalanobis distances (1, 1, h, w) of (1, d, h, w); small enough to stay in FP32 in every form."""
+        """Mahalanobis distances (1, 1, h, w) of (1, d, h, w); too small to be worth quantising."""
         _, d, h, w = (int(n) for n in features.unwrap_tensor().shape or ())  # type: ignore[arg-type]
         rows = op.reshape(op.transpose(features, perm=[0, 2, 3, 1]), op.const([h * w, d]))
         deviation = op.sub(rows, parameter(f"{name}_mean", self.mean[None]))

@@ -95,8 +95,6 @@ class CutPaste:
             TrainingError: a loss isn't finite.
             MissingDependencyError: torch isn't installed.
         """
-        from edgead_plugins.cutpaste.fitting import train_cutpaste
-
         known = examples.backbone.feature_info
         layer = self.options.layer or max(known, key=lambda name: known[name].stride)
         if layer not in known:
@@ -109,6 +107,8 @@ class CutPaste:
                 f"cutpaste: patches of {PATCH} pixels don't fit into {examples.size[0]} x "
                 f"{examples.size[1]}: choose a larger --size or -o level=image"
             )
+        from edgead_plugins.cutpaste.fitting import train_cutpaste
+
         return train_cutpaste(examples, layer, self.options)
 
     def feature_maps(self, backbone: Backbone) -> Sequence[str]:
