@@ -30,7 +30,7 @@ class Pass:
     Attributes:
         image: the aligned image (N, 3, H, W) as the network sees it, and ``image_inside`` (N, H, W); None
             where images aren't aligned.
-        transform: (N, 6), from the image to the last stage.
+        transform: (N, 2, 3), from the image to the last stage.
     """
 
     maps: Mapping[str, torch.Tensor]
@@ -153,9 +153,11 @@ class AlignedNetwork(nn.Module):  # type: ignore[misc]
         return Pass(maps, where, image, image_inside, transform)
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The maps by name, and ``ALIGNMENT``."""
+        """The maps by name, and ``ALIGNMENT`` where anything is aligned."""
         done = self.run(images)
-        return {**done.maps, ALIGNMENT: invert(done.transform)[:, :, None, None]}
+        if self.image_transformer is None and not self.transformers:
+            return dict(done.maps)
+        return {**done.maps, ALIGNMENT: invert(done.transform).reshape(-1, 6, 1, 1)}
 
 
 class Predictor(nn.Module):  # type: ignore[misc]

@@ -119,7 +119,9 @@ class FYD:
 
     def feature_maps(self, backbone: Backbone) -> Sequence[str]:
         """The stages, and the transform back where maps are taken back."""
-        return [*self._padim.feature_maps(backbone), *([ALIGNMENT] if self.options.restore else [])]
+        aligned = self.options.align_image or self.options.align_features
+        back = [ALIGNMENT] if aligned and self.options.restore else []
+        return [*self._padim.feature_maps(backbone), *back]
 
     def embed(self, maps: Mapping[str, Var]) -> Mapping[str, Var]:
         """The maps as they are."""

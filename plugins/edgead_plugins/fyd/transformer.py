@@ -75,7 +75,7 @@ class Transformer(nn.Module):  # type: ignore[misc]
         return found
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """The transform of each map, (N, 6): the rows (a, b, x) and (c, d, y) of a 2 x 3 matrix."""
+        """The transform of each map, (N, 2, 3)."""
         wish = self.wish(maps)
         raw = torch.tanh(wish - (wish.mean(0, keepdim=True) if self.training else self.centre))
         angle = raw[:, 0] * math.radians(self.bounds.rotation)
@@ -83,42 +83,39 @@ class Transformer(nn.Module):  # type: ignore[misc]
         shift = raw[:, 2:] * (2 * self.bounds.shift)
         cosine, sine = scale * torch.cos(angle), scale * torch.sin(angle)
         tall = self.size[0] / self.size[1]  # a rotation of pixels is none of coordinates from -1 to 1
-        return torch.stack([cosine, -sine * tall, shift[:, 0], sine / tall, cosine, shift[:, 1]], 1)
+        rows = [cosine, -sine * tall, shift[:, 0], sine / tall, cosine, shift[:, 1]]
+        return torch.stack(rows, 1).reshape(-1, 2, 3)
 
 
 def identity(like: torch.Tensor) -> torch.Tensor:
-    """The transform (N, 6) that changes nothing, for as many maps as ``like`` has."""
-    return like.new_tensor([1.0, 0, 0, 0, 1, 0]).expand(len(like), 6)
+    """The transform (N, 2, 3) that changes nothing, for as many maps as ``like`` has."""
+    return torch.eye(2, 3, device=like.device).expand(len(like), 2, 3)
 
 
 def compose(first: torch.Tensor, then: torch.Tensor) -> torch.Tensor:
-    """The one transform (N, 6) of aligning by ``first``, and what comes of it by ``then``."""
-    a, b, x, c, d, y = first.unbind(1)
-    e, f, u, g, h, v = then.unbind(1)
-    return torch.stack(
-        [a * e + b * g, a * f + b * h, a * u + b * v + x, c * e + d * g, c * f + d * h, c * u + d * v + y], 1
-    )
+    """The one transform (N, 2, 3) of aligning by ``first``, and what comes of it by ``then``."""
+    turned = (first[:, :, :2, None] * then[:, None]).sum(2)
+    return turned + functional.pad(first[:, :, 2:], (2, 0))
 
 
 def invert(transform: torch.Tensor) -> torch.Tensor:
-    """The transform (N, 6) that takes an aligned map back."""
-    a, b, x, c, d, y = transform.unbind(1)
+    """The transform (N, 2, 3) that takes an aligned map back."""
+    a, b, x, c, d, y = transform.flatten(1).unbind(1)
     scale = 1 / (a * d - b * c)
     e, f, g, h = d * scale, -b * scale, -c * scale, a * scale
-    return torch.stack([e, f, -(e * x + f * y), g, h, -(g * x + h * y)], 1)
+    return torch.stack([e, f, -(e * x + f * y), g, h, -(g * x + h * y)], 1).reshape(-1, 2, 3)
 
 
 def grid(transform: torch.Tensor, size: Size) -> torch.Tensor:
     """(N, h, w, 2) x, y coordinates at which to sample, pixel centres, -1 and 1 at the outer edges.
 
-    Products and sums only: a matrix product might be quantised or calculated in BF16.
+    Products and sums only: a matrix product might be calculated in BF16.
     """
     height, width = size
-    xs = (torch.arange(width, device=transform.device) * 2 + 1) / width - 1
-    ys = (torch.arange(height, device=transform.device) * 2 + 1) / height - 1
-    xs, ys = xs.reshape(1, 1, width), ys.reshape(1, height, 1)
-    a, b, x, c, d, y = (value.reshape(-1, 1, 1) for value in transform.unbind(1))
-    return torch.stack([a * xs + b * ys + x, c * xs + d * ys + y], 3)
+    x = ((torch.arange(width, device=transform.device) * 2 + 1) / width - 1).reshape(1, 1, width, 1)
+    y = ((torch.arange(height, device=transform.device) * 2 + 1) / height - 1).reshape(1, height, 1, 1)
+    to_x, to_y, shift = transform[:, None, None].unbind(4)
+    return to_x * x + to_y * y + shift
 
 
 def sample(maps: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
