@@ -47,7 +47,8 @@ def trained(folder: Path, *words: str, seed: int = 0):
 
 
 def trunk(size=SIZE) -> Trunk:
-    return Trunk(open_backbone("default"), "stage3", size)
+    probe = torch.from_numpy(np.stack([good_image(i, size) for i in range(3)]))
+    return Trunk(open_backbone("default"), "stage3", probe)
 
 
 @pytest.mark.parametrize(("task", "count"), [("3-way", 3), ("cutpaste", 2), ("scar", 2), ("union", 2)])
@@ -96,13 +97,24 @@ def test_the_first_convolution_learns_as_on_normalised_images():
     assert 50 < net.unit < 60
     first, others = net.parameter_groups(0.1, 0.01)
     (weight,) = first["params"]
-    assert len(others["params"]) == len(list(net.parameters())) - 1
+    assert len(others["params"]) == len(list(net.parameters())) - 1 > 20
+
     gradient = torch.full_like(weight, 3.0)
     unfolded = weight.detach() * net.unit
     wanted = unfolded - 0.1 * (gradient / net.unit + 0.01 * unfolded)
     weight.grad = gradient.clone()
     torch.optim.SGD([first], lr=0.1).step()
     assert torch.allclose(weight.detach() * net.unit, wanted, rtol=1e-5)
+
+
+def test_the_trunks_batch_norms_change_nothing_at_first():
+    net = trunk().eval()
+    assert len(net.norms) == 10
+    image = torch.from_numpy(bad_image(3)[None])
+    with torch.no_grad():
+        wanted = net.network(image)["stage3"].mean((2, 3))
+        assert torch.allclose(net(image), wanted, rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(net.train()(image), wanted, rtol=0.01)
 
 
 def test_same_seed_same_weights_and_another_seed_others(tmp_path):
@@ -121,7 +133,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, monkeypatch)
     def stop(*arguments, original=proxies):
         nonlocal calls
         calls += 1
-        if calls == 15:  # the third step of the second network: 5 x 2 and 2 x 2 proxies are drawn
+        if calls == 25:  # the third step of the second network: 5 probes each, 5 x 2 and 2 x 2 in steps
             raise KeyboardInterrupt
         return original(*arguments)
 
@@ -132,7 +144,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, monkeypatch)
     calls = 0
     monkeypatch.setattr("edgead_plugins.cutpaste.fitting.proxies", stop)
     again = trained(tmp_path / "parts")
-    assert calls == 6  # the three steps that were left
+    assert calls == 16  # the probes, and the three steps that were left
     assert again.provenance["weights_sha256"] == whole.provenance["weights_sha256"]
     assert again.provenance["loss"] == whole.provenance["loss"]
 
@@ -194,8 +206,9 @@ def test_the_whole_graph_equals_torch_and_numpy(bundle, engine, tmp_path):
     trained_as = bundle.manifest.provenance["backbone"]["weights_sha256"]
     assert again.provenance["weights_sha256"] == trained_as
     image = bad_image(1)[: SIZE[0], : SIZE[1]].copy()
+    network = kept["network"].eval()
     with torch.no_grad():
-        maps = {n: m[0].double().numpy() for n, m in kept["network"](torch.from_numpy(image[None])).items()}
+        maps = {n: m[0].double().numpy() for n, m in network(torch.from_numpy(image[None])).items()}
 
     def distances(name):
         rows = maps[name].reshape(len(maps[name]), -1).T

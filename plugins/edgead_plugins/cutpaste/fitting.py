@@ -23,6 +23,8 @@ from edgead_plugins.training.trained import TrainedBackbone, to_backbone
 Level = Literal["image", "patch"]
 LOOKED_AT = 32
 """Images that alignment and invisible patches are measured on."""
+PROBES = 16
+"""Images that a trunk's BatchNorm begins with the statistics of."""
 CHANGED = 4.0
 """Mean grey levels that a pasted patch must change to be seen."""
 
@@ -55,8 +57,9 @@ def _train(
     examples: Examples, images: Sequence[Image], level: Level, layer: str, options: CutPasteOptions
 ) -> tuple[Trunk, list[float]]:
     device = pick_device(options.device)
-    size = examples.size if level == "image" else (PATCH, PATCH)
-    trunk = Trunk(examples.backbone, layer, size)
+    chosen, rng = _few(images), generator(examples.seed, 4)
+    probe = [proxies(image, rng, level, options)[0] for image in chosen[:PROBES]]
+    trunk = Trunk(examples.backbone, layer, torch.from_numpy(np.stack(probe)))
     head = make_head(trunk.width, options.head_layers, 3 if options.task == "3-way" else 2)
     both = nn.ModuleList([trunk, head]).to(device)
 

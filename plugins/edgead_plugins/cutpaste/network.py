@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from edgead.errors import OptionError
 from edgead.types import Backbone, Size
 from edgead_plugins.cutpaste.scorer import EMBEDDING, PATCH, PATCHES, patch_grid
@@ -15,39 +17,54 @@ TILES = 256
 class Trunk(nn.Module):  # type: ignore[misc]
     """(N, H, W, 3) uint8 BGR -> (N, d): a backbone's map, averaged over its positions.
 
+    A backbone's graph usually has its BatchNorm folded into the convolutions. Without any, the paper's
+    learning rate takes such a network to where it can't tell anything apart, so each convolution is given
+    one again, set so that it changes nothing: its statistics and its scale are those of its own input.
+
     Args:
-        backbone: its BatchNorm, where it has any, keeps the statistics it came with.
+        backbone: where its graph still has BatchNorm, that keeps the statistics it came with.
         layer: the map.
-        size: (H, W).
+        probe: (n, H, W, 3) uint8, good images, whose statistics are taken.
 
     Attributes:
         unit: grey levels in one unit of the normalised input where that normalisation is folded into the
             first convolution, else 1; see ``parameter_groups``.
     """
 
-    def __init__(self, backbone: Backbone, layer: str, size: Size) -> None:
+    def __init__(self, backbone: Backbone, layer: str, probe: torch.Tensor) -> None:
         super().__init__()
         self.layer = layer
-        self.network = OnnxModule(backbone.name, backbone.onnx([layer], size))
-        if not self.network.first_convolution:
+        model = backbone.onnx([layer], (int(probe.shape[1]), int(probe.shape[2])))
+        self.network = OnnxModule(backbone.name, model)
+        first = self.network.first_convolution
+        if not first:
             raise OptionError(f"cutpaste: '{backbone.name}' has no convolution to train: use a CNN")
-        seen: list[torch.Tensor] = []
+        kinds = {node.op_type for node in model.graph.node}
+        outputs = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
+        self._convolutions = [] if "BatchNormalization" in kinds else outputs
+        seen = self._look(probe, [first, *outputs])
+        dark, light = (self._look(torch.full_like(probe[:1], v), [first])[first] for v in (0, 255))
+        folded = float((light - dark).max()) > 100  # normalised, black and white are about 4.4 apart
+        self.unit = sum(backbone.input.std) / 3 if folded else 1.0
+        self.norms = nn.ModuleList(_unchanging(seen[name]) for name in self._convolutions)
+        with torch.no_grad():
+            self.width = int(self.network(probe[:1])[layer].shape[1])
 
-        def look(x: torch.Tensor) -> torch.Tensor:
-            seen.append(x)
+    def _look(self, images: torch.Tensor, names: list[str]) -> dict[str, torch.Tensor]:
+        seen: dict[str, torch.Tensor] = {}
+
+        def keep(name: str, x: torch.Tensor) -> torch.Tensor:
+            seen[name] = x
             return x
 
         with torch.no_grad():
-            for level in (0, 255):
-                grey = torch.full((1, *size, 3), level, dtype=torch.uint8)
-                found = self.network(grey, {self.network.first_convolution: look})[layer]
-        self.width = int(found.shape[1])
-        folded = float((seen[1] - seen[0]).max()) > 100  # normalised, black and white are about 4.4 apart
-        self.unit = sum(backbone.input.std) / 3 if folded else 1.0
+            self.network(images, {name: partial(keep, name) for name in names})
+        return seen
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        return self.network(images)[self.layer].mean((2, 3))
+        norms = dict(zip(self._convolutions, self.norms, strict=True))
+        return self.network(images, norms)[self.layer].mean((2, 3))
 
     def parameter_groups(self, learning_rate: float, weight_decay: float) -> list[dict[str, object]]:
         """Parameters for SGD, as if the first convolution read normalised images.
@@ -56,12 +73,24 @@ class Trunk(nn.Module):  # type: ignore[misc]
         A step of SGD on the larger weights is one on these with the learning rate over unit squared.
         """
         first = [p for p in self.network.parameters() if p.dim() == 4 and p.shape[1] == 3]
-        others = [p for p in self.network.parameters() if all(p is not q for q in first)]
+        others = [p for p in self.parameters() if all(p is not q for q in first)]
         square = self.unit**2
         return [
             {"params": first, "lr": learning_rate / square, "weight_decay": weight_decay * square},
             {"params": others},
         ]
+
+
+def _unchanging(x: torch.Tensor) -> nn.BatchNorm2d:
+    """A BatchNorm that leaves (N, C, h, w) values as they are, for now."""
+    norm = nn.BatchNorm2d(x.shape[1])
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+    with torch.no_grad():
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        norm.weight.copy_((variance + norm.eps).sqrt())
+        norm.bias.copy_(mean)
+    return norm
 
 
 def make_head(width: int, layers: int, classes: int) -> nn.Module:
