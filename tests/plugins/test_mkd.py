@@ -92,6 +92,17 @@ def test_equal_maps_score_nothing_and_dead_positions_are_finite(engine):
     assert np.abs(found["patch"]).max() < 1e-6 and found["image"][0] < 1e-6
 
 
+def test_the_score_may_be_left_to_the_map():
+    head = fitted(MKDOptions(image_score="map"), (3,))
+
+    def part(**given):
+        scores = head.graph(given, "fp32")
+        assert scores.image is None
+        return {"patch": scores.patch}
+
+    assert run("onnxruntime", part, **{n: a[None] for n, a in maps((3,)).items()})["patch"].max() > 0
+
+
 def test_the_deepest_layers_count_for_scores():
     infos = {f"{part}_{n}": FeatureInfo(1, 4) for n in (1, 2, 3, 4) for part in ("source", "cloner")}
     asked = ["source_2", "cloner_2", "source_3", "cloner_3", "source_4", "cloner_4"]

@@ -92,6 +92,11 @@ class GradientDetector:
         self.threshold = manifest.threshold.score
         self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
         options = manifest.method.options
+        if options["image_score"] != "whole":
+            raise OptionError(
+                f"{self.bundle.path}: gradients are those of the paper's image score: fit with -o "
+                "image_score=whole"
+            )
         self._weights = MKDOptions(weighted=options["weighted"], weight=options["weight"]).weights
         model = _maps_alone(onnx.load(self.bundle.file(manifest.model)))
         self._network = OnnxModule(manifest.method.name, model).eval()

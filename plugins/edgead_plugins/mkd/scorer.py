@@ -38,6 +38,9 @@ class MKDOptions:
     """Of that term; 0.5 in the authors' code for MVTec, 0.01 for other data."""
     score_layers: int = 3
     """How many of the critical layers, from the deepest, count for scores; 3 in the authors' code."""
+    image_score: Literal["whole", "map"] = "whole"
+    """whole: the disagreement of whole maps, the paper's, in which a small defect is diluted; map: the
+    maximum of the anomaly map, ours."""
     cloner_width: int = 16
     """Channels inside the cloner; 16 in the paper's smaller cloner."""
     epochs: int = 601
@@ -134,7 +137,7 @@ class MKD:
             "layers": {name.removeprefix(SOURCE): list(shape) for name, shape in layers.items()},
             **{k: training.backbone.provenance[k] for k in REPORTED if k in training.backbone.provenance},
         }
-        return FittedMKD(self.options.weights, facts)
+        return FittedMKD(self.options.weights, self.options.image_score, facts)
 
 
 REPORTED = ("training", "loss", "source_layers", "cloner_parameters", "trained_on")
@@ -143,9 +146,10 @@ REPORTED = ("training", "loss", "source_layers", "cloner_parameters", "trained_o
 
 @dataclass(frozen=True)
 class FittedMKD:
-    """The two terms' factors (direction, value), and facts."""
+    """The two terms' factors (direction, value), which image score, and facts."""
 
     weights: tuple[float, float]
+    image_score: Literal["whole", "map"]
     facts: Mapping[str, Any]
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
@@ -169,6 +173,8 @@ class FittedMKD:
             patch = there if patch is None else op.add(patch, there)
             image = whole if image is None else op.add(image, whole)
         assert patch is not None and image is not None
+        if self.image_score == "map":
+            return Scores(patch=patch)
         return Scores(patch=patch, image=op.reshape(image, op.const([1])))
 
     def _disagreement(self, source: Var, cloner: Var, axes: list[int]) -> Var:
