@@ -24,6 +24,7 @@ from edgead_plugins.mkd.localisation import (  # noqa: E402
     Localisation,
     _OnlyRising,
     finish,
+    main,
 )
 from edgead_plugins.mkd.network import Cloner, Distillation, loss  # noqa: E402
 from edgead_plugins.training.loop import Run  # noqa: E402
@@ -255,6 +256,16 @@ def test_finishing_clips_scales_and_opens():
     assert opened[20, 20] == 0 and opened[10, 10] == 1
     kept = finish(gradient, Localisation(clip=1.0, rescale=False, sigma=0, opening=1))
     assert np.array_equal(kept, gradient)
+
+
+def test_the_command_tells_both_maps(bundle, tmp_path, capsys):
+    write_images(tmp_path / "good", [good_image(30)])
+    write_images(tmp_path / "blob", [bad_image(2)])
+    assert main([str(bundle.path), str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and lines[1].startswith("mkd-forward") and "guided" in lines[2]
+    assert len({line.split()[-4] for line in lines[1:]}) == 1  # the image score is the same
+    assert main([]) == 2
 
 
 def test_only_mkds_reference_bundle_has_gradients(reference_bundle):

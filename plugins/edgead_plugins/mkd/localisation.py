@@ -195,11 +195,13 @@ def _maps_alone(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def main(arguments: list[str]) -> int:
     """Compare the exported map with the paper's gradients on a labelled data set."""
-    from edgead.cli.output import print_table
     from edgead.evaluation.datasets import open_dataset
     from edgead.evaluation.evaluate import evaluate
     from edgead.runtime.detector import load
 
+    if len(arguments) != 2:
+        print("usage: python -m edgead_plugins.mkd.localisation BUNDLE DATASET")
+        return 2
     bundle, folder = Path(arguments[0]), Path(arguments[1])
     samples = open_dataset(folder).test
     kinds: dict[str, Localisation] = {
@@ -216,7 +218,8 @@ def main(arguments: list[str]) -> int:
         found = evaluate(detector, samples, draws=0)
         values = [found.metrics[metric].value for metric in names]
         rows.append((name, *("-" if v is None else f"{100 * v:.1f}" for v in values)))
-    print_table(rows, ("map", *names))
+    for name, *cells in [("map", *names), *rows]:
+        print(f"{name:32}" + "".join(f"{cell:>13}" for cell in cells))
     return 0
 
 
