@@ -104,7 +104,7 @@ def test_folders_that_cannot_be_fitted_on(folder, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("fit", "pathcore", "good"), "did you mean patchcore?"),
+        (("fit", "pathcore", "good"), "did you mean patchcore"),
         (("fit", "patchcore", "good", "--backbone", "resnet81"), "resnet18"),
         (("fit", "patchcore", "good", "-o", "neighbours=3"), "did you mean neighbors?"),
         (("fit", "patchcore", "good", "-o", "neighbors=many"), "neighbors"),
