@@ -11,6 +11,7 @@ from edgead.errors import CompileError, OutputError
 from edgead.registry import one_line
 from edgead.runtime.session import import_openvino
 from edgead.types import Artifact, Precision
+from edgead_exporters.coordinates import keep_coordinates_precise
 
 
 class OpenVINOExporter:
@@ -35,6 +36,8 @@ class OpenVINOExporter:
             ov.save_model(model, folder / "model.xml", compress_to_fp16=precision == "bf16")
         except RuntimeError as error:  # its writer's word for a full disk, too
             raise OutputError(f"{folder}: openvino can't write its files there: {one_line(error)}") from error
+        if precision == "bf16":
+            keep_coordinates_precise(folder / "model.xml")
         return Artifact(
             "model.xml",
             ("model.xml", "model.bin"),
