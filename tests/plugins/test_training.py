@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -22,7 +24,8 @@ from torch import nn
 from edgead.cli.progress import silent
 from edgead.errors import OptionError, TrainingError
 from edgead.types import Examples, InputSpec
-from edgead.workbench.recipe import open_backbone
+from edgead.workbench.fit import Settings, fit
+from edgead.workbench.recipe import open_backbone, resolve
 from edgead_plugins.training import checkpoint
 from edgead_plugins.training.collapse import SpreadGuard, spread
 from edgead_plugins.training.loop import Run, train
@@ -347,3 +350,16 @@ def test_a_missing_torch_names_the_extra():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 'pip install "edgead[train]"' in done.stdout
+
+
+def test_the_documented_method_trains_and_fits(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    names = {}
+    exec(text.split("```python\n")[1].split("```")[0], names)
+    for i, image in enumerate(images()):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), image)
+    recipe = dataclasses.replace(resolve("patchcore"), scorer=names["Tuned"]())
+    settings = Settings(size=SIZE, precisions=("fp32",), final_fit=False)
+    bundle = fit(recipe, tmp_path, settings, tmp_path / "tuned.edgead", silent).bundle
+    told = bundle.manifest.provenance["backbone"]
+    assert told["name"] == "tuned" and told["trained_from"] == "default"
