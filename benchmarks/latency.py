@@ -46,7 +46,7 @@ def main() -> None:
             options = [f"coreset_ratio={ratio}", *arguments.options]
             recipe = resolve("patchcore", arguments.backbone, arguments.weights, options)
             reference = fit(
-                recipe, arguments.images, Settings(size=size), Path(folder) / f"{ratio}.edgead", progress
+                recipe, arguments.images, Settings(size=size, final_fit=False), Path(folder) / f"{ratio}.edgead", progress
             ).bundle
             bank = reference.manifest.facts["bank"]
             for target in ("openvino", "onnx"):
