@@ -45,9 +45,9 @@ def main() -> None:
         for ratio in arguments.ratio or [0.01, 0.1]:
             options = [f"coreset_ratio={ratio}", *arguments.options]
             recipe = resolve("patchcore", arguments.backbone, arguments.weights, options)
-            reference = fit(
-                recipe, arguments.images, Settings(size=size, final_fit=False), Path(folder) / f"{ratio}.edgead", progress
-            ).bundle
+            settings = Settings(size=size, final_fit=False)
+            out = Path(folder) / f"{ratio}.edgead"
+            reference = fit(recipe, arguments.images, settings, out, progress).bundle
             bank = reference.manifest.facts["bank"]
             for target in ("openvino", "onnx"):
                 exporter = registry().get("exporters", target)()
