@@ -37,8 +37,9 @@ Form = Literal["full", "low-rank", "diagonal"]
 
 SHRINK = np.float32(16)
 """The squares are summed at 1/16 of the distance, so that FP16 doesn't overflow; a power of two is exact."""
-CLIP = 16.0
-"""INT8: deviations are clipped at so many standard deviations of their own channel and position."""
+CLIP = 32.0
+"""INT8: deviations are clipped at so many standard deviations of their own channel and position: half as many
+bend the scores of defects, twice as many round those of good parts."""
 _BATCH = 32  # images that one product takes
 _CHUNK = 128  # positions whose matrices are worked on at a time
 

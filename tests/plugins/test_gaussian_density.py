@@ -84,8 +84,9 @@ def test_little_memory_means_more_passes_and_the_same_density(form):
 def test_int8_factors_are_close_to_float(engine, form):
     data, query = images(60), images(1, seed=9)[0] * 2
     density = fit(data, form)[0]
-    found = scores(engine, density, query, "int8")
-    np.testing.assert_allclose(found, expected(data, query, form), rtol=0.06)
+    found, exact = scores(engine, density, query, "int8"), expected(data, query, form)
+    assert np.median(np.abs(found / exact - 1)) < 0.03
+    np.testing.assert_allclose(found, exact, rtol=0.12)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
