@@ -32,7 +32,7 @@ def main() -> None:
     arguments = _arguments()
     size = None if arguments.size == "auto" else tuple(int(side) for side in arguments.size.split("x"))
     progress = make_progress()
-    print("| data, seed | target | asked | form | image AUROC | pixel AUROC | gate AUROC | p50 ms | bank |")
+    print("| data, seed | target | asked | form | image AUROC | pixel AUROC | gate AUROC | p50 ms | MiB |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     runs = [(dataset, seed) for dataset in arguments.datasets for seed in arguments.seed or [0]]
     for dataset, seed in runs:
@@ -66,10 +66,10 @@ def _row(name: str, reference: Bundle, target: str, precision: str, samples: lis
     image, pixel = (100 * metrics[name].value for name in ("image_auroc", "pixel_auroc"))
     latency = bench([detector], 60, silent)[0]
     gate = next(f.auroc for f in done.forms if f.precision == done.chosen)
-    bank = reference.manifest.facts.get("bank", {})
+    size = sum(file.bytes for file in done.bundle.manifest.files) / 2**20
     print(
         f"{head} | {done.chosen:5s} | {image:11.2f} | {pixel:11.2f} "
-        f"| {100 * gate:10.2f} | {latency.p50_ms:6.2f} | {bank.get('rows')} x {bank.get('dim')} |",
+        f"| {100 * gate:10.2f} | {latency.p50_ms:6.2f} | {size:.1f} |",
         flush=True,
     )
 

@@ -2,11 +2,13 @@
 
     python benchmarks/methods.py DATASET_DIR... --variant "spade gallery=exact neighbors=5" [--variant ...]
         [--backbone NAME --weights FILE] [--size 256x256] [--form fp32]... [--engine openvino]...
-        [--seed N]... [--threads N]
+        [--seed N]... [--threads N] [--checkpoints DIR]
 
-A variant is a method and its options. Each is fitted on all of train/good and judged on all test images, in
-memory: no bundle is written, no threshold calibrated and no gate asked, which is what benchmarks/accuracy.py
-does, and what it takes minutes for. Bytes are those of the graph without its backbone.
+A variant is a method and its options. Each is trained and fitted on all of train/good and judged on all test
+images, in memory: no bundle is written, no threshold calibrated and no gate asked, which is what
+benchmarks/accuracy.py does, and what it takes minutes for. A form's bytes are those of the whole graph, its
+seconds those of training and of fitting that form. Trainings that were cut off go on where ``--checkpoints``
+keeps them.
 """
 
 from __future__ import annotations
@@ -20,55 +22,76 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edgead.cli.progress import silent
+from edgead.cli.progress import make_progress, silent
+from edgead.errors import EdgeadError
 from edgead.evaluation.datasets import find_samples
 from edgead.evaluation.evaluate import read_mask
-from edgead.evaluation.metrics import auroc, pixel_auroc
+from edgead.evaluation.metrics import auroc
+from edgead.evaluation.pixels import PixelMetrics
 from edgead.images import list_images, read_image
 from edgead.resize import ResizeRule
 from edgead.runtime.session import open_session
 from edgead.types import Image, Precision, Sample
-from edgead.workbench.forms import backbone_forms, fit_forms
+from edgead.workbench.forms import backbone_forms, fit_forms, trained
 from edgead.workbench.frames import Frames
 from edgead.workbench.recipe import resolve
 
-HEAD = ("data, seed", "variant", "form", "engine", "image AUROC", "pixel AUROC", "fit s", "MiB", "p50 ms")
+HEAD = (
+    "data, seed",
+    "variant",
+    "form",
+    "engine",
+    "image",
+    "pixel",
+    "PRO",
+    "train s",
+    "fit s",
+    "MiB",
+    "p50 ms",
+)
 
 
 def main() -> None:
     arguments = _arguments()
     height, width = (int(side) for side in arguments.size.split("x"))
     rule = ResizeRule((height, width))
-    print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}")
+    print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}", flush=True)
     for dataset in arguments.datasets:
         frames = Frames(tuple(list_images(dataset / "train" / "good")), rule)
         samples = find_samples(dataset)
         tests = [read_image(sample.image) for sample in samples]
-        masks = np.stack([read_mask(s.masks, rule, i.shape[:2]) for s, i in zip(samples, tests, strict=True)])
+        masks = [read_mask(s.masks, rule, i.shape[:2]) for s, i in zip(samples, tests, strict=True)]
         images = [rule.apply(image) for image in tests]
         for seed in arguments.seed or [0]:
             for variant in arguments.variant:
-                _variant(arguments, frames, f"{dataset.name} {seed}", variant, seed, samples, images, masks)
+                try:
+                    _variant(arguments, frames, dataset.name, variant, seed, samples, images, masks)
+                except EdgeadError as error:
+                    print(f"| {dataset.name} {seed} | {variant} | failed: {error} |", flush=True)
 
 
 def _variant(
     arguments: argparse.Namespace,
     frames: Frames,
-    name: str,
+    dataset: str,
     variant: str,
     seed: int,
     samples: Sequence[Sample],
     images: Sequence[Image],
-    masks: np.ndarray,
+    masks: Sequence[np.ndarray],
 ) -> None:
     method, *options = variant.split()
+    name = f"{dataset} {seed}"
     recipe = resolve(method, arguments.backbone, arguments.weights, options)
-    good = np.array([sample.is_good for sample in samples])
     wanted: list[Precision] = list(arguments.form)
-    backbones, lacking = backbone_forms(recipe, frames, wanted, silent)
-    for form, reason in lacking.items():
-        print(f"| {name} | {variant} | {form} | not to be had: {reason} |")
     with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        kept = (arguments.checkpoints or Path(folder)) / f"{dataset}-{seed}-{'-'.join([method, *options])}"
+        recipe = trained(recipe, frames, seed, kept, make_progress())
+        training_seconds = time.perf_counter() - start
+        backbones, lacking = backbone_forms(recipe, frames, wanted, silent)
+        for form, reason in lacking.items():
+            print(f"| {name} | {variant} | {form} | not to be had: {reason} |")
         files = {form: Path(folder) / f"{form}.onnx" for form in backbones}
         start = time.perf_counter()
         facts = fit_forms(
@@ -78,18 +101,28 @@ def _variant(
         for warning in facts["fp32"].get("warnings", ()):
             print(f"<!-- {name}, {variant}: {warning} -->")
         for form in (p for p in facts if p in wanted):
-            size = (files[form].stat().st_size - backbones[form].ByteSize()) / 2**20
             for engine in arguments.engine:
                 if engine == "onnxruntime" and form == "bf16":
                     continue  # its CPU engine has no BF16 kernels
                 scores, maps, milliseconds = _run(files[form], form, engine, images, arguments.threads)
-                image, pixel = auroc(scores[good], scores[~good]), pixel_auroc(maps.ravel(), masks.ravel())
-                assert image is not None and pixel is not None
-                print(
-                    f"| {name} | {variant} | {form} | {engine} | {100 * image:.2f} | {100 * pixel:.2f} "
-                    f"| {seconds:.1f} | {size:.1f} | {milliseconds:.1f} |",
-                    flush=True,
-                )
+                figures = [f"{100 * value:.1f}" for value in _judge(samples, scores, maps, masks)]
+                row = [name, variant, form, engine, *figures, f"{training_seconds:.0f}", f"{seconds:.1f}"]
+                size = files[form].stat().st_size / 2**20
+                print(f"| {' | '.join([*row, f'{size:.1f}', f'{milliseconds:.1f}'])} |", flush=True)
+
+
+def _judge(
+    samples: Sequence[Sample], scores: np.ndarray, maps: np.ndarray, masks: Sequence[np.ndarray]
+) -> tuple[float, float, float]:
+    """Image AUROC, pixel AUROC and PRO to 30 %, 0 to 1; NaN where undefined."""
+    good = np.array([sample.is_good for sample in samples])
+    pixels = PixelMetrics()
+    for sample, anomaly_map, mask in zip(samples, maps, masks, strict=True):
+        pixels.add(anomaly_map, mask, bad=not sample.is_good)
+    found = pixels.metrics()
+    values = (auroc(scores[good], scores[~good]), found["pixel_auroc"].value, found["aupro_30"].value)
+    image, pixel, pro = (float("nan") if value is None else value for value in values)
+    return image, pixel, pro
 
 
 def _run(
@@ -121,6 +154,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--engine", action="append")
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--checkpoints", type=Path)
     parsed = parser.parse_args()
     parsed.form = parsed.form or ["fp32"]
     parsed.engine = parsed.engine or ["openvino"]
