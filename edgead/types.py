@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,6 +130,10 @@ class Training:
     seed: int
     progress: Progress
     defects: Callable[[], Iterator[tuple[Image, NDArray[np.uint8]]]] = field(default=lambda: iter(()))
+    embed: Callable[[Iterable[Image]], Iterator[Mapping[str, NDArray[np.float32]]]] = field(
+        default=lambda images: iter(())
+    )
+    checkpoint: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ class Examples:
         progress: to report epochs or steps with.
         checkpoint: a folder for what training needs to go on after a kill; it may hold an earlier run's, of
             these or of other images and options. It's removed once the bundle is written.
-        defects: labelled defects (image, mask) where the user has some; usually empty.
+        defects: annotated defects (image, mask) where the user has some; see ``Training``.
     """
 
     backbone: Backbone
@@ -233,6 +237,17 @@ class Trainable(Protocol):
         ...
 
 
+@runtime_checkable
+class LearnsDefects(Protocol):
+    """A scorer that can learn from annotated defects too, ``edgead fit --defects``; others are given none.
+
+    Attributes:
+        learns_defects: True. That it's there is what counts.
+    """
+
+    learns_defects: ClassVar[bool]
+
+
 class PostProcessor(Protocol):
     """From patch scores to the graph's two outputs."""
 
@@ -257,6 +272,8 @@ class Method:
         paper: where the method was published.
         final_fit: fit once more, with the images that were held out for threshold and gates; False for
             methods whose training takes long.
+        presets: further changes by name, ``--preset``: ``quick`` for a CPU and ``paper`` for the published
+            settings, say.
     """
 
     name: str
@@ -266,6 +283,7 @@ class Method:
     options: Mapping[str, Any] = field(default_factory=dict)
     paper: str = ""
     final_fit: bool = True
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- exporters
@@ -434,6 +452,7 @@ __all__ = [
     "Image",
     "InputSpec",
     "Layout",
+    "LearnsDefects",
     "Method",
     "PostProcessor",
     "Precision",

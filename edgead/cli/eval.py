@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgead.cli.arguments import engine_options, find_bundle
+from edgead.cli.classes import classes_record, judge_classes, print_classes
 from edgead.cli.output import json_option, print_json, print_table, quiet_option
 from edgead.cli.progress import make_progress
 
@@ -24,7 +25,7 @@ TIMED_FRAMES = 100
 
 @click.command("eval")
 @click.argument("bundle")
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--layout", metavar="NAME", help="DATASET's layout instead of the recognised one; see `edgead datasets`."
 )
@@ -54,7 +55,7 @@ TIMED_FRAMES = 100
 @json_option
 def command(
     bundle: str,
-    dataset: Path,
+    dataset: tuple[Path, ...],
     layout: str | None,
     category: str | None,
     report: Path | None,
@@ -72,6 +73,8 @@ def command(
 
     DATASET is in one of the published layouts (see `edgead datasets`), or just a folder with good/ and a
     folder for each defect. Verdicts are given at the bundle's own threshold; nothing is tuned on DATASET.
+
+    Of a bundle for several products, give each one's data set: a row for each, and their mean.
     """
     from edgead.evaluation.datasets import open_dataset
     from edgead.evaluation.evaluate import evaluate
@@ -81,10 +84,19 @@ def command(
     from edgead.runtime.detector import load
 
     _check_folders(report, csv_file, verdicts)
-    data = open_dataset(dataset, layout, category)
+    if len(dataset) > 1:
+        _refuse_for_several(report=report, csv=csv_file, verdicts=verdicts, best_threshold=best_threshold)
+    data, *others = [open_dataset(folder, layout, category) for folder in dataset]
     path = find_bundle(bundle)
     engine_words: dict[str, Any] = {"device": device, "engine": engine, "threads": threads}
     detector = load(path, **engine_words, throughput=True)
+    if others:
+        judged = judge_classes(detector, [data, *others], draws, make_progress(quiet))
+        if as_json:
+            print_json({"bundle": str(path)} | classes_record(judged))
+        else:
+            print_classes(judged)
+        return
     gallery = Gallery(detector) if report is not None else None
     progress = make_progress(quiet)
     with progress("judging images", len(data.test)) as advance:
@@ -108,7 +120,7 @@ def command(
         chosen = {"best_threshold_on_test": best} if best_threshold else {}
         head = {
             "bundle": str(path),
-            "dataset": str(dataset),
+            "dataset": str(dataset[0]),
             "layout": data.layout,
             "category": data.category,
         }
@@ -122,6 +134,12 @@ def command(
             f"best threshold {best:.6g} (F1-max): chosen on these test images, "
             "so it promises nothing for others"
         )
+
+
+def _refuse_for_several(**words: Any) -> None:
+    for name, value in words.items():
+        if value:
+            raise click.UsageError(f"--{name.replace('_', '-')} is for one DATASET: give them one by one")
 
 
 def _check_folders(*files: Path | None) -> None:

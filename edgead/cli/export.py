@@ -39,7 +39,11 @@ PRECISIONS = ("auto", "int8", "mixed", "bf16", "fp32")
     help="Points of AUROC that a form may lose against FP32 on synthetic defects.",
 )
 @click.option(
-    "--images", metavar="GOOD_DIR", type=click.Path(path_type=Path), help="Fit METHOD on these images first."
+    "--images",
+    metavar="GOOD_DIR",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Fit METHOD on these images first.",
 )
 @fit_options
 @click.option(
@@ -55,7 +59,7 @@ def command(
     target: str,
     precision: str,
     max_loss: float,
-    images: Path | None,
+    images: tuple[Path, ...],
     out: Path | None,
     quiet: bool,
     as_json: bool,
@@ -68,7 +72,7 @@ def command(
 
     exporter = registry().get("exporters", target)()
     progress = make_progress(quiet)
-    if images is not None:
+    if images:
         reference, why = run_fit(source, images, Path(f"{source}.edgead"), FitWords(**words), progress)
         if not as_json:
             for line in describe_fit(reference, why):

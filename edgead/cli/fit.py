@@ -14,14 +14,17 @@ from edgead.cli.progress import make_progress
 
 @click.command("fit")
 @click.argument("method")
-@click.argument("good_dir", type=click.Path(path_type=Path))
+@click.argument("good_dir", nargs=-1, required=True, type=click.Path(path_type=Path))
 @fit_options
 @click.option(
     "--out", metavar="PATH", type=click.Path(path_type=Path), help="The bundle (default METHOD.edgead)."
 )
 @quiet_option
-def command(method: str, good_dir: Path, out: Path | None, quiet: bool, **words: Any) -> None:
-    """Fit METHOD on the good images in GOOD_DIR and write a bundle for `edgead export`."""
+def command(method: str, good_dir: tuple[Path, ...], out: Path | None, quiet: bool, **words: Any) -> None:
+    """Fit METHOD on the good images in GOOD_DIR and write a bundle for `edgead export`.
+
+    Of several products, give each one's folder: one model is fitted on them all, with one threshold.
+    """
     out = out or Path(f"{method}.edgead")
     bundle, why = run_fit(method, good_dir, out, FitWords(**words), make_progress(quiet))
     for line in describe_fit(bundle, why):

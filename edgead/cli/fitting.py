@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,7 +24,9 @@ class FitWords:
     backbone: str | None
     weights: Path | None
     size: tuple[int, int] | None
+    preset: str | None
     option: tuple[str, ...]
+    defects: tuple[Path, ...]
     seed: int
     holdout: float
     fpr: float
@@ -60,11 +62,23 @@ def fit_options(function: F) -> F:
             help="Input height and width, stretched to (default: chosen from the images).",
         ),
         click.option(
+            "--preset",
+            metavar="NAME",
+            help="The method's settings for one purpose, quick or paper where it has them.",
+        ),
+        click.option(
             "-o",
             "--option",
             metavar="KEY=VALUE",
             multiple=True,
             help="An option of the method; see `edgead methods NAME`.",
+        ),
+        click.option(
+            "--defects",
+            metavar="DIR",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="Annotated defects to learn from, DIR/images and DIR/masks; for methods that can.",
         ),
         click.option(
             "--seed",
@@ -98,8 +112,14 @@ def fit_options(function: F) -> F:
     return function
 
 
-def run_fit(method: str, images: Path, out: Path, words: FitWords, progress: Progress) -> tuple[Bundle, str]:
-    """Fit and write the reference bundle; returns it with a sentence on the input size."""
+def run_fit(
+    method: str, folders: Sequence[Path], out: Path, words: FitWords, progress: Progress
+) -> tuple[Bundle, str]:
+    """Fit and write the reference bundle; returns it with a sentence on the input size.
+
+    Args:
+        folders: of good images; one model learns from them all.
+    """
     from edgead.workbench.fit import Settings, fit
     from edgead.workbench.recipe import resolve
 
@@ -110,9 +130,23 @@ def run_fit(method: str, images: Path, out: Path, words: FitWords, progress: Pro
         false_positive_rate=words.fpr,
         final_fit=words.final_fit,
     )
-    recipe = resolve(method, words.backbone, words.weights, words.option)
-    done = fit(recipe, images, settings, out, progress)
+    recipe = resolve(method, words.backbone, words.weights, words.option, words.preset)
+    images = folders[0] if len(folders) == 1 else _all_images(folders)
+    done = fit(recipe, images, settings, out, progress, words.defects)
     return done.bundle, done.why
+
+
+def _all_images(folders: Sequence[Path]) -> list[Path]:
+    """The images of several folders; a folder given twice would count twice."""
+    from edgead.errors import DatasetError
+    from edgead.images import list_images
+
+    known: set[Path] = set()
+    for folder in folders:
+        if folder.resolve() in known:
+            raise DatasetError(f"{folder}: given twice; give each folder of good images once")
+        known.add(folder.resolve())
+    return [image for folder in folders for image in list_images(folder)]
 
 
 def describe_fit(bundle: Bundle, why: str) -> list[str]:
@@ -122,7 +156,8 @@ def describe_fit(bundle: Bundle, why: str) -> list[str]:
     threshold = manifest.threshold
     again = manifest.facts["calibration_forms"]
     return [
-        f"{bundle.path}: {manifest.method.name} fitted on {counts['fitted_on']} good images, threshold from "
+        f"{bundle.path}: {manifest.method.name} fitted on {counts['fitted_on']} good images"
+        f"{f' and {n} defects' if (n := counts.get('defects')) else ''}, threshold from "
         f"{counts['held_out']} {'of them, held out of a first fit' if again else 'more'}",
         why,
         f"threshold {threshold.score:.4g} for a false-positive rate of {threshold.false_positive_rate:.2%}: "

@@ -14,7 +14,7 @@ from edgead.cli.output import json_option, print_json, print_table
 @json_option
 def command(name: str | None, as_json: bool) -> None:
     """List the methods, or show the options of one (NAME) for `edgead fit -o key=value`."""
-    from edgead.options import describe_options
+    from edgead.options import describe_options, show
     from edgead.plugins import registry
 
     if name is None:
@@ -40,6 +40,9 @@ def command(name: str | None, as_json: bool) -> None:
         ("post-processor", method.postprocessor),
         ("paper", method.paper),
     ])  # fmt: skip
+    for preset, values in method.presets.items():
+        words = " ".join(f"-o {key}={show(value)}" for key, value in values.items())
+        click.echo(f"\n  --preset {preset}: {words or 'the defaults'}")
     for option in options:
         click.echo(f"\n  -o {option.name}={option.default}  ({option.type})")
         click.echo(click.wrap_text(option.help, 100, "     ", "     "))

@@ -7,7 +7,7 @@ import inspect
 import click
 
 from edgead.cli import VERBS, cli
-from edgead.options import describe_options
+from edgead.options import describe_options, show
 from edgead.plugins import registry
 from edgead.registry import FIRST_PARTY
 
@@ -69,6 +69,9 @@ def _methods() -> list[str]:
         method = registry().get("methods", entry.name)()
         parts += [f"## {method.name}", " ".join(filter(None, [f"{entry.summary}.", method.paper]))]
         described = describe_options(registry().get("scorers", method.scorer).Options, method.options)
+        for preset, values in method.presets.items():
+            words = " ".join(f"-o {key}={show(value)}" for key, value in values.items())
+            parts.append(f"`--preset {preset}`: {f'`{words}`' if words else 'the defaults'}")
         parts.append("\n".join(f"* `-o {o.name}={o.default}` ({o.type}): {o.help}" for o in described))
     return parts
 

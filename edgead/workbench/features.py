@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import onnx
 from numpy.typing import NDArray
 
 from edgead.runtime.session import Session, open_session
-from edgead.types import Arithmetic, Backbone, Progress, Scorer, Training
+from edgead.types import Arithmetic, Backbone, Image, Progress, Scorer, Training
+from edgead.workbench.annotated import Defect
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import FEATURE_PREFIX, compose_features
 
@@ -26,18 +27,22 @@ def training_on(
     seed: int,
     progress: Progress,
     precision: Arithmetic = "f32",
+    defects: tuple[Defect, ...] = (),
+    checkpoint: Path | None = None,
 ) -> Iterator[Training]:
     """Open the backbone's graph, quantised or not, and offer a scorer what it may learn from.
 
     Args:
         precision: the arithmetic allowed where the graph isn't quantised.
+        defects: annotated ones, after the resize rule.
+        checkpoint: a folder for what a training needs to go on after a kill.
     """
     size = frames.rule.size
     model = compose_features(graph, scorer, size)
     with opened(model, precision=precision, throughput=True) as session:
 
-        def features() -> Iterator[Mapping[str, NDArray[np.float32]]]:
-            for outputs in session.map(image[None] for image in frames):
+        def embed(images: Iterable[Image]) -> Iterator[Mapping[str, NDArray[np.float32]]]:
+            for outputs in session.map(image[None] for image in images):
                 yield {name.removeprefix(FEATURE_PREFIX): array[0] for name, array in outputs.items()}
 
         yield Training(
@@ -45,10 +50,13 @@ def training_on(
             shapes=_shapes(model),
             n_images=len(frames),
             size=size,
-            features=features,
+            features=lambda: embed(frames),
             images=lambda: iter(frames),
             seed=seed,
             progress=progress,
+            defects=lambda: iter(defects),
+            embed=embed,
+            checkpoint=checkpoint,
         )
 
 

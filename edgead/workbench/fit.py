@@ -29,8 +29,9 @@ from edgead.errors import OptionError
 from edgead.manifest import InputRecord, Manifest, MethodRecord
 from edgead.runtime.session import open_session
 from edgead.types import PRECISIONS, Image, Precision, Progress, Size
+from edgead.workbench.annotated import read_defects
 from edgead.workbench.calibrate import calibrate
-from edgead.workbench.forms import Recipe, backbone_forms, fit_forms, trained
+from edgead.workbench.forms import Recipe, backbone_forms, check_takes_defects, fit_forms, trained
 from edgead.workbench.frames import read_frames, split
 from edgead.workbench.precision import run_trial
 
@@ -86,35 +87,48 @@ class Fit:
 
 
 def fit(
-    recipe: Recipe, images: Path | Sequence[Path], settings: Settings, out: Path, progress: Progress
+    recipe: Recipe,
+    images: Path | Sequence[Path],
+    settings: Settings,
+    out: Path,
+    progress: Progress,
+    defects: Sequence[Path] = (),
 ) -> Fit:
     """Fit on good images and write the reference bundle.
 
     Args:
         images: their folder, or the files.
         out: the bundle's path; an older bundle there is replaced, in one step, at the very end.
+        defects: folders of annotated defects, for methods that learn from them; see ``find_defects``.
 
     Raises:
         InputError, OutputError, EngineError: see ``edgead.errors``.
     """
+    if defects:
+        check_takes_defects(recipe)
     with write_bundle(out) as staging:  # first, so that a path that can't be written costs no fitting
         frames, why = read_frames(images, settings.size, recipe.backbone.input.multiple, progress)
+        annotated = read_defects(defects, frames.rule, progress)
         share = min(settings.holdout, MAX_HELD_OUT / len(frames))
         training, held_out = split(frames, share, settings.seed)
         again = recipe.final_fit if settings.final_fit is None else settings.final_fit
         checkpoint = _checkpoint(out)
-        ready = trained(recipe, training, settings.seed, checkpoint / "first", progress)
+        ready = trained(recipe, training, settings.seed, checkpoint / "first", progress, annotated)
         backbones, lacking = backbone_forms(ready, training, settings.precisions, progress)
         judged_files = CALIBRATION_FILES if again else FORM_FILES
         save = _saver(staging.folder, judged_files)
-        judged = forms = fit_forms(ready, backbones, training, settings.seed, progress, save)
+        judged = forms = fit_forms(
+            ready, backbones, training, settings.seed, progress, save, annotated, checkpoint / "first"
+        )
         if again:
             final = _naming("final fit", progress)
-            ready = trained(recipe, frames, settings.seed, checkpoint / "final", final)
+            ready = trained(recipe, frames, settings.seed, checkpoint / "final", final, annotated)
             if ready is not recipe:  # a network of its own, so it's quantised on its own
                 backbones, lacking = backbone_forms(ready, frames, settings.precisions, final)
             save = _saver(staging.folder, FORM_FILES)
-            forms = fit_forms(ready, backbones, frames, settings.seed, final, save)
+            forms = fit_forms(
+                ready, backbones, frames, settings.seed, final, save, annotated, checkpoint / "final"
+            )
         good = list(held_out)
         _save_probes(good, staging.folder / "probes")
         trial = run_trial(open_session(staging.folder / judged_files["fp32"], "onnxruntime"), good, ())
@@ -136,7 +150,11 @@ def fit(
             reports={},
             provenance={
                 "backbone": {"name": ready.backbone.name, **ready.backbone.provenance},
-                "images": {"fitted_on": len(frames if again else training), "held_out": len(held_out)},
+                "images": {
+                    "fitted_on": len(frames if again else training),
+                    "held_out": len(held_out),
+                    **({"defects": len(annotated)} if annotated else {}),
+                },
                 "scorer": dict(recipe.provenance),
             },
             facts={

@@ -9,13 +9,14 @@ from typing import Any
 
 import onnx
 
-from edgead.errors import CompileError
+from edgead.errors import CompileError, OptionError
 from edgead.types import (
     Arithmetic,
     Backbone,
     BankPrecision,
     Examples,
     FittedScorer,
+    LearnsDefects,
     PostProcessor,
     Precision,
     Progress,
@@ -23,6 +24,7 @@ from edgead.types import (
     Scorer,
     Trainable,
 )
+from edgead.workbench.annotated import Defect
 from edgead.workbench.features import training_on
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import compose
@@ -52,7 +54,23 @@ class Recipe:
     final_fit: bool = True
 
 
-def trained(recipe: Recipe, frames: Frames, seed: int, checkpoint: Path, progress: Progress) -> Recipe:
+def check_takes_defects(recipe: Recipe) -> None:
+    """Raise ``OptionError`` where the method can't learn from annotated defects."""
+    if not isinstance(recipe.scorer, LearnsDefects):
+        raise OptionError(
+            f"{recipe.method} learns from good images alone: leave --defects out, or choose a method that "
+            "learns from defects too"
+        )
+
+
+def trained(
+    recipe: Recipe,
+    frames: Frames,
+    seed: int,
+    checkpoint: Path,
+    progress: Progress,
+    defects: tuple[Defect, ...] = (),
+) -> Recipe:
     """The recipe with the network that its scorer trains, where it trains one, as the backbone."""
     if not isinstance(recipe.scorer, Trainable):
         return recipe
@@ -64,6 +82,7 @@ def trained(recipe: Recipe, frames: Frames, seed: int, checkpoint: Path, progres
         seed=seed,
         progress=progress,
         checkpoint=checkpoint,
+        defects=lambda: iter(defects),
     )
     return replace(recipe, backbone=recipe.scorer.train(examples))
 
@@ -98,11 +117,15 @@ def fit_forms(
     seed: int,
     progress: Progress,
     save: Callable[[Precision, onnx.ModelProto], None],
+    defects: tuple[Defect, ...] = (),
+    checkpoint: Path | None = None,
 ) -> dict[Precision, Mapping[str, Any]]:
     """Fit and compose each form on the frames; where the scorer can, all forms keep what FP32 chose.
 
     Args:
         save: is given each form's graph, one at a time: some take hundreds of megabytes.
+        defects: annotated ones, after the resize rule.
+        checkpoint: a folder for what a training needs to go on after a kill.
 
     Returns:
         What each form's scorer tells about itself.
@@ -113,8 +136,8 @@ def fit_forms(
     for precision, backbone in backbones.items():
         arithmetic: Arithmetic = "bf16" if precision == "bf16" else "f32"
         bank: BankPrecision = "fp32" if precision == "fp32" else "int8"
-        parts = recipe.backbone, recipe.scorer
-        with training_on(backbone, *parts, frames, seed, progress, arithmetic) as offer:
+        parts = recipe.backbone, recipe.scorer, frames, seed, progress
+        with training_on(backbone, *parts, arithmetic, defects, checkpoint) as offer:
             fitted = chosen.refit(offer) if isinstance(chosen, Refittable) else recipe.scorer.fit(offer)
         if chosen is None and isinstance(fitted, Refittable):
             chosen = fitted

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from edgead.errors import OptionError, UnknownNameError
 from edgead.options import parse_options
 from edgead.plugins import registry
 from edgead.types import Backbone, Method
@@ -13,7 +15,11 @@ from edgead.workbench.forms import Recipe
 
 
 def resolve(
-    method: str, backbone: str | None = None, weights: Path | None = None, options: Iterable[str] = ()
+    method: str,
+    backbone: str | None = None,
+    weights: Path | None = None,
+    options: Iterable[str] = (),
+    preset: str | None = None,
 ) -> Recipe:
     """Look up a method and everything it names.
 
@@ -22,16 +28,17 @@ def resolve(
         backbone: ``NAME``, ``NAME:ARGUMENT`` or a path that ends in ``.onnx``; None for the method's own.
         weights: the backbone's weights file, where it takes one.
         options: ``key=value`` pairs for the scorer.
+        preset: one of the method's; ``options`` are changes to it.
 
     Raises:
-        UnknownNameError: nobody registers a name.
-        OptionError: an option is unknown or wrong.
+        UnknownNameError: nobody registers a name, or the method has no such preset.
+        OptionError: an option is unknown or wrong, or the method has no presets.
         PluginError: a plugin breaks its contract.
     """
     names = registry()
     recipe: Method = names.get("methods", method)()
     scorer_type = names.get("scorers", recipe.scorer)
-    chosen = parse_options(scorer_type.Options, options, recipe.options)
+    chosen = parse_options(scorer_type.Options, options, {**recipe.options, **_preset(recipe, preset)})
     entry = names.entry("scorers", recipe.scorer)
     return Recipe(
         method=method,
@@ -44,6 +51,16 @@ def resolve(
         provenance={"distribution": entry.distribution, "version": entry.version},
         final_fit=recipe.final_fit,
     )
+
+
+def _preset(method: Method, name: str | None) -> Mapping[str, Any]:
+    if name is None:
+        return {}
+    if not method.presets:
+        raise OptionError(f"{method.name} has no presets: leave --preset out")
+    if name not in method.presets:
+        raise UnknownNameError("preset", name, method.presets)
+    return method.presets[name]
 
 
 def open_backbone(name: str, weights: Path | None = None) -> Backbone:
