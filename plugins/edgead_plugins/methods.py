@@ -34,6 +34,15 @@ def cutpaste() -> Method:
     )
 
 
+def uninformed_students() -> Method:
+    return Method(
+        "uninformed-students",
+        scorer="uninformed-students",
+        paper="Bergmann et al., CVPR 2020, arXiv 1911.02357",
+        final_fit=False,
+    )
+
+
 @hookimpl
 def edgead_register_scorers(register: Register) -> None:
     register("patchcore", "edgead_plugins.patchcore:PatchCore", "distance to a coreset of good patches")
@@ -43,6 +52,11 @@ def edgead_register_scorers(register: Register) -> None:
     register("mkd", "edgead_plugins.mkd:MKD", "how far a cloner is from the source that it copies")
     register(
         "cutpaste", "edgead_plugins.cutpaste:CutPaste", "a Gaussian of embeddings that know pasted pieces"
+    )
+    register(
+        "uninformed-students",
+        "edgead_plugins.students:UninformedStudents",
+        "how wrong students are about a teacher, and how much they disagree",
     )
 
 
@@ -61,3 +75,8 @@ def edgead_register_methods(register: Register) -> None:
     register("fyd", fyd, "padim on a backbone trained to align the parts; needs torch")
     register("mkd", mkd, "a small network copies the backbone on good images; needs torch")
     register("cutpaste", cutpaste, "a network learns to see pieces pasted in wrong places; needs torch")
+    register(
+        "uninformed-students",
+        uninformed_students,
+        "students copy a teacher of small patches on good images; needs torch",
+    )

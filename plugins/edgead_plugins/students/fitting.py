@@ -1,0 +1,206 @@
+"""The students: each learns, on good images alone, to say of every patch what the teacher says."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import numpy as np
+
+from edgead.errors import TrainingError
+from edgead.types import Examples, InputSpec, Size
+from edgead_plugins.students.losses import regression
+from edgead_plugins.students.options import DESCRIPTOR, Chosen, StudentsOptions, choose
+from edgead_plugins.students.patch_networks import PatchNetworks, mirrored
+from edgead_plugins.students.scorer import STUDENTS, TEACHER, held_out
+from edgead_plugins.students.teacher import find_teachers, normalised
+from edgead_plugins.students.teacher_file import Teacher, to_bytes
+from edgead_plugins.training.checkpoint import fingerprint
+from edgead_plugins.training.loop import Run, train
+from edgead_plugins.training.pytorch import nn, torch
+from edgead_plugins.training.seeding import batch_of, deterministic, generator, pick_device
+from edgead_plugins.training.trained import TrainedBackbone, to_backbone
+
+FLAT = 1e-3
+"""A dimension of the descriptor whose deviation is below this share of the largest counts as this: dividing
+by less would make noise of it."""
+
+
+class Ensemble(nn.Module):  # type: ignore[misc]
+    """(N, 3, H, W) normalised -> ``teacher_P`` (N, 128, h, w), ``students_P`` (N, 128 M, h, w), P the scales.
+
+    Args:
+        pairs: teacher and students by scale; the teacher's descriptors are normalised.
+        stride: (H, W) over (h, w).
+    """
+
+    def __init__(self, pairs: Mapping[int, tuple[PatchNetworks, PatchNetworks]], stride: int) -> None:
+        super().__init__()
+        self.scales, self.stride = tuple(pairs), stride
+        self.networks = nn.ModuleDict(
+            {
+                f"{part}{scale}": network
+                for scale, pair in pairs.items()
+                for part, network in zip((TEACHER, STUDENTS), pair, strict=True)
+            }
+        )
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """See the class."""
+        maps = {}
+        for scale in self.scales:
+            around = mirrored(x, scale, self.stride)
+            for name in (f"{TEACHER}{scale}", f"{STUDENTS}{scale}"):
+                maps[name] = self.networks[name](around, self.stride)
+        return maps
+
+
+def train_students(examples: Examples, layer: str, options: StudentsOptions) -> TrainedBackbone:
+    """Train, or find, the teachers, then the students; see ``UninformedStudents.train``."""
+    held = held_out(examples.n_images, options.heldout, examples.seed)
+    images = [image for image, kept_back in zip(examples.images(), held, strict=True) if not kept_back]
+    if not images:  # a single image: there's nothing else to learn from
+        images = list(examples.images())
+    chosen = choose(options, len(images))
+    for scale in chosen.scales:  # before anything is trained
+        mirrored(torch.zeros(1, 3, *examples.size), scale, chosen.stride)
+    teachers = find_teachers(examples, layer, options, chosen)
+    shown = torch.from_numpy(np.stack(images))
+    pairs, facts = {}, {}
+    for teacher in teachers:
+        pairs[teacher.scale], told = _train(examples, teacher, shown, options, chosen)
+        facts.update({f"{name}_{teacher.scale}": value for name, value in told.items()})
+        facts[f"teacher_{teacher.scale}"] = _described(teacher)
+    network = Ensemble(pairs, chosen.stride)
+    facts |= {
+        "training": f"uninformed-students: {options.students} students, {chosen.steps} steps, {len(images)} "
+        f"images, {int(held.sum())} held out, seed {examples.seed}",
+        "trained_on": pick_device(options.device).type,
+    }
+    return to_backbone(
+        network,
+        "uninformed-students",
+        examples.size,
+        base=examples.backbone,
+        spec=_input(teachers[0], examples.size),
+        facts=facts,
+    )
+
+
+def _train(
+    examples: Examples, teacher: Teacher, images: torch.Tensor, options: StudentsOptions, chosen: Chosen
+) -> tuple[tuple[PatchNetworks, PatchNetworks], dict[str, str]]:
+    """Teacher and students of one scale, and what the manifest should know."""
+    device, scale, stride = pick_device(options.device), teacher.scale, chosen.stride
+    spec = _input(teacher, examples.size)
+
+    def padded(some: torch.Tensor) -> torch.Tensor:
+        return mirrored(normalised(some.to(device), spec), scale, stride)
+
+    def one_by_one(advance: Callable[[int], None]) -> Iterator[torch.Tensor]:
+        for image in images:
+            yield padded(image[None])
+            advance(1)
+
+    seed = int(generator(examples.seed, 21, scale).integers(2**31))
+    with deterministic(seed):
+        master = load_teacher(teacher).to(device)
+        with examples.progress("asking the teacher", len(images)) as advance:
+            normalise(master, *measure(master, one_by_one(advance), stride))
+        students = PatchNetworks(scale, options.students, chosen.width).to(device)
+
+        def step(number: int) -> torch.Tensor:
+            batch = torch.from_numpy(batch_of(number, len(images), 1, examples.seed))
+            y, x = generator(examples.seed, 22, scale, number).integers(stride, size=2)
+            around = padded(images[batch])[:, :, y:, x:]  # so that over time every position is learnt
+            with torch.no_grad():
+                targets = master(around, stride)
+            return regression(targets, students(around, stride))
+
+        run = Run(
+            f"students {scale}",
+            examples.checkpoint,
+            fingerprint(
+                examples,
+                method="uninformed-students",
+                phase="students",
+                options=dataclasses.asdict(options),
+                teacher=hashlib.sha256(to_bytes([teacher])).hexdigest(),
+            ),
+            examples.progress,
+            advice=f"lower -o learning_rate={chosen.learning_rate:g}",
+        )
+        optimiser = torch.optim.Adam(
+            students.parameters(), lr=chosen.learning_rate, weight_decay=options.weight_decay
+        )
+        per_epoch = max(1, min(len(images), chosen.steps // 8))
+        told = train(run, students, optimiser, step, chosen.steps, steps_per_epoch=per_epoch)
+    shares = [loss / (options.students * DESCRIPTOR) for loss in (told[0], told[-1])]
+    facts = {
+        "loss": f"{shares[0]:.4g} of the teacher's variance unexplained at first, {shares[1]:.4g} at last"
+    }
+    return (master.cpu(), students.eval().cpu()), facts
+
+
+def load_teacher(teacher: Teacher) -> PatchNetworks:
+    """The teacher as a module that doesn't learn any more."""
+    network = PatchNetworks(teacher.scale, 1, teacher.width)
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in teacher.weights.items()})
+    for value in network.parameters():
+        value.requires_grad_(False)
+    network.eval()
+    return network
+
+
+def measure(
+    master: PatchNetworks, inputs: Iterable[torch.Tensor], stride: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation (128,) of each dimension, over all positions of all images; float64.
+
+    Raises:
+        TrainingError: the teacher says the same everywhere.
+    """
+    count, total, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    with torch.no_grad():
+        for given in inputs:
+            found = master(given, stride).transpose(0, 1).flatten(1).double().cpu()
+            count += found.shape[1]
+            total, squares = total + found.sum(1), squares + found.square().sum(1)
+    mean = total / count
+    deviation = (squares / count - mean.square()).clamp_min(0).sqrt()
+    if not float(deviation.max()) > 1e-6:
+        raise TrainingError(
+            "uninformed-students: the teacher's descriptors are the same everywhere: lower "
+            "-o teacher_learning_rate or train it for longer with -o teacher_steps"
+        )
+    return mean, deviation.clamp_min(FLAT * float(deviation.max()))
+
+
+def normalise(master: PatchNetworks, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+    """Have the last convolution give (descriptor - mean) / deviation."""
+    last = master.convolutions[-1]
+    with torch.no_grad():
+        weight, bias = last.weight.double().cpu(), last.bias.double().cpu()
+        last.weight.copy_(weight / deviation[:, None, None, None])
+        last.bias.copy_((bias - mean) / deviation)
+
+
+def _input(teacher: Teacher, size: Size) -> InputSpec:
+    """What the teacher, and so its students, want to see."""
+    facts = teacher.facts
+    mean, std = tuple(facts["mean"]), tuple(facts["std"])
+    return InputSpec(size, 1, facts["channel_order"], mean, std)
+
+
+def _described(teacher: Teacher) -> str:
+    """A teacher in one line, for the manifest."""
+    facts = teacher.facts
+    return (
+        f"of {facts['backbone']}'s {facts['layer']} by {facts['steps']} steps on {facts['pictures']}, "
+        f"seed {facts['seed']}; loss {facts['loss']}; SHA-256 "
+        f"{hashlib.sha256(to_bytes([teacher])).hexdigest()}"
+    )
+
+
+__all__ = ["Ensemble", "load_teacher", "measure", "normalise", "train_students"]

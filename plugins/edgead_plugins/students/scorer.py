@@ -1,0 +1,169 @@
+"""Uninformed Students' scorer: how wrong the students are about the teacher, and how much they disagree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import spox.opset.ai.onnx.v18 as op
+from numpy.typing import NDArray
+from spox import Var
+
+from edgead.errors import OptionError, TrainingError
+from edgead.types import Backbone, BankPrecision, Examples, Scores, Training
+from edgead.workbench.graph import parameter
+from edgead_plugins.students.options import StudentsOptions
+
+TEACHER, STUDENTS = "teacher_", "students_"
+"""The trained network's maps are named so, with the side of the patches."""
+ERROR, VARIANCE = "error_", "variance_"
+"""What ``embed`` makes of them."""
+
+
+class UninformedStudents:
+    """The scorer. ``Options`` are stored; work begins in ``train``."""
+
+    Options: ClassVar[type] = StudentsOptions
+
+    def __init__(self, options: StudentsOptions | None = None) -> None:
+        self.options = options or StudentsOptions()
+
+    def train(self, examples: Examples) -> Backbone:
+        """Train the teachers, unless there are some, and the students; what comes back holds both.
+
+        Raises:
+            OptionError: the backbone can't be run in torch or lacks the layer, the teacher's file can't be
+                used, or patches don't fit into the images.
+            DatasetError: there are no pictures for the teacher.
+            TrainingError: a loss isn't finite, or the teacher says the same everywhere.
+            OutputError: the teacher can't be written.
+            MissingDependencyError: torch isn't installed.
+        """
+        known = examples.backbone.feature_info
+        layer = self.options.layer or max(known, key=lambda name: known[name].stride)
+        if layer not in known:
+            raise OptionError(
+                f"uninformed-students: '{examples.backbone.name}' has no map '{layer}'; choose a layer of "
+                f"{', '.join(known)}"
+            )
+        from edgead_plugins.students.fitting import train_students
+
+        return train_students(examples, layer, self.options)
+
+    def feature_maps(self, backbone: Backbone) -> Sequence[str]:
+        """Teacher and students of every scale."""
+        return list(backbone.feature_info)
+
+    def embed(self, maps: Mapping[str, Var]) -> Mapping[str, Var]:
+        """Of each scale, regression error and predictive variance (1, 1, h, w).
+
+        With t the teacher's descriptor, y_i the students' and m their mean: |m - t|^2, and the mean of
+        |y_i - m|^2, which is the mean of |y_i|^2 less |m|^2 without the difference of large numbers. A single
+        student has no variance.
+        """
+        found = {}
+        for name in maps:
+            if not name.startswith(TEACHER):
+                continue
+            scale = name.removeprefix(TEACHER)
+            teacher, students = maps[name], maps[f"{STUDENTS}{scale}"]
+            _, d, h, w = (int(n) for n in teacher.unwrap_tensor().shape or ())  # type: ignore[arg-type]
+            count = int((students.unwrap_tensor().shape or ())[1]) // d  # type: ignore[arg-type]
+            each = op.reshape(students, op.const([count, d, h, w]))
+            mean = op.reduce_mean(each, op.const([0]), keepdims=1)
+            wrong = op.sub(mean, teacher)
+            found[f"{ERROR}{scale}"] = op.reduce_sum(op.mul(wrong, wrong), op.const([1]), keepdims=1)
+            if count > 1:
+                apart = op.sub(each, mean)
+                squares = op.reduce_sum(op.mul(apart, apart), op.const([0, 1]), keepdims=1)
+                found[f"{VARIANCE}{scale}"] = op.div(squares, op.const(np.float32(count)))
+        return found
+
+    def fit(self, training: Training) -> FittedStudents:
+        """Measure what's usual: mean and deviation of errors and variances on the images held out.
+
+        Raises:
+            TrainingError: they're the same everywhere.
+        """
+        held = held_out(training.n_images, self.options.heldout, training.seed)
+        sums = {name: np.zeros(2) for name in training.shapes}
+        count, left = 0, int(held.sum())
+        with training.progress("measuring held-out images", training.n_images) as advance:
+            for maps, counts in zip(training.features(), held, strict=False):
+                advance(1)
+                if not counts:
+                    continue
+                for name, value in maps.items():
+                    values = value.astype(np.float64)
+                    sums[name] += values.sum(), np.square(values).sum()
+                count += next(iter(maps.values())).size
+                left -= 1
+                if not left:
+                    break
+        usual = {}
+        for name, (total, squares) in sums.items():
+            mean = float(total) / count
+            usual[name] = (mean, math.sqrt(max(float(squares) / count - mean**2, 0.0)))
+            if not usual[name][1] > 1e-12 * max(1.0, mean):
+                raise TrainingError(
+                    f"uninformed-students: '{name}' is {mean:.3g} at every position of the images held out: "
+                    "train for longer with -o steps"
+                )
+        provenance = training.backbone.provenance
+        facts: dict[str, Any] = {
+            "usual": {name: {"mean": mean, "deviation": std} for name, (mean, std) in usual.items()},
+            "held_out": int(held.sum()),
+            "raised_by": _offset(usual),
+            **{k: provenance[k] for k in sorted(provenance) if k.startswith(REPORTED)},
+            "warnings": ONLY_ONE if training.n_images == 1 else [],
+        }
+        return FittedStudents(usual, facts)
+
+
+REPORTED = ("training", "loss_", "teacher_", "trained_on")
+"""How what the facts repeat of the trained network's provenance begins."""
+ONLY_ONE = ["one image to learn from: errors are measured on the image that the students know; give more"]
+
+Usual = Mapping[str, tuple[float, float]]
+"""Mean and deviation by map."""
+
+
+@dataclass(frozen=True)
+class FittedStudents:
+    """What's usual of each map, and facts."""
+
+    usual: Usual
+    facts: Mapping[str, Any]
+
+    def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
+        """See ``edgead.types.FittedScorer``.
+
+        The map is the mean over the scales of z_e + z_v, z = (value - mean) / deviation, without the means:
+        raised by ``facts["raised_by"]``, so that no score is below 0. Nothing's order changes by it.
+        """
+        scales = sum(name.startswith(ERROR) for name in self.usual)
+        patch = None
+        for name, (_, deviation) in self.usual.items():
+            factor = np.full((1, 1, 1, 1), 1 / (deviation * scales), np.float32)
+            part = op.mul(maps[name], parameter(f"{name}_factor", factor))
+            patch = part if patch is None else op.add(patch, part)
+        assert patch is not None
+        return Scores(patch=patch)
+
+
+def _offset(usual: Usual) -> float:
+    scales = sum(name.startswith(ERROR) for name in usual)
+    return sum(mean / deviation for mean, deviation in usual.values()) / scales
+
+
+def held_out(n_images: int, share: float, seed: int) -> NDArray[np.bool_]:
+    """(n,) which of the training images the students don't see; of one image, that one all the same."""
+    count = max(1, min(round(n_images * share), n_images - 1))
+    order = np.random.default_rng([seed, 23]).permutation(n_images)
+    return np.isin(np.arange(n_images), order[:count])
+
+
+__all__ = ["ERROR", "STUDENTS", "TEACHER", "VARIANCE", "FittedStudents", "UninformedStudents", "held_out"]

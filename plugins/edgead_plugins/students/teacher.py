@@ -1,0 +1,191 @@
+"""The teacher: a patch network that learns, from any pictures, to describe patches as the backbone would.
+
+Nothing of it depends on the product, so it's trained once for a backbone, a seed and options, and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from edgead.errors import OptionError
+from edgead.types import Backbone, Examples, Image, InputSpec, Size
+from edgead_plugins.backbones import cache
+from edgead_plugins.students import losses
+from edgead_plugins.students.options import DESCRIPTOR, Chosen, StudentsOptions
+from edgead_plugins.students.patch_networks import PatchNetworks
+from edgead_plugins.students.pictures import STEPS_PER_POOL, Patches, Pictures, find_pictures
+from edgead_plugins.students.teacher_file import (
+    KIND,
+    Teacher,
+    from_bytes,
+    read_teachers,
+    to_bytes,
+    write_teachers,
+)
+from edgead_plugins.training.checkpoint import fingerprint
+from edgead_plugins.training.loop import Run, train
+from edgead_plugins.training.onnx_module import OnnxModule
+from edgead_plugins.training.pytorch import functional, nn, torch
+from edgead_plugins.training.seeding import deterministic, generator, pick_device
+
+
+def find_teachers(examples: Examples, layer: str, options: StudentsOptions, chosen: Chosen) -> list[Teacher]:
+    """The teachers of all scales: from the file that the options name, from the cache, or trained.
+
+    Raises:
+        OptionError, DatasetError, TrainingError, OutputError: see ``UninformedStudents.train``.
+    """
+    file = Path(options.teacher).expanduser() if options.teacher else None
+    if file is not None and file.exists():
+        found = read_teachers(file, chosen.scales)
+        for teacher in found:
+            if teacher.width != chosen.width:
+                raise OptionError(
+                    f"'{file}' holds a teacher of width {teacher.width:g}, not {chosen.width:g}: give "
+                    f"-o width={teacher.width:g} or name another file"
+                )
+        return found
+    pictures = find_pictures(options.teacher_images, examples.seed)
+    found = [_cached(examples, scale, layer, options, chosen, pictures) for scale in chosen.scales]
+    if file is not None:
+        write_teachers(file, found)
+    return found
+
+
+def _cached(
+    examples: Examples,
+    scale: int,
+    layer: str,
+    options: StudentsOptions,
+    chosen: Chosen,
+    pictures: Pictures,
+) -> Teacher:
+    backbone = examples.backbone
+    facts = {
+        "backbone": backbone.name,
+        "backbone_weights_sha256": backbone.provenance.get("weights_sha256", ""),
+        "layer": layer,
+        "zoom": chosen.zoom,
+        "pictures": pictures.identity,
+        "steps": chosen.teacher_steps,
+        "batch": options.teacher_batch,
+        "learning_rate": chosen.teacher_learning_rate,
+        "weight_decay": options.weight_decay,
+        "losses": [options.distillation, chosen.metric, options.compactness],
+        "seed": examples.seed,
+        "channel_order": backbone.input.channel_order,
+        "mean": list(backbone.input.mean),
+        "std": list(backbone.input.std),
+    }
+    key = cache.key_of({"kind": KIND, "scale": scale, "width": chosen.width, **facts})
+    if (content := cache.load(key)) is not None:
+        return from_bytes(content, str(cache.folder() / key))[scale]
+    weights, loss = _train(examples, scale, layer, options, chosen, pictures, key)
+    teacher = Teacher(scale, chosen.width, weights, {**facts, "loss": loss})
+    cache.store(key, to_bytes([teacher]))
+    return teacher
+
+
+def _train(
+    examples: Examples,
+    scale: int,
+    layer: str,
+    options: StudentsOptions,
+    chosen: Chosen,
+    pictures: Pictures,
+    key: str,
+) -> tuple[dict[str, np.ndarray], str]:
+    device, n = pick_device(options.device), options.teacher_batch
+    pool = lru_cache(maxsize=1)(pictures.pool)
+    seed = int(generator(examples.seed, 14, scale).integers(2**31))
+    with deterministic(seed):
+        expert = Expert(examples.backbone, layer, chosen.zoom, pictures.patches(pool(0), 0, scale, n))
+        expert.to(device)
+        network = PatchNetworks(scale, 1, chosen.width)
+        learner = nn.ModuleDict({"network": network, "decoder": nn.Linear(DESCRIPTOR, expert.width)})
+        learner.to(device)
+
+        def step(number: int) -> torch.Tensor:
+            from_here: Sequence[Image] = pool(number // STEPS_PER_POOL)
+            if chosen.metric:
+                drawn = pictures.triplets(from_here, number, scale, n)
+            else:
+                drawn = [pictures.patches(from_here, number, scale, n)]
+            given = torch.from_numpy(np.concatenate(drawn)).to(device)
+            described = network(normalised(given, examples.backbone.input)).flatten(1)
+            parts = described.split(n)
+            total = options.compactness * losses.compactness(parts[0])
+            if options.distillation:
+                wanted = expert(given[:n])
+                total = total + options.distillation * losses.distillation(
+                    learner["decoder"](parts[0]), wanted
+                )
+            if chosen.metric:
+                total = total + chosen.metric * losses.triplet(*parts)
+            return total
+
+        run = Run(
+            f"teacher {scale}",
+            examples.checkpoint,
+            fingerprint(examples, method="uninformed-students", phase="teacher", key=key),
+            examples.progress,
+            advice=f"lower -o teacher_learning_rate={chosen.teacher_learning_rate:g}",
+        )
+        optimiser = torch.optim.Adam(
+            learner.parameters(), lr=chosen.teacher_learning_rate, weight_decay=options.weight_decay
+        )
+        per_epoch = max(1, min(250, chosen.teacher_steps // 8))
+        told = train(run, learner, optimiser, step, chosen.teacher_steps, steps_per_epoch=per_epoch)
+    weights = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
+    return weights, f"{told[0]:.4g} in the first {per_epoch} steps, {told[-1]:.4g} in the last"
+
+
+class Expert(nn.Module):  # type: ignore[misc]
+    """The frozen backbone on enlarged patches: (N, p, p, 3) uint8 BGR -> (N, D), a map averaged.
+
+    The features are divided by one number, so that their mean variance is 1 and a loss's weight means the
+    same for any backbone.
+
+    Args:
+        zoom: the side that patches are enlarged to, before the backbone's multiple; where it takes one size
+            only, it's that.
+        probe: patches that the number is measured on.
+    """
+
+    def __init__(self, backbone: Backbone, layer: str, zoom: int, probe: Patches) -> None:
+        super().__init__()
+        spec, multiple = backbone.input, backbone.input.multiple
+        side = -(-zoom // multiple) * multiple
+        self.size: Size = spec.size or (side, side)
+        self.layer = layer
+        self.network = OnnxModule(backbone.name, backbone.onnx([layer], self.size))
+        for value in self.network.parameters():
+            value.requires_grad_(False)
+        self.register_buffer("unit", torch.ones(()))
+        seen = self(torch.from_numpy(probe))
+        self.unit.copy_(seen.var(0, unbiased=False).mean().sqrt().clamp_min(1e-12))
+        self.width = int(seen.shape[1])
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        apart = patches.permute(0, 3, 1, 2).float()
+        larger = functional.interpolate(apart, size=self.size, mode="bilinear", align_corners=False)
+        found = self.network(larger.permute(0, 2, 3, 1))[self.layer]
+        return found.mean((2, 3)) / self.unit
+
+
+def normalised(images: torch.Tensor, spec: InputSpec) -> torch.Tensor:
+    """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float32 as the backbone is used to."""
+    pixels = images.permute(0, 3, 1, 2).float()
+    if spec.channel_order == "rgb":
+        pixels = pixels.flip(1)
+    mean, std = (pixels.new_tensor(values)[:, None, None] for values in (spec.mean, spec.std))
+    return (pixels - mean) / std
+
+
+__all__ = ["Expert", "find_teachers", "normalised"]
