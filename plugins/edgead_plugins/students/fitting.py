@@ -11,7 +11,7 @@ import numpy as np
 from edgead.errors import TrainingError
 from edgead.types import Examples, InputSpec, Size
 from edgead_plugins.students.losses import regression
-from edgead_plugins.students.options import DESCRIPTOR, Chosen, StudentsOptions, choose
+from edgead_plugins.students.options import DESCRIPTOR, EPOCHS, StudentsOptions
 from edgead_plugins.students.patch_networks import PatchNetworks, mirrored
 from edgead_plugins.students.scorer import STUDENTS, TEACHER, held_out
 from edgead_plugins.students.teacher import find_teachers, normalised
@@ -62,20 +62,20 @@ def train_students(examples: Examples, layer: str, options: StudentsOptions) -> 
     images = [image for image, kept_back in zip(examples.images(), held, strict=True) if not kept_back]
     if not images:  # a single image: there's nothing else to learn from
         images = list(examples.images())
-    chosen = choose(options, len(images))
-    for scale in chosen.scales:  # before anything is trained
-        mirrored(torch.zeros(1, 3, *examples.size), scale, chosen.stride)
-    teachers = find_teachers(examples, layer, options, chosen)
+    for scale in options.scales:  # before anything is trained
+        mirrored(torch.zeros(1, 3, *examples.size), scale, options.stride)
+    teachers = find_teachers(examples, layer, options)
     shown = torch.from_numpy(np.stack(images))
     pairs, facts = {}, {}
     for teacher in teachers:
-        pairs[teacher.scale], told = _train(examples, teacher, shown, options, chosen)
+        pairs[teacher.scale], told = _train(examples, teacher, shown, options)
         facts.update({f"{name}_{teacher.scale}": value for name, value in told.items()})
         facts[f"teacher_{teacher.scale}"] = _described(teacher)
-    network = Ensemble(pairs, chosen.stride)
+    network = Ensemble(pairs, options.stride)
     facts |= {
-        "training": f"uninformed-students: {options.students} students, {chosen.steps} steps, {len(images)} "
-        f"images, {int(held.sum())} held out, seed {examples.seed}",
+        "training": f"uninformed-students: {options.students} students, "
+        f"{options.steps or EPOCHS * len(images)} steps, {len(images)} images, "
+        f"{int(held.sum())} held out, seed {examples.seed}",
         "trained_on": pick_device(options.device).type,
     }
     return to_backbone(
@@ -89,10 +89,11 @@ def train_students(examples: Examples, layer: str, options: StudentsOptions) -> 
 
 
 def _train(
-    examples: Examples, teacher: Teacher, images: torch.Tensor, options: StudentsOptions, chosen: Chosen
+    examples: Examples, teacher: Teacher, images: torch.Tensor, options: StudentsOptions
 ) -> tuple[tuple[PatchNetworks, PatchNetworks], dict[str, str]]:
     """Teacher and students of one scale, and what the manifest should know."""
-    device, scale, stride = pick_device(options.device), teacher.scale, chosen.stride
+    device, scale, stride = pick_device(options.device), teacher.scale, options.stride
+    steps = options.steps or EPOCHS * len(images)
     spec = _input(teacher, examples.size)
 
     def padded(some: torch.Tensor) -> torch.Tensor:
@@ -108,7 +109,7 @@ def _train(
         master = load_teacher(teacher).to(device)
         with examples.progress("asking the teacher", len(images)) as advance:
             normalise(master, *measure(master, one_by_one(advance), stride))
-        students = PatchNetworks(scale, options.students, chosen.width).to(device)
+        students = PatchNetworks(scale, options.students, options.width).to(device)
 
         def step(number: int) -> torch.Tensor:
             batch = torch.from_numpy(batch_of(number, len(images), 1, examples.seed))
@@ -129,13 +130,13 @@ def _train(
                 teacher=hashlib.sha256(to_bytes([teacher])).hexdigest(),
             ),
             examples.progress,
-            advice=f"lower -o learning_rate={chosen.learning_rate:g}",
+            advice=f"lower -o learning_rate={options.learning_rate:g}",
         )
         optimiser = torch.optim.Adam(
-            students.parameters(), lr=chosen.learning_rate, weight_decay=options.weight_decay
+            students.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
-        per_epoch = max(1, min(len(images), chosen.steps // 8))
-        told = train(run, students, optimiser, step, chosen.steps, steps_per_epoch=per_epoch)
+        per_epoch = max(1, min(len(images), steps // 8))
+        told = train(run, students, optimiser, step, steps, steps_per_epoch=per_epoch)
     shares = [loss / (options.students * DESCRIPTOR) for loss in (told[0], told[-1])]
     facts = {
         "loss": f"{shares[0]:.4g} of the teacher's variance unexplained at first, {shares[1]:.4g} at last"

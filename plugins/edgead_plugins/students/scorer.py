@@ -90,19 +90,15 @@ class UninformedStudents:
         """
         held = held_out(training.n_images, self.options.heldout, training.seed)
         sums = {name: np.zeros(2) for name in training.shapes}
-        count, left = 0, int(held.sum())
-        with training.progress("measuring held-out images", training.n_images) as advance:
-            for maps, counts in zip(training.features(), held, strict=False):
-                advance(1)
-                if not counts:
-                    continue
+        count = 0
+        images = (image for image, counts in zip(training.images(), held, strict=True) if counts)
+        with training.progress("measuring held-out images", int(held.sum())) as advance:
+            for maps in training.embed(images):
                 for name, value in maps.items():
                     values = value.astype(np.float64)
                     sums[name] += values.sum(), np.square(values).sum()
                 count += next(iter(maps.values())).size
-                left -= 1
-                if not left:
-                    break
+                advance(1)
         usual = {}
         for name, (total, squares) in sums.items():
             mean = float(total) / count

@@ -15,7 +15,7 @@ from edgead.errors import OptionError
 from edgead.types import Backbone, Examples, Image, InputSpec, Size
 from edgead_plugins.backbones import cache
 from edgead_plugins.students import losses
-from edgead_plugins.students.options import DESCRIPTOR, Chosen, StudentsOptions
+from edgead_plugins.students.options import DESCRIPTOR, StudentsOptions
 from edgead_plugins.students.patch_networks import PatchNetworks
 from edgead_plugins.students.pictures import STEPS_PER_POOL, Patches, Pictures, find_pictures
 from edgead_plugins.students.teacher_file import (
@@ -33,24 +33,25 @@ from edgead_plugins.training.pytorch import functional, nn, torch
 from edgead_plugins.training.seeding import deterministic, generator, pick_device
 
 
-def find_teachers(examples: Examples, layer: str, options: StudentsOptions, chosen: Chosen) -> list[Teacher]:
+def find_teachers(examples: Examples, layer: str, options: StudentsOptions) -> list[Teacher]:
     """The teachers of all scales: from the file that the options name, from the cache, or trained.
 
     Raises:
         OptionError, DatasetError, TrainingError, OutputError: see ``UninformedStudents.train``.
     """
+    scales = sorted(set(options.scales))
     file = Path(options.teacher).expanduser() if options.teacher else None
     if file is not None and file.exists():
-        found = read_teachers(file, chosen.scales)
+        found = read_teachers(file, scales)
         for teacher in found:
-            if teacher.width != chosen.width:
+            if teacher.width != options.width:
                 raise OptionError(
-                    f"'{file}' holds a teacher of width {teacher.width:g}, not {chosen.width:g}: give "
+                    f"'{file}' holds a teacher of width {teacher.width:g}, not {options.width:g}: give "
                     f"-o width={teacher.width:g} or name another file"
                 )
         return found
     pictures = find_pictures(options.teacher_images, examples.seed)
-    found = [_cached(examples, scale, layer, options, chosen, pictures) for scale in chosen.scales]
+    found = [_cached(examples, scale, layer, options, pictures) for scale in scales]
     if file is not None:
         write_teachers(file, found)
     return found
@@ -61,7 +62,6 @@ def _cached(
     scale: int,
     layer: str,
     options: StudentsOptions,
-    chosen: Chosen,
     pictures: Pictures,
 ) -> Teacher:
     backbone = examples.backbone
@@ -69,23 +69,23 @@ def _cached(
         "backbone": backbone.name,
         "backbone_weights_sha256": backbone.provenance.get("weights_sha256", ""),
         "layer": layer,
-        "zoom": chosen.zoom,
+        "zoom": options.zoom,
         "pictures": pictures.identity,
-        "steps": chosen.teacher_steps,
+        "steps": options.teacher_steps,
         "batch": options.teacher_batch,
-        "learning_rate": chosen.teacher_learning_rate,
+        "learning_rate": options.teacher_learning_rate,
         "weight_decay": options.weight_decay,
-        "losses": [options.distillation, chosen.metric, options.compactness],
+        "losses": [options.distillation, options.metric, options.compactness],
         "seed": examples.seed,
         "channel_order": backbone.input.channel_order,
         "mean": list(backbone.input.mean),
         "std": list(backbone.input.std),
     }
-    key = cache.key_of({"kind": KIND, "scale": scale, "width": chosen.width, **facts})
+    key = cache.key_of({"kind": KIND, "scale": scale, "width": options.width, **facts})
     if (content := cache.load(key)) is not None:
         return from_bytes(content, str(cache.folder() / key))[scale]
-    weights, loss = _train(examples, scale, layer, options, chosen, pictures, key)
-    teacher = Teacher(scale, chosen.width, weights, {**facts, "loss": loss})
+    weights, loss = _train(examples, scale, layer, options, pictures, key)
+    teacher = Teacher(scale, options.width, weights, {**facts, "loss": loss})
     cache.store(key, to_bytes([teacher]))
     return teacher
 
@@ -95,7 +95,6 @@ def _train(
     scale: int,
     layer: str,
     options: StudentsOptions,
-    chosen: Chosen,
     pictures: Pictures,
     key: str,
 ) -> tuple[dict[str, np.ndarray], str]:
@@ -103,15 +102,15 @@ def _train(
     pool = lru_cache(maxsize=1)(pictures.pool)
     seed = int(generator(examples.seed, 14, scale).integers(2**31))
     with deterministic(seed):
-        expert = Expert(examples.backbone, layer, chosen.zoom, pictures.patches(pool(0), 0, scale, n))
+        expert = Expert(examples.backbone, layer, options.zoom, pictures.patches(pool(0), 0, scale, n))
         expert.to(device)
-        network = PatchNetworks(scale, 1, chosen.width)
+        network = PatchNetworks(scale, 1, options.width)
         learner = nn.ModuleDict({"network": network, "decoder": nn.Linear(DESCRIPTOR, expert.width)})
         learner.to(device)
 
         def step(number: int) -> torch.Tensor:
             from_here: Sequence[Image] = pool(number // STEPS_PER_POOL)
-            if chosen.metric:
+            if options.metric:
                 drawn = pictures.triplets(from_here, number, scale, n)
             else:
                 drawn = [pictures.patches(from_here, number, scale, n)]
@@ -124,8 +123,8 @@ def _train(
                 total = total + options.distillation * losses.distillation(
                     learner["decoder"](parts[0]), wanted
                 )
-            if chosen.metric:
-                total = total + chosen.metric * losses.triplet(*parts)
+            if options.metric:
+                total = total + options.metric * losses.triplet(*parts)
             return total
 
         run = Run(
@@ -133,13 +132,13 @@ def _train(
             examples.checkpoint,
             fingerprint(examples, method="uninformed-students", phase="teacher", key=key),
             examples.progress,
-            advice=f"lower -o teacher_learning_rate={chosen.teacher_learning_rate:g}",
+            advice=f"lower -o teacher_learning_rate={options.teacher_learning_rate:g}",
         )
         optimiser = torch.optim.Adam(
-            learner.parameters(), lr=chosen.teacher_learning_rate, weight_decay=options.weight_decay
+            learner.parameters(), lr=options.teacher_learning_rate, weight_decay=options.weight_decay
         )
-        per_epoch = max(1, min(250, chosen.teacher_steps // 8))
-        told = train(run, learner, optimiser, step, chosen.teacher_steps, steps_per_epoch=per_epoch)
+        per_epoch = max(1, min(250, options.teacher_steps // 8))
+        told = train(run, learner, optimiser, step, options.teacher_steps, steps_per_epoch=per_epoch)
     weights = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
     return weights, f"{told[0]:.4g} in the first {per_epoch} steps, {told[-1]:.4g} in the last"
 
