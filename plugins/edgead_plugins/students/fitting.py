@@ -12,7 +12,7 @@ from edgead.errors import TrainingError
 from edgead.types import Examples, InputSpec, Size
 from edgead_plugins.students.losses import regression
 from edgead_plugins.students.options import DESCRIPTOR, EPOCHS, StudentsOptions
-from edgead_plugins.students.patch_networks import PatchNetworks, mirrored
+from edgead_plugins.students.patch_networks import PatchNetworks, mirrored, receptive_field
 from edgead_plugins.students.scorer import STUDENTS, TEACHER, held_out
 from edgead_plugins.students.teacher import find_teachers, normalised
 from edgead_plugins.students.teacher_file import Teacher, to_bytes
@@ -113,8 +113,8 @@ def _train(
 
         def step(number: int) -> torch.Tensor:
             batch = torch.from_numpy(batch_of(number, len(images), 1, examples.seed))
-            y, x = generator(examples.seed, 22, scale, number).integers(stride, size=2)
-            around = padded(images[batch])[:, :, y:, x:]  # so that over time every position is learnt
+            rng = generator(examples.seed, 22, scale, number)
+            around = part(padded(images[batch]), scale, stride, options.crop, rng)
             with torch.no_grad():
                 targets = master(around, stride)
             return regression(targets, students(around, stride))
@@ -142,6 +142,20 @@ def _train(
         "loss": f"{shares[0]:.4g} of the teacher's variance unexplained at first, {shares[1]:.4g} at last"
     }
     return (master.cpu(), students.eval().cpu()), facts
+
+
+def part(around: torch.Tensor, scale: int, stride: int, crop: int, rng: np.random.Generator) -> torch.Tensor:
+    """What a step learns from, of a padded image (1, 3, H, W): the pixels that ``crop`` x ``crop`` depend on.
+
+    Where it begins is any pixel, and not only a multiple of the stride, so that over time every position is
+    learnt. With 0 it's the whole image, moved by less than the stride.
+    """
+    sides = []
+    for length in around.shape[2:]:
+        wanted = crop + receptive_field(scale) - stride
+        start = int(rng.integers(max(length - wanted + 1, stride) if crop else stride))
+        sides.append(slice(start, start + wanted if crop else None))
+    return around[:, :, sides[0], sides[1]]
 
 
 def load_teacher(teacher: Teacher) -> PatchNetworks:
@@ -204,4 +218,4 @@ def _described(teacher: Teacher) -> str:
     )
 
 
-__all__ = ["Ensemble", "load_teacher", "measure", "normalise", "train_students"]
+__all__ = ["Ensemble", "load_teacher", "measure", "normalise", "part", "train_students"]

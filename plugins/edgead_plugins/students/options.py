@@ -29,6 +29,8 @@ class StudentsOptions:
     """Factor on the channels inside the patch networks; the paper's is 1. 0.5 takes a third of the time."""
     steps: int | None = None
     """Updates of the students, an image each; unset: the paper's 100 passes over the images."""
+    crop: int = 0
+    """Side in pixels of the random part of an image that a step learns from; 0: the image, the paper's."""
     learning_rate: float = 1e-4
     """Of the students' Adam; the paper's is 0.0001."""
     weight_decay: float = 1e-5
@@ -67,6 +69,7 @@ class StudentsOptions:
             "students": self.students >= 1,
             "width": 0 < self.width <= 4,
             "steps": self.steps is None or self.steps >= 1,
+            "crop": self.crop >= 0,
             "learning_rate": self.learning_rate > 0,
             "weight_decay": self.weight_decay >= 0,
             "heldout": 0 < self.heldout < 1,

@@ -1,0 +1,179 @@
+"""Uninformed Students without torch: the score against plain numpy in both engines, options, held-out."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from edgead.cli.progress import silent
+from edgead.errors import OptionError, TrainingError
+from edgead.options import parse_options
+from edgead.plugins import registry
+from edgead.types import FeatureInfo, InputSpec, Training
+from edgead_plugins.students import StudentsOptions, UninformedStudents
+from edgead_plugins.students.scorer import held_out
+from tests.graphs import ENGINES, run
+from tests.plugins import students_oracle as oracle
+
+D, H, W = 8, 6, 5
+
+
+class Network:
+    """Stands for a backbone where only its description is asked for."""
+
+    name, input = "net", InputSpec()
+    provenance: ClassVar = {"training": "a test", "trained_from_name": "x", "loss_33": "low"}
+    feature_info: ClassVar = {"teacher_33": FeatureInfo(D, 4), "students_33": FeatureInfo(3 * D, 4)}
+
+    def onnx(self, feature_maps, size):
+        raise AssertionError("only its description counts")
+
+
+def descriptors(seed: int, scales, students=3):
+    rng = np.random.default_rng(seed)
+    found = {}
+    for scale in scales:
+        teacher = rng.normal(0, 1, (1, D, H, W)).astype(np.float32)
+        near = teacher[:, None] * 0.8 + rng.normal(0, 0.3, (1, students, D, H, W))
+        found[f"teacher_{scale}"] = teacher
+        found[f"students_{scale}"] = near.reshape(1, -1, H, W).astype(np.float32)
+    return found
+
+
+def embedded(maps, engine="onnxruntime"):
+    scorer = UninformedStudents()
+    return {n: v[0] for n, v in run(engine, lambda **given: scorer.embed(given), **maps).items()}
+
+
+def fitted(scales, students=3, n=10, seed=0):
+    """Image i has the descriptors of seed i; its one grey level says which it is."""
+
+    def embed(images):
+        for image in images:
+            yield embedded(descriptors(int(image[0, 0, 0]), scales, students))
+
+    shapes = {name: value.shape for name, value in embedded(descriptors(0, scales, students)).items()}
+    training = Training(
+        backbone=Network(),
+        shapes=shapes,
+        n_images=n,
+        size=(24, 20),
+        features=lambda: iter(()),
+        images=lambda: (np.full((24, 20, 3), i, np.uint8) for i in range(n)),
+        seed=seed,
+        progress=silent,
+        embed=embed,
+    )
+    return UninformedStudents().fit(training)
+
+
+def split(maps, scale):
+    return maps[f"teacher_{scale}"][0], maps[f"students_{scale}"].reshape(-1, D, H, W)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("scales", [(33,), (17, 33, 65)])
+def test_the_map_is_the_oracles_raised_by_a_constant(engine, scales):
+    head = fitted(scales)
+    given = descriptors(100, scales)
+
+    def part(**maps):
+        return {"patch": head.graph(UninformedStudents().embed(maps), "fp32").patch}
+
+    found = run(engine, part, **given)["patch"]
+    assert found.shape == (1, 1, H, W) and found.min() >= 0
+    usual = [descriptors(int(i), scales) for i in np.flatnonzero(held_out(10, 0.2, 0))]
+    assert len(usual) == 2
+    wanted = oracle.anomaly_map(
+        {s: oracle.error_and_variance(*split(given, s)) for s in scales},
+        {s: [oracle.error_and_variance(*split(maps, s)) for maps in usual] for s in scales},
+    )
+    np.testing.assert_allclose(found[0, 0] - head.facts["raised_by"], wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_one_student_has_no_variance():
+    head = fitted((33,), students=1)
+    assert list(head.usual) == ["error_33"]
+    given = descriptors(5, (33,), 1)
+    assert list(embedded(given)) == ["error_33"]
+    teacher, student = split(given, 33)
+    np.testing.assert_allclose(
+        embedded(given)["error_33"][0], ((student[0] - teacher) ** 2).sum(0), rtol=1e-4
+    )
+
+
+def test_what_is_usual_is_the_held_out_images_alone():
+    maps = [embedded(descriptors(int(i), (33,))) for i in np.flatnonzero(held_out(10, 0.2, 0))]
+    for name, (mean, deviation) in fitted((33,)).usual.items():
+        values = np.stack([m[name] for m in maps]).astype(np.float64)
+        assert mean == pytest.approx(values.mean(), rel=1e-6)
+        assert deviation == pytest.approx(values.std(), rel=1e-6)
+
+
+def test_students_that_are_right_everywhere_are_reported():
+    same = {
+        "teacher_33": np.ones((1, D, H, W), np.float32),
+        "students_33": np.ones((1, 3 * D, H, W), np.float32),
+    }
+    training = Training(
+        Network(),
+        {"error_33": (1, H, W), "variance_33": (1, H, W)},
+        2,
+        (24, 20),
+        lambda: iter(()),
+        lambda: (np.zeros((24, 20, 3), np.uint8) for _ in range(2)),
+        0,
+        silent,
+        embed=lambda images: (embedded(same) for _ in images),
+    )
+    with pytest.raises(TrainingError, match="error_33"):
+        UninformedStudents().fit(training)
+
+
+def test_facts_tell_what_was_measured_and_trained():
+    facts = fitted((33,)).facts
+    assert set(facts["usual"]) == {"error_33", "variance_33"} and facts["held_out"] == 2
+    assert facts["training"] == "a test" and facts["loss_33"] == "low" and "trained_from_name" not in facts
+    assert facts["warnings"] == [] and "more" in fitted((33,), n=1).facts["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("n", "share", "count"), [(1, 0.2, 1), (2, 0.2, 1), (2, 0.9, 1), (10, 0.2, 2), (9, 0.5, 4)]
+)
+def test_some_images_are_held_out_and_some_are_left(n, share, count):
+    found = held_out(n, share, 3)
+    assert found.shape == (n,) and found.sum() == count
+    assert np.array_equal(found, held_out(n, share, 3))
+    assert n < 9 or any(not np.array_equal(found, held_out(n, share, seed)) for seed in range(4, 12))
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["scales=", "scales=33,40", "students=0", "width=0", "steps=0", "crop=-1", "heldout=1", "zoom=8",
+     "metric=-1", "compactness=-1", "teacher_steps=0", "teacher_batch=1", "learning_rate=0"],
+)  # fmt: skip
+def test_options_out_of_range(word):
+    with pytest.raises(OptionError, match=word.split("=")[0]):
+        parse_options(StudentsOptions, [word])
+
+
+def test_a_teacher_with_nothing_to_learn_is_refused():
+    with pytest.raises(OptionError, match="learns nothing"):
+        parse_options(StudentsOptions, ["distillation=0", "metric=0"])
+
+
+def test_both_presets_are_options_of_the_method():
+    method = registry().get("methods", "uninformed-students")()
+    assert set(method.presets) == {"quick", "paper"}
+    quick = parse_options(StudentsOptions, [], method.presets["quick"])
+    assert quick != parse_options(StudentsOptions, [], method.presets["paper"]) == StudentsOptions()
+
+
+def test_an_unknown_layer_is_refused_before_torch_is_needed():
+    with pytest.raises(OptionError, match=r"no map 'stage9'.*teacher_33"):
+        from edgead.types import Examples
+
+        examples = Examples(Network(), lambda: iter(()), 0, (24, 20), 0, silent, None)
+        UninformedStudents(StudentsOptions(layer="stage9")).train(examples)
