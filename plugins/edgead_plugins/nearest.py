@@ -156,6 +156,10 @@ class LoweredBank:
         rows = op.gather(self.rows, index, axis=0)
         return rows if self.step is None else op.mul(op.cast(rows, to=np.float32), op.const(self.step))
 
+    def vectors(self, index: Var) -> Var:
+        """Rows (..., dim) float32 as they were given, up to the rounding, for any int64 index."""
+        return op.add(self.gather(index), self.mean)
+
     def _rank(self, query: Var, k: int) -> Var:
         size = self.n if self.n <= 4 * CHUNK_ROWS else CHUNK_ROWS
         best = [

@@ -1,0 +1,170 @@
+"""DMAD's training: P and psi on patches whose embeddings are computed once; the backbone stays as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from edgead.types import Training
+from edgead_plugins.dmad.memory import (
+    Memory,
+    Patches,
+    build_memory,
+    deviation,
+    normal_patches,
+    observed_patches,
+)
+from edgead_plugins.dmad.network import Bank, Mapper, fold, knowledge, loss
+from edgead_plugins.dmad.scorer import DMADOptions, FittedDMAD, Head
+from edgead_plugins.patchcore import FittedPatchCore
+from edgead_plugins.training.checkpoint import fingerprint
+from edgead_plugins.training.loop import Run, batches, train
+from edgead_plugins.training.pytorch import torch
+from edgead_plugins.training.seeding import batch_of, deterministic, generator, pick_device
+
+PER_EPOCH = 100
+"""Steps that are reported together."""
+LOOKED_AT = 20000
+"""Normal patches that the highest psi is taken from."""
+
+
+def fit_dmad(training: Training, coreset: FittedPatchCore, options: DMADOptions) -> FittedDMAD:
+    """Build the abnormal bank and train; see ``DMAD.fit``."""
+    normal = normal_patches(training, training.seed, options.memory_mib)
+    observed = observed_patches(training)
+    scale = deviation(normal.rows)
+    h, w = coreset.grid
+    memory = build_memory(
+        Patches(coreset.bank, coreset.index // (h * w)),
+        observed,
+        scale,
+        noise=options.noise,
+        centre_count=options.centre_samples,
+        centre_std=options.centre_std,
+        seed=training.seed,
+    )
+    attention = not len(observed) if options.attention is None else options.attention
+    with deterministic(training.seed):
+        lesson = Lesson(memory, normal, observed, scale, attention, options, training.seed)
+        losses = _train(training, lesson)
+        told = {
+            "training": f"{options.steps} steps of {options.batch_size} patches, seed {training.seed}",
+            "loss": f"{losses[0]:.4g} in the first steps, {losses[-1]:.4g} in the last",
+            "trained_on": lesson.device.type,
+        }
+        head = _head(lesson)
+    return FittedDMAD(memory, coreset, scale, head, attention, (h, w), options, training.seed, told)
+
+
+class Lesson:
+    """The network with all that it learns from, on one device."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        normal: Patches,
+        observed: Patches,
+        scale: np.ndarray,
+        attention: bool,
+        options: DMADOptions,
+        seed: int,
+    ) -> None:
+        self.device = pick_device(options.device)
+        self.normal, self.observed, self.scale = normal, observed, scale
+        self.attention, self.options, self.seed = attention, options, seed
+        self.banks = [Bank(p.rows, p.image).moved(self.device) for p in (memory.normal, memory.abnormal)]
+        self.mapper = Mapper(normal.rows.shape[1], options.hidden).to(self.device)
+
+    def enhanced(
+        self,
+        rows: np.ndarray,
+        normal_image: np.ndarray | None = None,
+        abnormal_image: np.ndarray | None = None,
+    ) -> torch.Tensor:
+        """The enhanced representation of patches (n, dim).
+
+        Args:
+            normal_image, abnormal_image: (n,) whose rows of the normal and the abnormal bank are passed over.
+        """
+        query = torch.from_numpy(rows).to(self.device)
+        said = []
+        for bank, image in zip(self.banks, (normal_image, abnormal_image), strict=True):
+            count = min(self.options.neighbors if self.attention else 1, len(bank.rows))
+            with torch.no_grad():
+                own = None if image is None else torch.from_numpy(image).to(self.device)
+                said.append(knowledge(bank, query, bank.search(query, count, own), self.attention))
+        return self.mapper.enhance(query, *said)
+
+    def step(self, number: int) -> torch.Tensor:
+        """The loss of a step, drawn from its number and the seed."""
+        options = self.options
+        rng = generator(self.seed, number, 1)
+        chosen = batch_of(number, len(self.normal), options.batch_size, self.seed)
+        rows, image = self.normal.rows[chosen], self.normal.image[chosen]
+        noise = rng.standard_normal(rows.shape, np.float32) * (self.scale * np.float32(options.noise))
+        parts = [self.enhanced(rows, image), self.enhanced(rows + noise, image)]
+        if len(self.observed):
+            drawn = rng.integers(0, len(self.observed), max(2, options.batch_size // 4))
+            parts.append(self.enhanced(self.observed.rows[drawn], None, self.observed.image[drawn]))
+        psi = self.mapper(torch.cat(parts)).split([len(part) for part in parts])
+        weights = options.pseudo_weight, options.observed_weight
+        return loss(psi[0], psi[1], psi[2] if len(psi) > 2 else None, weights)
+
+
+def _train(training: Training, lesson: Lesson) -> list[float]:
+    options = lesson.options
+    optimiser = torch.optim.AdamW(
+        [
+            {
+                "params": lesson.mapper.projection.parameters(),
+                "lr": options.learning_rate / 2,
+                "weight_decay": 0,
+            },
+            {
+                "params": [p for n, p in lesson.mapper.named_parameters() if not n.startswith("projection")],
+                "lr": options.learning_rate,
+            },
+        ],
+        weight_decay=options.weight_decay,
+    )
+
+    def taught(folder: Path) -> list[float]:
+        run = Run(
+            "dmad",
+            folder,
+            fingerprint(training, method="dmad", options=dataclasses.asdict(options)),
+            training.progress,
+            advice=f"lower -o learning_rate={options.learning_rate:g}",
+        )
+        per_epoch = min(PER_EPOCH, options.steps)
+        return train(run, lesson.mapper, optimiser, lesson.step, options.steps, steps_per_epoch=per_epoch)
+
+    return _in_folder(training.checkpoint, taught)
+
+
+def _in_folder(folder: Path | None, work: Callable[[Path], list[float]]) -> list[float]:
+    if folder is not None:
+        return work(folder)
+    with TemporaryDirectory(prefix="edgead-") as temporary:
+        return work(Path(temporary))
+
+
+def _head(lesson: Lesson) -> Head:
+    """The trained network as arrays, and the highest psi among normal patches as training sees them."""
+    lesson.mapper.eval()
+    chosen = np.linspace(0, len(lesson.normal) - 1, min(LOOKED_AT, len(lesson.normal))).round().astype(int)
+    top = -np.inf
+    with torch.no_grad():
+        for some in batches(torch.from_numpy(chosen), 2048):
+            few = some.numpy()
+            psi = lesson.mapper(lesson.enhanced(lesson.normal.rows[few], lesson.normal.image[few]))
+            top = max(top, float(psi.max()))
+    weights, bias, last = fold(lesson.mapper)
+    return Head(weights, bias, last, top)
+
+
+__all__ = ["Lesson", "fit_dmad"]
