@@ -1,13 +1,11 @@
-"""The shipped backbone keeps what it promises, and so do the pictures and the script behind it."""
+"""The shipped backbone keeps what it promises."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,6 @@ from edgead_plugins.backbones import default
 from edgead_plugins.backbones.default import default_backbone
 from edgead_plugins.backbones.generated import generate
 
-ROOT = Path(__file__).resolve().parents[2]
 MAPS = ("stage1", "stage2", "stage3")
 CONVOLUTIONS = {"stage1": 4, "stage2": 7, "stage3": 10}
 
@@ -163,118 +160,3 @@ def test_importing_it_imports_nothing_heavy() -> None:
         "sys.exit(bool({'onnx', 'torch', 'onnxruntime', 'openvino', 'spox'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-# ---------------------------------------------------------------- generated pictures
-
-
-def test_a_picture_depends_on_seed_and_index_alone() -> None:
-    picture = generate(7, 3, (64, 96))
-    generate(7, 2, (64, 96))
-    assert np.array_equal(picture, generate(7, 3, (64, 96)))
-    assert picture.shape == (64, 96, 3)
-    assert picture.dtype == np.uint8
-    assert not np.array_equal(picture, generate(8, 3, (64, 96)))
-    assert not np.array_equal(picture, generate(7, 4, (64, 96)))
-
-
-def test_pictures_are_varied() -> None:
-    pictures = [generate(0, index, (96, 96)) for index in range(80)]
-    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
-    grey = [picture.astype(np.float32).mean(axis=2) for picture in pictures]
-    brightness = [float(picture.mean()) for picture in grey]
-    contrast = [float(picture.std()) for picture in grey]
-    # the share of fine detail: how much of the contrast lies between neighbouring pixels
-    detail = [float(np.diff(picture, axis=1).std() / (picture.std() + 1)) for picture in grey]
-    colour = [float(np.ptp(picture.astype(np.int16), axis=2).mean()) for picture in pictures]
-    assert np.ptp(brightness) > 80
-    assert np.percentile(contrast, 10) < 15 < 35 < np.percentile(contrast, 90)
-    assert np.percentile(detail, 10) < 0.25 < 0.5 < np.percentile(detail, 90)
-    assert 0.2 < np.mean(np.array(colour) < 6) < 0.8, "some are grey, some are not"
-
-
-@pytest.mark.parametrize("arguments", [(-1, 0, (64, 64)), (0, -1, (64, 64)), (0, 0, (15, 64))])
-def test_a_picture_that_cannot_be_made_is_refused(arguments: tuple[int, int, Size]) -> None:
-    with pytest.raises(ValueError, match="at least"):
-        generate(*arguments)
-
-
-# ---------------------------------------------------------------- the training script
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    pytest.importorskip("torch")
-    spec = importlib.util.spec_from_file_location("train_default", ROOT / "tools" / "train_default.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.torch
-def test_export_folds_batch_norm(script: ModuleType) -> None:
-    import torch
-    from onnx.reference import ReferenceEvaluator
-
-    torch.manual_seed(0)
-    student = script.Student().eval()
-    for module in student.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            for tensor, low, high in (
-                (module.weight, 0.5, 1.5),
-                (module.bias, -0.2, 0.5),
-                (module.running_mean, -0.5, 0.5),
-                (module.running_var, 0.5, 2),
-            ):
-                torch.nn.init.uniform_(tensor, low, high)
-    x = torch.randn(1, 3, 16, 32)
-    with torch.no_grad():
-        expected = [tensor.numpy() for tensor in student(x)]
-    got = ReferenceEvaluator(script.to_onnx(student, {"made_by": "a test"})).run(None, {"input": x.numpy()})
-    for mine, theirs in zip(got, expected, strict=True):
-        np.testing.assert_allclose(mine, theirs, atol=5e-3 * theirs.max())  # weights are stored in FP16
-
-
-@pytest.mark.torch
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(
-    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-    from safetensors.torch import save_file
-
-    torch.manual_seed(1)
-    save_file(script.Teacher().state_dict(), tmp_path / "teacher.safetensors")
-    common = ["--teacher-weights", str(tmp_path / "teacher.safetensors"), "--steps", "3", "--batch", "2"]
-    common += ["--side", "32", "--held-out", "16", "--save-every", "1"]
-    script.main([*common, "--out", str(tmp_path / "whole.onnx")])
-
-    distance, calls = script.distance, iter(range(9))
-
-    def power_cut(*args: Any) -> Any:
-        if next(calls) == 2:
-            raise KeyboardInterrupt
-        return distance(*args)
-
-    resumed = [*common, "--out", str(tmp_path / "resumed.onnx"), "--checkpoint", str(tmp_path / "state")]
-    monkeypatch.setattr(script, "distance", power_cut)
-    with pytest.raises(KeyboardInterrupt):
-        script.main(resumed)
-    assert not (tmp_path / "resumed.onnx").exists()
-    monkeypatch.setattr(script, "distance", distance)
-    script.main(resumed)
-    assert (tmp_path / "resumed.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
-
-    with pytest.raises(SystemExit, match="other settings"):
-        script.main([*resumed, "--seed", "5"])
-
-
-@pytest.mark.torch
-def test_weights_of_another_network_are_refused(script: ModuleType, tmp_path: Path) -> None:
-    import torch
-    from safetensors.torch import save_file
-
-    save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "other.safetensors")
-    with pytest.raises(SystemExit, match=r"other\.safetensors"):
-        script.load_teacher(tmp_path / "other.safetensors")

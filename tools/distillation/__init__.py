@@ -1,0 +1,1 @@
+"""How the ``default`` backbone is made; tools/train_default.py is the command."""
