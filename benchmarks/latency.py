@@ -28,7 +28,7 @@ from edgead.evaluation.bench import Latency, bench
 from edgead.machine import cpu
 from edgead.plugins import registry
 from edgead.runtime.detector import Detector, load
-from edgead.runtime.session import import_openvino
+from edgead.runtime.openvino_session import import_openvino
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import resolve
 

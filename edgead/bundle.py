@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 import re
 import stat
@@ -29,7 +28,7 @@ from edgead.errors import (
     OutputError,
     UnsafePathError,
 )
-from edgead.files import output_errors, staging_folder, swap_into_place, sync
+from edgead.files import output_errors, sha256_of, staging_folder, swap_into_place, sync
 from edgead.manifest import MAX_MANIFEST_BYTES, FileRecord, Manifest
 
 MANIFEST = "manifest.json"
@@ -90,7 +89,7 @@ def read_bundle(path: Path, verify: bool = True) -> Bundle:
                 )
         bundle = Bundle(path, manifest)
         for record in manifest.files if verify else ():
-            if _sha256(bundle.file(record.path)) != record.sha256:
+            if sha256_of(bundle.file(record.path)) != record.sha256:
                 raise HashMismatchError(
                     f"{path}: file '{record.path}' was changed (another SHA-256); export the bundle again"
                 )
@@ -177,14 +176,6 @@ def _walk(root: Path, listed: set[str] | None) -> dict[str, int]:
     return sizes
 
 
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 # ---------------------------------------------------------------- writing
 
 
@@ -232,7 +223,7 @@ class Staging:
 
 def _list_files(root: Path) -> tuple[FileRecord, ...]:
     sizes = _walk(root, None)
-    return tuple(FileRecord(name, sizes[name], _sha256(root / name)) for name in sorted(sizes))
+    return tuple(FileRecord(name, sizes[name], sha256_of(root / name)) for name in sorted(sizes))
 
 
 def _remove_empty_folders(root: Path) -> None:

@@ -86,7 +86,7 @@ def _ask(devices: Callable[[], dict[str, str]]) -> dict[str, str] | str:
 
 
 def _openvino_devices() -> dict[str, str]:
-    from edgead.runtime.session import import_openvino
+    from edgead.runtime.openvino_session import import_openvino
 
     core = import_openvino().Core()
     devices = {}
@@ -97,7 +97,7 @@ def _openvino_devices() -> dict[str, str]:
 
 
 def _onnxruntime_devices() -> dict[str, str]:
-    from edgead.runtime.session import import_onnxruntime
+    from edgead.runtime.onnxruntime_session import import_onnxruntime
 
     providers = import_onnxruntime().get_available_providers()
     names = {name.removesuffix("ExecutionProvider").upper(): name for name in providers}

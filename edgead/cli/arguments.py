@@ -30,6 +30,38 @@ def engine_options(function: F) -> F:
     return function
 
 
+class Cores(click.ParamType[tuple[int, ...]]):
+    """``2,3`` or ``0-3``: numbers of logical processors."""
+
+    name = "cores"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if not isinstance(value, str):
+            return tuple(value)
+        cores: list[int] = []
+        for part in value.split(","):
+            first, _, last = part.partition("-")
+            if not first.isdecimal() or not (last or "0").isdecimal():
+                self.fail(f"'{value}' isn't a list of cores such as 2,3 or 0-3", param, ctx)
+            cores.extend(range(int(first), int(last or first) + 1))
+        return tuple(cores)
+
+
+def camera_options(function: F) -> F:
+    """Add ``--cores`` and ``--cache``."""
+    options = (
+        click.option(
+            "--cores", metavar="N,N", type=Cores(), help="Pin to these processor cores: 2,3 or 0-3."
+        ),
+        click.option("--cache", is_flag=True, help="Keep the compiled graph for a faster next start."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def find_bundle(text: str) -> Path:
     """Return the folder that the user means: the path itself, or ``./NAME.edgead`` for a bare name.
 
@@ -49,4 +81,4 @@ def find_bundle(text: str) -> Path:
     raise BundleNotFoundError(f"{text}: no such bundle: {hint}")
 
 
-__all__ = ["engine_options", "find_bundle"]
+__all__ = ["camera_options", "engine_options", "find_bundle"]

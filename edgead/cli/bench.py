@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from edgead.cli.arguments import engine_options, find_bundle
+from edgead.cli.arguments import camera_options, engine_options, find_bundle
 from edgead.cli.output import json_option, print_json, print_table, quiet_option
 from edgead.cli.progress import make_progress
+
+if TYPE_CHECKING:
+    from edgead.runtime.detector import Detector
 
 
 @click.command("bench")
 @click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...")
 @engine_options
+@camera_options
 @click.option(
     "--frames", metavar="N", type=click.IntRange(1), default=200, help="Frames timed for each (default 200)."
+)
+@click.option(
+    "--rate",
+    "rates",
+    metavar="FPS",
+    type=click.FloatRange(min=0, min_open=True),
+    multiple=True,
+    help="Frames come at this rate instead, as a camera's do; deadlines missed are counted. May be repeated.",
 )
 @quiet_option
 @json_option
@@ -24,7 +38,10 @@ def command(
     device: str,
     engine: str | None,
     threads: int | None,
+    cores: tuple[int, ...] | None,
+    cache: bool,
     frames: int,
+    rates: tuple[float, ...],
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -35,7 +52,12 @@ def command(
     from edgead.runtime.detector import load
 
     paths = [find_bundle(text) for text in bundles]
-    detectors = [load(path, device=device, engine=engine, threads=threads) for path in paths]
+    detectors = [
+        load(path, device=device, engine=engine, threads=threads, cores=cores, cache=cache) for path in paths
+    ]
+    if rates:
+        _paced(paths, detectors, rates, frames, quiet, as_json)
+        return
     latencies = bench(detectors, frames, make_progress(quiet))
     peaks = [peak_memory(path, device, engine, threads) for path in paths]
     processor = machine.cpu()
@@ -68,3 +90,53 @@ def command(
     print_table(table, header)
     click.echo(f"{frames} frames each on {processor.model}, {threads or processor.threads} threads; "
                "MB is the peak of a process that only runs the bundle")  # fmt: skip
+
+
+def _paced(
+    paths: list[Path],
+    detectors: list[Detector],
+    rates: tuple[float, ...],
+    frames: int,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from edgead import machine
+    from edgead.evaluation.pacing import pace
+
+    progress = make_progress(quiet)
+    found = [
+        (path, pace(d, rate, frames, progress))
+        for path, d in zip(paths, detectors, strict=True)
+        for rate in rates
+    ]
+    processor = machine.cpu()
+    if as_json:
+        rows = [{"bundle": str(path), **dataclasses.asdict(result)} for path, result in found]
+        print_json({"cpu": processor.model, "threads": processor.threads, "bundles": rows})
+        return
+    header = (
+        "bundle",
+        "frames/s",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "own p50",
+        "own p99",
+        "missed",
+        "memory +MB",
+    )
+    table = [
+        (
+            path.name,
+            f"{r.rate:g}",
+            *(f"{t:.2f}" for t in (r.p50_ms, r.p99_ms, r.max_ms, r.busy_p50_ms, r.busy_p99_ms)),
+            f"{r.missed} of {r.frames}",
+            f"{r.growth_bytes / 1e6:.1f}",
+        )
+        for path, r in found
+    ]
+    print_table(table, header)
+    click.echo(
+        f"{processor.model}, {processor.threads} processors; from the moment that a frame is due, own: the "
+        "detector's time alone; missed: not judged when the next frame was due"
+    )

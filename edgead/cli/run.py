@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgead.cli.arguments import engine_options, find_bundle
+from edgead.cli.arguments import camera_options, engine_options, find_bundle
 
 if TYPE_CHECKING:
     from edgead.runtime.detector import Detector
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.argument("bundle")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @engine_options
+@camera_options
 @click.option("--threshold", type=float, metavar="SCORE", help="Another threshold than the calibrated one.")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Write a heatmap of each frame here."
@@ -32,6 +33,8 @@ def command(
     device: str,
     engine: str | None,
     threads: int | None,
+    cores: tuple[int, ...] | None,
+    cache: bool,
     threshold: float | None,
     out: Path | None,
     limit: int | None,
@@ -42,7 +45,15 @@ def command(
     from edgead.runtime.detector import load
     from edgead.sources import frames
 
-    detector = load(find_bundle(bundle), device=device, engine=engine, threads=threads, threshold=threshold)
+    detector = load(
+        find_bundle(bundle),
+        device=device,
+        engine=engine,
+        threads=threads,
+        threshold=threshold,
+        cores=cores,
+        cache=cache,
+    )
     if out is not None:
         with output_errors(out):
             out.mkdir(parents=True, exist_ok=True)

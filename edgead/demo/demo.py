@@ -23,7 +23,7 @@ from edgead.evaluation.evaluate import Evaluation, evaluate
 from edgead.evaluation.report import Gallery, Timing, write_report
 from edgead.files import output_errors
 from edgead.plugins import registry
-from edgead.runtime.session import import_openvino
+from edgead.runtime.openvino_session import import_openvino
 from edgead.types import Precision, Progress
 from edgead.workbench.export import Export, FormReport, export
 from edgead.workbench.fit import Settings, fit

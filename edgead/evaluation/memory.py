@@ -31,18 +31,26 @@ def peak_memory(
     return int(done.stdout)
 
 
+def resident() -> int:
+    """Return this process's resident memory in bytes, its peak where the system tells no more."""
+    return _status("VmRSS") or _own_peak()
+
+
 def _own_peak() -> int:
-    try:
-        # Not ru_maxrss: on Linux a process inherits that from the one that started it.
-        match = re.search(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    except OSError:
-        match = None
-    if match:
-        return int(match.group(1)) * 1024
+    if peak := _status("VmHWM"):  # not ru_maxrss: on Linux a process inherits that from its parent
+        return peak
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _status(field: str) -> int:
+    try:
+        match = re.search(rf"^{field}:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    except OSError:
+        match = None
+    return int(match.group(1)) * 1024 if match else 0
 
 
 def _main(bundle: str, device: str, engine: str, threads: str) -> None:

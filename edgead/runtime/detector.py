@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from edgead.bundle import Bundle, read_bundle
 from edgead.errors import FrameError, OptionError
 from edgead.images import as_bgr
 from edgead.resize import ResizeRule
+from edgead.runtime.cores import pin
 from edgead.runtime.regions import find_regions
 from edgead.runtime.session import Outputs, open_session
 from edgead.types import Image, Prediction
@@ -33,6 +34,8 @@ def load(
     threads: int | None = None,
     threshold: float | None = None,
     throughput: bool = False,
+    cores: Sequence[int] | None = None,
+    cache: bool = False,
 ) -> Detector:
     """Verify a bundle, compile its graph and warm it up.
 
@@ -43,11 +46,14 @@ def load(
         threads: CPU threads; all of the machine's where None.
         threshold: a threshold on the image score instead of the calibrated one.
         throughput: prepare for ``Detector.map`` over many frames rather than for single frames.
+        cores: processor cores for the calling thread and the engine's; see ``edgead.runtime.cores.pin``.
+            As many threads as cores, unless ``threads`` says otherwise.
+        cache: keep the compiled graph in the user's cache, so that the next start is faster.
 
     Raises:
         BundleError: the bundle can't be trusted.
         EngineError: the engine or device isn't there, or can't compile the graph.
-        OptionError: the threshold isn't a finite number.
+        OptionError: the threshold isn't a finite number, or a core isn't this process's to use.
     """
     return Detector(
         read_bundle(Path(bundle)),
@@ -56,6 +62,8 @@ def load(
         threads=threads,
         threshold=threshold,
         throughput=throughput,
+        cores=cores,
+        cache=cache,
     )
 
 
@@ -77,12 +85,17 @@ class Detector:
         threads: int | None = None,
         threshold: float | None = None,
         throughput: bool = False,
+        cores: Sequence[int] | None = None,
+        cache: bool = False,
     ) -> None:
         manifest = bundle.manifest
         if threshold is not None and not math.isfinite(threshold):
             raise OptionError(f"threshold {threshold} must be a finite number")
         if threads is not None and threads < 1:
             raise OptionError(f"threads {threads} must be at least 1")
+        if cores is not None:
+            pin(cores)
+            threads = threads or len(set(cores))
         self.bundle = bundle
         self.threshold = manifest.threshold.score if threshold is None else float(threshold)
         self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
@@ -94,6 +107,7 @@ class Detector:
             manifest.engine_precision,
             threads,
             throughput,
+            cache,
         )
         blank = np.zeros((*self.rule.size, 3), np.uint8)
         for _ in range(WARM_UP_RUNS):

@@ -20,7 +20,7 @@ import onnx
 
 from edgead.errors import CompileError, MissingDependencyError
 from edgead.registry import one_line
-from edgead.runtime.session import block_telemetry
+from edgead.runtime.openvino_session import block_telemetry
 from edgead.types import Image
 from edgead.workbench.stem import centre_on_level, exact_input, find_stem
 

@@ -32,7 +32,7 @@ def in_openvino(model: onnx.ModelProto, image: NDArray[np.uint8]) -> dict[str, N
 
 
 def compile_openvino(model: onnx.ModelProto):
-    from edgead.runtime.session import block_telemetry
+    from edgead.runtime.openvino_session import block_telemetry
 
     block_telemetry()
     ov = pytest.importorskip("openvino")

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgead.runtime.session import block_telemetry
+from edgead.runtime.openvino_session import block_telemetry
 from edgead_plugins.backbones.onnx_file import onnx_backbone
 from edgead_plugins.backbones.resnet import resnet_backbone
 from tests.plugins.backbones_support import (

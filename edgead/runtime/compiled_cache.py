@@ -1,0 +1,46 @@
+"""Compiled graphs in the user's cache, so that the next start needn't compile.
+
+An entry is a folder whose name is the hash of the model's files, the engine's version, the device and what
+the graph was compiled for: any of them another, and it's another entry. The engine fills it. The oldest go
+when there are more than ``ENTRIES``; deleting all of them is always safe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgead.files import sha256_of
+from edgead.machine import cache_folder, cpu
+
+ENTRIES = 8
+"""Compiled graphs kept; one takes about what its model takes."""
+
+_log = logging.getLogger(__name__)
+
+
+def entry(model: Path, facts: Sequence[str]) -> Path | None:
+    """Return the folder for a model's compiled graph, made if need be; None where it can't be written.
+
+    Args:
+        model: the model's file; with an ``.xml`` the ``.bin`` beside it counts, too.
+        facts: everything else that a compiled graph depends on; the processor is added.
+    """
+    digest = hashlib.sha256("\n".join([*facts, cpu().model]).encode())
+    for file in (model, model.with_suffix(".bin")):
+        if file.is_file():
+            digest.update(sha256_of(file).encode())
+    folder = cache_folder() / "compiled" / digest.hexdigest()[:32]
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.touch()
+        others = sorted(folder.parent.iterdir(), key=lambda other: other.stat().st_mtime, reverse=True)
+    except OSError as error:
+        _log.warning("can't keep compiled graphs in %s (%s)", folder.parent, error)
+        return None
+    for old in others[ENTRIES:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
