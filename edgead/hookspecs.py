@@ -5,18 +5,19 @@ with ``@edgead.hookimpl``. Hooks only register names; nothing on the frame path 
 module cheap to import: a factory may be an import string ("package.module:Name"), loaded when it's used.
 
 Every ``register`` below is ``register(name, factory, summary="")``. Names are lower case with hyphens.
-A plugin may state ``edgead_api = 1``, the API_VERSION it was written for.
+A plugin states ``edgead_api = 1``, the API_VERSION it was written for; docs/write-a-plugin.md says what that
+promises. Verbs need no hook: each is an entry point of the group ``edgead.commands``, a click command.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import pluggy
 
 from edgead.types import Method, Register
 
 API_VERSION = 1
+DEPRECATED_APIS: dict[int, str] = {}
+"""Older APIs that still work, and the last version of edgead that they work with."""
 hookspec = pluggy.HookspecMarker("edgead")
 hookimpl = pluggy.HookimplMarker("edgead")
 
@@ -51,9 +52,4 @@ def edgead_register_layouts(register: Register) -> None:
     """factory() -> Layout, one per kind of data set."""
 
 
-@hookspec
-def edgead_register_commands(cli: Any) -> None:
-    """cli: the click group of ``edgead``; add commands to it with ``@cli.command()``."""
-
-
-__all__ = ["API_VERSION", "Method", "hookimpl", "hookspec"]
+__all__ = ["API_VERSION", "DEPRECATED_APIS", "Method", "hookimpl", "hookspec"]

@@ -1,4 +1,4 @@
-"""Find the installed plugins, ask each what it registers, and keep every fault with the plugin that has it.
+"""Load the installed plugins, ask each what it registers, and keep every fault with the plugin that has it.
 
 A plugin is an entry point of the group ``edgead``, in any installed distribution; edgead's own methods,
 backbones and exporters come the same way. Each one is loaded by itself: a fault in one is kept as its
@@ -11,21 +11,22 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-import re
-from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import Distribution, EntryPoint, distributions
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import Distribution, EntryPoint
 from types import ModuleType
 from typing import Any
 
 import pluggy
 
 from edgead import hookspecs
+from edgead.discovery import COMMANDS, GROUP, IMPORT_STRING, NAME, Found, commands_of, find, not_installed
 from edgead.registry import FIRST_PARTY, KINDS, Entry, Kind, Plugin, Registry, one_line, singular
 
-GROUP = "edgead"
-_HOOKS = tuple(f"edgead_register_{kind}" for kind in KINDS)
-_NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
-_IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_KINDS = tuple(kind for kind in KINDS if kind != "commands")  # those are found without importing anything
+_HOOKS = tuple(f"edgead_register_{kind}" for kind in _KINDS)
+_FACTS = ("edgead_api", "edgead_expected_failures")
+"""What a plugin states about itself beside its hooks."""
 
 
 @functools.cache
@@ -35,72 +36,65 @@ def registry() -> Registry:
 
 
 def load_registry(installed: Iterable[Distribution] | None = None) -> Registry:
-    """Load every entry point of the group ``edgead``.
+    """Load every entry point of the group ``edgead`` that ``EDGEAD_PLUGINS`` allows.
 
     Args:
         installed: the distributions to look through; all that are on ``sys.path`` by default.
     """
-    found = distributions() if installed is None else installed
-    plugins = [plugin for distribution in _first_of_each_name(found) for plugin in _load_all(distribution)]
+    installed = None if installed is None else list(installed)
+    found, verbs = list(find(GROUP, installed)), list(find(COMMANDS, installed))
+    plugins = [plugin for each in found for plugin in _load_all(each)]
+    plugins += [plugin for each in verbs for plugin in commands_of(each)]
+    plugins += not_installed([*found, *verbs])
     plugins.sort(
         key=lambda plugin: (plugin.distribution != FIRST_PARTY, plugin.distribution, plugin.entry_point)
     )
     return Registry(plugins)
 
 
-# ---------------------------------------------------------------- discovery
-
-
-def _first_of_each_name(found: Iterable[Distribution]) -> Iterator[Distribution]:
-    """Skip a distribution that an earlier one on ``sys.path`` hides, as the import system does."""
-    seen = set()
-    for distribution in found:
-        try:
-            mentions_us = "[edgead]" in (distribution.read_text("entry_points.txt") or "").replace(" ", "")
-        except (OSError, UnicodeError):
-            continue
-        if mentions_us and (name := _identity(distribution)[0]) not in seen:
-            seen.add(name)
-            yield distribution
-
-
-def _identity(distribution: Distribution) -> tuple[str, str]:
-    """(normalised name, version); a distribution with broken metadata still gets a name to be blamed by."""
+def _load_all(found: Found) -> Iterator[Plugin]:
+    if not found.allowed:
+        yield Plugin(found.name, found.version, "", switched_off=True)
+        return
     try:
-        name, version = distribution.metadata["Name"], distribution.version
-    except Exception:
-        name, version = None, None
-    name = name or str(getattr(distribution, "_path", "unknown distribution"))
-    return re.sub(r"[-_.]+", "-", name).lower(), version or "(no version)"
-
-
-def _load_all(distribution: Distribution) -> Iterator[Plugin]:
-    name, version = _identity(distribution)
-    try:
-        entry_points = [point for point in distribution.entry_points if point.group == GROUP]
+        entry_points = found.entry_points(GROUP)
     except Exception as error:
-        text = f"{name} {version}: its entry_points.txt can't be read ({one_line(error)}); reinstall it"
-        yield Plugin(name, version, "", (), (text,))
+        text = f"{found.who}: its entry_points.txt can't be read ({one_line(error)}); reinstall it"
+        yield Plugin(found.name, found.version, "", (), (text,))
         return
     for point in entry_points:
-        yield _load(point, name, version)
+        yield _load(point, found)
 
 
-def _load(point: EntryPoint, name: str, version: str) -> Plugin:
-    who = f"{name} {version}"
+def _load(point: EntryPoint, found: Found) -> Plugin:
+    start = time.perf_counter()
+    expected: Mapping[str, str] = {}
+
+    def made(entries: Iterable[Entry], faults: Iterable[str], notices: Iterable[str] = ()) -> Plugin:
+        return Plugin(
+            found.name,
+            found.version,
+            point.name,
+            tuple(entries),
+            tuple(f"{found.who}: {fault}" for fault in faults),
+            tuple(f"{found.who}: {notice}" for notice in notices),
+            expected_failures=expected,
+            module=point.value,
+            load_seconds=time.perf_counter() - start,
+        )
+
     try:
         plugin = point.load()
     except (Exception, SystemExit) as error:
-        text = f"{who}: entry point '{point.name} = {point.value}' can't be imported: {one_line(error)}"
-        return Plugin(name, version, point.name, (), (text,))
+        return made((), [f"entry point '{point.name} = {point.value}' can't be imported: {one_line(error)}"])
     try:
         if faults := list(_contract_faults(plugin, point.name)):
-            return Plugin(name, version, point.name, (), tuple(f"{who}: {fault}" for fault in faults))
-        entries, faults = _collect(plugin, name, version)
+            return made((), faults)
+        expected = dict(getattr(plugin, "edgead_expected_failures", {}))
+        entries, faults = _collect(plugin, found.name, found.version)
     except (Exception, SystemExit) as error:
-        text = f"{who}: a hook of entry point '{point.name}' raised {one_line(error)}"
-        return Plugin(name, version, point.name, (), (text,))
-    return Plugin(name, version, point.name, tuple(entries), tuple(f"{who}: {fault}" for fault in faults))
+        return made((), [f"a hook of entry point '{point.name}' raised {one_line(error)}"])
+    return made(entries, faults, _deprecations(plugin))
 
 
 # ---------------------------------------------------------------- the contract
@@ -114,23 +108,28 @@ def _manager() -> pluggy.PluginManager:
 
 def _contract_faults(plugin: Any, entry_point: str) -> Iterator[str]:
     api = getattr(plugin, "edgead_api", hookspecs.API_VERSION)
-    if api != hookspecs.API_VERSION:
+    if api != hookspecs.API_VERSION and api not in hookspecs.DEPRECATED_APIS:
         newer = isinstance(api, int) and api > hookspecs.API_VERSION
         yield (
             f"it is written for plugin API {api!r}, this edgead has {hookspecs.API_VERSION}: "
             f"upgrade {'edgead' if newer else 'the plugin'}"
         )
         return
+    expected = getattr(plugin, "edgead_expected_failures", {})
+    if not isinstance(expected, Mapping) or not all(isinstance(t, str) for i in expected.items() for t in i):
+        yield "edgead_expected_failures must be a dict: {'KIND/NAME/CHECK': 'the reason'}"
     manager, hooks = _manager(), 0
     for attribute in dir(plugin):
         value = getattr(plugin, attribute, None)
         marked = inspect.isroutine(value) and manager.parse_hookimpl_opts(plugin, attribute)
         hook = (marked and marked.get("specname")) or attribute
-        if hook == "edgead_api" or not (marked or hook.startswith("edgead_")):
+        if hook in _FACTS or not (marked or hook.startswith("edgead_")):
             continue
         if isinstance(value, ModuleType):  # what `import edgead_plugins` leaves in a plugin's module
             continue
-        if hook not in _HOOKS:
+        if hook == "edgead_register_commands":
+            yield f"verbs aren't registered by a hook: name each in the entry-point group '{COMMANDS}'"
+        elif hook not in _HOOKS:
             near = difflib.get_close_matches(hook, _HOOKS, n=2, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}?" if near else f"the hooks are {', '.join(_HOOKS)}"
             yield f"there is no hook '{hook}': {hint}"
@@ -145,6 +144,15 @@ def _contract_faults(plugin: Any, entry_point: str) -> Iterator[str]:
         yield f"a hook has a wrong signature, see edgead/hookspecs.py: {one_line(error)}"
 
 
+def _deprecations(plugin: Any) -> Iterator[str]:
+    api = getattr(plugin, "edgead_api", hookspecs.API_VERSION)
+    if api in hookspecs.DEPRECATED_APIS:
+        yield (
+            f"it is written for plugin API {api}, which works up to edgead {hookspecs.DEPRECATED_APIS[api]}; "
+            f"the plugin needs a release for API {hookspecs.API_VERSION}"
+        )
+
+
 def _collect(plugin: Any, distribution: str, version: str) -> tuple[list[Entry], list[str]]:
     """Call the plugin's hooks; returns what they register and what is wrong with single names."""
     entries: list[Entry] = []
@@ -154,9 +162,9 @@ def _collect(plugin: Any, distribution: str, version: str) -> tuple[list[Entry],
 
     def register_as(kind: Kind) -> Callable[..., None]:
         def register(name: str, factory: str | Callable[..., Any], summary: str = "") -> None:
-            if not isinstance(name, str) or not _NAME.fullmatch(name):
+            if not isinstance(name, str) or not NAME.fullmatch(name):
                 faults.append(f"{singular(kind)} name {name!r} can't be used: use a-z, 0-9, single hyphens")
-            elif not (callable(factory) or (isinstance(factory, str) and _IMPORT_STRING.fullmatch(factory))):
+            elif not (callable(factory) or (isinstance(factory, str) and IMPORT_STRING.fullmatch(factory))):
                 what = f"{singular(kind)} '{name}'"
                 faults.append(f"{what} needs a callable or 'package.module:Name', not {factory!r}")
             else:
@@ -165,18 +173,9 @@ def _collect(plugin: Any, distribution: str, version: str) -> tuple[list[Entry],
 
         return register
 
-    for kind in KINDS:
+    for kind in _KINDS:
         caller = getattr(manager.hook, f"edgead_register_{kind}")
-        if not caller.get_hookimpls():
-            continue
-        if kind == "commands":
-            import click  # only where a plugin adds commands: the camera never needs it
-
-            group = click.Group()
-            caller(cli=group)
-            for name, command in group.commands.items():
-                register_as(kind)(name, command, command.get_short_help_str(80))
-        else:
+        if caller.get_hookimpls():
             caller(register=register_as(kind))
     return entries, faults
 

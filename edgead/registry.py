@@ -7,7 +7,7 @@ name that several others want, and not edgead, is refused when used, naming them
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -47,8 +47,13 @@ class Plugin:
     Attributes:
         distribution, version: the distribution that holds it.
         entry_point: its name in the group ``edgead``; empty where the group itself can't be read.
+        module: what the entry point names, for instance ``edgead_mine``.
         registers: what it registers, names that lost to another plugin included.
         problems: one line per fault, each naming the distribution; empty when all is well.
+        expected_failures: conformance checks that it's known to fail, ``KIND/NAME/CHECK``, and why.
+        notices: one line each on what works now and won't for ever.
+        load_seconds: what importing it and calling its hooks took.
+        switched_off: whether ``EDGEAD_PLUGINS`` or ``--no-plugins`` keeps it from being loaded.
     """
 
     distribution: str
@@ -56,6 +61,11 @@ class Plugin:
     entry_point: str
     registers: tuple[Entry, ...] = ()
     problems: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
+    module: str = ""
+    load_seconds: float = 0.0
+    switched_off: bool = False
 
     @property
     def problem(self) -> str | None:
@@ -113,9 +123,15 @@ class Registry:
         if (kind, name) in self._ambiguous:
             raise PluginError(self._ambiguous[kind, name])
         if (kind, name) not in self._entries:
-            note = "some plugins have problems, see `edgead plugins`" if self.problems else ""
-            raise UnknownNameError(singular(kind), name, self.names(kind), note)
+            raise UnknownNameError(singular(kind), name, self.names(kind), self.note)
         return self._entries[kind, name]
+
+    @property
+    def note(self) -> str:
+        """What may explain that a name is missing."""
+        off = [plugin.distribution for plugin in self.plugins if plugin.switched_off]
+        notes = [f"EDGEAD_PLUGINS or --no-plugins leaves out {', '.join(off)}"] if off else []
+        return "; ".join(notes + ["some plugins have problems, see `edgead plugins`"] * bool(self.problems))
 
     def get(self, kind: Kind, name: str) -> Any:
         """Return the factory registered under a name, imported now where it was given as a string.

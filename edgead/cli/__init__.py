@@ -10,12 +10,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import click
 
 import edgead
 from edgead.cli.group import READER_GONE, LazyGroup
+from edgead.discovery import ALLOW_LIST
 from edgead.errors import EdgeadError, OutputError
 from edgead.extras import missing
 
@@ -28,7 +30,8 @@ VERBS = (
 @click.group(cls=LazyGroup, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(edgead.__version__, message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
-def cli(debug: bool) -> None:
+@click.option("--no-plugins", is_flag=True, help="Use edgead's own plugins alone; may stand anywhere.")
+def cli(debug: bool, no_plugins: bool) -> None:
     """Visual anomaly detection: from a folder of good images to a verdict on an edge camera.
 
     \b
@@ -51,7 +54,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    no_plugins = "--no-plugins" in words
+    words = [word for word in words if word not in ("--debug", "--no-plugins")]
+    with _without_plugins() if no_plugins else nullcontext():
+        return _run(words, debug)
+
+
+@contextmanager
+def _without_plugins() -> Iterator[None]:
+    """Allow no plugin but edgead's own, in this process and those that it starts."""
+    before = os.environ.get(ALLOW_LIST)
+    os.environ[ALLOW_LIST] = ""
+    _forget_registry()
+    try:
+        yield
+    finally:
+        os.environ.pop(ALLOW_LIST)
+        if before is not None:
+            os.environ[ALLOW_LIST] = before
+        _forget_registry()
+
+
+def _forget_registry() -> None:
+    if loaded := sys.modules.get("edgead.plugins"):  # nothing to forget where nobody has asked yet
+        loaded.registry.cache_clear()
+
+
+def _run(words: list[str], debug: bool) -> int:
     try:
         code = cli.main(words, prog_name="edgead", standalone_mode=False)
         sys.stdout.flush()  # a full disk or a closed pipe shows here, not at the interpreter's exit

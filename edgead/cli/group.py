@@ -5,9 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from edgead.registry import Entry
 
 READER_GONE = 141
 """Exit code when the reader of a pipe went away, the one that a shell gives to SIGPIPE."""
@@ -34,15 +37,19 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a verb, or None."""
         if cmd_name in self.verbs:
-            command = importlib.import_module(f"edgead.cli.{cmd_name}").command
-            assert isinstance(command, click.Command)
-            return command
+            return self._own(cmd_name)
         if cmd_name in self._plugin_verbs():
-            from edgead.plugins import registry
-
-            command = registry().get("commands", cmd_name)
-            return command if isinstance(command, click.Command) else None
+            return self._plugin_command(cmd_name)
         return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs; a plugin's with who adds it, since its help would have to be imported."""
+        width = formatter.width - 6 - max(map(len, self.verbs))
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, self._own(verb).get_short_help_str(width)) for verb in self.verbs])
+        if verbs := self._plugin_verbs():
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(e.name, f"from {e.distribution} {e.version}") for e in verbs.values()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -56,10 +63,27 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"no command '{name}': {hint}", ctx)
         return super().resolve_command(ctx, args)
 
-    def _plugin_verbs(self) -> list[str]:
-        from edgead.plugins import registry
+    def _own(self, verb: str) -> click.Command:
+        command = importlib.import_module(f"edgead.cli.{verb}").command
+        assert isinstance(command, click.Command)
+        return command
 
-        return [name for name in registry().names("commands") if name not in self.verbs]
+    def _plugin_verbs(self) -> dict[str, Entry]:
+        from edgead.discovery import commands
+
+        return {entry.name: entry for entry in commands().entries("commands") if entry.name not in self.verbs}
+
+    def _plugin_command(self, name: str) -> click.Command:
+        from edgead.discovery import commands
+        from edgead.errors import PluginError
+
+        command, entry = commands().get("commands", name), self._plugin_verbs()[name]
+        if not isinstance(command, click.Command):
+            raise PluginError(
+                f"{entry.distribution} {entry.version}: '{entry.factory}', its command '{name}', is no click "
+                "command: decorate the function with @click.command()"
+            )
+        return command
 
 
 __all__ = ["READER_GONE", "LazyGroup"]

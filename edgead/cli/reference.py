@@ -20,11 +20,21 @@ def reference() -> str:
     for verb in VERBS:
         command = cli.get_command(context, verb)
         assert command is not None
-        words = [_argument(p) for p in command.params if isinstance(p, click.Argument)]
-        parts += [f"## edgead {verb}", f"    edgead {' '.join([verb, '[OPTIONS]', *words])}"]
-        parts += [_text(command.help or ""), _options(command)]
+        parts += _command(verb, command)
+        for word, below in command.commands.items() if isinstance(command, click.Group) else ():
+            parts += _command(f"{verb} {word}", below)
     parts += ["# The methods' options", *_methods()]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _command(words: str, command: click.Command) -> list[str]:
+    arguments = [_argument(p) for p in command.params if isinstance(p, click.Argument)]
+    return [
+        f"## edgead {words}",
+        f"    edgead {' '.join([words, '[OPTIONS]', *arguments])}",
+        _text(command.help or ""),
+        _options(command),
+    ]
 
 
 def _text(help_text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -180,7 +181,7 @@ def test_the_documentation_is_generated() -> None:
 
 @pytest.fixture
 def plugin_verbs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plugin that adds the verbs ``polish`` and, in vain, ``doctor``."""
+    """A plugin that adds the verbs ``polish`` and, in vain, ``doctor``, and one that is no verb."""
 
     @click.command("polish")
     def polish() -> None:
@@ -191,9 +192,10 @@ def plugin_verbs(monkeypatch: pytest.MonkeyPatch) -> None:
     def doctor() -> None:
         click.echo("an impostor")
 
-    entries = tuple(Entry("commands", str(verb.name), "", "acme", "1.0", verb) for verb in (polish, doctor))
-    fake = Registry([Plugin("acme", "1.0", "main", entries)])
-    monkeypatch.setattr("edgead.plugins.registry", lambda: fake)
+    made = {"polish": polish, "doctor": doctor, "plain": print}
+    entries = tuple(Entry("commands", name, "", "acme", "1.0", made[name]) for name in made)
+    fake = Registry([Plugin("acme", "1.0", "edgead.commands", entries)])
+    monkeypatch.setattr("edgead.discovery.commands", lambda: fake)
 
 
 @pytest.mark.usefixtures("plugin_verbs")
@@ -201,7 +203,12 @@ def test_a_plugin_adds_a_verb_but_takes_none(capsys: pytest.CaptureFixture[str])
     assert main(["polish"]) == 0
     assert capsys.readouterr().out == "polished\n"
     assert main(["--help"]) == 0
+    listed = r"Commands of plugins:\n  plain +from acme 1.0\n  polish +from acme 1.0\n$"
+    assert re.search(listed, capsys.readouterr().out)
+    assert main(["polish", "--help"]) == 0
     assert "Polish it." in capsys.readouterr().out
+    assert main(["plain"]) == 6
+    assert "acme 1.0:" in (said := capsys.readouterr().err) and "@click.command()" in said
     assert main(["doctor"]) == 0
     assert "impostor" not in capsys.readouterr().out
     assert main(["polsh"]) == 2

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edgead.discovery import commands
 from edgead.errors import MissingDependencyError, PluginError, UnknownNameError
 from edgead.plugins import KINDS, Registry, load_registry
 
@@ -40,6 +41,16 @@ class Site:
     def scorer(self, name: str, scorer: str, factory: str = "math:sqrt", summary: str = "") -> None:
         self.install(name, SCORER.format(name=scorer, factory=factory, summary=summary))
 
+    def verb(self, name: str, verb: str, value: str = "acme_verbs:polish") -> None:
+        (self.folder / "acme_verbs.py").write_text(
+            "import click\n@click.command()\ndef polish():\n    'Polish it.'\n"
+        )
+        info = self.folder / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[edgead.commands]\n{verb} = {value}\n")
+        importlib.invalidate_caches()
+
     def load(self) -> Registry:
         return load_registry(distributions(path=[str(self.folder)]))
 
@@ -56,7 +67,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     before = set(sys.modules)
     yield Site(tmp_path)
     for name in set(sys.modules) - before:
-        if name.endswith("_module"):
+        if name.endswith(("_module", "_verbs")):
             del sys.modules[name]
 
 
@@ -81,14 +92,12 @@ def test_every_kind_and_a_callable_factory(site: Site) -> None:
 
 
 def test_commands_are_collected(site: Site) -> None:
-    site.install(
-        "acme",
-        "import click\nfrom edgead.hookspecs import hookimpl\n"
-        "@hookimpl\ndef edgead_register_commands(cli):\n"
-        "    @cli.command()\n    def polish():\n        'Polish it.'\n",
-    )
-    registry = site.load()
-    assert [(e.name, e.summary) for e in registry.entries("commands")] == [("polish", "Polish it.")]
+    site.verb("acme", "polish")
+    site.scorer("rival", "shiny")
+    for registry in (site.load(), commands(distributions(path=[str(site.folder)]))):
+        assert [(e.name, e.distribution) for e in registry.entries("commands")] == [("polish", "acme")]
+        assert "acme_verbs" not in sys.modules
+    assert registry.get("commands", "polish").help == "Polish it."
 
 
 def test_the_string_is_imported_only_when_used(site: Site) -> None:
@@ -149,6 +158,14 @@ BROKEN = {
     ),
     "old API": ("edgead_api = 0", r"plugin API 0, this edgead has 1: upgrade the plugin"),
     "new API": ("edgead_api = 2", r"plugin API 2, this edgead has 1: upgrade edgead"),
+    "a verb by a hook": (
+        "from edgead.hookspecs import hookimpl\n@hookimpl\ndef edgead_register_commands(cli): 0",
+        r"group 'edgead\.commands'",
+    ),
+    "expected failures without a reason": (
+        SCORER.format(name="a", factory="math:sqrt", summary="") + "edgead_expected_failures = ['a']",
+        r"edgead_expected_failures must be a dict",
+    ),
     "strange API": ("edgead_api = 'one'", r"plugin API 'one'"),
     "hook raises": (
         "from edgead.hookspecs import hookimpl\n"
@@ -248,3 +265,77 @@ def test_a_hidden_older_copy_is_not_loaded(tmp_path: Path, monkeypatch: pytest.M
     registry = load_registry(distributions(path=[str(tmp_path / "near"), str(tmp_path / "far")]))
     assert [(p.distribution, p.version) for p in registry.plugins] == [("ac-me", "2.0")]
     assert registry.problems == ()
+
+
+# ---------------------------------------------------------------- manners
+
+
+@pytest.mark.parametrize(
+    "text, names",
+    [("acme", ["shiny"]), ("Acme , rival", ["dull", "shiny"]), ("", []), (None, ["dull", "shiny"])],
+)
+def test_the_allow_list(
+    site: Site, monkeypatch: pytest.MonkeyPatch, text: str | None, names: list[str]
+) -> None:
+    site.scorer("acme", "shiny")
+    site.scorer("rival", "dull")
+    site.verb("polisher", "polish")
+    if text is None:
+        monkeypatch.delenv("EDGEAD_PLUGINS", raising=False)
+    else:
+        monkeypatch.setenv("EDGEAD_PLUGINS", text)
+    registry = site.load()
+    assert registry.names("scorers") == names
+    assert registry.names("commands") == (["polish"] if text is None else [])
+    off = [plugin.distribution for plugin in registry.plugins if plugin.switched_off]
+    assert off == [] if text is None else set(off) == {"acme", "rival"} - set(off_of(text))
+    for name in off:
+        assert f"{name}_module" not in sys.modules, "what isn't allowed mustn't even be imported"
+
+
+def off_of(text: str) -> list[str]:
+    return [word.strip().lower() for word in text.split(",")]
+
+
+def test_edgeads_own_are_always_allowed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.scorer("edgead", "patchcore")
+    monkeypatch.setenv("EDGEAD_PLUGINS", "")
+    assert site.load().names("scorers") == ["patchcore"]
+
+
+def test_a_misspelt_allowed_name_is_a_problem(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.scorer("acme", "shiny")
+    monkeypatch.setenv("EDGEAD_PLUGINS", "acmee")
+    registry = site.load()
+    (text,) = registry.problems
+    assert text.startswith("EDGEAD_PLUGINS names 'acmee'") and "did you mean acme?" in text
+    with pytest.raises(UnknownNameError, match="leaves out acme"):
+        registry.get("scorers", "shiny")
+
+
+def test_load_time_and_module_are_told(site: Site) -> None:
+    site.install(
+        "acme", "import time; time.sleep(0.02)\n" + SCORER.format(name="a", factory="a:b", summary="")
+    )
+    (plugin,) = site.load().plugins
+    assert plugin.load_seconds >= 0.02
+    assert plugin.module == "acme_module"
+
+
+def test_a_deprecated_api_works_and_says_until_when(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgead.hookspecs.API_VERSION", 2)
+    monkeypatch.setattr("edgead.hookspecs.DEPRECATED_APIS", {1: "0.9"})
+    site.install("acme", "edgead_api = 1\n" + SCORER.format(name="a", factory="math:sqrt", summary=""))
+    registry = site.load()
+    assert registry.names("scorers") == ["a"] and registry.problems == ()
+    (notice,) = registry.plugins[0].notices
+    assert notice.startswith("acme 1.0: it is written for plugin API 1, which works up to edgead 0.9")
+
+
+@pytest.mark.parametrize(
+    "verb, value, said",
+    [("Polish", "a:b", "command name 'Polish'"), ("polish", "a.b", "needs 'package.module")],
+)
+def test_a_verb_that_cannot_be_used(site: Site, verb: str, value: str, said: str) -> None:
+    site.verb("acme", verb, value)
+    assert said in site.problem()

@@ -1,0 +1,66 @@
+"""A piece of a graph by itself, as a model that engines run: what a plugin's own tests are made of too."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import onnx
+    from spox import Var
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def build_part(part: Callable[..., Mapping[str, Var]], inputs: Arrays) -> onnx.ModelProto:
+    """Compose ``part(**inputs)``, which returns its outputs by name; ``parameter`` may be used in it."""
+    import spox
+    from spox import Tensor
+
+    from edgead.workbench.graph import _arrays, _collected_parameters, _tidy
+
+    with _collected_parameters() as parameters:
+        arguments = {name: spox.argument(Tensor(a.dtype, a.shape)) for name, a in inputs.items()}
+        outputs = {f"out_{name}": var for name, var in part(**arguments).items()}
+        given = {f"in_{name}": var for name, var in arguments.items()}
+        model = spox.build({**given, **{name: var for name, (var, _) in parameters.items()}}, outputs)
+        return _tidy(model, _arrays(parameters))
+
+
+def run_part(
+    part: Callable[..., Mapping[str, Var]], inputs: Arrays, engine: str = "onnxruntime"
+) -> dict[str, NDArray[Any]]:
+    """Run a piece of a graph on arrays and return its outputs by name.
+
+    Args:
+        part: takes a ``Var`` for each input and returns its outputs by name.
+        inputs: arrays by name.
+        engine: ``onnxruntime`` or ``openvino``.
+    """
+    model = build_part(part, inputs)
+    given = {f"in_{name}": np.ascontiguousarray(array) for name, array in inputs.items()}
+    names = [output.name for output in model.graph.output]
+    if engine == "openvino":
+        from edgead.runtime.openvino_session import import_openvino
+
+        with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
+            file = Path(folder) / "part.onnx"
+            file.write_bytes(model.SerializeToString())
+            compiled = (
+                import_openvino().Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+            )
+            results = compiled([given[i.get_any_name()] for i in compiled.inputs])
+            arrays = [results[i].copy() for i in range(len(names))]
+    else:
+        import onnxruntime
+
+        arrays = onnxruntime.InferenceSession(model.SerializeToString()).run(names, given)
+    return {name.removeprefix("out_"): array for name, array in zip(names, arrays, strict=True)}
+
+
+__all__ = ["build_part", "run_part"]

@@ -1,0 +1,105 @@
+"""Checks of a scorer that need no fitting: the methods that it has, and its options."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from typing import Any
+
+from edgead.options import describe_options, parse_options
+from edgead.plugins import registry
+from edgead.registry import Entry
+from edgead.testing.check import CheckFailed, require
+
+NEEDED = {
+    "feature_maps": "feature_maps(self, backbone)",
+    "embed": "embed(self, maps)",
+    "fit": "fit(self, training)",
+}
+
+
+def has_every_method(entry: Entry) -> None:
+    """it has ``Options``, and ``feature_maps``, ``embed`` and ``fit`` with their arguments"""
+    scorer = _scorer(entry)
+    missing = [text for name, text in NEEDED.items() if not callable(getattr(scorer, name, None))]
+    if not hasattr(scorer, "Options"):
+        missing.append("Options, a frozen dataclass")
+    require(not missing, f"{_name(scorer)} lacks {' and '.join(missing)}; see edgead.types.Scorer")
+    for name in NEEDED:
+        count = len(
+            [p for p in inspect.signature(getattr(scorer, name)).parameters.values() if p.default is p.empty]
+        )
+        require(count == 2, f"{_name(scorer)}.{name} must be {NEEDED[name]}; see edgead.types.Scorer")
+
+
+def options_have_defaults(entry: Entry) -> None:
+    """its ``Options`` is a frozen dataclass with a default for every field, and makes a scorer"""
+    options = _options(entry)
+    _scorer(entry)(options())
+
+
+def options_survive_json(entry: Entry) -> None:
+    """its options are what the bundle's manifest can keep, and come back from it the same"""
+    options = _options(entry)
+    try:
+        kept = json.loads(json.dumps(dataclasses.asdict(options()), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise CheckFailed(
+            f"the defaults aren't JSON ({error}): use bool, int, float, str, Literal, tuples of them, or None"
+        ) from error
+    back = options(**{name: tuple(v) if isinstance(v, list) else v for name, v in kept.items()})
+    require(back == options(), f"{options()} comes back from JSON as {back}")
+
+
+def options_can_be_typed(entry: Entry) -> None:
+    """each option has a help text, and its default can be given as ``-o name=value``"""
+    options = _options(entry)
+    for option in describe_options(options):
+        require(option.help, f"option '{option.name}' has no help: write a string under the field")
+        read = parse_options(options, [f"{option.name}={option.default}"])
+        require(
+            read == options(),
+            f"-o {option.name}={option.default} is read as {getattr(read, option.name)!r}: use a plain type",
+        )
+
+
+def a_method_uses_it(entry: Entry) -> None:
+    """some registered method uses it: ``edgead fit`` takes methods"""
+    names = registry()
+    users = [e.name for e in names.entries("methods") if names.get("methods", e.name)().scorer == entry.name]
+    require(users, f"no method uses scorer '{entry.name}': register one, edgead_register_methods")
+
+
+def _scorer(entry: Entry) -> Any:
+    return registry().get("scorers", entry.name)
+
+
+def _options(entry: Entry) -> Any:
+    options = getattr(_scorer(entry), "Options", None)
+    require(
+        isinstance(options, type) and dataclasses.is_dataclass(options),
+        f"{_name(_scorer(entry))}.Options must be a dataclass: @dataclass(frozen=True)",
+    )
+    assert isinstance(options, type) and dataclasses.is_dataclass(options)
+    require(options.__dataclass_params__.frozen, "Options must be frozen: @dataclass(frozen=True)")  # type: ignore[attr-defined]
+    lacking = [
+        field.name
+        for field in dataclasses.fields(options)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    require(not lacking, f"options without a default: {', '.join(lacking)}; give each one")
+    return options
+
+
+def _name(scorer: Any) -> str:
+    return str(getattr(scorer, "__name__", scorer))
+
+
+CHECKS = (
+    has_every_method,
+    options_have_defaults,
+    options_survive_json,
+    options_can_be_typed,
+    a_method_uses_it,
+)

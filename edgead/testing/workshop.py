@@ -1,0 +1,209 @@
+"""One method, fitted on a few generated images: made when a check first asks, kept for the others."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from edgead.errors import MissingDependencyError
+from edgead.testing.check import Skipped
+from edgead.testing.material import SIZE, defective_image, good_image, write_images
+from edgead.types import Precision, Size
+
+if TYPE_CHECKING:
+    import onnx
+    from numpy.typing import NDArray
+
+    from edgead.bundle import Bundle
+    from edgead.runtime.detector import Detector
+    from edgead.types import FittedScorer
+    from edgead.workbench.forms import Recipe
+    from edgead.workbench.frames import Frames
+
+IMAGES = 20
+HELD_OUT = 0.4
+SEED = 3
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How the kit's user wants a method fitted; all may be left out.
+
+    Attributes:
+        options: ``key=value`` words, to make a training short for instance.
+        backbone, weights: instead of the method's own.
+        folder: good images instead of generated ones.
+    """
+
+    options: tuple[str, ...] = ()
+    backbone: str | None = None
+    weights: Path | None = None
+    folder: Path | None = None
+
+
+class Workshop:
+    """Fits the method as ``edgead fit`` does. What failed once isn't tried again."""
+
+    def __init__(self, method: str, wishes: Wishes) -> None:
+        self.method, self.wishes = method, wishes
+        self._scratch = tempfile.TemporaryDirectory(prefix="edgead-check-")
+        self._kept: dict[str, object] = {}
+
+    @property
+    def folder(self) -> Path:
+        """Scratch space, removed with the workshop."""
+        return Path(self._scratch.name)
+
+    def recipe(self) -> Recipe:
+        """The method's parts, made anew."""
+        from edgead.workbench.recipe import resolve
+
+        return resolve(self.method, self.wishes.backbone, self.wishes.weights, self.wishes.options)
+
+    def graphs(self) -> dict[Precision, onnx.ModelProto]:
+        """The one graph in FP32 and, where the backbone can have it, INT8; whatever fitting raises."""
+        return self._once("graphs", lambda: self._fit(("int8",)))
+
+    def graph(self) -> onnx.ModelProto:
+        """The FP32 graph; skips the check where the method doesn't fit, since another check says so."""
+        return self._or_skip("fits", self.graphs)["fp32"]
+
+    def again(self) -> onnx.ModelProto:
+        """The FP32 graph of a second fit, with all of Python's and NumPy's own generators elsewhere."""
+        return self._or_skip("fits", lambda: self._once("again", lambda: self._fit(())["fp32"]))
+
+    def fitted(self) -> tuple[FittedScorer, list[Mapping[str, NDArray[np.float32]]]]:
+        """The fitted scorer in FP32, and what ``embed`` yields for a good image and a defective one."""
+        return self._or_skip("fits", lambda: self._once("fitted", self._fit_scorer))
+
+    def bundle(self) -> Bundle:
+        """The reference bundle, as ``edgead fit`` writes it."""
+        return self._or_skip("bundle-is-written", self.write_bundle)
+
+    def write_bundle(self) -> Bundle:
+        """The same; whatever writing raises."""
+        return self._once("bundle", self._write_bundle)
+
+    def detector(self) -> Detector:
+        """The reference bundle as a camera opens it."""
+        from edgead.runtime.detector import Detector
+
+        return self._once("detector", lambda: Detector(self.bundle(), threads=2))
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the graph's image."""
+        return self._frames().rule.size
+
+    def frames(self) -> tuple[Frames, Frames]:
+        """Training and held-out images."""
+        from edgead.workbench.frames import split
+
+        return split(self._frames(), HELD_OUT, SEED)
+
+    # ---------------------------------------------------------------- how
+
+    def _images(self) -> Path:
+        if self.wishes.folder is not None:
+            return self.wishes.folder
+        folder = self.folder / "good"
+        return folder if folder.exists() else write_images(folder, map(good_image, range(IMAGES)))
+
+    def _frames(self) -> Frames:
+        from edgead.workbench.frames import read_frames
+
+        def read() -> Frames:
+            multiple = self.recipe().backbone.input.multiple
+            return read_frames(self._images(), self._size(), multiple, silent)[0]
+
+        return self._once("frames", read)
+
+    def _size(self) -> tuple[int, int] | None:
+        """The kit's small size, where the backbone takes any size and the images are the kit's."""
+        fixed = self.recipe().backbone.input.size
+        return fixed or (SIZE if self.wishes.folder is None else None)
+
+    def _fit(self, quantised: Sequence[Precision]) -> dict[Precision, onnx.ModelProto]:
+        from edgead.workbench.forms import backbone_forms, fit_forms
+
+        ready, frames, checkpoint = self._trained()
+        backbones, _ = backbone_forms(ready, frames, quantised, silent)
+        graphs: dict[Precision, onnx.ModelProto] = {}
+        fit_forms(ready, backbones, frames, SEED, silent, graphs.__setitem__, checkpoint=checkpoint)
+        return graphs
+
+    def _fit_scorer(self) -> tuple[FittedScorer, list[Mapping[str, NDArray[np.float32]]]]:
+        from edgead.workbench.features import training_on
+        from edgead.workbench.forms import backbone_forms
+
+        ready, frames, checkpoint = self._trained()
+        graph = backbone_forms(ready, frames, (), silent)[0]["fp32"]
+        size = frames.rule.size
+        parts = graph, ready.backbone, ready.scorer, frames, SEED, silent
+        with training_on(*parts, checkpoint=checkpoint) as training:
+            images = [good_image(500, size), defective_image(500, size)]
+            return ready.scorer.fit(training), list(training.embed(images))
+
+    def _trained(self) -> tuple[Recipe, Frames, Path]:
+        from edgead.workbench.forms import trained
+
+        frames, _ = self.frames()
+        checkpoint = Path(tempfile.mkdtemp(dir=self.folder))  # a new one, or a second training would go on
+        _elsewhere()
+        return trained(self.recipe(), frames, SEED, checkpoint, silent), frames, checkpoint
+
+    def _write_bundle(self) -> Bundle:
+        from edgead.workbench.fit import Settings, fit
+
+        settings = Settings(
+            size=self._size(), seed=SEED, holdout=HELD_OUT, precisions=("int8",), final_fit=False
+        )
+        return fit(
+            self.recipe(), self._images(), settings, self.folder / f"{self.method}.edgead", silent
+        ).bundle
+
+    def _once(self, what: str, make: Callable[[], T]) -> T:
+        if what not in self._kept:
+            try:
+                self._kept[what] = make()
+            except Exception as error:
+                self._kept[what] = error
+        kept = self._kept[what]
+        if isinstance(kept, Exception):
+            raise kept
+        return kept  # type: ignore[return-value]
+
+    def _or_skip(self, check: str, make: Callable[[], T]) -> T:
+        try:
+            return make()
+        except (MissingDependencyError, Skipped):
+            raise
+        except Exception:
+            raise Skipped(f"needs the check '{check}' to pass") from None
+
+
+_counter = iter(range(1, 1_000_000))
+
+
+def _elsewhere() -> None:
+    """Put the generators that a scorer must not use into another state at each fit."""
+    number = next(_counter)
+    random.seed(number)
+    np.random.seed(number)  # noqa: NPY002 - the one that careless code draws from
+
+
+@contextmanager
+def silent(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Report no progress."""
+    yield lambda steps: None
+
+
+__all__ = ["Wishes", "Workshop", "silent"]
