@@ -4,9 +4,11 @@ A faster form has its own bank and threshold, so raw scores can't be compared, a
 exist yet. What can be compared is separation, as AUROC, on the same good and the same synthetically defective
 images, with the FP32 form's on the same engine. Two figures, because held-out images are few:
 
-*Expected loss.* A form's scores are FP32's, scaled and shifted, plus what its arithmetic changes. That
-remainder is measured over all the gate's images and added to FP32's scores as noise, many times: the mean
-AUROC lost is what this form costs on images like these, whichever way the dice fell on these very ones.
+*Expected loss.* A form's scores follow a curve over FP32's, plus what its arithmetic changes. How large that
+remainder is among images of about the same score is added to FP32's scores as noise, many times: the mean
+AUROC lost is what this form costs on images like these, whichever way the dice fell on these very ones. About
+the same score, because rounding errors grow with the distance: those of clear defects say nothing about the
+images that are hard to tell apart.
 *Measured loss.* The AUROC lost on these images. It may exceed the allowed loss by as much as such noise
 explains (two standard deviations), and no more: a form that fails in another way than by noise, one whose
 scores saturate on defects say, shows here.
@@ -29,6 +31,8 @@ DEFECTS = 240
 """Synthetic defects drawn for the gate, spread over the held-out images."""
 DRAWS = 200
 """How often noise is drawn for the expected loss."""
+NEAREST, FEWEST = 0.125, 15
+"""The images of about the same score: a share of all, and at least so many."""
 
 Scores = NDArray[np.float64]
 
@@ -100,14 +104,11 @@ def run_trial(session: Session, good: Sequence[Image], bad: Sequence[Image]) -> 
 def compare(form: Trial, fp32: Trial, max_loss: float, seed: int) -> Separation:
     """Judge a form's trial against FP32's on the same images."""
     spread = _remainder(form, fp32)
+    good, bad = np.split(spread, [len(fp32.good)])
     rng = np.random.default_rng(seed)
     losses = [
-        fp32.auroc
-        - _auroc(
-            fp32.good + rng.normal(0, spread, fp32.good.shape),
-            fp32.bad + rng.normal(0, spread, fp32.bad.shape),
-        )
-        for _ in range(DRAWS if spread else 1)
+        fp32.auroc - _auroc(fp32.good + rng.normal(0, good), fp32.bad + rng.normal(0, bad))
+        for _ in range(DRAWS if spread.any() else 1)
     ]
     return Separation(
         auroc=form.auroc,
@@ -118,16 +119,34 @@ def compare(form: Trial, fp32: Trial, max_loss: float, seed: int) -> Separation:
     )
 
 
-def _remainder(form: Trial, fp32: Trial) -> float:
-    """Standard deviation, in FP32's units, of what a line through FP32's scores leaves of the form's."""
+def _remainder(form: Trial, fp32: Trial) -> Scores:
+    """For each image, good ones first: how far the form's scores scatter about their curve over FP32's.
+
+    In FP32's units, over the ``NEAREST`` of the images in FP32's order that are closest to it.
+    """
     x = np.concatenate([fp32.good, fp32.bad])
     y = np.concatenate([form.good, form.bad])
     if not np.ptp(x):
-        return 0.0
+        return np.zeros(len(x))
     slope, intercept = np.polyfit(x, y, 1)
     if slope <= 0:  # nothing of FP32's order is left: noise as large as the scores' own spread
-        return float(x.std()) * 10
-    return float((y - slope * x - intercept).std() / slope)
+        return np.full(len(x), x.std() * 10)
+    order = np.argsort(x, kind="stable")
+    off_line = (y - slope * x - intercept)[order] / slope
+    curve = _moving_mean(off_line)
+    spread = np.empty(len(x))
+    spread[order] = np.sqrt(_moving_mean((off_line - curve) ** 2))
+    return spread
+
+
+def _moving_mean(values: Scores) -> Scores:
+    """The mean of each value's surroundings, ``NEAREST`` of all, fewer at the ends."""
+    half = max(FEWEST, int(len(values) * NEAREST)) // 2
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    at = np.arange(len(values))
+    start, stop = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
+    means: Scores = (sums[stop] - sums[start]) / (stop - start)
+    return means
 
 
 def _auroc(good: Scores, bad: Scores) -> float:

@@ -95,3 +95,21 @@ def test_few_images_do_not_make_an_exact_form_fail():
     few = trial(FP32.good[:4], FP32.bad)
     shaken = trial(few.good + RNG.normal(0, 0.01, 4), few.bad + RNG.normal(0, 0.01, 240))
     assert compare(shaken, few, 0.005, 0).passed
+
+
+def test_large_errors_on_clear_defects_alone_lose_nothing():
+    """Rounding errors that grow with the score: the defects that they touch are far from any good image."""
+    rng = np.random.default_rng(3)
+    clear = trial(FP32.good, np.concatenate([FP32.bad[:120], rng.normal(60, 5, 120)]))
+    shaken = trial(clear.good, clear.bad + rng.normal(0, 1, 240) * (clear.bad > 30) * 5)
+    result = compare(shaken, clear, 0.005, 0)
+    assert result.passed and result.measured_loss == 0
+    everywhere = trial(clear.good + rng.normal(0, 1, 50), clear.bad + rng.normal(0, 1, 240))
+    assert not compare(everywhere, clear, 0.005, 0).passed
+
+
+def test_a_curve_is_no_noise():
+    """A form whose scores bend keeps their order, and the order is all that counts."""
+    bent = trial(np.sqrt(FP32.good + 9), np.sqrt(FP32.bad + 9))
+    result = compare(bent, FP32, 0.005, 0)
+    assert result.passed and result.expected_loss < 0.002
