@@ -2,7 +2,7 @@
 
     python benchmarks/methods.py DATASET_DIR... --variant "spade gallery=exact neighbors=5" [--variant ...]
         [--backbone NAME --weights FILE] [--size 256x256] [--form fp32]... [--engine openvino]...
-        [--seed N]... [--threads N] [--checkpoints DIR]
+        [--seed N]... [--threads N] [--preset NAME] [--checkpoints DIR]
 
 A variant is a method and its options. Each is trained and fitted on all of train/good and judged on all test
 images, in memory: no bundle is written, no threshold calibrated and no gate asked, which is what
@@ -29,6 +29,7 @@ from edgead.evaluation.evaluate import read_mask
 from edgead.evaluation.metrics import auroc
 from edgead.evaluation.pixels import PixelMetrics
 from edgead.images import list_images, read_image
+from edgead.plugins import registry
 from edgead.resize import ResizeRule
 from edgead.runtime.session import open_session
 from edgead.types import Image, Precision, Sample
@@ -82,7 +83,9 @@ def _variant(
 ) -> None:
     method, *options = variant.split()
     name = f"{dataset} {seed}"
-    recipe = resolve(method, arguments.backbone, arguments.weights, options)
+    presets = registry().get("methods", method)().presets
+    preset = arguments.preset if presets else None
+    recipe = resolve(method, arguments.backbone, arguments.weights, options, preset)
     wanted: list[Precision] = list(arguments.form)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -154,6 +157,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--engine", action="append")
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--preset", help="of those methods that have presets")
     parser.add_argument("--checkpoints", type=Path)
     parsed = parser.parse_args()
     parsed.form = parsed.form or ["fp32"]
