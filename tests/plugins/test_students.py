@@ -93,6 +93,18 @@ def test_the_map_is_the_oracles_raised_by_a_constant(engine, scales):
     np.testing.assert_allclose(found[0, 0] - head.facts["raised_by"], wanted, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_error_and_variance_are_the_oracles(engine):
+    maps = descriptors(4, (17, 65))
+    found = embedded(maps, engine)
+    assert list(found) == ["error_17", "variance_17", "error_65", "variance_65"]
+    for scale in (17, 65):
+        for name, wanted in zip(
+            ("error", "variance"), oracle.error_and_variance(*split(maps, scale)), strict=True
+        ):
+            np.testing.assert_allclose(found[f"{name}_{scale}"][0], wanted, rtol=1e-4)
+
+
 def test_one_student_has_no_variance():
     head = fitted((33,), students=1)
     assert list(head.usual) == ["error_33"]

@@ -243,10 +243,19 @@ def few_pictures(monkeypatch):
 
 def test_the_second_product_finds_the_teacher(tmp_path, few_pictures, monkeypatch):
     first = find(tmp_path)
+    write_images(tmp_path / "in", [good_image(0)])
+    folder = f"teacher_images={tmp_path / 'in'}"
+    find(tmp_path, folder)
     monkeypatch.setattr(teacher, "train", None)  # nothing may be trained any more
     again = find(tmp_path / "other")
     assert to_bytes(again) == to_bytes(first)
-    for change in ({"seed": 1}, {"words": ("compactness=2",)}, {"words": ("scales=17",)}):
+    assert find(tmp_path, folder)
+    for change in (
+        {"seed": 1, "words": (folder,)},
+        {"seed": 1},
+        {"words": ("compactness=2",)},
+        {"words": ("scales=17",)},
+    ):
         with pytest.raises(TypeError):
             find(tmp_path, *change.get("words", ()), seed=change.get("seed", 0))
 
