@@ -26,8 +26,15 @@ TINY += ["--held-out", "4", "--products", "1"]
 
 @pytest.fixture(scope="module")
 def script() -> Any:
+    """The script as a module, its judge content with few and small pictures."""
     sys.path.insert(0, str(TOOLS))
-    yield importlib.import_module("train_default")
+    module = importlib.import_module("train_default")
+    from distillation import judge
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"SIDE": 64, "GOOD": 3, "BAD": 2, "BANK": 2}.items():
+            patch.setattr(judge, name, value)
+        yield module
     sys.path.remove(str(TOOLS))
 
 

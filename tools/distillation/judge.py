@@ -22,6 +22,8 @@ from edgead_plugins.backbones.generated import generate, generate_views
 
 HELD_OUT = 1
 """Added to the seed: another series of pictures."""
+SIDE = 256
+"""Height and width of the pictures that it is judged on."""
 GOOD, BAD, BANK = 9, 8, 5
 """Views of a product: ``BANK`` of the good ones fill the memory bank, the others are judged."""
 STRENGTH = 0.7
@@ -63,7 +65,7 @@ def agreement(student: Network, teacher: Network, seed: int, n: int) -> dict[str
     samples: dict[str, list[list[Tensor]]] = {name: [[], []] for name in STAGES}
     draw = torch.Generator().manual_seed(seed)
     for i in range(n):
-        images = generate(seed + HELD_OUT, i)[None]
+        images = generate(seed + HELD_OUT, i, (SIDE, SIDE))[None]
         for name, s, t in zip(STAGES, student(images), teacher(images), strict=True):
             s, t = s[0].flatten(1).T, t[0].flatten(1).T
             places = torch.randperm(len(s), generator=draw)[:128]
@@ -100,7 +102,7 @@ def detection(networks: Mapping[str, Network], seed: int, n: int) -> dict[str, t
     """
     results: dict[str, list[tuple[float, float]]] = {name: [] for name in networks}
     for index in range(n):
-        good, bad, masks = generate_views(seed + HELD_OUT + 1, index, GOOD, BAD, strength=STRENGTH)
+        good, bad, masks = generate_views(seed + HELD_OUT + 1, index, GOOD, BAD, SIDE, STRENGTH)
         for name, network in networks.items():
             results[name].append(_detect(network, good, bad, masks))
     means = {name: 100 * np.mean(rows, axis=0) for name, rows in results.items()}
