@@ -16,16 +16,13 @@ def nearest(query, bank, count=1, forbidden=None):
     return np.array(found)
 
 
-def knowledge(query, bank, count=1, attention=False, forbidden=None, distance_to=None):
+def knowledge(query, bank, count=1, attention=False, forbidden=None):
     query, bank = np.asarray(query, float), np.asarray(bank, float)
     found = []
     for q, index in zip(query, nearest(query, bank, count, forbidden), strict=True):
         rows = bank[index]
-        value = np.abs(q - rows[0])
-        if attention:
-            weights = np.exp([q @ r / np.sqrt(len(q)) for r in rows])
-            value = value + (weights / weights.sum()) @ rows
-        found.append(value)
+        weights = np.exp([q @ r / np.sqrt(len(q)) for r in rows]) if attention else np.eye(count)[0]
+        found.append(sum(w * np.abs(q - r) for w, r in zip(weights / weights.sum(), rows, strict=True)))
     return np.array(found)
 
 

@@ -14,7 +14,7 @@ from edgead_plugins.dmad.memory import (
     Patches,
     build_memory,
     centre_samples,
-    deviation,
+    noise_factor,
     pseudo_anomalous,
 )
 from edgead_plugins.dmad.scorer import FittedDMAD, Head
@@ -55,24 +55,26 @@ def test_int8_knowledge_is_that_of_the_rounded_rows(engine):
 
     def part(query):
         lowered = Bank(bank).lower("int8")
-        return {"k": knowledge(lowered, query, 1, True), "i": lowered.search(query).index}
+        return {"k": knowledge(lowered, query, 1, False), "i": lowered.search(query).index}
 
     found = run(engine, part, query=query)
     rows = rounded(bank.astype(float))[found["i"][:, 0]]
-    np.testing.assert_allclose(found["k"], np.abs(query - rows) + rows, rtol=1e-4, atol=1e-4)
-    exact = oracle.knowledge(query, bank, 1, True)
+    np.testing.assert_allclose(found["k"], np.abs(query - rows), rtol=1e-4, atol=1e-4)
+    exact = oracle.knowledge(query, bank)
     assert np.median(np.abs(found["k"] - exact)) < 0.05
 
 
-def test_pseudo_anomalous_features_have_the_noise_asked_for():
-    rows = patches(4000).rows
-    scale = deviation(rows)
-    np.testing.assert_allclose(scale, rows.astype(float).std(0), rtol=1e-5)
-    noise = pseudo_anomalous(rows, scale, 0.5, seed=3) - rows
-    np.testing.assert_allclose(noise.std(0), 0.5 * scale, rtol=0.05)
+def test_pseudo_anomalous_features_vary_as_normal_ones_do():
+    rows = patches(20000).rows
+    rows[:, 1] = rows[:, 0] + 0.1 * rows[:, 1]
+    factor = noise_factor(rows)
+    noise = pseudo_anomalous(rows, factor, 0.5, seed=3) - rows
+    np.testing.assert_allclose(np.cov(noise.T), np.cov(rows.T) / 4, atol=0.02)
     assert np.abs(noise.mean(0)).max() < 0.05
-    assert np.array_equal(pseudo_anomalous(rows, scale, 0.5, 3), pseudo_anomalous(rows, scale, 0.5, 3))
-    assert not np.array_equal(pseudo_anomalous(rows, scale, 0.5, 3), pseudo_anomalous(rows, scale, 0.5, 4))
+    assert np.array_equal(pseudo_anomalous(rows, factor, 0.5, 3), pseudo_anomalous(rows, factor, 0.5, 3))
+    assert not np.array_equal(pseudo_anomalous(rows, factor, 0.5, 3), pseudo_anomalous(rows, factor, 0.5, 4))
+    still = noise_factor(np.ones((50, DIM), np.float32))  # nothing varies
+    assert np.isfinite(still).all() and np.abs(still).max() < 1e-5
 
 
 def test_centre_samples_lie_around_each_defects_mean():
@@ -88,13 +90,13 @@ def test_centre_samples_lie_around_each_defects_mean():
 def test_the_abnormal_bank_is_the_union():
     normal, observed = patches(10), Patches(patches(6, 5).rows, np.array([0, 0, 0, 1, 1, 1]))
     words = {"noise": 0.5, "centre_std": 0.1, "seed": 0}
-    scale = np.ones(DIM, np.float32)
-    whole = build_memory(normal, observed, scale, centre_count=4, **words)
+    factor = np.eye(DIM, dtype=np.float32)
+    whole = build_memory(normal, observed, factor, centre_count=4, **words)
     assert whole.parts == (6, 8, 10) and whole.abnormal.rows.shape == (24, DIM)
     assert np.array_equal(whole.abnormal.rows[:6], observed.rows)
     assert whole.abnormal.image.tolist() == [0] * 3 + [1] * 3 + [0] * 4 + [1] * 4 + [-1] * 10
     alone = build_memory(
-        normal, Patches(np.empty((0, DIM), np.float32), np.empty(0, int)), scale, centre_count=4, **words
+        normal, Patches(np.empty((0, DIM), np.float32), np.empty(0, int)), factor, centre_count=4, **words
     )
     assert alone.parts == (0, 0, 10)
 
@@ -102,7 +104,7 @@ def test_the_abnormal_bank_is_the_union():
 def fitted(attention=True, neighbours=1):
     normal, abnormal = patches(30), patches(25, 1.0, seed=2)
     memory = build_memory(
-        normal, abnormal, np.ones(DIM, np.float32), noise=0.5, centre_count=2, centre_std=0.1, seed=0
+        normal, abnormal, np.eye(DIM, dtype=np.float32), noise=0.5, centre_count=2, centre_std=0.1, seed=0
     )
     rng = np.random.default_rng(5)
     weights = rng.normal(0, 0.3, (3 * DIM, 16)).astype(np.float32)
@@ -110,7 +112,7 @@ def fitted(attention=True, neighbours=1):
     options = DMADOptions(neighbors=neighbours)
     coreset = FittedPatchCore(normal.rows, GRID, PatchCoreOptions(), 100, np.arange(30))
     head = Head(weights, bias, last, 0.4)
-    return FittedDMAD(memory, coreset, np.ones(DIM, np.float32), head, attention, GRID, options, 0)
+    return FittedDMAD(memory, coreset, np.eye(DIM, dtype=np.float32), head, attention, GRID, options, 0)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -154,7 +156,7 @@ def test_the_int8_form_is_close(engine):
 
 def test_a_grid_of_fewer_than_five_patches():
     it = fitted()
-    small = FittedDMAD(it.memory, it.coreset, it.scale, it.head, True, (1, 2), it.options, 0)
+    small = FittedDMAD(it.memory, it.coreset, it.factor, it.head, True, (1, 2), it.options, 0)
     maps = RNG.gamma(2, 1, (1, DIM, 1, 2)).astype(np.float32)
 
     def part(patches):

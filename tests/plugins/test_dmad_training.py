@@ -92,7 +92,7 @@ def test_training_sees_the_formulas_knowledge_without_the_images_own_rows(count,
     whose, mine = rng.integers(0, 4, 40), rng.integers(0, 4, 15)
     bank = Bank(rows, whose)
     index = bank.search(torch.from_numpy(query), count, torch.from_numpy(mine))
-    found = knowledge(bank, torch.from_numpy(query), index, attention).numpy()
+    found = knowledge(bank, torch.from_numpy(query), index).numpy()
     wanted = oracle.knowledge(query, rows, count, attention, mine[:, None] == whose[None])
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     alone = bank.search(torch.from_numpy(query), count).numpy()
@@ -127,7 +127,7 @@ def test_same_seed_same_weights_and_another_seed_others(tmp_path, defects):
 def test_without_defects_there_is_attention_and_with_them_observed_patches():
     alone, semi = fitted(), fitted(defects=3)
     assert alone.attention and alone.memory.parts == (0, 0, 14) and not semi.attention
-    assert semi.memory.parts == (3 * 12, 3 * 100, 14)  # the left half of 4 x 6
+    assert semi.memory.parts == (3 * 12, 3 * 50, 14)  # the left half of 4 x 6
     wanted = [f["patches"][:, :, :3].reshape(DIM, -1).T for f in features(2, 3, 2.0)]
     assert np.array_equal(semi.memory.abnormal.rows[:36], np.concatenate(wanted))
     assert semi.facts["knowledge"] == "distance" and semi.facts["abnormal_bank"]["observed"] == 36

@@ -14,7 +14,7 @@ from edgead_plugins.dmad.memory import (
     Memory,
     Patches,
     build_memory,
-    deviation,
+    noise_factor,
     normal_patches,
     observed_patches,
 )
@@ -36,12 +36,12 @@ def fit_dmad(training: Training, coreset: FittedPatchCore, options: DMADOptions)
     """Build the abnormal bank and train; see ``DMAD.fit``."""
     normal = normal_patches(training, training.seed, options.memory_mib)
     observed = observed_patches(training)
-    scale = deviation(normal.rows)
+    factor = noise_factor(normal.rows)
     h, w = coreset.grid
     memory = build_memory(
         Patches(coreset.bank, coreset.index // (h * w)),
         observed,
-        scale,
+        factor,
         noise=options.noise,
         centre_count=options.centre_samples,
         centre_std=options.centre_std,
@@ -49,7 +49,7 @@ def fit_dmad(training: Training, coreset: FittedPatchCore, options: DMADOptions)
     )
     attention = not len(observed) if options.attention is None else options.attention
     with deterministic(training.seed):
-        lesson = Lesson(memory, normal, observed, scale, attention, options, training.seed)
+        lesson = Lesson(memory, normal, observed, factor, attention, options, training.seed)
         losses = _train(training, lesson)
         told = {
             "training": f"{options.steps} steps of {options.batch_size} patches, seed {training.seed}",
@@ -57,7 +57,7 @@ def fit_dmad(training: Training, coreset: FittedPatchCore, options: DMADOptions)
             "trained_on": lesson.device.type,
         }
         head = _head(lesson)
-    return FittedDMAD(memory, coreset, scale, head, attention, (h, w), options, training.seed, told)
+    return FittedDMAD(memory, coreset, factor, head, attention, (h, w), options, training.seed, told)
 
 
 class Lesson:
@@ -68,13 +68,13 @@ class Lesson:
         memory: Memory,
         normal: Patches,
         observed: Patches,
-        scale: np.ndarray,
+        factor: np.ndarray,
         attention: bool,
         options: DMADOptions,
         seed: int,
     ) -> None:
         self.device = pick_device(options.device)
-        self.normal, self.observed, self.scale = normal, observed, scale
+        self.normal, self.observed, self.factor = normal, observed, factor
         self.attention, self.options, self.seed = attention, options, seed
         self.banks = [Bank(p.rows, p.image).moved(self.device) for p in (memory.normal, memory.abnormal)]
         self.mapper = Mapper(normal.rows.shape[1], options.hidden).to(self.device)
@@ -96,7 +96,7 @@ class Lesson:
             count = min(self.options.neighbors if self.attention else 1, len(bank.rows))
             with torch.no_grad():
                 own = None if image is None else torch.from_numpy(image).to(self.device)
-                said.append(knowledge(bank, query, bank.search(query, count, own), self.attention))
+                said.append(knowledge(bank, query, bank.search(query, count, own)))
         return self.mapper.enhance(query, *said)
 
     def step(self, number: int) -> torch.Tensor:
@@ -105,7 +105,7 @@ class Lesson:
         rng = generator(self.seed, number, 1)
         chosen = batch_of(number, len(self.normal), options.batch_size, self.seed)
         rows, image = self.normal.rows[chosen], self.normal.image[chosen]
-        noise = rng.standard_normal(rows.shape, np.float32) * (self.scale * np.float32(options.noise))
+        noise = rng.standard_normal(rows.shape, np.float32) @ self.factor.T * np.float32(options.noise)
         parts = [self.enhanced(rows, image), self.enhanced(rows + noise, image)]
         if len(self.observed):
             drawn = rng.integers(0, len(self.observed), max(2, options.batch_size // 4))

@@ -15,6 +15,8 @@ from edgead.workbench.annotated import covered
 Floats = NDArray[np.float32]
 PATCHES = "patches"
 """The map that ``embed`` yields."""
+COVARIANCE_ROWS = 20000
+"""Normal patches that the noise's covariance is estimated from."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +83,23 @@ def observed_patches(training: Training) -> Patches:
     return Patches(np.concatenate(rows), np.repeat(np.arange(len(rows)), [len(r) for r in rows]))
 
 
-def deviation(rows: Floats) -> Floats:
-    """(dim,) standard deviation of each dimension, in float64 inside; 0 stays 0."""
-    found: Floats = rows.std(0, dtype=np.float64).astype(np.float32)
-    return found
+def noise_factor(rows: Floats) -> Floats:
+    """(dim, dim) lower triangular L: L z, with z standard normal, varies as the normal features (n, dim) do.
+
+    L L^T is their covariance, in float64 inside, with a millionth of its mean variance on the diagonal.
+    """
+    few = rows[np.linspace(0, len(rows) - 1, min(COVARIANCE_ROWS, len(rows))).round().astype(int)]
+    centred = few - few.mean(0, dtype=np.float64)
+    covariance = centred.T @ centred / len(centred)
+    covariance += np.eye(len(covariance)) * (1e-6 * np.trace(covariance) / len(covariance) + 1e-12)
+    factor: Floats = np.linalg.cholesky(covariance).astype(np.float32)
+    return factor
 
 
-def pseudo_anomalous(rows: Floats, scale: Floats, std: float, seed: int) -> Floats:
-    """Normal patches with Gaussian noise, of ``std`` times ``scale`` (dim,) in each dimension."""
+def pseudo_anomalous(rows: Floats, factor: Floats, std: float, seed: int) -> Floats:
+    """Normal patches with Gaussian noise, ``std`` times what ``noise_factor`` is of."""
     noise = np.random.default_rng([seed, 2]).standard_normal(rows.shape, np.float32)
-    return rows + noise * (scale * np.float32(std))
+    return rows + noise @ factor.T * np.float32(std)
 
 
 def centre_samples(observed: Patches, count: int, std: float, seed: int) -> Patches:
@@ -111,7 +120,7 @@ def centre_samples(observed: Patches, count: int, std: float, seed: int) -> Patc
 def build_memory(
     normal: Patches,
     observed: Patches,
-    scale: Floats,
+    factor: Floats,
     *,
     noise: float,
     centre_count: int,
@@ -122,10 +131,10 @@ def build_memory(
 
     Args:
         normal: the normal bank, a coreset.
-        scale: (dim,) deviation of normal features.
+        factor: of the pseudo-anomalous features' noise; ``noise`` is what it's multiplied with.
     """
     centres = centre_samples(observed, centre_count, centre_std, seed)
-    pseudo = pseudo_anomalous(normal.rows, scale, noise, seed)
+    pseudo = pseudo_anomalous(normal.rows, factor, noise, seed)
     rows = np.concatenate([observed.rows, centres.rows, pseudo])
     whose = np.concatenate([observed.image, centres.image, np.full(len(pseudo), -1)])
     return Memory(normal, Patches(rows, whose), (len(observed), len(centres), len(pseudo)))
@@ -142,7 +151,7 @@ __all__ = [
     "Patches",
     "build_memory",
     "centre_samples",
-    "deviation",
+    "noise_factor",
     "normal_patches",
     "observed_patches",
     "pseudo_anomalous",

@@ -47,14 +47,11 @@ class Bank(nn.Module):  # type: ignore[misc]
         return found
 
 
-def knowledge(bank: Bank, query: torch.Tensor, index: torch.Tensor, attention: bool) -> torch.Tensor:
+def knowledge(bank: Bank, query: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """What rows ``index`` (queries, k) of a bank say about patches (queries, dim); see ``knowledge.py``."""
-    rows = bank.rows[index]
-    found = (query - rows[:, 0]).abs()
-    if attention:
-        weights = functional.softmax((query[:, None] * rows).sum(2) * query.shape[1] ** -0.5, dim=1)
-        found = found + (weights[..., None] * rows).sum(1)
-    return found
+    rows, lone = bank.rows[index], query[:, None]
+    weights = functional.softmax((lone * rows).sum(2) * query.shape[1] ** -0.5, dim=1)
+    return (weights[..., None] * (lone - rows).abs()).sum(1)
 
 
 class Mapper(nn.Module):  # type: ignore[misc]

@@ -41,13 +41,14 @@ class DMADOptions:
     bank_rows: int = 20000
     """Most rows of the normal bank; the abnormal one has as many pseudo-anomalous features."""
     noise: float = 0.5
-    """Deviation of the pseudo-anomalous features' Gaussian noise, in deviations of the normal features."""
+    """Size of the pseudo-anomalous features' Gaussian noise, which varies as the normal features do: 1 is as
+    much."""
     attention: bool | None = None
-    """Whether the knowledge holds attention beside the distance; unset: only without annotated defects, as in
-    the paper."""
-    neighbors: int = 1
+    """Whether the knowledge is read from several neighbours by attention; unset: only without annotated
+    defects, as in the paper."""
+    neighbors: int = 3
     """Rows of each bank that are attended to."""
-    centre_samples: int = 100
+    centre_samples: int = 50
     """Features drawn around the mean feature of each annotated defect."""
     centre_std: float = 0.1
     """Deviation of their noise; the paper's N(0, 0.01)."""
@@ -174,7 +175,7 @@ class FittedDMAD:
     Attributes:
         memory: the banks.
         coreset: PatchCore's record of the normal bank, which knows the rows' patches.
-        scale: (dim,) deviation of normal features.
+        factor: of the pseudo-anomalous features' noise; see ``noise_factor``.
         head: the trained network.
         attention: whether the knowledge holds attention.
         grid: (h, w).
@@ -182,7 +183,7 @@ class FittedDMAD:
 
     memory: Memory
     coreset: FittedPatchCore
-    scale: Floats
+    factor: Floats
     head: Head
     attention: bool
     grid: tuple[int, int]
@@ -197,7 +198,7 @@ class FittedDMAD:
         memory = build_memory(
             normal,
             observed_patches(training),
-            self.scale,
+            self.factor,
             noise=self.options.noise,
             centre_count=self.options.centre_samples,
             centre_std=self.options.centre_std,
