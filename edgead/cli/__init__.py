@@ -18,8 +18,9 @@ import click
 import edgead
 from edgead.cli.group import READER_GONE, LazyGroup
 from edgead.discovery import ALLOW_LIST
-from edgead.errors import EdgeadError, OutputError
+from edgead.errors import EdgeadError, OutputError, PluginError
 from edgead.extras import missing
+from edgead.registry import FIRST_PARTY
 
 VERBS = (
     *("fit", "export", "run", "eval", "compare", "benchmark", "bench"),
@@ -112,8 +113,26 @@ def _run(words: list[str], debug: bool) -> int:
 
 def _unexpected(error: Exception, debug: bool) -> int:
     text = " ".join(str(error).split())
+    if culprit := _plugin_in(error):
+        advice = f"tell its author; `edgead plugins check {culprit}` may say more"
+        text = f"unexpected {type(error).__name__} in the plugin {culprit}: {text or 'no message'}; {advice}"
+        return _fail(text, PluginError.exit_code, debug)
     hint = "" if debug else "; run it again with --debug for the traceback"
     return _fail(f"unexpected {type(error).__name__}: {text or 'no message'}{hint}", 1, debug)
+
+
+def _plugin_in(error: Exception) -> str | None:
+    """The third-party distribution whose code was running when it was raised."""
+    from edgead.testing.plugins import packages_of
+
+    loaded = sys.modules.get("edgead.plugins")
+    names = {plugin.distribution for plugin in loaded.registry().plugins} if loaded else set()
+    owners = {package: name for name in names - {FIRST_PARTY} for package in packages_of(name)}
+    raised, found = error.__traceback__, None
+    while raised is not None:
+        package = str(raised.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        found, raised = owners.get(package, found), raised.tb_next
+    return found
 
 
 def _drop_stdout() -> None:

@@ -28,10 +28,11 @@ from edgead.testing.workshop import Workshop
 if TYPE_CHECKING:
     from edgead.types import Method
 
-DEFECTS = 60
+DEFECTS = 40
 """Synthetic defects for the precision gate."""
-MAX_LOSS = 0.05
-"""AUROC that INT8 may lose against FP32 on the kit's small images; export's own limit is a tenth of it."""
+MAX_LOSS = 0.1
+"""AUROC that INT8 may lose on the kit's images: they are few and tiny, so this tells broken from whole, and
+export's own gate, on images of the user's, tells good from better."""
 WORKBENCH = ("edgead_plugins", "edgead_exporters", "torch", "torchvision", "timm", "onnx", "spox", "nncf")
 
 
@@ -58,7 +59,7 @@ def options_and_presets_are_the_scorers(workshop: Workshop) -> None:
 
 def fits(workshop: Workshop) -> None:
     """it fits on a few good images and becomes one graph of the declared shapes"""
-    workshop.graphs()
+    workshop.fit()
 
 
 def same_seed_same_bytes(workshop: Workshop) -> None:
@@ -166,13 +167,14 @@ def numpy_agrees(workshop: Workshop) -> None:
     """the graph yields the patch scores that the scorer's own ``in_numpy`` calculates"""
     from edgead.testing.parts import run_part
 
-    fitted, images = workshop.fitted()
-    in_numpy = getattr(fitted, "in_numpy", None)
+    workshop.graph()
+    fitted = workshop.fit()
+    in_numpy = getattr(fitted.scorer, "in_numpy", None)
     if in_numpy is None:
         raise Skipped("its fitted scorer has no in_numpy(maps), which is optional")
-    for maps in images:
+    for maps in fitted.maps:
         found = run_part(
-            lambda **given: {"patch": fitted.graph(given, "fp32").patch},
+            lambda **given: {"patch": fitted.scorer.graph(given, "fp32").patch},
             {name: array[None] for name, array in maps.items()},
         )["patch"]
         off = apart(found[0, 0], np.asarray(in_numpy(maps)))
@@ -230,7 +232,7 @@ def runs_without_the_plugin(workshop: Workshop) -> None:
 
 
 def int8_passes_the_gates(workshop: Workshop) -> None:
-    """its INT8 form passes both gates, parity and precision (5 points of AUROC on the kit's own images)"""
+    """its INT8 form passes both gates (precision: within 10 points of AUROC, on the kit's tiny images)"""
     import onnx
 
     from edgead.workbench.calibrate import calibrate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from edgead.errors import MissingDependencyError
 from edgead.testing.check import Skipped
 from edgead.testing.material import SIZE, defective_image, good_image, write_images
-from edgead.types import Precision, Size
+from edgead.types import Size
 
 if TYPE_CHECKING:
     import onnx
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgead.workbench.forms import Recipe
     from edgead.workbench.frames import Frames
 
-IMAGES = 20
+IMAGES = 16
 HELD_OUT = 0.4
 SEED = 3
 T = TypeVar("T")
@@ -49,6 +49,21 @@ class Wishes:
     folder: Path | None = None
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What one fit in FP32 yields.
+
+    Attributes:
+        graph: the one graph.
+        scorer: the fitted scorer.
+        maps: what its ``embed`` yields for a good image and a defective one.
+    """
+
+    graph: onnx.ModelProto
+    scorer: FittedScorer
+    maps: tuple[Mapping[str, NDArray[np.float32]], ...]
+
+
 class Workshop:
     """Fits the method as ``edgead fit`` does. What failed once isn't tried again."""
 
@@ -68,21 +83,18 @@ class Workshop:
 
         return resolve(self.method, self.wishes.backbone, self.wishes.weights, self.wishes.options)
 
-    def graphs(self) -> dict[Precision, onnx.ModelProto]:
-        """The one graph in FP32 and, where the backbone can have it, INT8; whatever fitting raises."""
-        return self._once("graphs", lambda: self._fit(("int8",)))
+    def fit(self) -> Fitted:
+        """The method fitted in FP32; whatever fitting raises."""
+        return self._once("fit", self._fit)
 
     def graph(self) -> onnx.ModelProto:
         """The FP32 graph; skips the check where the method doesn't fit, since another check says so."""
-        return self._or_skip("fits", self.graphs)["fp32"]
+        return self._or_skip("fits", self.fit).graph
 
     def again(self) -> onnx.ModelProto:
-        """The FP32 graph of a second fit, with all of Python's and NumPy's own generators elsewhere."""
-        return self._or_skip("fits", lambda: self._once("again", lambda: self._fit(())["fp32"]))
-
-    def fitted(self) -> tuple[FittedScorer, list[Mapping[str, NDArray[np.float32]]]]:
-        """The fitted scorer in FP32, and what ``embed`` yields for a good image and a defective one."""
-        return self._or_skip("fits", lambda: self._once("fitted", self._fit_scorer))
+        """The FP32 graph of a second fit, with Python's and NumPy's own generators in another state."""
+        self.graph()
+        return self._once("again", self._fit).graph
 
     def bundle(self) -> Bundle:
         """The reference bundle, as ``edgead fit`` writes it."""
@@ -131,34 +143,24 @@ class Workshop:
         fixed = self.recipe().backbone.input.size
         return fixed or (SIZE if self.wishes.folder is None else None)
 
-    def _fit(self, quantised: Sequence[Precision]) -> dict[Precision, onnx.ModelProto]:
-        from edgead.workbench.forms import backbone_forms, fit_forms
-
-        ready, frames, checkpoint = self._trained()
-        backbones, _ = backbone_forms(ready, frames, quantised, silent)
-        graphs: dict[Precision, onnx.ModelProto] = {}
-        fit_forms(ready, backbones, frames, SEED, silent, graphs.__setitem__, checkpoint=checkpoint)
-        return graphs
-
-    def _fit_scorer(self) -> tuple[FittedScorer, list[Mapping[str, NDArray[np.float32]]]]:
+    def _fit(self) -> Fitted:
         from edgead.workbench.features import training_on
-        from edgead.workbench.forms import backbone_forms
-
-        ready, frames, checkpoint = self._trained()
-        graph = backbone_forms(ready, frames, (), silent)[0]["fp32"]
-        size = frames.rule.size
-        parts = graph, ready.backbone, ready.scorer, frames, SEED, silent
-        with training_on(*parts, checkpoint=checkpoint) as training:
-            images = [good_image(500, size), defective_image(500, size)]
-            return ready.scorer.fit(training), list(training.embed(images))
-
-    def _trained(self) -> tuple[Recipe, Frames, Path]:
-        from edgead.workbench.forms import trained
+        from edgead.workbench.forms import backbone_forms, trained
+        from edgead.workbench.graph import compose
 
         frames, _ = self.frames()
+        size = frames.rule.size
         checkpoint = Path(tempfile.mkdtemp(dir=self.folder))  # a new one, or a second training would go on
         _elsewhere()
-        return trained(self.recipe(), frames, SEED, checkpoint, silent), frames, checkpoint
+        ready = trained(self.recipe(), frames, SEED, checkpoint, silent)
+        backbone = backbone_forms(ready, frames, (), silent)[0]["fp32"]
+        parts = backbone, ready.backbone, ready.scorer, frames, SEED, silent
+        with training_on(*parts, checkpoint=checkpoint) as training:
+            scorer = ready.scorer.fit(training)
+            maps = tuple(training.embed([good_image(500, size), defective_image(500, size)]))
+        return Fitted(
+            compose(backbone, ready.scorer, scorer, ready.postprocessor, size, "fp32"), scorer, maps
+        )
 
     def _write_bundle(self) -> Bundle:
         from edgead.workbench.fit import Settings, fit

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgead.errors import OptionError, UnknownNameError
+from edgead.errors import OptionError, PluginError, UnknownNameError
 from edgead.options import parse_options
 from edgead.plugins import registry
+from edgead.registry import Entry
 from edgead.types import Backbone, Method
 from edgead.workbench.fit import options_record
 from edgead.workbench.forms import Recipe
+
+SCORER_NEEDS = ("Options", "feature_maps", "embed", "fit")
 
 
 def resolve(
@@ -38,8 +41,9 @@ def resolve(
     names = registry()
     recipe: Method = names.get("methods", method)()
     scorer_type = names.get("scorers", recipe.scorer)
-    chosen = parse_options(scorer_type.Options, options, {**recipe.options, **_preset(recipe, preset)})
     entry = names.entry("scorers", recipe.scorer)
+    _check_scorer(scorer_type, entry)
+    chosen = parse_options(scorer_type.Options, options, {**recipe.options, **_preset(recipe, preset)})
     return Recipe(
         method=method,
         scorer_name=recipe.scorer,
@@ -51,6 +55,15 @@ def resolve(
         provenance={"distribution": entry.distribution, "version": entry.version},
         final_fit=recipe.final_fit,
     )
+
+
+def _check_scorer(scorer: Any, entry: Entry) -> None:
+    """Before any image is read: a method that it lacks would show as an AttributeError somewhere inside."""
+    if missing := [name for name in SCORER_NEEDS if not hasattr(scorer, name)]:
+        raise PluginError(
+            f"{entry.distribution} {entry.version}: scorer '{entry.name}' lacks {' and '.join(missing)}; see "
+            f"edgead.types.Scorer, and `edgead plugins check {entry.name}`"
+        )
 
 
 def _preset(method: Method, name: str | None) -> Mapping[str, Any]:

@@ -1,0 +1,71 @@
+"""The conformance kit over everything that edgead itself registers."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from edgead.plugins import registry
+from edgead.testing import Check, checks
+from tests.plugins import layout_trees as trees
+
+QUICK = {
+    "fyd": ("epochs=1", "batch_size=8"),
+    "mkd": ("epochs=3",),
+    "cutpaste": ("steps=3", "batch_size=4", "patch_stride=16"),
+    "uninformed-students": (
+        *("stride=4", "width=0.25", "steps=3", "crop=48", "scales=17"),
+        *("teacher_steps=3", "teacher_batch=4", "zoom=64", "metric=0"),
+    ),
+    "dmad": ("hidden=32", "steps=20", "batch_size=64"),
+    "destseg": ("student_steps=3", "steps=3", "batch_size=4", "student_width=16", "width=32"),
+}
+"""Methods that train, with as little training as there can be: what is checked holds after it too."""
+
+UNTRAINED = "a network that has hardly trained knows no defect, and its scores are mostly noise"
+EXPECTED: dict[str, str] = {}
+
+_scratch = tempfile.TemporaryDirectory(prefix="edgead-layouts-")
+_root = Path(_scratch.name)
+FOLDERS = {
+    "plain": trees.put(_root / "plain", "good/a.jpg", "good/b.jpg", "ng/c.jpg") or _root / "plain",
+    "mvtec": trees.mvtec(_root / "bottle"),
+    "mvtec-loco": trees.loco(_root / "pushpins"),
+    "mvtec-ad-2": trees.ad2(_root / "can"),
+    "mpdd": trees.mvtec(_root / "bracket_black"),
+    "btad": trees.btad(_root / "01"),
+    "visa": trees.visa(_root / "visa"),
+    "kolektor-sdd": trees.kolektor(_root / "KolektorSDD"),
+    "kolektor-sdd2": trees.kolektor2(_root / "KolektorSDD2"),
+}
+ALL = checks("edgead", folders=FOLDERS, options=QUICK, expected=EXPECTED)
+
+
+def _trains(check: Check) -> bool:
+    return check.kind == "method" and check.subject in QUICK
+
+
+@pytest.mark.parametrize("check", [check for check in ALL if not _trains(check)], ids=str)
+def test_a_built_in_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("check", [check for check in ALL if _trains(check)], ids=str)
+def test_a_built_in_that_trains_conforms(check: Check) -> None:
+    check()
+
+
+def test_every_built_in_is_checked() -> None:
+    subjects = {(check.kind, check.subject) for check in ALL}
+    for plugin in registry().plugins:
+        for entry in plugin.registers:
+            assert entry.distribution != "edgead" or (_kind(entry.kind), entry.name) in subjects
+
+
+def _kind(kind: str) -> str:
+    from edgead.registry import singular
+
+    return singular(kind)  # type: ignore[arg-type]
