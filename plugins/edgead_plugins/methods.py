@@ -17,7 +17,13 @@ def padim() -> Method:
 
 
 def fyd() -> Method:
-    return Method("fyd", scorer="fyd", paper="Zheng et al., arXiv 2110.04538", final_fit=False)
+    return Method(
+        "fyd",
+        scorer="fyd",
+        paper="Zheng et al., arXiv 2110.04538",
+        final_fit=False,
+        presets={"quick": {"epochs": 20, "batch_size": 8, "learning_rate": 1e-4}, "paper": {}},
+    )
 
 
 def spade() -> Method:
@@ -25,12 +31,22 @@ def spade() -> Method:
 
 
 def mkd() -> Method:
-    return Method("mkd", scorer="mkd", paper="Salehi et al., CVPR 2021, arXiv 2011.11108", final_fit=False)
+    return Method(
+        "mkd",
+        scorer="mkd",
+        paper="Salehi et al., CVPR 2021, arXiv 2011.11108",
+        final_fit=False,
+        presets={"quick": {"epochs": 100}, "paper": {}},
+    )
 
 
 def cutpaste() -> Method:
     return Method(
-        "cutpaste", scorer="cutpaste", paper="Li et al., CVPR 2021, arXiv 2104.04015", final_fit=False
+        "cutpaste",
+        scorer="cutpaste",
+        paper="Li et al., CVPR 2021, arXiv 2104.04015",
+        final_fit=False,
+        presets={"quick": {"steps": 150, "batch_size": 8, "patch_stride": 16}, "paper": {}},
     )
 
 
@@ -71,6 +87,28 @@ def dmad() -> Method:
     )
 
 
+def destseg() -> Method:
+    return Method(
+        "destseg",
+        scorer="destseg",
+        postprocessor="bilinear",
+        paper="Zhang et al., CVPR 2023, arXiv 2211.11317",
+        final_fit=False,
+        presets={"quick": DESTSEG_QUICK, "paper": {}},
+    )
+
+
+DESTSEG_QUICK = {
+    "student_steps": 150,
+    "steps": 150,
+    "batch_size": 8,
+    "head_rate": 0.1,
+    "student_width": 32,
+    "width": 64,
+}
+"""Minutes on a CPU; ours."""
+
+
 @hookimpl
 def edgead_register_scorers(register: Register) -> None:
     register("patchcore", "edgead_plugins.patchcore:PatchCore", "distance to a coreset of good patches")
@@ -87,6 +125,7 @@ def edgead_register_scorers(register: Register) -> None:
         "how wrong students are about a teacher, and how much they disagree",
     )
     register("dmad", "edgead_plugins.dmad:DMAD", "what two banks, normal and abnormal, say about each patch")
+    register("destseg", "edgead_plugins.destseg:DeSTSeg", "where a denoising student and its teacher differ")
 
 
 @hookimpl
@@ -94,6 +133,7 @@ def edgead_register_postprocessors(register: Register) -> None:
     register(
         "gaussian", "edgead_plugins.postprocessors:Gaussian", "bilinear up-sampling, Gaussian of sigma 4"
     )
+    register("bilinear", "edgead_plugins.destseg.upsampling:Bilinear", "bilinear up-sampling, not smoothed")
 
 
 @hookimpl
@@ -110,3 +150,4 @@ def edgead_register_methods(register: Register) -> None:
         "students copy a teacher of small patches on good images; needs torch",
     )
     register("dmad", dmad, "one model for several products, and for a few annotated defects; needs torch")
+    register("destseg", destseg, "a student takes synthetic anomalies away, and says where; needs torch")

@@ -1,0 +1,197 @@
+"""DeSTSeg's training: the student learns to take anomalies away, then the segmentation where they were."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgead.types import Examples, Image
+from edgead_plugins.destseg.losses import segmentation_loss, shrunk, student_loss
+from edgead_plugins.destseg.network import Networks, products
+from edgead_plugins.destseg.options import DeSTSegOptions
+from edgead_plugins.destseg.scorer import FOUND
+from edgead_plugins.synthesis.textures import Textures, synthetic_anomaly, turned
+from edgead_plugins.training.checkpoint import fingerprint
+from edgead_plugins.training.loop import Run, train
+from edgead_plugins.training.pytorch import functional, nn, torch
+from edgead_plugins.training.seeding import batch_of, deterministic, generator, pick_device
+from edgead_plugins.training.trained import TrainedBackbone, to_backbone
+
+PROBES = 8
+"""Images that the teacher is looked at with, and with fresh anomalies the trained networks."""
+STUDENT_DRAW, SEGMENTATION_DRAW, CHECK_DRAW = 1, 2, 3
+"""What a generator is for, so that the phases draw other anomalies."""
+
+
+def train_destseg(examples: Examples, layers: Sequence[str], options: DeSTSegOptions) -> TrainedBackbone:
+    """Train both networks and return them with the teacher as a backbone; see ``DeSTSeg.train``."""
+    networks, facts = train_networks(examples, layers, options)
+    return to_backbone(networks, "destseg", examples.size, base=examples.backbone, facts=facts)
+
+
+def train_networks(
+    examples: Examples, layers: Sequence[str], options: DeSTSegOptions
+) -> tuple[Networks, dict[str, str]]:
+    """The trained networks, and what the manifest should know of their training."""
+    with deterministic(examples.seed):
+        return _Training(examples, layers, options).run()
+
+
+class _Training:
+    """What both phases share."""
+
+    def __init__(self, examples: Examples, layers: Sequence[str], options: DeSTSegOptions) -> None:
+        self.examples, self.options = examples, options
+        self.device = pick_device(options.device)
+        self.images = list(examples.images())
+        self.textures = Textures(Path(options.textures) if options.textures else None, examples.size)
+        few = np.linspace(0, len(self.images) - 1, min(PROBES, len(self.images))).round().astype(int)
+        self.few = [self.images[i] for i in few]
+        self.networks = Networks(
+            examples.backbone,
+            layers,
+            examples.size,
+            options.student_width,
+            options.width,
+            torch.from_numpy(np.stack(self.few)),
+            segment=options.map == "seg",
+        ).to(self.device)
+        for part in (self.networks.student, self.networks.segmentation):
+            part.to(memory_format=torch.channels_last)  # a third faster on CPUs
+        self.fingerprint = fingerprint(
+            examples,
+            method="destseg",
+            layers=list(layers),
+            options=dataclasses.asdict(options),
+            textures=[f"{p.name} {p.stat().st_size}" for p in self.textures.files or ()],
+        )
+
+    def run(self) -> tuple[Networks, dict[str, str]]:
+        networks, options = self.networks.eval(), self.options
+        told = {"student": self._learn("student", self._student_step, options.student_steps)}
+        if networks.segment:
+            told["segmentation"] = self._learn("segmentation", self._segmentation_step, options.steps)
+        learnt = [getattr(networks, name) for name in told]
+        facts = {
+            "training": f"destseg: {options.student_steps} steps of the student, "
+            f"{options.steps if networks.segment else 0} of the segmentation, "
+            f"{min(options.batch_size, len(self.images))} images each, seed {self.examples.seed}",
+            "loss": "; ".join(f"{k} {v[0]:.4g} at first, {v[-1]:.4g} at last" for k, v in told.items()),
+            "teacher_layers": ", ".join(networks.layers),
+            "textures": options.textures or "generated",
+            FOUND: f"{self._found():.3f}",
+            "trained_on": self.device.type,
+            "parameters": str(sum(p.numel() for part in learnt for p in part.parameters())),
+        }
+        return networks, facts
+
+    def _learn(self, name: str, step: Any, steps: int) -> list[float]:
+        """One phase: a network learns, all others stay as they are."""
+        options = self.options
+        part: nn.Module = getattr(self.networks, name)
+        if name == "student":
+            rate = "student_rate"
+            groups = [{"params": list(part.parameters()), "lr": options.student_rate}]
+        else:
+            rate = "residual_rate"
+            groups = [
+                {"params": list(part.residual.parameters()), "lr": options.residual_rate},
+                {"params": list(part.head.parameters()), "lr": options.head_rate},
+            ]
+        optimiser = torch.optim.SGD(
+            groups, lr=options.student_rate, momentum=options.momentum, weight_decay=options.weight_decay
+        )
+        run = Run(
+            f"destseg {name}",
+            self.examples.checkpoint,
+            self.fingerprint,
+            self.examples.progress,
+            advice=f"lower -o {rate}={getattr(options, rate):g}",
+        )
+        part.train()
+        losses = train(run, part, optimiser, step, steps, steps_per_epoch=min(100, max(1, steps // 10)))
+        part.eval()
+        for value in part.parameters():
+            value.requires_grad_(False)
+        return losses
+
+    def _student_step(self, number: int) -> torch.Tensor:
+        clean, corrupted, _ = self._draw(number, STUDENT_DRAW)
+        shown = self.networks.show(corrupted).contiguous(memory_format=torch.channels_last)
+        with self._arithmetic():
+            with torch.no_grad():
+                taught, _ = self.networks.look(clean)
+            learnt = self.networks.denoise(shown)
+        return student_loss(taught, learnt)
+
+    def _segmentation_step(self, number: int) -> torch.Tensor:
+        _, corrupted, mask = self._draw(number, SEGMENTATION_DRAW)
+        with torch.no_grad(), self._arithmetic():
+            seen = self._compared(corrupted)
+        with self._arithmetic():
+            logits = self.networks.segmentation(seen)
+        return segmentation_loss(logits, shrunk(mask, logits.shape[2:]), self.options.gamma)
+
+    def _compared(self, images: torch.Tensor) -> torch.Tensor:
+        taught, shown = self.networks.look(images)
+        learnt = self.networks.denoise(shown.contiguous(memory_format=torch.channels_last))
+        return products(taught, learnt).contiguous(memory_format=torch.channels_last)
+
+    def _arithmetic(self) -> AbstractContextManager[Any]:
+        found: AbstractContextManager[Any] = torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.options.bfloat16
+        )
+        return found
+
+    def _draw(self, number: int, purpose: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A step's images, the same with anomalies, and where those are."""
+        chosen = batch_of(number, len(self.images), self.options.batch_size, self.examples.seed)
+        rng = generator(self.examples.seed, number, purpose)
+        good = [turned(self.images[i], self.options.rotation, rng) for i in chosen]
+        return self._corrupted(good, rng)
+
+    def _corrupted(
+        self, good: Sequence[Image], rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        drawn = [synthetic_anomaly(image, self.textures, rng) for image in good]
+        corrupted, masks = ([pair[i] for pair in drawn] for i in (0, 1))
+        clean, seen, mask = (
+            torch.from_numpy(np.stack(arrays)).to(self.device) for arrays in (good, corrupted, masks)
+        )
+        return clean, seen, mask
+
+    def _found(self) -> float:
+        """Pixel AUROC of the finest map on fresh synthetic anomalies."""
+        rng = generator(self.examples.seed, 0, CHECK_DRAW)
+        _, corrupted, mask = self._corrupted(self.few, rng)
+        with torch.no_grad():
+            if self.networks.segment:
+                scores = self.networks.segmentation(self._compared(corrupted))
+            else:
+                taught, shown = self.networks.look(corrupted)
+                scores = torch.ones(1, device=self.device)
+                for a, b in zip(taught, self.networks.denoise(shown), strict=True):
+                    apart = 1 - functional.cosine_similarity(a, b, dim=1)[:, None]
+                    scores = scores * functional.interpolate(
+                        apart, size=tuple(taught[0].shape[2:]), mode="bilinear"
+                    )
+        truth = shrunk(mask, scores.shape[2:]) > 0
+        return _auroc(scores.float().cpu().numpy().ravel(), truth.cpu().numpy().ravel())
+
+
+def _auroc(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
+    positive = int(truth.sum())
+    negative = len(truth) - positive
+    if not positive or not negative:
+        return 1.0
+    order = np.argsort(np.argsort(scores, kind="stable"), kind="stable")
+    return float((order[truth].sum() - positive * (positive - 1) / 2) / (positive * negative))
+
+
+__all__ = ["train_destseg", "train_networks"]
