@@ -2,7 +2,7 @@
 
     python benchmarks/dmad.py DATASET_DIR... [--backbone NAME --weights FILE] [--size 256] [--preset quick]
         [-o key=value]... [--good 100] [--annotated 10] [--run unsupervised|semi-supervised|NAME]...
-        [--seed N]
+        [--form fp32|int8]... [--keep DIR] [--seed N]
 
 Of each data set, ``--annotated`` defective test images (half of them where there are fewer than twice as
 many) are set apart by the seed: the semi-supervised run learns from them, and no run is judged on them.
@@ -77,16 +77,18 @@ def run(name: str, products: Sequence[Product], defects: bool, words: argparse.N
     """Fit one model on all the products, and print its rows."""
     recipe = resolve("dmad", words.backbone, words.weights, words.option, words.preset)
     size = (words.size, words.size)
-    settings = Settings(size=size, seed=words.seed, precisions=("fp32", "int8"))
+    forms = words.form or ["fp32", "int8"]
+    settings = Settings(size=size, seed=words.seed, precisions=forms)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        annotated = [write_defects(products, folder / "defects")] if defects else []
+        folder = Path(temporary) if words.keep is None else words.keep / name
+        folder.mkdir(parents=True, exist_ok=True)
+        annotated = [write_defects(products, Path(temporary) / "defects")] if defects else []
         images = [file for product in products for file in product.good]
         start = time.monotonic()
         reference = fit(recipe, images, settings, folder / "r.edgead", make_progress(), annotated).bundle
         seconds = time.monotonic() - start
         exporter = registry().get("exporters", "openvino")()
-        for precision in ("fp32", "int8"):
+        for precision in forms:
             try:
                 bundle = export(reference, exporter, precision, folder / precision, silent).bundle
             except GateError as error:
@@ -137,6 +139,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--good", type=int, default=100)
     parser.add_argument("--annotated", type=int, default=10)
     parser.add_argument("--run", action="append")
+    parser.add_argument("--form", action="append", help="fp32 and int8 by default")
+    parser.add_argument("--keep", type=Path, help="a folder for the bundles")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
