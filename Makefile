@@ -1,6 +1,7 @@
 # Everything sets itself up: each target makes or reuses the virtual environment that it needs.
 #   make demo    see edgead work (no torch)          make test     every test
 #   make check   linters, types, import contracts    make bench    accuracy and latency of every form
+#   make test-plugin   docs/write-a-plugin.md, from wheels in fresh environments (needs a package index)
 # Another Python: make PYTHON=python3.12 demo
 # Benchmarks take data in MVTec's layout, and options of fitting:
 #   make bench DATA="photos/a photos/b" OPTIONS="--backbone resnet18 --weights FILE"
@@ -8,7 +9,7 @@
 PYTHON ?= python3
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-plugin check bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.has-all
@@ -21,9 +22,13 @@ check: .venv/.has-dev
 
 # First everything that runs without torch, where there is none; then what needs it, in an environment of its own.
 test: .venv/.has-dev
-	.venv/bin/python -m pytest -m "not torch"
+	.venv/bin/python -m pytest -m "not torch and not fresh"
 	$(MAKE) --no-print-directory .venv-train/.has-dev,train
 	.venv-train/bin/python -m pytest -m torch
+
+# What a third party does: wheels, in environments of their own, from a package index.
+test-plugin: .venv/.has-dev
+	.venv/bin/python -m pytest -m fresh
 
 bench: .venv/.has-dev
 	@test -n "$(DATA)" || { echo 'name the data: make bench DATA="FOLDER ..." OPTIONS="..."' >&2; exit 2; }

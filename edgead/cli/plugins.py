@@ -166,11 +166,12 @@ def new(name: str, out: Path | None) -> None:
 
     It's complete: a scorer and a method, tests with the conformance kit, a README and a pyproject.toml.
     """
-    from edgead.testing.template import write_plugin
+    from edgead.testing.template import PREFIX, write_plugin
 
     folder, files = write_plugin(name, out)
     for file in files:
         click.echo(str(file))
     click.echo(
-        f"\nNext: cd {folder} && pip install -e '.[test]' && edgead plugins check edgead-{name} && pytest"
+        f"\nNext: cd {folder} && pip install -e '.[test]' && "
+        f"edgead plugins check {PREFIX}{name.removeprefix(PREFIX)} && pytest"
     )
