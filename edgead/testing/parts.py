@@ -54,10 +54,10 @@ def run_part(
             compiled = (
                 import_openvino().Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
             )
-            # a tensor may have other names beside its own, where nothing but its input is calculated
-            inputs = [next(given[n] for n in i.get_names() if n in given) for i in compiled.inputs]
-            results = compiled(inputs)
-            arrays = [results[i].copy() for i in range(len(names))]
+            # A tensor may have other names beside its own, where nothing but its input is calculated
+            arguments = [next(given[n] for n in i.get_names() if n in given) for i in compiled.inputs]
+            found = compiled(arguments)
+            arrays = [found[i].copy() for i in range(len(names))]
     else:
         import onnxruntime
 

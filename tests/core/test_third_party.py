@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import edgead
 from edgead.testing.material import good_image, write_images
 from tests.core.guide import apply, blocks
 
@@ -22,14 +23,14 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment that knows python3 and the system's programs, and edgead as the wheel of this checkout."""
+    """An environment with python3, the system's programs, and edgead as a wheel of this checkout."""
     folder = tmp_path_factory.mktemp("bare")
     (folder / "bin").mkdir()
     (folder / "bin" / "python3").symlink_to(sys.executable)
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "wheels")]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = (folder / "wheels").glob("*.whl")
-    (folder / "constraint.txt").write_text(f"edgead @ {wheel.as_uri()}\n")
+    (folder / "constraint.txt").write_text(f"edgead=={edgead.__version__}\n")
     network = ("PIP_", "HTTP", "http", "SSL", "no_")
     keep = {name: value for name, value in os.environ.items() if name.startswith(network)}
     return {
