@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 import edgead
+from edgead.bundle import read_bundle
 from edgead.cli.classes import class_means
 from edgead.cli.progress import make_progress, silent
 from edgead.errors import GateError
@@ -84,21 +85,26 @@ def run(name: str, products: Sequence[Product], defects: bool, words: argparse.N
         folder.mkdir(parents=True, exist_ok=True)
         annotated = [write_defects(products, Path(temporary) / "defects")] if defects else []
         images = [file for product in products for file in product.good]
-        start = time.monotonic()
-        reference = fit(recipe, images, settings, folder / "r.edgead", make_progress(), annotated).bundle
-        seconds = time.monotonic() - start
+        reference, seconds = folder / "reference.edgead", folder / "seconds"
+        if not seconds.exists():
+            start = time.monotonic()
+            fit(recipe, images, settings, reference, make_progress(), annotated)
+            seconds.write_text(f"{time.monotonic() - start:.0f}")
         exporter = registry().get("exporters", "openvino")()
         for precision in forms:
+            out = folder / f"{precision}.edgead"
             try:
-                bundle = export(reference, exporter, precision, folder / precision, silent).bundle
+                if not out.exists():
+                    export(read_bundle(reference), exporter, precision, out, silent)
             except GateError as error:
                 print(f"| {name} | {precision} | refused: {error} |", flush=True)
                 continue
+            bundle = read_bundle(out)
             detector = edgead.load(bundle.path, throughput=True)
             found = {product.name: evaluate(detector, product.test, draws=0) for product in products}
             p50 = bench([edgead.load(bundle.path)], 50, silent)[0].p50_ms
             size_mb = sum(file.bytes for file in bundle.manifest.files) / 1e6
-            tail = f"{seconds:.0f} | {size_mb:.1f} | {p50:.1f}"
+            tail = f"{seconds.read_text()} | {size_mb:.1f} | {p50:.1f}"
             for product, each in found.items():
                 values = [each.metrics[metric].value for metric in SHOWN]
                 counts = f"{len(each.good)}/{len(each.bad)}"
@@ -140,7 +146,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--annotated", type=int, default=10)
     parser.add_argument("--run", action="append")
     parser.add_argument("--form", action="append", help="fp32 and int8 by default")
-    parser.add_argument("--keep", type=Path, help="a folder for the bundles")
+    parser.add_argument("--keep", type=Path, help="a folder for the bundles; what it has isn't made anew")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 

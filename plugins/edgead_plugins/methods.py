@@ -81,7 +81,7 @@ def dmad() -> Method:
         paper="Hu et al. 2024, arXiv 2403.12362",
         final_fit=False,
         presets={
-            "quick": {"coreset_ratio": 0.01, "hidden": 256, "steps": 300, "batch_size": 512},
+            "quick": {"coreset_ratio": 0.01, "hidden": 256, "steps": 300, "batch_size": 256},
             "paper": {},
         },
     )
