@@ -47,7 +47,7 @@ def embedded(maps, engine="onnxruntime"):
     return {n: v[0] for n, v in run(engine, lambda **given: scorer.embed(given), **maps).items()}
 
 
-def fitted(scales, students=3, n=10, seed=0):
+def fitted(scales, students=3, n=10, seed=0, words=()):
     """Image i has the descriptors of seed i; its one grey level says which it is."""
 
     def embed(images):
@@ -66,7 +66,7 @@ def fitted(scales, students=3, n=10, seed=0):
         progress=silent,
         embed=embed,
     )
-    return UninformedStudents().fit(training)
+    return UninformedStudents(parse_options(StudentsOptions, words)).fit(training)
 
 
 def split(maps, scale):
@@ -103,6 +103,19 @@ def test_error_and_variance_are_the_oracles(engine):
             ("error", "variance"), oracle.error_and_variance(*split(maps, scale)), strict=True
         ):
             np.testing.assert_allclose(found[f"{name}_{scale}"][0], wanted, rtol=1e-4)
+
+
+def test_the_image_score_may_be_the_maps_mean():
+    head = fitted((33,), words=["image_score=mean"])
+
+    def part(**maps):
+        scores = head.graph(UninformedStudents().embed(maps), "fp32")
+        return {"patch": scores.patch, "image": scores.image}
+
+    found = run("onnxruntime", part, **descriptors(100, (33,)))
+    assert found["image"].shape == (1,) and found["image"][0] == pytest.approx(
+        found["patch"].mean(), rel=1e-5
+    )
 
 
 def test_one_student_has_no_variance():

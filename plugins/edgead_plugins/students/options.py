@@ -35,6 +35,9 @@ class StudentsOptions:
     """Of the students' Adam; the paper's is 0.0001."""
     weight_decay: float = 1e-5
     """Of the students' and the teacher's Adam; the paper's is 0.00001."""
+    image_score: Literal["max", "mean"] = "max"
+    """max: the highest value of the map, the paper's; mean: its mean, ours, which students that have learnt
+    for minutes only don't spoil with the few positions where they are still wrong on good parts."""
     heldout: float = 0.2
     """Share of the training images kept from the students, for the mean and spread of their errors."""
     teacher: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import spox.opset.ai.onnx.v18 as op
@@ -116,7 +116,7 @@ class UninformedStudents:
             **{k: provenance[k] for k in sorted(provenance) if k.startswith(REPORTED)},
             "warnings": ONLY_ONE if training.n_images == 1 else [],
         }
-        return FittedStudents(usual, facts)
+        return FittedStudents(usual, self.options.image_score, facts)
 
 
 REPORTED = ("training", "loss_", "teacher_", "trained_on")
@@ -129,9 +129,10 @@ Usual = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class FittedStudents:
-    """What's usual of each map, and facts."""
+    """What's usual of each map, which image score, and facts."""
 
     usual: Usual
+    image_score: Literal["max", "mean"]
     facts: Mapping[str, Any]
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
@@ -147,7 +148,10 @@ class FittedStudents:
             part = op.mul(maps[name], parameter(f"{name}_factor", factor))
             patch = part if patch is None else op.add(patch, part)
         assert patch is not None
-        return Scores(patch=patch)
+        if self.image_score == "max":
+            return Scores(patch=patch)
+        mean = op.reduce_mean(patch, op.const([1, 2, 3]), keepdims=0)
+        return Scores(patch=patch, image=op.reshape(mean, op.const([1])))
 
 
 def _offset(usual: Usual) -> float:
