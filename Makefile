@@ -1,10 +1,10 @@
 # Everything sets itself up: each target makes or reuses the virtual environment that it needs.
 #   make demo    see edgead work (no torch)          make test     every test
-#   make check   linters, types, import contracts    make bench    accuracy and latency of every form
+#   make check   linters, types, import contracts    make bench    beside other tools (which it installs: some GB)
 #   make test-plugin   docs/write-a-plugin.md, from wheels in fresh environments (needs a package index)
 # Another Python: make PYTHON=python3.12 demo
-# Benchmarks take data in MVTec's layout, and options of fitting:
-#   make bench DATA="photos/a photos/b" OPTIONS="--backbone resnet18 --weights FILE"
+# Benchmarks take data in MVTec's layout, and ResNet-18's weights as .safetensors:
+#   make bench DATA="photos/a photos/b" WEIGHTS=FILE
 
 PYTHON ?= python3
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
@@ -31,12 +31,14 @@ test-plugin: .venv/.has-dev
 	.venv/bin/python -m pytest -m fresh
 
 bench: .venv/.has-dev
-	@test -n "$(DATA)" || { echo 'name the data: make bench DATA="FOLDER ..." OPTIONS="..."' >&2; exit 2; }
-	.venv/bin/python benchmarks/accuracy.py $(DATA) $(OPTIONS)
-	.venv/bin/python benchmarks/latency.py $(firstword $(DATA))/train/good $(OPTIONS)
+	@test -n "$(DATA)" -a -n "$(WEIGHTS)" || { \
+	  echo 'name data and weights: make bench DATA="FOLDER ..." WEIGHTS=resnet18.safetensors' >&2; exit 2; }
+	.venv/bin/python benchmarks/accuracy.py $(DATA) --backbone resnet18 --weights $(WEIGHTS) --size 256x256
+	.venv/bin/python benchmarks/latency.py $(firstword $(DATA))/train/good --backbone resnet18 --weights $(WEIGHTS)
+	for data in $(DATA); do .venv/bin/python benchmarks/side_by_side.py $$data --weights $(WEIGHTS) || exit; done
 
 clean:
-	rm -rf .venv .venv-train edgead-demo
+	rm -rf .venv .venv-train .venv-peers edgead-demo
 
 # ENVIRONMENT/.has-EXTRAS is there when edgead[EXTRAS] is installed as pyproject.toml says.
 .venv/.has-% .venv-train/.has-%: pyproject.toml

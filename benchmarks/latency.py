@@ -13,14 +13,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
 import onnx
-import spox
-import spox.opset.ai.onnx.v18 as op
-from spox import Tensor
+from yardstick import describe, yardstick
 
 from edgead.bundle import write_bundle
 from edgead.cli.progress import make_progress
@@ -28,11 +24,8 @@ from edgead.evaluation.bench import Latency, bench
 from edgead.machine import cpu
 from edgead.plugins import registry
 from edgead.runtime.detector import Detector, load
-from edgead.runtime.openvino_session import import_openvino
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import resolve
-
-YARDSTICK = 2048
 
 
 def main() -> None:
@@ -58,7 +51,7 @@ def main() -> None:
                     rows.append((f"{bank['rows']} x {bank['dim']}", target, form))
         results = bench(detectors, arguments.frames, progress)
         _print(rows, results)
-    _print_yardstick()
+    print(describe(yardstick()))
 
 
 def _compile(reference, exporter, form, out: Path) -> None:
@@ -89,48 +82,6 @@ def _print(rows: list[tuple[str, str, str]], results: list[Latency]) -> None:
             f"| {bank} | {target} | {form} | {r.p50_ms:.2f} | {r.p99_ms:.2f} | {r.max_ms:.2f} "
             f"| {r.frames_per_second:.0f} | {fp32[bank, target] / r.p50_ms:.2f} |"
         )
-
-
-def _print_yardstick() -> None:
-    """A YARDSTICK^3 matrix product on OpenVINO; operations per second, two for each multiply-add."""
-    n = YARDSTICK
-    rng = np.random.default_rng(0)
-    weights = rng.integers(-127, 128, (n, n)).astype(np.int8)
-    rates = {}
-    for form in ("f32", "bf16", "int8"):
-        x = spox.argument(Tensor(np.float32, (n, n)))
-        scale, zero = op.const(np.float32(0.01)), op.const(np.int8(0))
-        if form == "int8":
-            left = op.dequantize_linear(
-                op.quantize_linear(x, scale, op.const(np.uint8(0))), scale, op.const(np.uint8(0))
-            )
-            right = op.dequantize_linear(op.const(weights), scale, zero)
-        else:
-            left, right = x, op.const(weights.astype(np.float32))
-        y = op.reduce_max(op.matmul(left, right), op.const([1]), keepdims=0)
-        rates[form] = _rate(spox.build({"x": x}, {"y": y}), "bf16" if form == "bf16" else "f32", rng, n)
-    print(
-        "yardstick, TOP/s: "
-        + ", ".join(f"{form} {rate:.2f} ({rate / rates['f32']:.2f} x)" for form, rate in rates.items())
-    )
-
-
-def _rate(model: onnx.ModelProto, precision: str, rng: np.random.Generator, n: int) -> float:
-    ov = import_openvino()
-    core = ov.Core()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "product.onnx"
-        onnx.save(model, file)
-        compiled = core.compile_model(
-            str(file), "CPU", {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-        )
-    request, x = compiled.create_infer_request(), rng.random((n, n), np.float32)
-    times = []
-    for _ in range(15):
-        start = time.perf_counter()
-        request.infer({0: x}, share_inputs=True)
-        times.append(time.perf_counter() - start)
-    return 2 * n**3 / float(np.median(times)) / 1e12
 
 
 def _arguments() -> argparse.Namespace:

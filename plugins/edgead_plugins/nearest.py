@@ -25,6 +25,8 @@ from edgead.workbench.graph import parameter
 
 CHUNK_ROWS = 1024
 """Bank rows per product for banks of more than four chunks: the partial result stays in cache."""
+GROUP_ROWS, GROUPED_ROWS = 64, 16384
+"""For several neighbours of such a bank: rows whose best is found first, and rows per product."""
 
 
 @dataclass(frozen=True)
@@ -161,10 +163,13 @@ class LoweredBank:
         return op.add(self.gather(index), self.mean)
 
     def _rank(self, query: Var, k: int) -> Var:
-        size = self.n if self.n <= 4 * CHUNK_ROWS else CHUNK_ROWS
-        best = [
-            self._rank_chunk(query, start, min(start + size, self.n), k) for start in range(0, self.n, size)
-        ]
+        whole, size = self.n, self.n
+        if self.n > 4 * CHUNK_ROWS:
+            whole, size = (self.n, CHUNK_ROWS) if k == 1 else (self.n - self.n % GROUP_ROWS, GROUPED_ROWS)
+        pieces = [(start, min(start + size, whole)) for start in range(0, whole, size)]
+        if whole < self.n:
+            pieces.append((whole, self.n))
+        best = [self._best(query, start, stop, k) for start, stop in pieces]
         values, index = best[0]
         if len(best) > 1:
             values = op.concat([v for v, _ in best], axis=1)
@@ -173,17 +178,43 @@ class LoweredBank:
             index = op.gather_elements(index, winner, axis=1)
         return index
 
-    def _rank_chunk(self, query: Var, start: int, stop: int, k: int) -> tuple[Var, Var]:
-        whole = (start, stop) == (0, self.n)
-        rows = self.rows if whole else op.slice(self.rows, op.const([start]), op.const([stop]), op.const([0]))
+    def _best(self, query: Var, start: int, stop: int, k: int) -> tuple[Var, Var]:
+        """Ranks and indices (queries, k or all) of the best of the rows from start to stop."""
+        count = stop - start
+        rows = self.rows
+        if count < self.n:
+            rows = op.slice(rows, op.const([start]), op.const([stop]), op.const([0]))
         rank = op.sub(self._product(query, rows), op.const(self.half_norms[None, start:stop]))
-        values, index = op.top_k(rank, op.const([min(k, stop - start)]), axis=1)
+        if k > 1 and self.n > 4 * CHUNK_ROWS and count % GROUP_ROWS == 0:
+            values, index = _top_by_groups(rank, count, k)
+        else:
+            values, index = op.top_k(rank, op.const([min(k, count)]), axis=1)
         return values, index if start == 0 else op.add(index, op.const(np.int64(start)))
 
     def _product(self, query: Var, rows: Var) -> Var:
         if self.step is not None:  # before the transposition: the order that both engines run in INT8
             rows = op.dequantize_linear(rows, op.const(self.step), op.const(np.int8(0)))
         return op.matmul(query, op.transpose(rows, perm=[1, 0]))
+
+
+def _top_by_groups(rank: Var, count: int, k: int) -> tuple[Var, Var]:
+    """The k largest of each row of (queries, count), count a multiple of ``GROUP_ROWS``.
+
+    The k largest are in the k groups with the largest maxima, so only those are sorted: exact, and half the
+    time of sorting all where there are many.
+    """
+    grouped = op.reshape(rank, op.const([0, count // GROUP_ROWS, GROUP_ROWS]))
+    maxima = op.reduce_max(grouped, op.const([2]), keepdims=0)
+    kept = min(k, count // GROUP_ROWS)
+    _, groups = op.top_k(maxima, op.const([kept]), axis=1)
+    candidates = op.gather_nd(grouped, op.unsqueeze(groups, op.const([2])), batch_dims=1)
+    values, place = op.top_k(
+        op.reshape(candidates, op.const([0, kept * GROUP_ROWS])), op.const([min(k, count)]), axis=1
+    )
+    size = op.const(np.int64(GROUP_ROWS))
+    group = op.div(place, size)
+    first = op.mul(op.gather_elements(groups, group, axis=1), size)
+    return values, op.add(first, op.sub(place, op.mul(group, size)))
 
 
 def _half_norms(rows: NDArray[np.float32] | NDArray[np.int8], step: np.float32) -> NDArray[np.float32]:

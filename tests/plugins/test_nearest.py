@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import spox.opset.ai.onnx.v18 as op
 
-from edgead_plugins.nearest import CHUNK_ROWS, Bank
+from edgead_plugins.nearest import CHUNK_ROWS, GROUP_ROWS, GROUPED_ROWS, Bank
 from tests.graphs import ENGINES, run
 
 
@@ -23,8 +23,11 @@ def direct(queries, bank):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("rows", [1, 5, 4 * CHUNK_ROWS, 4 * CHUNK_ROWS + 1])
-@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize(
+    "rows",
+    [1, 5, 4 * CHUNK_ROWS, 4 * CHUNK_ROWS + 1, GROUPED_ROWS + 3 * GROUP_ROWS, GROUPED_ROWS + GROUP_ROWS + 5],
+)
+@pytest.mark.parametrize("k", [1, 3, 9])
 def test_float_search_equals_direct_distances(engine, rows, k):
     rng = np.random.default_rng(rows)
     bank = rng.gamma(2, 1, (rows, 24)).astype(np.float32)
