@@ -105,6 +105,17 @@ def _onnxruntime_devices() -> dict[str, str]:
     return names
 
 
+def jetson_line() -> str:
+    """Return what a bundle for a Jetson would be tried on here, in one line."""
+    from edgead.runtime.onnxruntime_session import import_onnxruntime
+    from edgead.runtime.providers import available_line
+
+    try:
+        return available_line(import_onnxruntime())
+    except EdgeadError as error:
+        return f"can't run here: {error}"
+
+
 def cache_folder() -> Path:
     """Return where converted backbones are kept: ``$EDGEAD_CACHE``, else the user's cache folder."""
     if chosen := os.environ.get("EDGEAD_CACHE"):
@@ -112,4 +123,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgead"
 
 
-__all__ = ["CORE", "Cpu", "absent_packages", "cache_folder", "cpu", "engine_devices", "installed"]
+__all__ = [
+    "CORE",
+    "Cpu",
+    "absent_packages",
+    "cache_folder",
+    "cpu",
+    "engine_devices",
+    "installed",
+    "jetson_line",
+]

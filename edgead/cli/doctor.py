@@ -35,6 +35,7 @@ def command(as_json: bool) -> None:
                 name: {"devices": told} if isinstance(told, dict) else {"problem": told}
                 for name, told in engines.items()
             },
+            "jetson": machine.jetson_line(),
             "telemetry": "off",
             "cache": str(machine.cache_folder()),
             "problems": list(registry().problems),
@@ -60,6 +61,7 @@ def command(as_json: bool) -> None:
         devices = told.items() if isinstance(told, dict) else [("-", told)]
         rows += [(engine, *device) for device in devices]
     print_table(rows, indent="  ")
+    click.echo(f"  a bundle for --target jetson {machine.jetson_line()}")
     for problem in registry().problems:
         click.echo(f"\nproblem: {problem}")
 

@@ -54,6 +54,8 @@ def command(
         cores=cores,
         cache=cache,
     )
+    if detector.bundle.manifest.target == "jetson":
+        click.echo(detector.runs_on, err=True)
     if out is not None:
         with output_errors(out):
             out.mkdir(parents=True, exist_ok=True)

@@ -74,6 +74,7 @@ class Detector:
         bundle: the verified bundle.
         threshold: on the image score.
         rule: the resize rule.
+        runs_on: engine and device, and for a Jetson's bundle why nothing better, in one line.
     """
 
     def __init__(
@@ -108,6 +109,9 @@ class Detector:
             threads,
             throughput,
             cache,
+        )
+        self.runs_on: str = getattr(
+            self._session, "runs_on", f"{self._session.engine} on {self._session.device}"
         )
         blank = np.zeros((*self.rule.size, 3), np.uint8)
         for _ in range(WARM_UP_RUNS):

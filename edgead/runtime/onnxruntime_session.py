@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import CompileError, DeviceError, MissingDependencyError
+from edgead.runtime.nvidia import device as nvidia_device
+from edgead.runtime.providers import Candidate, open_first, read_candidates
 from edgead.runtime.session import HEAVY, Outputs, last_line
 
 REMOTE = ("AzureExecutionProvider",)
@@ -22,12 +24,56 @@ REMOTE = ("AzureExecutionProvider",)
 
 
 class ONNXRuntimeSession:
-    """See ``edgead.runtime.session.Session``."""
+    """See ``edgead.runtime.session.Session``.
+
+    A model with a ``tensorrt.json`` beside it, a Jetson's, runs with ``auto`` on the first of TensorRT, CUDA
+    and the CPU that can; see ``edgead.runtime.providers``. Others run on the CPU.
+
+    Args:
+        ort: what stands for the onnxruntime package.
+        system: as ``edgead.runtime.nvidia.device`` tells, which is asked where None.
+
+    Attributes:
+        runs_on: what it runs on and why on nothing better, in one line.
+    """
 
     engine = "onnxruntime"
 
-    def __init__(self, model: Path, device: str = "auto", threads: int | None = None) -> None:
-        ort = import_onnxruntime()
+    def __init__(
+        self,
+        model: Path,
+        device: str = "auto",
+        threads: int | None = None,
+        ort: Any = None,
+        system: tuple[str, Sequence[str]] | None = None,
+    ) -> None:
+        ort = ort or import_onnxruntime()
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self._options, self._model = options, model
+        if (candidates := read_candidates(model)) is not None:
+            self._open_chosen(ort, candidates, device, system or nvidia_device())
+        else:
+            self._open_named(ort, device)
+        self._input = self._session.get_inputs()[0].name
+        self._names = [output.name for output in self._session.get_outputs()]
+        self.input_shape = tuple(self._session.get_inputs()[0].shape)
+
+    def _open_chosen(
+        self, ort: Any, candidates: Sequence[Candidate], device: str, system: tuple[str, Sequence[str]]
+    ) -> None:
+        named = [c for c in candidates if device.upper() in ("AUTO", c.name.upper())]
+        if not named:
+            names = ", ".join(c.name for c in candidates)
+            raise DeviceError(f"this bundle has no device '{device}': use auto, or {names}")
+        opened = open_first(ort, self._model, self._options, named, system)
+        self._session, self.device = opened.session, opened.name
+        self._providers = [c.provider for c in named if c.name == opened.name]
+        self.runs_on = opened.line(system[0])
+
+    def _open_named(self, ort: Any, device: str) -> None:
         available = [p for p in ort.get_available_providers() if p not in REMOTE]
         providers = {p.removesuffix("ExecutionProvider").upper(): p for p in available}
         self.device = "CPU" if device == "auto" else device
@@ -35,18 +81,14 @@ class ONNXRuntimeSession:
             raise DeviceError(
                 f"onnxruntime has no device '{device}' here: use auto, or {', '.join(providers)}"
             )
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        self._options, self._providers, self._model = options, [providers[self.device.upper()]], model
+        self._providers = [providers[self.device.upper()]]
+        self.runs_on = f"onnxruntime on {self.device}"
         try:
-            self._session = ort.InferenceSession(str(model), options, providers=self._providers)
+            self._session = ort.InferenceSession(str(self._model), self._options, providers=self._providers)
         except Exception as error:  # the binding raises classes of its own, rooted in Exception
-            raise CompileError(f"{model.name}: onnxruntime can't load it: {last_line(error)}") from error
-        self._input = self._session.get_inputs()[0].name
-        self._names = [output.name for output in self._session.get_outputs()]
-        self.input_shape = tuple(self._session.get_inputs()[0].shape)
+            raise CompileError(
+                f"{self._model.name}: onnxruntime can't load it: {last_line(error)}"
+            ) from error
 
     def __call__(self, image: NDArray[np.uint8]) -> Outputs:
         return dict(zip(self._names, self._session.run(None, {self._input: image}), strict=True))
@@ -55,6 +97,8 @@ class ONNXRuntimeSession:
         return (self(image) for image in images)
 
     def execution(self) -> Mapping[str, int]:
+        if self.device.upper() != "CPU":  # TensorRT and CUDA don't write down what they made of a graph
+            return {}
         return _execution(self._model, self._providers)
 
 

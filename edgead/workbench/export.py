@@ -9,6 +9,7 @@ precision gate use the calibration form, which hasn't learnt from the held-out i
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,8 @@ MAX_LOSS = 0.005
 SAME_SPEED = 1.1
 """Latencies within this factor count as equal: then the earlier in the target's order is taken."""
 TIMED_RUNS = 30
+CARRIED_IMAGES = 16
+"""Held-out images that a target's bundle takes along where its exporter says ``carries_images``."""
 REFERENCE_FACTS = ("forms", "calibration_forms", "lacking")
 """Facts of a reference bundle alone; see ``fit``."""
 
@@ -189,11 +192,14 @@ def export(
             report = _judge(form, trials[form], sessions[form], file, probes, rate, folder)
             reports.insert(0, dataclasses.replace(report, separation=separation))
             advance(1)
-        reports = _timed(reports, sessions, good[0])
+        if getattr(exporter, "timed_here", True):
+            reports = _timed(reports, sessions, good[0])
         on_report(reports)
         chosen = _choose(reports, precision)
         for name in artifacts[chosen.precision].files:
             (Path(scratch) / chosen.precision / name).rename(staging.folder / name)
+        if getattr(exporter, "carries_images", False):
+            _copy_held_out(reference, staging.folder)
         sessions.clear()
         return Export(
             staging.finish(_manifest(reference, exporter, artifacts, chosen, reports)),
@@ -220,6 +226,14 @@ def _forms_to_try(
 def _held_out(reference: Bundle) -> list[Image]:
     names = sorted(f.path for f in reference.manifest.files if f.path.startswith("probes/"))
     return [read_image(reference.file(name)) for name in names]
+
+
+def _copy_held_out(reference: Bundle, folder: Path) -> None:
+    """Some of the held-out images, for the parity check on a device that the gates haven't seen."""
+    names = sorted(f.path for f in reference.manifest.files if f.path.startswith("probes/"))
+    (folder / "probes").mkdir()
+    for name in names[:CARRIED_IMAGES]:
+        shutil.copyfile(reference.file(name), folder / name)
 
 
 def _compile(exporter: Exporter, graph: Path, form: Precision, folder: Path) -> tuple[Artifact, Session]:
@@ -267,6 +281,7 @@ def _timed(
 
 
 def _choose(reports: Sequence[FormReport], precision: str) -> FormReport:
+    """The fastest that passes, or the first in the target's order where they weren't timed."""
     if precision != "auto":
         report = next(r for r in reports if r.precision == precision)
         if report.failure is not None:
