@@ -50,7 +50,7 @@ def test_the_wheel_holds_every_source_file(wheel: zipfile.ZipFile) -> None:
         path.relative_to(root).as_posix()
         for root, package in zip(roots, PACKAGES, strict=True)
         for path in (root / package).rglob("*")
-        if path.suffix in (".py", ".html", ".css", ".js", ".onnx")
+        if path.suffix in (".py", ".html", ".css", ".js", ".onnx", ".in")
     }
     assert sources <= set(wheel.namelist())
 
