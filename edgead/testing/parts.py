@@ -51,9 +51,8 @@ def run_part(
         with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
             file = Path(folder) / "part.onnx"
             file.write_bytes(model.SerializeToString())
-            compiled = (
-                import_openvino().Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-            )
+            core, exactly = import_openvino().Core(), {"INFERENCE_PRECISION_HINT": "f32"}
+            compiled = core.compile_model(str(file), "CPU", exactly)
             # A tensor may have other names beside its own, where nothing but its input is calculated
             arguments = [next(given[n] for n in i.get_names() if n in given) for i in compiled.inputs]
             found = compiled(arguments)
