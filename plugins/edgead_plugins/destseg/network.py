@@ -201,7 +201,9 @@ class Networks(nn.Module):  # type: ignore[misc]
 
     def denoise(self, shown: torch.Tensor) -> list[torch.Tensor]:
         """The student's maps of what ``look`` or ``show`` has shown."""
-        maps: list[torch.Tensor] = self.student(shown, self.unit)
+        # The image comes with its channels last, a layout in which torch 2.15 crashes on two CPU threads: the
+        # gradient of a 1 x 1 convolution of stride 2 with few channels is a segmentation fault in oneDNN.
+        maps: list[torch.Tensor] = self.student(shown.contiguous(), self.unit)
         return maps
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
