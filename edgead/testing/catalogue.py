@@ -48,7 +48,10 @@ def checks(
         if name not in known:
             raise UnknownNameError("check", name, known)
     stated = {**_stated(), **(expected or {})}
-    return [replace(check, expected=stated.get(str(check))) for check in dict.fromkeys(found)]
+    return [
+        replace(check, expected=stated.get(str(check)))
+        for check in {str(check): check for check in found}.values()
+    ]
 
 
 class _Given:
