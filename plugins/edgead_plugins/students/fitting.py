@@ -148,12 +148,18 @@ def part(around: torch.Tensor, scale: int, stride: int, crop: int, rng: np.rando
     """What a step learns from, of a padded image (1, 3, H, W): the pixels that ``crop`` x ``crop`` depend on.
 
     Where it begins is any pixel, and not only a multiple of the stride, so that over time every position is
-    learnt. With 0 it's the whole image, moved by less than the stride.
+    learnt. It's drawn from half a crop beyond either border and brought back: what lies at the border, often
+    something of its own, would else be learnt from least. With 0 it's the whole image, moved by less than the
+    stride.
     """
     sides = []
     for length in around.shape[2:]:
         wanted = crop + receptive_field(scale) - stride
-        start = int(rng.integers(max(length - wanted + 1, stride) if crop else stride))
+        if crop:
+            drawn = int(rng.integers(-(crop // 2), max(length - wanted, 0) + crop // 2 + 1))
+            start = min(max(drawn, 0), max(length - wanted, 0))
+        else:
+            start = int(rng.integers(stride))
         sides.append(slice(start, start + wanted if crop else None))
     return around[:, :, sides[0], sides[1]]
 
