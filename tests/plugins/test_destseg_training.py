@@ -179,24 +179,30 @@ def test_a_map_that_isnt_where_its_stride_says_is_refused():
 # ---------------------------------------------------------------- training
 
 
-def test_same_seed_same_weights_and_another_seed_others(tmp_path):
-    shas = [weights_sha256(trained(tmp_path / str(i), seed=s)[0]) for i, s in enumerate((0, 0, 1))]
-    assert shas[0] == shas[1] != shas[2]
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A training that nobody disturbed."""
+    return trained(tmp_path_factory.mktemp("whole"))
 
 
-def test_only_what_learns_in_a_phase_changes(tmp_path):
+def test_same_seed_same_weights_and_another_seed_others(whole, tmp_path):
+    shas = [weights_sha256(trained(tmp_path / str(seed), seed=seed)[0]) for seed in (0, 1)]
+    assert shas[0] == weights_sha256(whole[0]) != shas[1]
+
+
+def test_only_what_learns_in_a_phase_changes(whole, tmp_path):
     """The student is as the first phase left it, statistics and all; the teacher as it came."""
-    short, _ = trained(tmp_path / "a", "map=dest")
-    whole, _ = trained(tmp_path / "b")
+    short, _ = trained(tmp_path, "map=dest")
     for part in ("student", "teacher"):
-        assert weights_sha256(getattr(short, part)) == weights_sha256(getattr(whole, part))
-    assert weights_sha256(short.segmentation) != weights_sha256(whole.segmentation)
+        assert weights_sha256(getattr(short, part)) == weights_sha256(getattr(whole[0], part))
+    assert weights_sha256(short.segmentation) != weights_sha256(whole[0].segmentation)
 
 
 def test_turns_textures_and_bf16_are_heeded(tmp_path):
     write_images(tmp_path / "t", [np.full((40, 40, 3), 250, np.uint8)])
     words = [(), ("rotation=any",), (f"textures={tmp_path / 't'}",), ("bfloat16=yes",)]
-    shas = {weights_sha256(trained(tmp_path / str(i), *w)[0]) for i, w in enumerate(words)}
+    steps = ("student_steps=1", "steps=1")
+    shas = {weights_sha256(trained(tmp_path / str(i), *w, *steps)[0]) for i, w in enumerate(words)}
     assert len(shas) == len(words)
 
 
@@ -220,24 +226,25 @@ tests.trained(Path(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("phase", ["student", "segmentation"])
-def test_a_training_killed_in_either_phase_ends_as_one_that_was_not(phase, tmp_path, monkeypatch):
-    words = [sys.executable, "-c", KILLED, str(tmp_path / "parts"), f"_{phase}_step"]
+def test_a_training_killed_in_both_phases_ends_as_one_that_was_not(whole, tmp_path, monkeypatch):
     threads = f"import torch; torch.set_num_threads({torch.get_num_threads()})\n"
-    words[2] = threads + words[2]
-    assert subprocess.run(words, cwd=ROOT, capture_output=True).returncode == -signal.SIGKILL
-    left = {p.name for p in (tmp_path / "parts").glob("*.pt")}
-    assert left == {f"destseg-{p}.pt" for p in ("student", "segmentation")[: 1 + (phase != "student")]}
+    for phase, left in (("student", ["student"]), ("segmentation", ["segmentation", "student"])):
+        words = [sys.executable, "-c", threads + KILLED, str(tmp_path), f"_{phase}_step"]
+        assert subprocess.run(words, cwd=ROOT, capture_output=True).returncode == -signal.SIGKILL
+        assert sorted(p.name for p in tmp_path.glob("*.pt")) == [f"destseg-{name}.pt" for name in left]
     taken = []
-    name = f"_{phase}_step"
-    original = getattr(fitting._Training, name)
-    monkeypatch.setattr(
-        fitting._Training, name, lambda self, number: taken.append(number) or original(self, number)
-    )
-    again, told = trained(tmp_path / "parts")
-    assert taken == [2]
-    whole, facts = trained(tmp_path / "whole")
-    assert weights_sha256(again) == weights_sha256(whole) and told == facts
+    for phase in ("student", "segmentation"):
+        name = f"_{phase}_step"
+        original = getattr(fitting._Training, name)
+
+        def step(self, number, phase=phase, original=original):
+            taken.append((phase, number))
+            return original(self, number)
+
+        monkeypatch.setattr(fitting._Training, name, step)
+    again, facts = trained(tmp_path)
+    assert taken == [("segmentation", 2)]
+    assert weights_sha256(again) == weights_sha256(whole[0]) and facts == whole[1]
 
 
 @pytest.mark.parametrize(
@@ -252,15 +259,6 @@ def test_a_loss_that_is_no_number_is_reported(kind, name, advice, tmp_path, monk
     monkeypatch.setattr(kind, "forward", broken)
     with pytest.raises(TrainingError, match=rf"destseg {name}: the loss is nan at step 1: lower -o {advice}"):
         trained(tmp_path)
-
-
-def test_the_losses_fall_and_synthetic_anomalies_are_found(tmp_path):
-    words = ("student_steps=40", "steps=60", "head_rate=0.1", "student_width=4", "width=8")
-    _, facts = trained(tmp_path, *words)
-    for told in facts["loss"].split("; "):
-        first, last = (float(told.split()[i]) for i in (1, 4))
-        assert last < 0.75 * first, told
-    assert float(facts["synthetic_pixel_auroc"]) > 0.75
 
 
 # ---------------------------------------------------------------- the whole graph
@@ -279,10 +277,19 @@ def fitted(tmp_path_factory):
             return kept[-1]
 
         patch.setattr(fitting, "train_networks", keep)
-        words = [w for word in (*WORDS, "student_steps=6") if word != "student_steps=3" for w in ("-o", word)]
+        steps = ("student_steps=40", "steps=60", "batch_size=3", "student_width=4", "width=8", "device=cpu")
+        words = [w for word in steps for w in ("-o", word)]
         words += ["--size", "64x96", "--holdout", "0.3", "--fpr", "0.1", "--preset", "quick", "-q"]
         assert main(["fit", "destseg", str(folder / "good"), "--out", str(folder / "d.edgead"), *words]) == 0
     return read_bundle(folder / "d.edgead"), kept[0][0].eval()
+
+
+def test_the_losses_fall_and_synthetic_anomalies_are_found(fitted):
+    facts = fitted[0].manifest.facts
+    for told in facts["loss"].split("; "):
+        first, last = (float(told.split()[i]) for i in (1, 4))
+        assert last < 0.75 * first, told
+    assert float(facts["synthetic_pixel_auroc"]) > 0.75
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -294,6 +301,7 @@ def test_the_whole_graph_equals_the_torch_modules(fitted, engine):
         with torch.no_grad():
             logits = network(torch.from_numpy(image[None]))["logits"][0, 0].numpy()
         wanted = oracle.segmentation_map(logits, SIZE)
+        assert np.ptp(logits) > 0.5 and wanted.max() > 1e-3
         outputs = session(image[None])
         np.testing.assert_allclose(outputs["anomaly_map"][0, 0], wanted, rtol=1e-3)
         assert outputs["score"][0] == pytest.approx(oracle.top_mean(wanted, 9), rel=1e-3)
@@ -321,8 +329,7 @@ def test_it_is_judged_on_a_data_set(fitted, tmp_path, capsys):
     assert "image_auroc" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_the_baselines_graph_equals_the_torch_modules(engine, tmp_path):
+def test_the_baselines_graph_equals_the_torch_modules(tmp_path):
     import onnx
 
     from edgead.workbench.graph import compose
@@ -343,6 +350,7 @@ def test_the_baselines_graph_equals_the_torch_modules(engine, tmp_path):
     with torch.no_grad():
         maps = {n: m[0].numpy() for n, m in network(torch.from_numpy(image[None])).items()}
     wanted = oracle.baseline_map([(maps[f"teacher_{n}"], maps[f"student_{n}"]) for n in (1, 2, 3)], SIZE)
-    outputs = open_session(tmp_path / "m.onnx", engine)(image[None])
-    np.testing.assert_allclose(outputs["anomaly_map"][0, 0], wanted, rtol=1e-3)
-    assert outputs["score"][0] == pytest.approx(oracle.top_mean(wanted, 9), rel=1e-3)
+    for engine in ENGINES:
+        outputs = open_session(tmp_path / "m.onnx", engine)(image[None])
+        np.testing.assert_allclose(outputs["anomaly_map"][0, 0], wanted, rtol=1e-3)
+        assert outputs["score"][0] == pytest.approx(oracle.top_mean(wanted, 9), rel=1e-3)
