@@ -87,7 +87,7 @@ def test_a_reader_of_the_guide_ends_with_a_published_plugin_and_a_camera_without
         "python -c 'import edgead, edgead_kmeans; print(edgead.__file__, edgead_kmeans.__file__)'\n"
         "edgead plugins check edgead-kmeans\n"
         "edgead fit kmeans photos/good --quiet\n"
-        "edgead export kmeans --target openvino --quiet\n"
+        "edgead export kmeans --target openvino --precision fp32 --quiet\n"
         "device/bin/edgead run kmeans-openvino.edgead photos/new\n"
         f"pytest -q -p no:cacheprovider --rootdir . {ROOT / 'examples' / 'third_party_plugin' / 'tests'}\n"
     )
