@@ -1,0 +1,19 @@
+"""Write images as raw BGR bytes after the resize rule, 0000.raw and so on, for a judge without OpenCV.
+
+python to_raw.py BUNDLE FOLDER IMAGE...
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from edgead.bundle import read_bundle
+from edgead.images import read_image
+from edgead.resize import ResizeRule
+
+bundle, folder = Path(sys.argv[1]), Path(sys.argv[2])
+record = read_bundle(bundle).manifest.input
+for index, name in enumerate(sys.argv[3:]):
+    image = ResizeRule(record.size, record.resize).apply(read_image(Path(name)))
+    (folder / f"{index:04d}.raw").write_bytes(image.tobytes())
