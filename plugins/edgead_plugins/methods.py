@@ -100,9 +100,9 @@ def destseg() -> Method:
 
 
 DESTSEG_QUICK = {
-    "student_steps": 150,
-    "steps": 150,
-    "batch_size": 8,
+    "student_steps": 200,
+    "steps": 500,
+    "batch_size": 4,
     "head_rate": 0.1,
     "student_width": 32,
     "width": 64,
