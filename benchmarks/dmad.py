@@ -2,7 +2,7 @@
 
     python benchmarks/dmad.py DATASET_DIR... [--backbone NAME --weights FILE] [--size 256] [--preset quick]
         [-o key=value]... [--good 100] [--annotated 10] [--run unsupervised|semi-supervised|NAME]...
-        [--form fp32|int8]... [--keep DIR] [--seed N]
+        [--judged N] [--form fp32|int8]... [--keep DIR] [--seed N]
 
 Of each data set, ``--annotated`` defective test images (half of them where there are fewer than twice as
 many) are set apart by the seed: the semi-supervised run learns from them, and no run is judged on them.
@@ -50,14 +50,17 @@ class Product:
     test: list[Sample]
 
 
-def divide(data: Dataset, good: int, annotated: int, seed: int) -> Product:
-    """Draw what is learnt from; everything else of the test images is judged."""
+def divide(data: Dataset, good: int, annotated: int, judged: int | None, seed: int) -> Product:
+    """Draw what is learnt from; of the other test images all, or ``judged`` good and defective ones each."""
     rng = np.random.default_rng(seed)
     chosen = sorted(rng.permutation(len(data.train))[:good].tolist())
     bad = [s for s in data.test if not s.is_good and s.masks]
     apart = [bad[i] for i in sorted(rng.permutation(len(bad))[: min(annotated, len(bad) // 2)].tolist())]
     known = {sample.image for sample in apart}
     rest = [sample for sample in data.test if sample.image not in known]
+    if judged is not None:
+        kinds = [[s for s in rest if s.is_good is kind] for kind in (True, False)]
+        rest = [kind[i] for kind in kinds for i in sorted(rng.permutation(len(kind))[:judged].tolist())]
     return Product(data.name, [data.train[i] for i in chosen], apart, rest)
 
 
@@ -123,7 +126,7 @@ def main() -> None:
     """Print the table."""
     words = _arguments()
     data = [open_dataset(folder) for folder in words.datasets]
-    products = [divide(each, words.good, words.annotated, words.seed) for each in data]
+    products = [divide(each, words.good, words.annotated, words.judged, words.seed) for each in data]
     for product in products:
         print(f"{product.name}: {len(product.good)} good, {len(product.annotated)} annotated")
     print("| model | form | judged on (good/defective) | image AUROC | pixel AUROC | PRO 30 % ", end="")
@@ -144,6 +147,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("-o", "--option", action="append", default=[])
     parser.add_argument("--good", type=int, default=100)
     parser.add_argument("--annotated", type=int, default=10)
+    parser.add_argument("--judged", type=int, help="test images of each kind and set; all by default")
     parser.add_argument("--run", action="append")
     parser.add_argument("--form", action="append", help="fp32 and int8 by default")
     parser.add_argument("--keep", type=Path, help="a folder for the bundles; what it has isn't made anew")
