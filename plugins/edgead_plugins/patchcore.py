@@ -202,12 +202,35 @@ def bank_neighbours(bank: Floats, count: int) -> NDArray[np.int32]:
     block = max(1, 2**24 // len(bank))
     for start in range(0, len(bank), block):
         stop = min(start + block, len(bank))
-        distance = norms[None] - 2 * centred[start:stop] @ centred.T
+        distance = centred[start:stop] @ centred.T
+        distance *= -2
+        distance += norms
         distance[np.arange(stop - start), np.arange(start, stop)] = -np.inf
-        part = np.argpartition(distance, count - 1, axis=1)[:, :count]
+        part = _smallest(distance, count)
         order = np.argsort(np.take_along_axis(distance, part, 1), axis=1, kind="stable")
         nearest[start:stop] = np.take_along_axis(part, order, 1)
     return nearest
+
+
+def _smallest(values: Floats, count: int) -> NDArray[np.int64]:
+    """Columns (n, count) of each row's smallest values, in no order.
+
+    They are in the ``count`` groups with the smallest minima, so of many columns only those are sorted.
+    """
+    group = 64
+    whole = values.shape[1] // group * group
+    columns = np.arange(whole, values.shape[1])[None].repeat(len(values), 0)
+    if whole > 4 * count * group:
+        minima = values[:, :whole].reshape(len(values), -1, group).min(2)
+        kept = np.argpartition(minima, count - 1, axis=1)[:, :count]
+        inside = (kept[:, :, None] * group + np.arange(group)).reshape(len(values), -1)
+        columns = np.concatenate([inside, columns], axis=1)
+        values = np.take_along_axis(values, columns, 1)
+    else:
+        columns = np.arange(values.shape[1])[None].repeat(len(values), 0)
+    part = np.argpartition(values, count - 1, axis=1)[:, :count]
+    smallest: NDArray[np.int64] = np.take_along_axis(columns, part, 1)
+    return smallest
 
 
 def _patches(training: Training, description: str) -> Iterator[Floats]:

@@ -82,12 +82,13 @@ def test_scores_equal_the_oracles(engine, k, reweighting):
     np.testing.assert_allclose(found["image"], [score], rtol=1e-5)
 
 
-def test_neighbours_of_a_bank_row_start_with_itself():
-    bank = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+@pytest.mark.parametrize("rows", [40, 64 * 30 + 5])  # the second is searched by groups, and has a rest
+def test_neighbours_of_a_bank_row_start_with_itself(rows):
+    bank = np.random.default_rng(0).normal(size=(rows, 5)).astype(np.float32)
     bank[7] = bank[3]  # a duplicate may not push a row out of its own first place
     expected = oracle.distances(bank.astype(np.float64), bank.astype(np.float64))
     found = bank_neighbours(bank, 6)
-    assert (found[:, 0] == np.arange(40)).all()
+    assert (found[:, 0] == np.arange(rows)).all()
     np.testing.assert_allclose(
         np.take_along_axis(expected, found.astype(np.int64), 1), np.sort(expected, 1)[:, :6], atol=1e-3
     )
