@@ -25,6 +25,8 @@ from edgead_plugins.training.trained import TrainedBackbone, to_backbone
 
 PROBES = 8
 """Images that the teacher is looked at with, and with fresh anomalies the trained networks."""
+CHECKS = 4
+"""How often fresh anomalies are put onto them."""
 STUDENT_DRAW, SEGMENTATION_DRAW, CHECK_DRAW = 1, 2, 3
 """What a generator is for, so that the phases draw other anomalies."""
 
@@ -166,20 +168,25 @@ class _Training:
     def _found(self) -> float:
         """Pixel AUROC of the finest map on fresh synthetic anomalies."""
         rng = generator(self.examples.seed, 0, CHECK_DRAW)
-        _, corrupted, mask = self._corrupted(self.few, rng)
-        with torch.no_grad():
-            if self.networks.segment:
-                scores = self.networks.segmentation(self._compared(corrupted))
-            else:
-                taught, shown = self.networks.look(corrupted)
-                scores = torch.ones(1, device=self.device)
-                for a, b in zip(taught, self.networks.denoise(shown), strict=True):
-                    apart = 1 - functional.cosine_similarity(a, b, dim=1)[:, None]
-                    scores = scores * functional.interpolate(
-                        apart, size=tuple(taught[0].shape[2:]), mode="bilinear"
-                    )
-        truth = shrunk(mask, scores.shape[2:]) > 0
-        return _auroc(scores.float().cpu().numpy().ravel(), truth.cpu().numpy().ravel())
+        scores, truth = [], []
+        for _ in range(CHECKS):
+            _, corrupted, mask = self._corrupted(self.few, rng)
+            with torch.no_grad():
+                found = self._finest(corrupted)
+            scores.append(found.float().cpu().numpy().ravel())
+            truth.append(shrunk(mask, found.shape[2:]).cpu().numpy().ravel() > 0)
+        return _auroc(np.concatenate(scores), np.concatenate(truth))
+
+    def _finest(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, 1, h, w): the segmentation's logits, or the baseline's product of 1 - cos."""
+        if self.networks.segment:
+            return self.networks.segmentation(self._compared(images))
+        taught, shown = self.networks.look(images)
+        size, product = tuple(taught[0].shape[2:]), torch.ones(1, device=self.device)
+        for a, b in zip(taught, self.networks.denoise(shown), strict=True):
+            apart = 1 - functional.cosine_similarity(a, b, dim=1)[:, None]
+            product = product * functional.interpolate(apart, size=size, mode="bilinear")
+        return product
 
 
 def _auroc(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
