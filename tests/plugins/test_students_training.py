@@ -272,8 +272,10 @@ def test_every_form_was_made_and_ranks_as_fp32_does(fitted):
     maps = {}
     for form in ("fp32", "int8"):
         session = open_session(bundle.file(facts["forms"][form]), "openvino")
-        maps[form] = np.stack([session(image[None])["anomaly_map"] for image in images]).ravel()
-    assert np.corrcoef(maps["fp32"], maps["int8"])[0, 1] > 0.95
+        maps[form] = [session(image[None])["anomaly_map"].ravel() for image in images]
+    for one, other in zip(maps["fp32"], maps["int8"], strict=True):  # gross defects saturate, but rank
+        assert np.corrcoef(one, other)[0, 1] > 0.95
+    assert maps["int8"][-1].max() > max(m.max() for m in maps["int8"][:-1])
 
 
 def test_the_manifest_tells_where_teacher_and_students_come_from(fitted):
