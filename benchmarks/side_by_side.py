@@ -1,7 +1,7 @@
 """edgead beside what a user would otherwise run: same images, weights, bank size and threads, in one run.
 
-    python benchmarks/side_by_side.py DATASET_DIR --weights resnet18.safetensors [--size 256x256] [--ratio 0.1]
-        [--limit 200] [--threads N] [--longest 4000] [--peers PYTHON]
+    python benchmarks/side_by_side.py DATASET_DIR --weights resnet18.safetensors [--size 256x256]
+        [--ratio 0.1] [--limit 200] [--threads N] [--longest 4000] [--peers PYTHON]
 
 PatchCore with ResNet-18's layers 2 and 3. The peers (benchmarks/peers/) run in an environment of their own,
 made in ``.venv-peers`` from the package index if need be (some GB). Every competitor is a process that loads

@@ -187,7 +187,7 @@ IN_USE = {
     "a fault inside": (
         "scorer",
         ("mean = np", "mean = training.pictures, np"),
-        r"unexpected AttributeError in the plugin acme-edgead: .*pictures.*`edgead plugins check acme-edgead`",
+        r"unexpected AttributeError in the plugin acme-edgead: .*pictures.*plugins check acme-edgead`",
     ),
     "a name that it doesn't register": (
         "plugin",
