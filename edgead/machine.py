@@ -116,18 +116,10 @@ def jetson_line() -> str:
         return f"can't run here: {error}"
 
 
-def cache_folder() -> Path:
-    """Return where converted backbones are kept: ``$EDGEAD_CACHE``, else the user's cache folder."""
-    if chosen := os.environ.get("EDGEAD_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgead"
-
-
 __all__ = [
     "CORE",
     "Cpu",
     "absent_packages",
-    "cache_folder",
     "cpu",
     "engine_devices",
     "installed",

@@ -15,6 +15,7 @@ def command(as_json: bool) -> None:
 
     import edgead
     from edgead import machine
+    from edgead.cache import cache_folder
     from edgead.extras import EXTRAS
     from edgead.plugins import registry
 
@@ -37,7 +38,7 @@ def command(as_json: bool) -> None:
             },
             "jetson": machine.jetson_line(),
             "telemetry": "off",
-            "cache": str(machine.cache_folder()),
+            "cache": str(cache_folder()),
             "problems": list(registry().problems),
         })  # fmt: skip
         return
@@ -48,7 +49,7 @@ def command(as_json: bool) -> None:
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
         ("CPU", f"{processor.model}, {processor.threads} threads"),
         ("CPU units", known),
-        ("cache", str(machine.cache_folder())),
+        ("cache", str(cache_folder())),
         ("telemetry", "off: edgead sends nothing and keeps its engines from sending"),
     ])  # fmt: skip
     click.echo("\nPackages")

@@ -13,8 +13,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgead.cache import cache_folder
 from edgead.files import sha256_of
-from edgead.machine import cache_folder, cpu
 
 ENTRIES = 8
 """Compiled graphs kept; one takes about what its model takes."""
@@ -27,9 +27,9 @@ def entry(model: Path, facts: Sequence[str]) -> Path | None:
 
     Args:
         model: the model's file; with an ``.xml`` the ``.bin`` beside it counts, too.
-        facts: everything else that a compiled graph depends on; the processor is added.
+        facts: everything else that a compiled graph depends on.
     """
-    digest = hashlib.sha256("\n".join([*facts, cpu().model]).encode())
+    digest = hashlib.sha256("\n".join(facts).encode())
     for file in (model, model.with_suffix(".bin")):
         if file.is_file():
             digest.update(sha256_of(file).encode())

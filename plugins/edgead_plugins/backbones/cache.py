@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgead.cache import cache_folder
 from edgead_plugins.backbones.weights import MAX_BYTES
 
 _MAGIC = b"edgead-cache 1 "
@@ -23,11 +24,8 @@ _log = logging.getLogger(__name__)
 
 
 def folder() -> Path:
-    """Return the folder: in ``$EDGEAD_CACHE``, else in ``edgead`` of ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    if chosen := os.environ.get("EDGEAD_CACHE"):
-        return Path(chosen) / "backbones"
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")  # noqa: PTH111, PTH118
-    return Path(home) / "edgead" / "backbones"
+    """Return the folder in the user's cache."""
+    return cache_folder() / "backbones"
 
 
 def key_of(facts: Mapping[str, Any]) -> str:
