@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-import run_cpp_example as example  # noqa: E402
+import run_cpp_example as example
 
 
 def test_cpp_prints_pythons_scores(compiled, tmp_path):
