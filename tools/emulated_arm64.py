@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import zipfile
@@ -93,6 +94,7 @@ def main() -> int:
     enter_qemu()
     root = folder / "root"
     unpack_system(folder, root)
+    make_devices(root / "dev")
     unpack_packages(folder, root / "opt/site")
     bundles = folder / "bundles"
     if not bundles.is_dir():
@@ -140,6 +142,15 @@ def unpack_system(folder: Path, root: Path) -> None:
         run(["dpkg-deb", "-x", str(package), str(root)])
 
 
+def make_devices(folder: Path) -> None:
+    """The two devices that the tests open."""
+    folder.mkdir(exist_ok=True)
+    for name, minor in (("null", 3), ("urandom", 9)):
+        if not (folder / name).exists():
+            os.mknod(folder / name, stat.S_IFCHR | 0o666, os.makedev(1, minor))
+            (folder / name).chmod(0o666)
+
+
 def unpack_packages(folder: Path, site: Path) -> None:
     """Fetch the wheels for arm64 and unpack them: that's all that an installer would do with them."""
     if site.is_dir():
@@ -166,8 +177,10 @@ def copy_repository(target: Path, bundles: Path) -> None:
 def inside(root: Path, *words: str) -> list[str]:
     """A command line of Python's inside the arm64 system, in the repository's copy."""
     (root / "tmp").mkdir(exist_ok=True)
-    path = "PYTHONPATH=/opt/site:/opt/edgead"
-    return ["chroot", str(root), "/usr/bin/env", "-C", "/opt/edgead", path, "PYTHONDONTWRITEBYTECODE=1",
+    packages = root / f"usr/local/lib/python{SYSTEM_PYTHON}/dist-packages"
+    packages.mkdir(parents=True, exist_ok=True)
+    (packages / "here.pth").write_text("/opt/site\n/opt/edgead\n")  # known to a test's own processes, too
+    return ["chroot", str(root), "/usr/bin/env", "-C", "/opt/edgead", "PYTHONDONTWRITEBYTECODE=1",
             "HOME=/tmp", "/usr/bin/python3", *words]  # fmt: skip
 
 
