@@ -32,7 +32,7 @@ def script() -> Any:
     from distillation import judge
 
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"SIDE": 64, "GOOD": 3, "BAD": 2, "BANK": 2}.items():
+        for name, value in {"SIDE": 64, "GOOD": 4, "BANK": 2}.items():
             patch.setattr(judge, name, value)
         yield module
     sys.path.remove(str(TOOLS))

@@ -24,8 +24,9 @@ HELD_OUT = 1
 """Added to the seed: another series of pictures."""
 SIDE = 256
 """Height and width of the pictures that it is judged on."""
-GOOD, BAD, BANK = 9, 8, 5
-"""Views of a product: ``BANK`` of the good ones fill the memory bank, the others are judged."""
+GOOD, BANK = 9, 5
+"""Good views of a product: ``BANK`` of them fill the memory bank, the others are judged, as they are and with
+a defect."""
 STRENGTH = 0.7
 """Of the drawn defects: hard enough that the teacher misses some."""
 BANK_ROWS = 1024
@@ -102,7 +103,7 @@ def detection(networks: Mapping[str, Network], seed: int, n: int) -> dict[str, t
     """
     results: dict[str, list[tuple[float, float]]] = {name: [] for name in networks}
     for index in range(n):
-        good, bad, masks = generate_views(seed + HELD_OUT + 1, index, GOOD, BAD, SIDE, STRENGTH)
+        good, bad, masks = generate_views(seed + HELD_OUT + 1, index, GOOD, GOOD - BANK, SIDE, STRENGTH)
         for name, network in networks.items():
             results[name].append(_detect(network, good, bad, masks))
     means = {name: 100 * np.mean(rows, axis=0) for name, rows in results.items()}

@@ -1,8 +1,8 @@
 """The ``default`` backbone: a small network that comes with the package and needs no weights.
 
-Ten convolutions with ReLU, trained by tools/train_default.py to give ResNet-18's layers 1 to 3 on generated
-pictures; docs/default-backbone.md has its figures. The shipped file stores FP16 weights that it casts to
-FP32 itself; the graphs made from it have FP32 initialisers, as a quantiser wants them.
+Ten convolutions with ReLU and three shortcuts, trained by tools/train_default.py to give ResNet-18's layers
+1 to 3 on generated pictures; docs/default-backbone.md has its figures. The shipped file stores FP16 weights
+that it casts to FP32 itself; the graphs made from it have FP32 initialisers, as a quantiser wants them.
 """
 
 from __future__ import annotations
