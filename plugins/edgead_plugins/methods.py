@@ -63,10 +63,10 @@ def uninformed_students() -> Method:
 UNINFORMED_STUDENTS_QUICK = {
     "stride": 4,
     "width": 0.25,
-    "steps": 400,
+    "steps": 3000,
     "crop": 64,
     "learning_rate": 2e-3,
-    "teacher_steps": 500,
+    "teacher_steps": 2500,
     "teacher_learning_rate": 2e-3,
     "zoom": 32,
     "metric": 0.0,
