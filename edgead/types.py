@@ -312,6 +312,10 @@ class Exporter(Protocol):
     Attributes:
         target: the name on the command line.
         precisions: the forms that the target can run, the fastest first.
+
+    Two more are looked for: ``carries_images``, true where bundles take held-out images along, for a check on
+    the device; and ``timed_here``, false where this machine's latencies say nothing about the target's, so that
+    the first form that passes is taken.
     """
 
     target: str
