@@ -314,8 +314,8 @@ class Exporter(Protocol):
         precisions: the forms that the target can run, the fastest first.
 
     Two more are looked for: ``carries_images``, true where bundles take held-out images along, for a check on
-    the device; and ``timed_here``, false where this machine's latencies say nothing about the target's, so that
-    the first form that passes is taken.
+    the device; and ``timed_here``, false where this machine's latencies say nothing about the target's, so
+    that the first form that passes is taken.
     """
 
     target: str
