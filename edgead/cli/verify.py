@@ -71,7 +71,7 @@ def _check_on_device(bundle: Bundle, images: Path | None) -> str:
     parity = check_parity(here, reference, probes, manifest.threshold, tolerance)
     told = (
         f"score {parity.score:.2%}, map {parity.map:.2%} off the CPU's on {parity.probes} images, "
-        f"{tolerance:.2%} allowed, {parity.flips} verdicts flipped"
+        f"{tolerance:.2%} and {parity.map_tolerance:.2%} allowed, {parity.flips} verdicts flipped"
     )
     if not parity.passed:
         raise ParityError(f"{bundle.path}: {here.runs_on}: {told}; run it with --device CPU")

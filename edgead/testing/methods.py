@@ -258,7 +258,8 @@ def int8_passes_the_gates(workshop: Workshop) -> None:
     require(
         parity.passed,
         f"parity: {ENGINES[engine]} is {parity.score:.2%} off the reference's score, {parity.map:.2%} off "
-        f"its map, {parity.tolerance:.2%} allowed: round once, and use the rounded value in every term",
+        f"its map, {parity.tolerance:.2%} and {parity.map_tolerance:.2%} allowed: round once, and use the "
+        "rounded value in every term",
     )
     require(
         loss.passed,

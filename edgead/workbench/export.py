@@ -87,7 +87,8 @@ class FormReport:
         if not self.parity.passed:
             found.append(
                 f"parity: score {self.parity.score:.2%}, map {self.parity.map:.2%} off the reference, "
-                f"{self.parity.tolerance:.2%} allowed, {self.parity.flips} verdicts flipped"
+                f"{self.parity.tolerance:.2%} and {self.parity.map_tolerance:.2%} allowed, "
+                f"{self.parity.flips} verdicts flipped"
             )
         if not self.separation.passed:
             s = self.separation
