@@ -133,9 +133,8 @@ def open_first(
         except Exception as error:  # the binding raises classes of its own, rooted in Exception
             refused[candidate.name] = last_line(error).rstrip(".")
     reasons = "; ".join(f"{name}: {why}" for name, why in refused.items())
-    kind = (
-        CompileError if "CPU" in refused else DeviceError
-    )  # what the CPU can't run isn't the device's fault
+    # What the CPU can't run isn't the device's fault.
+    kind = CompileError if "CPU" in refused else DeviceError
     raise kind(f"{model.name}: onnxruntime runs it on nothing here ({reasons})")
 
 

@@ -219,16 +219,14 @@ def _smallest(values: Floats, count: int) -> NDArray[np.int64]:
     """
     group = 64
     whole = values.shape[1] // group * group
-    columns = np.arange(whole, values.shape[1])[None].repeat(len(values), 0)
-    if whole > 4 * count * group:
-        minima = values[:, :whole].reshape(len(values), -1, group).min(2)
-        kept = np.argpartition(minima, count - 1, axis=1)[:, :count]
-        inside = (kept[:, :, None] * group + np.arange(group)).reshape(len(values), -1)
-        columns = np.concatenate([inside, columns], axis=1)
-        values = np.take_along_axis(values, columns, 1)
-    else:
-        columns = np.arange(values.shape[1])[None].repeat(len(values), 0)
-    part = np.argpartition(values, count - 1, axis=1)[:, :count]
+    if whole <= 4 * count * group:
+        return np.argpartition(values, count - 1, axis=1)[:, :count]
+    minima = values[:, :whole].reshape(len(values), -1, group).min(2)
+    kept = np.argpartition(minima, count - 1, axis=1)[:, :count]
+    inside = (kept[:, :, None] * group + np.arange(group)).reshape(len(values), -1)
+    rest = np.arange(whole, values.shape[1])[None].repeat(len(values), 0)
+    columns = np.concatenate([inside, rest], axis=1)
+    part = np.argpartition(np.take_along_axis(values, columns, 1), count - 1, axis=1)[:, :count]
     smallest: NDArray[np.int64] = np.take_along_axis(columns, part, 1)
     return smallest
 

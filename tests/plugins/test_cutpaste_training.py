@@ -24,26 +24,18 @@ from edgead_plugins.cutpaste.scorer import receptive_matrix  # noqa: E402
 from edgead_plugins.training.loop import Run  # noqa: E402
 from tests.bundles import bad_image, good_image, write_images  # noqa: E402
 from tests.graphs import ENGINES  # noqa: E402
+from tests.plugins.training_support import changed, examples_of  # noqa: E402
 
 SIZE = (96, 80)
 WORDS = ("steps=5", "batch_size=2", "patch_stride=16", "frozen_steps=1", "learning_rate=0.003", "device=cpu")
 
 
 def examples(folder: Path, seed: int = 0, n: int = 5) -> Examples:
-    return Examples(
-        backbone=open_backbone("default"),
-        images=lambda: (good_image(i, SIZE) for i in range(n)),
-        n_images=n,
-        size=SIZE,
-        seed=seed,
-        progress=silent,
-        checkpoint=folder,
-    )
+    return examples_of(folder, SIZE, seed, n)
 
 
 def trained(folder: Path, *words: str, seed: int = 0):
-    kept = [w for w in WORDS if w.split("=")[0] not in {x.split("=")[0] for x in words}]
-    return CutPaste(parse_options(CutPasteOptions, [*kept, *words])).train(examples(folder, seed))
+    return CutPaste(parse_options(CutPasteOptions, changed(WORDS, words))).train(examples(folder, seed))
 
 
 def trunk(size=SIZE) -> Trunk:

@@ -15,7 +15,6 @@ pytestmark = pytest.mark.torch
 
 from edgead.bundle import read_bundle  # noqa: E402
 from edgead.cli import main  # noqa: E402
-from edgead.cli.progress import silent  # noqa: E402
 from edgead.errors import OptionError, TrainingError  # noqa: E402
 from edgead.options import parse_options  # noqa: E402
 from edgead.runtime.session import open_session  # noqa: E402
@@ -29,6 +28,7 @@ from edgead_plugins.training.trained import weights_sha256  # noqa: E402
 from tests.bundles import bad_image, good_image, write_images  # noqa: E402
 from tests.graphs import ENGINES  # noqa: E402
 from tests.plugins import destseg_oracle as oracle  # noqa: E402
+from tests.plugins.training_support import changed, examples_of  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (64, 96)
@@ -38,21 +38,12 @@ WORDS = ("student_steps=3", "steps=3", "batch_size=3", *SMALL)
 
 
 def examples(folder: Path, seed: int = 0, n: int = 6) -> Examples:
-    return Examples(
-        backbone=open_backbone("default"),
-        images=lambda: (good_image(i, SIZE) for i in range(n)),
-        n_images=n,
-        size=SIZE,
-        seed=seed,
-        progress=silent,
-        checkpoint=folder,
-    )
+    return examples_of(folder, SIZE, seed, n)
 
 
 def trained(folder: Path, *words: str, seed: int = 0):
-    kept = [w for w in WORDS if w.split("=")[0] not in {x.split("=")[0] for x in words}]
     return fitting.train_networks(
-        examples(folder, seed), LAYERS, parse_options(DeSTSegOptions, [*kept, *words])
+        examples(folder, seed), LAYERS, parse_options(DeSTSegOptions, changed(WORDS, words))
     )
 
 

@@ -31,6 +31,7 @@ from edgead_plugins.training.loop import Run  # noqa: E402
 from tests.bundles import bad_image, good_image, write_images  # noqa: E402
 from tests.graphs import ENGINES  # noqa: E402
 from tests.plugins import mkd_oracle as oracle  # noqa: E402
+from tests.plugins.training_support import changed, examples_of  # noqa: E402
 
 SIZE = (64, 48)
 WORDS = ("epochs=3", "batch_size=4", "cloner_width=8", "device=cpu")
@@ -38,20 +39,11 @@ LAYERS = dict.fromkeys(["stage1", "stage2", "stage3"], False)
 
 
 def examples(folder: Path, seed: int = 0, n: int = 8) -> Examples:
-    return Examples(
-        backbone=open_backbone("default"),
-        images=lambda: (good_image(i, SIZE) for i in range(n)),
-        n_images=n,
-        size=SIZE,
-        seed=seed,
-        progress=silent,
-        checkpoint=folder,
-    )
+    return examples_of(folder, SIZE, seed, n)
 
 
 def trained(folder: Path, *words: str, seed: int = 0):
-    kept = [w for w in WORDS if w.split("=")[0] not in {x.split("=")[0] for x in words}]
-    return MKD(parse_options(MKDOptions, [*kept, *words])).train(examples(folder, seed))
+    return MKD(parse_options(MKDOptions, changed(WORDS, words))).train(examples(folder, seed))
 
 
 def network(normalise: bool = False) -> Distillation:

@@ -16,6 +16,7 @@ from edgead.errors import OptionError
 from edgead.types import Backbone, BankPrecision, Examples, Scores, Size, Training
 from edgead_plugins.cutpaste.density import EmbeddingDensity, embedding_density
 from edgead_plugins.cutpaste.weaknesses import known_weaknesses
+from edgead_plugins.layers import deepest_unless
 
 EMBEDDING, PATCHES = "embedding", "patches"
 """The trained network's maps: (1, d, 1, 1) of the whole image, (1, d, rows, columns) of its patches."""
@@ -95,13 +96,7 @@ class CutPaste:
             TrainingError: a loss isn't finite.
             MissingDependencyError: torch isn't installed.
         """
-        known = examples.backbone.feature_info
-        layer = self.options.layer or max(known, key=lambda name: known[name].stride)
-        if layer not in known:
-            raise OptionError(
-                f"cutpaste: '{examples.backbone.name}' has no map '{layer}'; choose a layer of "
-                f"{', '.join(known)}"
-            )
+        layer = deepest_unless(self.options.layer, examples.backbone, "cutpaste")
         if self.options.level != "image" and min(examples.size) < PATCH:
             raise OptionError(
                 f"cutpaste: patches of {PATCH} pixels don't fit into {examples.size[0]} x "

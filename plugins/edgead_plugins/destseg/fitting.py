@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgead.evaluation.metrics import pixel_auroc
 from edgead.types import Examples, Image
 from edgead_plugins.destseg.losses import segmentation_loss, shrunk, student_loss
 from edgead_plugins.destseg.network import Networks, products
@@ -175,7 +175,8 @@ class _Training:
                 found = self._finest(corrupted)
             scores.append(found.float().cpu().numpy().ravel())
             truth.append(shrunk(mask, found.shape[2:]).cpu().numpy().ravel() > 0)
-        return _auroc(np.concatenate(scores), np.concatenate(truth))
+        found_all = pixel_auroc(np.concatenate(scores), np.concatenate(truth))
+        return 1.0 if found_all is None else found_all  # where nothing was drawn, nothing was missed
 
     def _finest(self, images: torch.Tensor) -> torch.Tensor:
         """(N, 1, h, w): the segmentation's logits, or the baseline's product of 1 - cos."""
@@ -187,15 +188,6 @@ class _Training:
             apart = 1 - functional.cosine_similarity(a, b, dim=1)[:, None]
             product = product * functional.interpolate(apart, size=size, mode="bilinear")
         return product
-
-
-def _auroc(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
-    positive = int(truth.sum())
-    negative = len(truth) - positive
-    if not positive or not negative:
-        return 1.0
-    order = np.argsort(np.argsort(scores, kind="stable"), kind="stable")
-    return float((order[truth].sum() - positive * (positive - 1) / 2) / (positive * negative))
 
 
 __all__ = ["train_destseg", "train_networks"]

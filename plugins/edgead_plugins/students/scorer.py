@@ -12,9 +12,10 @@ import spox.opset.ai.onnx.v18 as op
 from numpy.typing import NDArray
 from spox import Var
 
-from edgead.errors import OptionError, TrainingError
+from edgead.errors import TrainingError
 from edgead.types import Backbone, BankPrecision, Examples, Scores, Training
 from edgead.workbench.graph import parameter
+from edgead_plugins.layers import deepest_unless
 from edgead_plugins.students.options import StudentsOptions
 
 TEACHER, STUDENTS = "teacher_", "students_"
@@ -42,13 +43,7 @@ class UninformedStudents:
             OutputError: the teacher can't be written.
             MissingDependencyError: torch isn't installed.
         """
-        known = examples.backbone.feature_info
-        layer = self.options.layer or max(known, key=lambda name: known[name].stride)
-        if layer not in known:
-            raise OptionError(
-                f"uninformed-students: '{examples.backbone.name}' has no map '{layer}'; choose a layer of "
-                f"{', '.join(known)}"
-            )
+        layer = deepest_unless(self.options.layer, examples.backbone, "uninformed-students")
         from edgead_plugins.students.fitting import train_students
 
         return train_students(examples, layer, self.options)
