@@ -88,8 +88,10 @@ def test_a_compiler_that_fails_says_so_with_and_without_a_cache(tmp_path):
             OpenVINOSession(model, cache=kept)
 
 
+# The BLAS libraries that come with NumPy and OpenCV start threads at import, which spin for a moment: before
+# the detector's work is looked at, theirs has ended.
 PINNED = """
-import json, os, sys
+import json, os, sys, time
 from pathlib import Path
 import numpy as np
 import edgead
@@ -100,7 +102,9 @@ def work():
 
 bundle, engine, core = sys.argv[1:]
 detector = edgead.load(bundle, engine=engine, cores=[int(core)])
-before = work()
+before = None
+while before != (before := work()):
+    time.sleep(0.3)
 for _ in range(300):
     detector(np.zeros((48, 64, 3), np.uint8))
 busy = [int(name) for name, ticks in work().items() if ticks > before.get(name, 0)]
