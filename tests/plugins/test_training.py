@@ -90,6 +90,14 @@ def test_a_killed_training_ends_as_one_that_was_not(tmp_path, kill_at):
     assert all(torch.equal(weights[name], resumed[name]) for name in weights)
 
 
+@pytest.mark.parametrize("steps", [10, 12])  # 12: the last epoch is a short one
+def test_a_training_that_is_over_is_not_repeated(tmp_path, steps):
+    losses, weights = fit_small(tmp_path, steps=steps)
+    again, same = fit_small(tmp_path, steps=steps, kill_at=0)
+    assert again == losses
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+
+
 def test_a_checkpoint_of_another_training_or_a_damaged_one_is_left_alone(tmp_path):
     _, weights = fit_small(tmp_path / "whole")
     for damage in ("fingerprint", "bytes", "half"):

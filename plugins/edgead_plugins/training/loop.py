@@ -92,7 +92,7 @@ def train(
         checkpoint.save(run.file, run.fingerprint, state)
 
     began, first, saved = time.monotonic(), done, time.monotonic()
-    for epoch in range(done // steps_per_epoch, -(-steps // steps_per_epoch)):
+    for epoch in range(len(losses), -(-steps // steps_per_epoch)):
         stop = min((epoch + 1) * steps_per_epoch, steps)
         told = _description(run.name, epoch, -(-steps // steps_per_epoch), losses)
         if done > first:
