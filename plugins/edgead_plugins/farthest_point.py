@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import InputError
+from edgead_plugins.threads import MOST, Share, inline, threads
 
-_ROWS, _COLUMNS = 4096, 512  # one block of the matrix product: 8 MiB, small enough to stay in the cache
+_ROWS, _COLUMNS = 2048, 512  # one block of the matrix product: 4 MiB, small enough to stay in the cache
 _BLOCK = 1 << 21  # values of other working blocks
 _CANDIDATES = 2048  # at most so many points compete in a round; their mutual distances take 16 MiB
 _CHUNKS = 31  # two neighbouring chunks hold over 1/31 of all picks, so there are at most 63: a bit each
@@ -25,7 +26,7 @@ Points = NDArray[np.float32]
 
 def memory(points: int, picks: int, dim: int) -> int:
     """Return the bytes that a search allocates at most, besides the points."""
-    return 64 * points + 4 * (dim + 6) * picks + (40 << 10) * dim + (64 << 20)
+    return 64 * points + 4 * (dim + 6) * picks + (MOST * 20 << 10) * dim + (MOST * 32 << 20)
 
 
 class FarthestPointSearch:
@@ -68,14 +69,18 @@ class FarthestPointSearch:
         # the others for centring, norms and thresholds. `tiny` covers what a processor flushes to zero.
         self.slack = 1.01 * (dim + 16) * 2.0**-24
         self.tiny = dim * 2.0**-120
-        self._rows = np.ones((min(_ROWS, max(64, _BLOCK // dim)), dim + 1), np.float32)
-        self._product = np.empty(len(self._rows) * _COLUMNS, np.float32)
+        self._block = min(_ROWS, max(64, _BLOCK // dim))
+        self._buffers: dict[int, tuple[Points, Points]] = {}
+        self._share: Share = inline
         self._append([start], [np.inf], np.arange(n))
 
     def run(self, advance: Callable[[int], None]) -> None:
+        """Select them all; ``advance`` is told how many more there are."""
         advance(1)  # the start
-        while self.count < self.total and (new := self.round()):
-            advance(new)
+        with threads() as self._share:
+            while self.count < self.total and (new := self.round()):
+                advance(new)
+        self._share = inline
 
     def round(self) -> int:
         """Select the next few picks; 0 when all that's left are duplicates."""
@@ -107,7 +112,12 @@ class FarthestPointSearch:
         distance = self.distance[candidates]
         norm = self.norm[candidates]
         x = self._centred(self.points[candidates])
-        below = x @ x.T  # becomes a lower bound of the candidates' mutual distances
+        below = np.empty((len(x), len(x)), np.float32)  # becomes a lower bound of their mutual distances
+
+        def multiply(_: int, part: slice) -> None:
+            np.matmul(x[part], x.T, out=below[part])
+
+        self._share(multiply, _blocks(0, len(x), _COLUMNS))
         below *= -2
         below += norm.astype(np.float32)[:, None]
         below += (norm - self._error(norm, norm.max())).astype(np.float32)
@@ -150,11 +160,20 @@ class FarthestPointSearch:
         everything = _bit(len(self.chunks)) - np.uint64(1)
         rows = np.flatnonzero((self.distance >= level) & (self.seen != everything))
         rows = rows[np.argsort(self.seen[rows], kind="stable")]  # who lacks the same chunks, side by side
-        for part in _blocks(0, len(rows), len(self._rows)):
-            self._refresh_rows(rows[part], level)
+        self._share(
+            lambda thread, part: self._refresh_rows(thread, rows[part], level),
+            _blocks(0, len(rows), self._block),
+        )
 
-    def _refresh_rows(self, rows: NDArray[np.int64], level: float) -> None:
-        x = self._rows[: len(rows)]
+    def _refresh_rows(self, thread: int, rows: NDArray[np.int64], level: float) -> None:
+        if thread not in self._buffers:
+            width = self.centres.shape[1]
+            self._buffers[thread] = (
+                np.ones((self._block, width), np.float32),
+                np.empty(self._block * _COLUMNS, np.float32),
+            )
+        x, product = self._buffers[thread]
+        x = x[: len(rows)]
         x[:, :-1] = self._centred(self.points[rows])
         distance, seen = self.distance[rows], self.seen[rows]
         # The latest picks first: they fill the gaps that the earlier ones left, so one of them is likelier
@@ -167,20 +186,25 @@ class FarthestPointSearch:
             chosen = lacking if len(lacking) < 0.75 * len(rows) else slice(None)
             part = distance[chosen]
             for picks in _blocks(first, end, _COLUMNS):
-                self._measure(rows[chosen], x[chosen], part, picks)
+                self._measure(rows[chosen], x[chosen], part, picks, product)
             distance[chosen] = part
             seen[chosen] |= _bit(chunk)
         self.distance[rows], self.seen[rows] = distance, seen
 
     def _measure(
-        self, rows: NDArray[np.int64], x: Points, distance: NDArray[np.float64], picks: slice
+        self,
+        rows: NDArray[np.int64],
+        x: Points,
+        distance: NDArray[np.float64],
+        picks: slice,
+        buffer: Points,
     ) -> None:
         """Lower ``distance`` of the rows to that of the nearest of these picks, in place.
 
         The float32 product only says which pairs can matter; those are measured in float64.
         """
         centres = self.centres[picks]
-        product = self._product[: len(rows) * len(centres)].reshape(len(rows), len(centres))
+        product = buffer[: len(rows) * len(centres)].reshape(len(rows), len(centres))
         np.matmul(x, centres.T, out=product)  # squared distances, less the row's norm
         norm = self.norm[rows]
         error = self._error(norm, self.norm[self.picks[picks]].max())
