@@ -58,7 +58,7 @@ def _check_on_device(bundle: Bundle, images: Path | None) -> str:
     """The parity of what a camera would get here with ONNX Runtime's CPU engine, in one or two lines."""
     from edgead.resize import ResizeRule
     from edgead.runtime.onnxruntime_session import ONNXRuntimeSession
-    from edgead.workbench.parity import TOLERANCE, check_parity, probe_images
+    from edgead.workbench.parity import check_parity, probe_images
 
     manifest = bundle.manifest
     file = bundle.file(manifest.model)
@@ -67,11 +67,10 @@ def _check_on_device(bundle: Bundle, images: Path | None) -> str:
     rule = ResizeRule(manifest.input.size, manifest.input.resize)
     probes = probe_images(_good_images(bundle, rule, images), rule, manifest.method.seed)
     here, reference = ONNXRuntimeSession(file), ONNXRuntimeSession(file, "CPU")
-    tolerance = TOLERANCE[manifest.precision]
-    parity = check_parity(here, reference, probes, manifest.threshold, tolerance)
+    parity = check_parity(here, reference, probes, manifest.threshold, manifest.precision)
     told = (
         f"score {parity.score:.2%}, map {parity.map:.2%} off the CPU's on {parity.probes} images, "
-        f"{tolerance:.2%} and {parity.map_tolerance:.2%} allowed, {parity.flips} verdicts flipped"
+        f"{parity.tolerance:.2%} and {parity.map_tolerance:.2%} allowed, {parity.flips} verdicts flipped"
     )
     if not parity.passed:
         raise ParityError(f"{bundle.path}: {here.runs_on}: {told}; run it with --device CPU")

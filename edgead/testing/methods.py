@@ -237,7 +237,7 @@ def int8_passes_the_gates(workshop: Workshop) -> None:
 
     from edgead.workbench.calibrate import calibrate
     from edgead.workbench.export import MAX_LOSS as EXPORTS
-    from edgead.workbench.parity import TOLERANCE, check_parity, probe_images
+    from edgead.workbench.parity import check_parity, probe_images
     from edgead.workbench.precision import compare, defective_images, run_trial
 
     bundle, (_, held_out) = workshop.bundle(), workshop.frames()
@@ -253,7 +253,7 @@ def int8_passes_the_gates(workshop: Workshop) -> None:
         trial = run_trial(session, good, bad)
         threshold = calibrate(trial.good.tolist(), trial.good_maxima.tolist(), 0.1)
         probes = probe_images(good, held_out.rule, 0)
-        parity = check_parity(session, reference, probes, threshold, TOLERANCE["int8"])
+        parity = check_parity(session, reference, probes, threshold, "int8")
     loss = compare(trial, fp32, MAX_LOSS if workshop.wishes.folder is None else EXPORTS, 0)
     require(
         parity.passed,

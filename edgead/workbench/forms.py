@@ -28,7 +28,7 @@ from edgead.workbench.annotated import Defect
 from edgead.workbench.features import training_on
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import compose
-from edgead.workbench.quantize import quantise_backbone
+from edgead.workbench.quantize import calibration_indices, quantise_backbone
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,12 @@ def backbone_forms(
     if "bf16" in precisions:
         graphs["bf16"] = plain
     lacking: dict[Precision, str] = {}
+    sample = frames.subset(calibration_indices(len(frames)))
     quantised: tuple[Precision, ...] = ("mixed", "int8")
     for precision in (p for p in quantised if p in precisions):
         try:
             with progress(f"quantising the backbone ({precision})", None):
-                graphs[precision] = quantise_backbone(plain, frames, keep_first_float=precision == "mixed")
+                graphs[precision] = quantise_backbone(plain, sample, keep_first_float=precision == "mixed")
         except CompileError as error:
             lacking[precision] = str(error)
     return graphs, lacking

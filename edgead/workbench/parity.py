@@ -4,8 +4,9 @@ Both get the same probe images; score and anomaly map must agree to the form's t
 relative to the reference's score and to its map's maximum, or to the thresholds where those are larger: of
 an image that the bank knows by heart, nothing is left but rounding. FP32 engines differ by the order of
 their sums. INT8 engines also differ by where they round between two layers, one step of 1/255 at most a
-layer; BF16 keeps 8 bits of a number, so each layer rounds by up to 1/256. A map may be off twice as far as
-a score: what counts of it is the worst of some million pixels, 2 to 6 % in INT8 where scores are off by 1 %.
+layer; BF16 keeps 8 bits of a number, so each layer rounds by up to 1/256. There a map may be off twice
+as far as a score: what counts of it is the worst of some million pixels, 2 to 6 % in INT8 where scores are
+off by 1 %.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from edgead.types import Image, Precision
 
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.05, "mixed": 0.05, "bf16": 0.05}
 """Largest relative difference of a score allowed."""
-MAP_FACTOR = 2
-"""How many times as far a map may be off."""
+MAP_TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.1, "mixed": 0.1, "bf16": 0.1}
+"""Largest relative difference of a map's pixel allowed."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Parity:
         map: largest relative difference of a map's pixel.
         flips: probes whose verdict changes and isn't within the tolerance of the threshold anyway.
         probes: number of probe images.
-        tolerance: what ``score`` may not exceed; ``map`` may not exceed ``MAP_FACTOR`` times it.
+        tolerance, map_tolerance: what ``score`` and ``map`` may not exceed.
     """
 
     score: float
@@ -44,16 +45,12 @@ class Parity:
     flips: int
     probes: int
     tolerance: float
+    map_tolerance: float
 
     @property
     def passed(self) -> bool:
         """Both differences within their tolerances, and no verdict flipped."""
         return self.score <= self.tolerance and self.map <= self.map_tolerance and not self.flips
-
-    @property
-    def map_tolerance(self) -> float:
-        """What ``map`` may not exceed."""
-        return MAP_FACTOR * self.tolerance
 
 
 def probe_images(held_out: Sequence[Image], rule: ResizeRule, seed: int, limit: int = 16) -> list[Image]:
@@ -89,9 +86,10 @@ def check_parity(
     reference: Session,
     images: Iterable[Image],
     threshold: ThresholdRecord,
-    tolerance: float,
+    form: Precision,
 ) -> Parity:
     """Run both on the images; ``threshold`` is the compiled form's own."""
+    tolerance = TOLERANCE[form]
     score = largest = 0.0
     flips = count = 0
     limit = threshold.score
@@ -106,7 +104,7 @@ def check_parity(
         near = abs(b - limit) <= tolerance * abs(limit)
         flips += (a > limit) != (b > limit) and not near
         count += 1
-    return Parity(score, largest, flips, count, tolerance)
+    return Parity(score, largest, flips, count, tolerance, MAP_TOLERANCE[form])
 
 
 def _relative(difference: float, scale: float) -> float:

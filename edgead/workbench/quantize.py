@@ -13,7 +13,6 @@ import contextlib
 import io
 import logging
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from typing import Any
 
 import onnx
@@ -24,8 +23,8 @@ from edgead.runtime.openvino_session import block_telemetry
 from edgead.types import Image
 from edgead.workbench.stem import centre_on_level, exact_input, find_stem
 
-CALIBRATION_IMAGES = 300
-"""How many training images the activation ranges are read off."""
+CALIBRATION_IMAGES = 64
+"""How many training images activation ranges are read off; more gain nothing (docs/quantisation.md)."""
 
 
 def quantise_backbone(
@@ -35,7 +34,7 @@ def quantise_backbone(
 
     Args:
         model: from ``image`` (1, H, W, 3) uint8 to feature maps; weights are initialisers.
-        images: good training images (H, W, 3) uint8; the first ``CALIBRATION_IMAGES`` are used.
+        images: good training images (H, W, 3) uint8, which the activation ranges are read off.
         keep_first_float: leave the first convolution in FP32.
 
     Raises:
@@ -43,7 +42,7 @@ def quantise_backbone(
         CompileError: nncf can't quantise this graph.
     """
     nncf = _import_nncf()
-    sample = [image[None] for image in islice(images, CALIBRATION_IMAGES)]
+    sample = [image[None] for image in images]
     stem = None if keep_first_float else find_stem(model)
     source = model if stem is None else centre_on_level(model, stem)
     floats = _coordinates(model)
@@ -64,6 +63,12 @@ def quantise_backbone(
             f"nncf can't quantise this backbone ({one_line(error)}): it has no int8 form"
         ) from error
     return quantised if stem is None else exact_input(quantised, stem)
+
+
+def calibration_indices(count: int) -> list[int]:
+    """Which of so many training images: evenly spread, because neighbours in a folder are often alike."""
+    wanted = min(CALIBRATION_IMAGES, count)
+    return [i * count // wanted for i in range(wanted)]
 
 
 def _first_convolution(model: onnx.ModelProto, floats: Sequence[str]) -> Sequence[str]:

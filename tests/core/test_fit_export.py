@@ -18,6 +18,7 @@ from edgead.plugins import registry
 from edgead.types import Artifact
 from edgead.workbench import export as export_module
 from edgead.workbench import forms as forms_module
+from edgead.workbench import precision as precision_module
 from edgead.workbench.export import FormReport, export
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.parity import Parity
@@ -223,14 +224,14 @@ def test_no_form_passes_and_nothing_is_written(reference_bundle, tmp_path):
 
 
 def test_a_form_that_separates_worse_misses_precision(reference_bundle, tmp_path, monkeypatch):
-    honest = export_module.run_trial
+    honest = precision_module.run_trial
 
     def int8_is_blind(session, good, bad):
         trial = honest(session, good, bad)
         blind = session.execution().get("i8")
         return dataclasses.replace(trial, bad=np.resize(trial.good, trial.bad.shape)) if blind else trial
 
-    monkeypatch.setattr(export_module, "run_trial", int8_is_blind)
+    monkeypatch.setattr(precision_module, "run_trial", int8_is_blind)
     exporter = registry().get("exporters", "onnx")()
     with pytest.raises(PrecisionError, match=r"expected to lose \d+\.\d\d points of AUROC, lost"):
         export(reference_bundle, exporter, "int8", tmp_path / "x.edgead", silent)
@@ -257,10 +258,12 @@ def test_an_engine_that_cannot_compile_a_form(reference_bundle, tmp_path):
 
 
 def test_the_fastest_passing_form_is_taken_and_near_ties_go_by_order():
-    good = Parity(0, 0, 0, 1, 0.1)
+    good = Parity(0, 0, 0, 1, 0.1, 0.1)
 
     def report(precision, p50, loss=0.0):
-        separation = Separation(0.9, expected_loss=loss, measured_loss=loss, noise=0.0, max_loss=0.005)
+        separation = Separation(
+            0.9, expected_loss=loss, measured_loss=loss, noise=0.0, max_loss=0.005, defects=80
+        )
         return FormReport(precision, parity=good, separation=separation, p50_ms=p50)
 
     choose = export_module._choose

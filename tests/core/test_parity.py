@@ -24,9 +24,9 @@ class Fake:
         return {"score": np.float32([score]), "anomaly_map": anomaly_map}
 
 
-def judge(change, threshold=100.0):
+def judge(change, threshold=100.0, form="int8"):
     limits = calibrate([threshold], [threshold], 0.5)
-    return check_parity(Fake(change), Fake(), IMAGES, limits, tolerance=0.01)
+    return check_parity(Fake(change), Fake(), IMAGES, limits, form)
 
 
 def test_equal_sessions_pass():
@@ -35,16 +35,16 @@ def test_equal_sessions_pass():
 
 
 def test_small_differences_pass_and_are_reported():
-    report = judge(lambda s, m: (s * 1.005, m))
-    assert report.passed and report.score == pytest.approx(0.005, rel=1e-3)
-    assert judge(lambda s, m: (s, m * 1.019)).passed, "a map may be off twice as far as a score"
+    report = judge(lambda s, m: (s * 1.049, m * 1.099))
+    assert report.passed and report.score == pytest.approx(0.049, rel=1e-3)
+    assert judge(lambda s, m: (s * 1.0009, m * 1.0009), form="fp32").passed
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda s, m: (s * 1.02, m),
-        lambda s, m: (s, m * 1.021),
+        lambda s, m: (s * 1.051, m),
+        lambda s, m: (s, m * 1.101),
         lambda s, m: (float("nan"), m),
         lambda s, m: (s, np.where(np.arange(32) == 5, np.nan, m).astype(np.float32)),
         lambda s, m: (120.0 if s == 60 else s, m),
@@ -53,6 +53,11 @@ def test_small_differences_pass_and_are_reported():
 )
 def test_each_difference_is_seen(change):
     assert not judge(change).passed
+
+
+def test_fp32_rounds_a_thousandth_at_most():
+    assert not judge(lambda s, m: (s * 1.0011, m), form="fp32").passed
+    assert not judge(lambda s, m: (s, m * 1.0011), form="fp32").passed
 
 
 def test_rounding_where_nothing_else_is_left_is_no_difference():

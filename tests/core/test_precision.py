@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgead.workbench.precision import Trial, compare, defective_images, run_trial
+from edgead.workbench.precision import (
+    DEFECTS,
+    FEW_DEFECTS,
+    PrecisionGate,
+    Trial,
+    compare,
+    defective_images,
+    run_trial,
+)
 
 
 class Contrast:
@@ -113,3 +121,57 @@ def test_a_curve_is_no_noise():
     bent = trial(np.sqrt(FP32.good + 9), np.sqrt(FP32.bad + 9))
     result = compare(bent, FP32, 0.005, 0)
     assert result.passed and result.expected_loss < 0.002
+
+
+# ---------------------------------------------------------------- how many defects
+
+
+class Told:
+    """A session whose score of an image is looked up by the image's number."""
+
+    def __init__(self, scores):
+        self.scores, self.seen = scores, []
+
+    def map(self, images):
+        for image in images:
+            number = int(image[0, 0, 0, 0]) + 256 * int(image[0, 0, 0, 1])
+            self.seen.append(number)
+            yield {"score": np.float32([self.scores[number]]), "anomaly_map": np.zeros((1, 1, 1, 1))}
+
+
+NUMBERED = [np.array([[[n % 256, n // 256, 0]]], np.uint8) for n in range(50 + DEFECTS)]
+TRUTH = np.concatenate([FP32.good, FP32.bad])
+
+
+def gate(form_scores):
+    fp32, form = Told(TRUTH), Told(form_scores)
+    judged = PrecisionGate(fp32, NUMBERED[:50], NUMBERED[50:], 0.005, 0)
+    judged.judge(fp32)
+    return *judged.judge(form), fp32, form
+
+
+def test_a_clear_form_is_judged_by_a_third_of_the_defects():
+    for scores, passes in ((TRUTH * 2 + 1, True), (-TRUTH, False)):
+        trial, found, fp32, form = gate(scores)
+        assert found.passed == passes and found.clear and found.defects == len(trial.bad) == FEW_DEFECTS
+        assert len(fp32.seen) == len(form.seen) == 50 + FEW_DEFECTS
+
+
+def test_a_doubtful_form_is_judged_by_all_and_no_image_is_run_twice():
+    noise = np.random.default_rng(2).normal(0, 1, len(TRUTH))
+    few = {}
+    for size in np.arange(0.05, 1.0, 0.05):
+        trial, found, fp32, form = gate(TRUTH + size * noise)
+        assert sorted(form.seen) == list(range(50 + found.defects)) and len(trial.bad) == found.defects
+        whole = compare(Trial(trial.good, trial.good, trial.bad), _first(found.defects), 0.005, 0)
+        assert found == whole
+        few[size] = found.defects == FEW_DEFECTS
+        if not few[size]:
+            assert sorted(fp32.seen) == list(range(50 + DEFECTS))
+    assert set(few.values()) == {True, False}, few
+    assert few[0.05], "a form that loses nothing is clear"
+
+
+def _first(count):
+    as_run = np.float32(TRUTH).astype(np.float64)
+    return trial(as_run[:50], as_run[50 : 50 + count])

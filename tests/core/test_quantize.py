@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import onnx
 import pytest
@@ -9,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgead.errors import CompileError
 from edgead.workbench.features import opened
-from edgead.workbench.quantize import quantise_backbone
+from edgead.workbench.quantize import calibration_indices, quantise_backbone
 from edgead.workbench.stem import LEVEL, centre_on_level, exact_input, find_stem
 from tests.bundles import good_image
 from tests.graphs import ENGINES
@@ -118,3 +120,11 @@ def test_a_graph_that_cannot_be_quantised_is_one_clear_line():
     model.graph.node[3].op_type = "NoSuchOperator"
     with pytest.raises(CompileError, match="it has no int8 form"):
         quantise_backbone(model, [good_image(0)])
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 200, 1000])
+def test_calibration_images_are_spread_over_all(count):
+    chosen = calibration_indices(count)
+    assert len(chosen) == len(set(chosen)) == min(count, 64) and chosen[0] == 0
+    steps = {b - a for a, b in pairwise(chosen)}
+    assert max(steps, default=1) - min(steps, default=1) <= 1 and count - chosen[-1] <= count / 64 + 1
