@@ -2,7 +2,7 @@
 
     sudo python tools/emulated_arm64.py FOLDER [--python .venv/bin/python]
 
-needs debootstrap and qemu-user-static (Debian's packages), root for chroot, about 1 GB in FOLDER and ten
+needs debootstrap and qemu-user-static (Debian's packages), root for chroot, about 1 GB in FOLDER and three
 minutes, most of them the first time. The arm64 system's packages are unpacked, not installed: Python needs no
 more, and nothing of the installation has to be emulated. Not part of the tests; nothing outside FOLDER is
 changed, but for the kernel's list of interpreters, where qemu is entered if it isn't yet.
@@ -35,7 +35,9 @@ TESTS = (
     "tests/core/test_providers.py",
 )
 """The runtime's tests that need nothing of the workbench."""
-LARGEST_DIFFERENCE = 1e-3
+LARGEST_DIFFERENCE = {"fp32": 1e-3, "int8": 1e-2}
+"""Scores and maps, relative. ONNX Runtime's fused INT8 kernels round some values one step apart on arm64 and
+on x86; with its optimiser off both yield the same to the last bit."""
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 ENTRY = (
     rb":qemu-aarch64:M::\x7f\x45\x4c\x46\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:"
@@ -185,7 +187,7 @@ def inside(root: Path, *words: str) -> list[str]:
 
 
 def compare(here: dict[str, object], there: dict[str, object]) -> bool:
-    """Print how far the two are apart; verdicts must be the same, scores and maps within 0.1 %."""
+    """Print how far the two are apart; verdicts must be the same, scores and maps almost."""
     ours, theirs = here["found"], there["found"]
     assert isinstance(ours, dict) and isinstance(theirs, dict) and ours.keys() == theirs.keys()
     print(f"{here['machine']}, Python {here['python']} / {there['machine']}, Python {there['python']}")
@@ -195,9 +197,10 @@ def compare(here: dict[str, object], there: dict[str, object]) -> bool:
         apart = max(abs(ours[n][i] - theirs[n][i]) / max(abs(ours[n][i]), 1.0) for n in names for i in (0, 2))
         flips = sum(ours[n][1] != theirs[n][1] for n in names)
         anomalous = sum(ours[n][1] for n in names)
+        allowed = LARGEST_DIFFERENCE["int8" if "int8" in bundle else "fp32"]
         print(f"{bundle}: {len(names)} images ({anomalous} anomalous), {flips} verdicts differ, "
-              f"scores and maps within {apart:.1e}")  # fmt: skip
-        good &= not flips and apart <= LARGEST_DIFFERENCE
+              f"scores and maps within {apart:.1e} ({allowed:.0e} allowed)")  # fmt: skip
+        good &= not flips and apart <= allowed
     return good
 
 
