@@ -1,6 +1,8 @@
 """Build examples/cpp and compare its scores with Python's: run by the tests where there's a compiler.
 
 python tools/run_cpp_example.py BUNDLE IMAGE... [--onnxruntime FOLDER] [--build FOLDER]
+
+Where cmake finds OpenCV the program reads the images itself, else it's given raw pixels.
 """
 
 from __future__ import annotations
@@ -44,12 +46,24 @@ def build(folder: Path, onnxruntime: Path | None = None) -> Path:
     return folder / "judge"
 
 
-def differences(program: Path, bundle: Path, images: Sequence[Path]) -> list[float]:
-    """How far C++'s scores are from Python's, relative to a score of at least 1; verdicts must be equal."""
+def reads_images(folder: Path) -> bool:
+    """Whether what was built here has OpenCV."""
+    cache = (folder / "CMakeCache.txt").read_text().splitlines()
+    return not next(line for line in cache if line.startswith("OpenCV_DIR:")).endswith("NOTFOUND")
+
+
+def differences(program: Path, bundle: Path, images: Sequence[Path], raw: bool = True) -> list[float]:
+    """How far C++'s scores are from Python's, relative to a score of at least 1; verdicts must be equal.
+
+    Args:
+        raw: C++ is given the model's input as raw pixels, else the image files.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        to_raw = [sys.executable, str(EXAMPLE / "to_raw.py"), str(bundle), folder, *map(str, images)]
-        subprocess.run(to_raw, check=True)
-        files = [str(Path(folder) / f"{index:04d}.raw") for index in range(len(images))]
+        files = list(map(str, images))
+        if raw:
+            to_raw = [sys.executable, str(EXAMPLE / "to_raw.py"), str(bundle), folder, *files]
+            subprocess.run(to_raw, check=True)
+            files = [str(Path(folder) / f"{index:04d}.raw") for index in range(len(images))]
         done = subprocess.run([str(program), str(bundle), *files], capture_output=True, text=True, check=True)
     detector = edgead.load(bundle)
     apart = []
@@ -75,9 +89,12 @@ def main() -> int:
         print(f"can't be tried: {reason}")
         return 2
     with tempfile.TemporaryDirectory() as scratch:
-        program = build(words.build or Path(scratch), words.onnxruntime)
-        apart = differences(program, words.bundle, words.images)
-    print(f"{len(apart)} images, largest relative difference {max(apart):.1e}")
+        folder = words.build or Path(scratch)
+        program = build(folder, words.onnxruntime)
+        raw = not reads_images(folder)
+        apart = differences(program, words.bundle, words.images, raw)
+    how = "as raw pixels" if raw else "read by OpenCV"
+    print(f"{len(apart)} images, {how}, largest relative difference {max(apart):.1e}")
     return int(max(apart) > LARGEST_DIFFERENCE)
 
 

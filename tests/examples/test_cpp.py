@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,16 +14,43 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 import run_cpp_example as example
 
 
-def test_cpp_prints_pythons_scores(compiled, tmp_path):
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The folder that the program was built in."""
     pytest.importorskip("openvino", reason="needs the [openvino] extra")
     if (reason := example.missing()) is not None:
         pytest.skip(f"the C++ example can't be built: {reason}")
+    folder = tmp_path_factory.mktemp("build")
+    example.build(folder)
+    return folder
+
+
+def test_cpp_prints_pythons_scores(compiled, built, tmp_path):
     from tests.bundles import bad_image, good_image, write_images
 
     images = [*(good_image(700 + i) for i in range(10)), *(bad_image(i) for i in range(10))]
     folder = write_images(tmp_path / "images", images)
-    program = example.build(tmp_path / "build")
     apart = example.differences(
-        program, compiled("openvino", "int8").bundle.path, sorted(folder.glob("*.png"))
+        built / "judge", compiled("openvino", "int8").bundle.path, sorted(folder.glob("*.png"))
     )
     assert len(apart) == 20 and np.max(apart) <= example.LARGEST_DIFFERENCE
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letterbox"])
+def test_cpp_reads_and_resizes_image_files_as_python_does(resize, compiled, built, tmp_path):
+    if not example.reads_images(built):
+        pytest.skip("the C++ example is built without OpenCV: no libopencv-dev here")
+    from tests.bundles import bad_image
+
+    bundle = shutil.copytree(compiled("openvino", "fp32").bundle.path, tmp_path / "other.edgead")
+    manifest = bundle / "manifest.json"
+    assert '"resize": "stretch"' in manifest.read_text()
+    manifest.write_text(manifest.read_text().replace('"resize": "stretch"', f'"resize": "{resize}"'))
+    sizes = [(80, 120), (64, 96), (31, 40), (300, 50), (41, 500), (333, 221)]  # width, height
+    for index, size in enumerate(sizes):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), cv2.resize(bad_image(index), size))
+    cv2.imwrite(str(tmp_path / "grey.png"), bad_image(7)[..., 0])
+    cv2.imwrite(str(tmp_path / "jpeg.jpg"), bad_image(8))
+    images = sorted([*tmp_path.glob("*.png"), *tmp_path.glob("*.jpg")])
+    apart = example.differences(built / "judge", bundle, images, raw=False)
+    assert len(apart) == 8 and np.max(apart) <= example.LARGEST_DIFFERENCE
