@@ -244,7 +244,7 @@ def int8_passes_the_gates(workshop: Workshop) -> None:
     facts = bundle.manifest.facts
     require("int8" not in facts["lacking"], f"there is no INT8 form: {facts['lacking'].get('int8')}")
     good = list(held_out)
-    bad = defective_images(good, 0, DEFECTS)
+    bad = list(defective_images(good, 0, DEFECTS))
     plain, int8 = (onnx.load(bundle.file(facts["forms"][form])) for form in ("fp32", "int8"))
     engine = installed_engines()[-1]
     with opened(plain, engine) as session:

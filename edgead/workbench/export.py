@@ -164,7 +164,7 @@ def export(
     forms = _forms_to_try(held, manifest.facts["lacking"], exporter, precision)
     rule = ResizeRule(manifest.input.size, manifest.input.resize)
     good = _held_out(reference)
-    bad = defective_images(good, manifest.method.seed)
+    defects = defective_images(good, manifest.method.seed)
     probes = probe_images(good, rule, manifest.method.seed)
     rate = manifest.threshold.false_positive_rate
     with (
@@ -191,7 +191,7 @@ def export(
                     raise
                 reports.insert(0, FormReport(form, failure=str(error)))
                 continue
-            gate = gate or PrecisionGate(judge, good, bad, max_loss, manifest.method.seed)
+            gate = gate or PrecisionGate(judge, good, defects, max_loss, manifest.method.seed)
             trial, separation = gate.judge(judge)
             report = _judge(form, trial, sessions[form], file, probes, rate, folder)
             reports.insert(0, dataclasses.replace(report, separation=separation))

@@ -19,8 +19,9 @@ judges nearly as well as all. A form far from the limit is judged by that third,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,17 +103,18 @@ class PrecisionGate:
     Args:
         fp32: the FP32 form on the target's engine.
         good: held-out good images.
-        bad: the same with synthetic defects.
+        defects: the same with synthetic defects, ``DEFECTS`` of them, drawn as they are needed.
         max_loss: what a form may lose, in AUROC from 0 to 1.
         seed: of the noise drawn.
     """
 
     def __init__(
-        self, fp32: Session, good: Sequence[Image], bad: Sequence[Image], max_loss: float, seed: int
+        self, fp32: Session, good: Sequence[Image], defects: Iterator[Image], max_loss: float, seed: int
     ) -> None:
-        self._good, self._bad, self._max_loss, self._seed = good, bad, max_loss, seed
+        self._good, self._defects, self._max_loss, self._seed = good, defects, max_loss, seed
+        self._bad = list(islice(defects, FEW_DEFECTS))
         self._session = fp32
-        self._fp32 = run_trial(fp32, good, bad[:FEW_DEFECTS])
+        self._fp32 = run_trial(fp32, good, self._bad)
 
     def judge(self, form: Session) -> tuple[Trial, Separation]:
         """What the form scored, and what that costs; FP32 itself loses nothing."""
@@ -120,8 +122,9 @@ class PrecisionGate:
             return self._fp32, self._compare(self._fp32)
         trial = run_trial(form, self._good, self._bad[:FEW_DEFECTS])
         found = self._compare(trial)
-        if found.clear or len(trial.bad) == len(self._bad):
+        if found.clear:
             return trial, found
+        self._bad += self._defects
         trial = self._with_all_defects(form, trial)
         self._fp32 = self._with_all_defects(self._session, self._fp32)
         return trial, self._compare(trial)
@@ -135,10 +138,10 @@ class PrecisionGate:
         return replace(trial, bad=np.concatenate([trial.bad, rest.bad]))
 
 
-def defective_images(held_out: Sequence[Image], seed: int, count: int = DEFECTS) -> list[Image]:
+def defective_images(held_out: Sequence[Image], seed: int, count: int = DEFECTS) -> Iterator[Image]:
     """The held-out images in turn, each with one synthetic defect."""
     rng = np.random.default_rng(seed)
-    return [synthesise(held_out[i % len(held_out)], rng)[0] for i in range(count)]
+    return (synthesise(held_out[i % len(held_out)], rng)[0] for i in range(count))
 
 
 def run_trial(session: Session, good: Sequence[Image], bad: Sequence[Image]) -> Trial:

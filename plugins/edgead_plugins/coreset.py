@@ -26,7 +26,7 @@ def greedy_coreset(
     """Select points greedily, each the farthest from those before it: the naive loop's picks, in its order.
 
     Besides ``points``, which may be a memory map and isn't copied unless it's strided, it allocates at most
-    64 N + 4 (D + 6) picks bytes, and working blocks of 128 MiB + 80 D KiB. An interrupt passes at once.
+    64 N + 4 (D + 6) picks bytes, and working blocks of 64 MiB + 80 D KiB. An interrupt passes at once.
 
     Args:
         points: (N, D) float32, finite, magnitudes below 1e18.

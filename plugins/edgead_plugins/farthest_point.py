@@ -26,7 +26,7 @@ Points = NDArray[np.float32]
 
 def memory(points: int, picks: int, dim: int) -> int:
     """Return the bytes that a search allocates at most, besides the points."""
-    return 64 * points + 4 * (dim + 6) * picks + (MOST * 20 << 10) * dim + (MOST * 32 << 20)
+    return 64 * points + 4 * (dim + 6) * picks + (MOST * 20 << 10) * dim + (MOST * 16 << 20)
 
 
 class FarthestPointSearch:

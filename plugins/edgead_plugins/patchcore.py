@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -148,7 +149,8 @@ class PatchCore:
 class FittedPatchCore:
     """A memory bank (rows, dim) float32 for embeddings on an (h, w) grid.
 
-    ``index`` says which of the ``n_patches`` training patches the rows are.
+    ``index`` says which of the ``n_patches`` training patches the rows are, ``first`` which form selected
+    them, if not this one.
     """
 
     bank: Floats
@@ -156,10 +158,18 @@ class FittedPatchCore:
     options: PatchCoreOptions
     n_patches: int
     index: NDArray[np.int64]
+    first: FittedPatchCore | None = None
 
     def refit(self, training: Training) -> FittedPatchCore:
         """The same patches, as another precision of the backbone embeds them; see ``Refittable``."""
-        return replace(self, bank=_gather(training, self.index, self.bank.shape[1]))
+        return replace(self, bank=_gather(training, self.index, self.bank.shape[1]), first=self)
+
+    @cached_property
+    def neighbours(self) -> NDArray[np.int32]:
+        """(rows, b): which bank rows lie around each, for equation 7; the same rows in all forms."""
+        if self.first is not None:
+            return self.first.neighbours
+        return bank_neighbours(self.bank, min(self.options.reweighting, len(self.bank)))
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -183,11 +193,10 @@ class FittedPatchCore:
 
     def _weight(self, bank: LoweredBank, patch: Var, query: Var, index: Var) -> Var:
         """Equation 7: 1 - softmax, at m*, of the highest patch's distances to m* and m*'s neighbours."""
-        neighbours = bank_neighbours(self.bank, min(self.options.reweighting, len(self.bank)))
         highest = op.arg_max(patch, axis=0, keepdims=1)  # (1,)
         nearest = op.gather(op.gather(index, highest, axis=0), op.const([0]), axis=1)  # (1, 1), m*
         around = op.gather(
-            parameter(f"{bank.name}_neighbours", neighbours), op.reshape(nearest, op.const([1]))
+            parameter(f"{bank.name}_neighbours", self.neighbours), op.reshape(nearest, op.const([1]))
         )
         distances = bank.distances(op.gather(query, highest, axis=0), op.cast(around, to=np.int64))  # (1, b)
         first = op.gather(op.softmax(distances, axis=1), op.const([0]), axis=1)

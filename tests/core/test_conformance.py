@@ -10,24 +10,11 @@ import pytest
 from edgead.plugins import registry
 from edgead.testing import Check, checks
 from edgead_plugins.backbones import resnet
+from tests import quick
 from tests.plugins import layout_trees as trees
 from tests.plugins.backbones_support import random_tensors, save_safetensors, tiny_network
 
-QUICK = {
-    "fyd": ("epochs=1", "batch_size=8"),
-    "mkd": ("epochs=3",),
-    "cutpaste": ("steps=3", "batch_size=4", "patch_stride=16"),
-    "uninformed-students": (
-        *("stride=4", "width=0.25", "steps=3", "crop=48", "scales=17"),
-        *("teacher_steps=3", "teacher_batch=4", "zoom=64", "metric=0"),
-    ),
-    "dmad": ("hidden=64", "steps=150", "batch_size=64"),
-    "destseg": ("student_steps=3", "steps=3", "batch_size=4", "student_width=16", "width=32"),
-}
-"""Methods that train, with as little training as there can be: what is checked holds after it too."""
-
 EXPECTED = {
-    "method/cutpaste/compiles-for-every-target": "the jetson target refuses its network's Gather of uint8",
     "method/destseg/larger-is-more-anomalous": "three steps of training teach its head nothing",
     "method/dmad/int8-passes-the-gates": "hardly trained, both engines are up to 8 % apart in its INT8 map",
 }
@@ -57,14 +44,14 @@ _onnx, _weights = _root / "network.onnx", _root / "resnet18.safetensors"
 _onnx.write_bytes(tiny_network().SerializeToString())
 ALL = [
     check
-    for check in checks("edgead", folders=FOLDERS, options=QUICK, expected=EXPECTED)
+    for check in checks("edgead", folders=FOLDERS, options=quick.TRAINING, expected=EXPECTED)
     if (check.kind, check.name) == ("backbone", "feature-info-is-true") or not _needs_a_file(check)
 ]
 WITH_A_FILE = [*checks(f"onnx:{_onnx}"), *checks("resnet18", weights=_weights)]
 
 
 def _trains(check: Check) -> bool:
-    return check.kind == "method" and check.subject in QUICK
+    return check.kind == "method" and check.subject in quick.TRAINING
 
 
 @pytest.mark.parametrize("check", [check for check in ALL if not _trains(check)], ids=str)

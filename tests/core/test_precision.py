@@ -36,7 +36,7 @@ def smooth_images(n):
 
 def test_noise_in_the_scores_costs_separation():
     good = smooth_images(12)
-    bad = defective_images(good, seed=0, count=60)
+    bad = list(defective_images(good, seed=0, count=60))
     assert len(bad) == 60 and not any(np.array_equal(b, g) for b in bad for g in good)
     clean, noisy = (run_trial(Contrast(noise), good, bad) for noise in (0.0, 60.0))
     assert clean.auroc > 0.9 > noisy.auroc
@@ -45,8 +45,8 @@ def test_noise_in_the_scores_costs_separation():
 
 def test_defects_are_the_same_for_the_same_seed():
     good = smooth_images(3)
-    first, again = (defective_images(good, seed=5, count=6) for _ in range(2))
-    other = defective_images(good, seed=6, count=6)
+    first, again = (list(defective_images(good, seed=5, count=6)) for _ in range(2))
+    other = list(defective_images(good, seed=6, count=6))
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
     assert not all((a == b).all() for a, b in zip(first, other, strict=True))
 
@@ -145,7 +145,7 @@ TRUTH = np.concatenate([FP32.good, FP32.bad])
 
 def gate(form_scores):
     fp32, form = Told(TRUTH), Told(form_scores)
-    judged = PrecisionGate(fp32, NUMBERED[:50], NUMBERED[50:], 0.005, 0)
+    judged = PrecisionGate(fp32, NUMBERED[:50], iter(NUMBERED[50:]), 0.005, 0)
     judged.judge(fp32)
     return *judged.judge(form), fp32, form
 

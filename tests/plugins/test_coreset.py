@@ -293,7 +293,7 @@ def test_streaming_stays_within_its_memory(monkeypatch: pytest.MonkeyPatch) -> N
     [
         (999, 1 << 30, InputError, "more than the 999 points"),
         (1001, 1 << 30, InputError, "end before"),
-        (1000, 1 << 20, OptionError, "10 picks of 1000 points need 129 MiB, and 1 MiB are allowed"),
+        (1000, 1 << 20, OptionError, "10 picks of 1000 points need 65 MiB, and 1 MiB are allowed"),
         (5, 1 << 30, OptionError, "picks is 10"),
     ],
 )
