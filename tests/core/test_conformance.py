@@ -15,7 +15,6 @@ from tests.plugins import layout_trees as trees
 from tests.plugins.backbones_support import random_tensors, save_safetensors, tiny_network
 
 EXPECTED = {
-    "method/destseg/larger-is-more-anomalous": "three steps of training teach its head nothing",
     "method/dmad/int8-passes-the-gates": "hardly trained, both engines are up to 8 % apart in its INT8 map",
 }
 
