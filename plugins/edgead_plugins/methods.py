@@ -36,7 +36,7 @@ def mkd() -> Method:
         scorer="mkd",
         paper="Salehi et al., CVPR 2021, arXiv 2011.11108",
         final_fit=False,
-        presets={"quick": {"epochs": 100}, "paper": {}},
+        presets={"quick": {"steps": 500, "batch_size": 16, "image_score": "map"}, "paper": {}},
     )
 
 
@@ -64,8 +64,10 @@ UNINFORMED_STUDENTS_QUICK = {
     "stride": 4,
     "width": 0.25,
     "steps": 3000,
-    "crop": 64,
+    "batch_size": 4,
+    "crop": 32,
     "learning_rate": 2e-3,
+    "decay": True,
     "teacher_steps": 2500,
     "teacher_learning_rate": 2e-3,
     "zoom": 32,

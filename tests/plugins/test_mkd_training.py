@@ -103,6 +103,11 @@ def test_the_sources_maps_may_be_computed_anew_each_step(tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
+def test_steps_may_stand_in_place_of_epochs(tmp_path):
+    facts = trained(tmp_path, "steps=5", "epochs=900").provenance
+    assert facts["training"] == "mkd: 5 steps of 4 of 8 images, seed 0"
+
+
 def test_the_loss_falls(tmp_path):
     words = trained(tmp_path, "epochs=30").provenance["loss"].split()
     assert float(words[-4]) > 0

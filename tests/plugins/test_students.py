@@ -177,7 +177,8 @@ def test_some_images_are_held_out_and_some_are_left(n, share, count):
 @pytest.mark.parametrize(
     "word",
     ["scales=", "scales=33,40", "students=0", "width=0", "steps=0", "crop=-1", "heldout=1", "zoom=8",
-     "metric=-1", "compactness=-1", "teacher_steps=0", "teacher_batch=1", "learning_rate=0"],
+     "metric=-1", "compactness=-1", "teacher_steps=0", "teacher_batch=1", "learning_rate=0",
+     "batch_size=0", "batch_size=2"],
 )  # fmt: skip
 def test_options_out_of_range(word):
     with pytest.raises(OptionError, match=word.split("=")[0]):

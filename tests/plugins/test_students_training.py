@@ -26,6 +26,7 @@ from edgead.workbench.recipe import open_backbone, resolve  # noqa: E402
 from edgead_plugins.students import StudentsOptions, UninformedStudents, fitting, pictures  # noqa: E402
 from edgead_plugins.students.patch_networks import PatchNetworks, margins, receptive_field  # noqa: E402
 from edgead_plugins.students.scorer import held_out  # noqa: E402
+from edgead_plugins.students.teacher import schedule  # noqa: E402
 from edgead_plugins.training.trained import TrainedBackbone, weights_sha256  # noqa: E402
 from tests.bundles import bad_image, good_image, write_images  # noqa: E402
 from tests.graphs import ENGINES  # noqa: E402
@@ -80,6 +81,36 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(tmp_path):
 def test_the_students_learn(tmp_path):
     words = train(tmp_path, "steps=80")["loss_33"].split()
     assert float(words[-3]) < 0.7 * float(words[0])
+
+
+def test_a_step_may_learn_from_parts_of_several_images(tmp_path, monkeypatch):
+    shapes = []
+
+    def keep(targets, students, original=fitting.regression):
+        shapes.append(tuple(targets.shape))
+        return original(targets, students)
+
+    monkeypatch.setattr(fitting, "regression", keep)
+    facts = train(tmp_path, "batch_size=3")
+    assert set(shapes) == {(3, 128, 8, 8)} and "6 steps" in facts["training"]
+    train(tmp_path / "all", "batch_size=9")  # four of five images aren't held out
+    assert shapes[-1][0] == 4
+
+
+def test_rates_may_fall_to_nothing_the_teachers_too(tmp_path):
+    constant, falling = train(tmp_path / "a"), train(tmp_path / "b", "decay=yes")
+    assert constant["teacher_33"] != falling["teacher_33"]
+    weights = [torch.nn.Parameter(torch.ones(1))]
+    optimiser = torch.optim.Adam(weights, lr=0.1)
+    assert schedule(optimiser, 4, StudentsOptions()) is None
+    falls = schedule(optimiser, 4, StudentsOptions(decay=True))
+    rates = []
+    for _ in range(4):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        falls.step()
+    assert rates == pytest.approx([0.1 * (1 + np.cos(np.pi * i / 4)) / 2 for i in range(4)])
+    assert optimiser.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
 
 
 def test_the_students_begin_different_from_each_other_and_the_teacher(tmp_path, monkeypatch):

@@ -51,6 +51,7 @@ def _train(examples: Examples, layers: Mapping[str, bool], options: MKDOptions) 
 
     size = min(options.batch_size, len(images))
     per_epoch = len(images) // size
+    steps = options.steps or options.epochs * per_epoch
     run = Run(
         "mkd",
         examples.checkpoint,
@@ -63,12 +64,12 @@ def _train(examples: Examples, layers: Mapping[str, bool], options: MKDOptions) 
         network.cloner,
         torch.optim.Adam(network.cloner.parameters(), lr=options.learning_rate),
         step,
-        options.epochs * per_epoch,
-        steps_per_epoch=per_epoch,
+        steps,
+        steps_per_epoch=per_epoch if options.steps is None else max(1, steps // 20),
     )
     _check_alive(network.eval(), few.to(device), options)
     facts = {
-        "training": f"mkd: {options.epochs} epochs of {per_epoch} batches of {size}, seed {examples.seed}",
+        "training": f"mkd: {steps} steps of {size} of {len(images)} images, seed {examples.seed}",
         "loss": f"{losses[0]:.4g} in the first epoch, {losses[-1]:.4g} in the last",
         "source_layers": ", ".join(f"{name} pooled" if pooled else name for name, pooled in layers.items()),
         "cloner_parameters": str(sum(p.numel() for p in network.cloner.parameters())),

@@ -45,6 +45,8 @@ class MKDOptions:
     """Channels inside the cloner; 16 in the paper's smaller cloner."""
     epochs: int = 601
     """Passes over the good images; 601 in the authors' code for MVTec. 50 do for a first look."""
+    steps: int | None = None
+    """Updates, in place of epochs: as long for many images as for few; unset: the epochs."""
     batch_size: int = 64
     """Images a step; the paper's is 64."""
     learning_rate: float = 1e-3
@@ -60,6 +62,7 @@ class MKDOptions:
             "score_layers": self.score_layers >= 1,
             "cloner_width": self.cloner_width >= 1,
             "epochs": self.epochs >= 1,
+            "steps": self.steps is None or self.steps >= 1,
             "batch_size": self.batch_size >= 2,
             "learning_rate": self.learning_rate > 0,
             "memory_mib": self.memory_mib >= 0,

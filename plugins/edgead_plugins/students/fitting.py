@@ -14,7 +14,7 @@ from edgead_plugins.students.losses import regression
 from edgead_plugins.students.options import DESCRIPTOR, EPOCHS, StudentsOptions
 from edgead_plugins.students.patch_networks import PatchNetworks, mirrored, receptive_field
 from edgead_plugins.students.scorer import STUDENTS, TEACHER, held_out
-from edgead_plugins.students.teacher import find_teachers, normalised
+from edgead_plugins.students.teacher import find_teachers, normalised, schedule
 from edgead_plugins.students.teacher_file import Teacher, to_bytes
 from edgead_plugins.training.checkpoint import fingerprint
 from edgead_plugins.training.loop import Run, train
@@ -74,7 +74,7 @@ def train_students(examples: Examples, layer: str, options: StudentsOptions) -> 
     network = Ensemble(pairs, options.stride)
     facts |= {
         "training": f"uninformed-students: {options.students} students, "
-        f"{options.steps or EPOCHS * len(images)} steps, {len(images)} images, "
+        f"{_steps(len(images), options)} steps, {len(images)} images, "
         f"{int(held.sum())} held out, seed {examples.seed}",
         "trained_on": pick_device(options.device).type,
     }
@@ -93,7 +93,7 @@ def _train(
 ) -> tuple[tuple[PatchNetworks, PatchNetworks], dict[str, str]]:
     """Teacher and students of one scale, and what the manifest should know."""
     device, scale, stride = pick_device(options.device), teacher.scale, options.stride
-    steps = options.steps or EPOCHS * len(images)
+    steps, size = _steps(len(images), options), min(options.batch_size, len(images))
     spec = _input(teacher, examples.size)
 
     def padded(some: torch.Tensor) -> torch.Tensor:
@@ -112,9 +112,10 @@ def _train(
         students = PatchNetworks(scale, options.students, options.width).to(device)
 
         def step(number: int) -> torch.Tensor:
-            batch = torch.from_numpy(batch_of(number, len(images), 1, examples.seed))
+            batch = batch_of(number, len(images), size, examples.seed)
             rng = generator(examples.seed, 22, scale, number)
-            around = part(padded(images[batch]), scale, stride, options.crop, rng)
+            parts = (part(padded(images[i : i + 1]), scale, stride, options.crop, rng) for i in batch)
+            around = torch.cat(list(parts))
             with torch.no_grad():
                 targets = master(around, stride)
             return regression(targets, students(around, stride))
@@ -135,13 +136,25 @@ def _train(
         optimiser = torch.optim.Adam(
             students.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
-        per_epoch = max(1, min(len(images), steps // 8))
-        told = train(run, students, optimiser, step, steps, steps_per_epoch=per_epoch)
+        per_epoch = max(1, min(len(images) // size, steps // 8))
+        told = train(
+            run,
+            students,
+            optimiser,
+            step,
+            steps,
+            steps_per_epoch=per_epoch,
+            scheduler=schedule(optimiser, steps, options),
+        )
     shares = [loss / (options.students * DESCRIPTOR) for loss in (told[0], told[-1])]
     facts = {
         "loss": f"{shares[0]:.4g} of the teacher's variance unexplained at first, {shares[1]:.4g} at last"
     }
     return (master.cpu(), students.eval().cpu()), facts
+
+
+def _steps(n_images: int, options: StudentsOptions) -> int:
+    return options.steps or EPOCHS * (n_images // min(options.batch_size, n_images))
 
 
 def part(around: torch.Tensor, scale: int, stride: int, crop: int, rng: np.random.Generator) -> torch.Tensor:

@@ -28,11 +28,17 @@ class StudentsOptions:
     width: float = 1.0
     """Factor on the channels inside the patch networks; the paper's is 1. 0.5 takes a third of the time."""
     steps: int | None = None
-    """Updates of the students, an image each; unset: the paper's 100 passes over the images."""
+    """Updates of the students; unset: the paper's 100 passes over the images."""
+    batch_size: int = 1
+    """Images a step, over 1 with crop only; the paper's is 1. Parts of several images teach more than a
+    larger part of one."""
     crop: int = 0
     """Side in pixels of the random part of an image that a step learns from; 0: the image, the paper's."""
     learning_rate: float = 1e-4
     """Of the students' Adam; the paper's is 0.0001."""
+    decay: bool = False
+    """Bring the students' and the teacher's learning rates to 0 along a cosine, ours, for short trainings;
+    the paper's are constant."""
     weight_decay: float = 1e-5
     """Of the students' and the teacher's Adam; the paper's is 0.00001."""
     image_score: Literal["max", "mean"] = "max"
@@ -73,6 +79,7 @@ class StudentsOptions:
             "width": 0 < self.width <= 4,
             "steps": self.steps is None or self.steps >= 1,
             "crop": self.crop >= 0,
+            "batch_size": self.batch_size == 1 or (self.batch_size > 1 and self.crop > 0),
             "learning_rate": self.learning_rate > 0,
             "weight_decay": self.weight_decay >= 0,
             "heldout": 0 < self.heldout < 1,
