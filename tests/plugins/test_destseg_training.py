@@ -268,7 +268,8 @@ def fitted(tmp_path_factory):
             return kept[-1]
 
         patch.setattr(fitting, "train_networks", keep)
-        steps = ("student_steps=40", "steps=60", "batch_size=3", "student_width=4", "width=8", "device=cpu")
+        steps = ("map=seg", "student_steps=40", "steps=60", "batch_size=3", "student_width=4")
+        steps += ("width=8", "device=cpu")
         words = [w for word in steps for w in ("-o", word)]
         words += ["--size", "64x96", "--holdout", "0.3", "--fpr", "0.1", "--preset", "quick", "-q"]
         assert main(["fit", "destseg", str(folder / "good"), "--out", str(folder / "d.edgead"), *words]) == 0
