@@ -2,13 +2,14 @@
 
     python benchmarks/methods.py DATASET_DIR... --variant "spade gallery=exact neighbors=5" [--variant ...]
         [--backbone NAME --weights FILE] [--size 256x256] [--form fp32]... [--engine openvino]...
-        [--seed N]... [--threads N] [--preset NAME] [--checkpoints DIR]
+        [--target NAME]... [--seed N]... [--threads N] [--preset NAME] [--checkpoints DIR]
 
 A variant is a method and its options. Each is trained and fitted on all of train/good and judged on all test
 images, in memory: no bundle is written, no threshold calibrated and no gate asked, which is what
-benchmarks/accuracy.py does, and what it takes minutes for. A form's bytes are those of the whole graph, its
-seconds those of training and of fitting that form. Trainings that were cut off go on where ``--checkpoints``
-keeps them.
+benchmarks/accuracy.py does, and what it takes minutes for. An engine runs the graph as it's fitted; a target
+compiles it first, as ``edgead export`` does, and its engine runs that on the CPU. A form's bytes are those of
+the whole graph, its seconds those of training and of fitting that form. Trainings that were cut off go on
+where ``--checkpoints`` keeps them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 import onnx
 
 from edgead.cli.progress import make_progress, silent
-from edgead.errors import EdgeadError
+from edgead.errors import EdgeadError, EngineError
 from edgead.evaluation.datasets import find_samples
 from edgead.evaluation.evaluate import read_mask
 from edgead.evaluation.metrics import auroc
@@ -32,7 +33,7 @@ from edgead.images import list_images, read_image
 from edgead.plugins import registry
 from edgead.resize import ResizeRule
 from edgead.runtime.session import open_session
-from edgead.types import Image, Precision, Sample
+from edgead.types import Arithmetic, Image, Precision, Sample
 from edgead.workbench.forms import backbone_forms, fit_forms, trained
 from edgead.workbench.frames import Frames
 from edgead.workbench.recipe import resolve
@@ -104,14 +105,31 @@ def _variant(
         for warning in facts["fp32"].get("warnings", ()):
             print(f"<!-- {name}, {variant}: {warning} -->")
         for form in (p for p in facts if p in wanted):
-            for engine in arguments.engine:
-                if engine == "onnxruntime" and form == "bf16":
+            plain = [(engine, False) for engine in arguments.engine]
+            for runs_on, compiles in (*plain, *((target, True) for target in arguments.target)):
+                if runs_on == "onnxruntime" and form == "bf16":
                     continue  # its CPU engine has no BF16 kernels
-                scores, maps, milliseconds = _run(files[form], form, engine, images, arguments.threads)
+                head = f"| {name} | {variant} | {form} | {runs_on} |"
+                try:
+                    file, engine = files[form], runs_on
+                    if compiles:
+                        file, engine = _compiled(file, form, runs_on)
+                    scores, maps, milliseconds = _run(file, form, engine, images, arguments.threads)
+                except EngineError as error:
+                    print(f"{head} refused: {error} |", flush=True)
+                    continue
                 figures = [f"{100 * value:.1f}" for value in _judge(samples, scores, maps, masks)]
-                row = [name, variant, form, engine, *figures, f"{training_seconds:.0f}", f"{seconds:.1f}"]
-                size = files[form].stat().st_size / 2**20
-                print(f"| {' | '.join([*row, f'{size:.1f}', f'{milliseconds:.1f}'])} |", flush=True)
+                figures += [f"{training_seconds:.0f}", f"{seconds:.1f}"]
+                size = file.stat().st_size / 2**20
+                print(f"{head} {' | '.join([*figures, f'{size:.1f}', f'{milliseconds:.1f}'])} |", flush=True)
+
+
+def _compiled(file: Path, form: Precision, target: str) -> tuple[Path, str]:
+    """The model that a target's exporter makes of a form's graph, and its engine."""
+    folder = file.with_name(f"{target}-{form}")
+    folder.mkdir()
+    artifact = registry().get("exporters", target)().compile(onnx.load(file), form, folder)
+    return folder / artifact.model, artifact.engine
 
 
 def _judge(
@@ -132,7 +150,8 @@ def _run(
     file: Path, form: Precision, engine: str, images: Sequence[Image], threads: int | None
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Image scores, maps and the median latency."""
-    session = open_session(file, engine, precision="bf16" if form == "bf16" else "f32", threads=threads)
+    arithmetic: Arithmetic = "bf16" if form == "bf16" and engine == "openvino" else "f32"
+    session = open_session(file, engine, "CPU", arithmetic, threads=threads)
     session(images[0][None])
     scores, maps, times = [], [], []
     for image in images:
@@ -155,13 +174,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--size", default="256x256")
     parser.add_argument("--form", action="append")
     parser.add_argument("--engine", action="append")
+    parser.add_argument("--target", action="append", default=[])
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--preset", help="of those methods that have presets")
     parser.add_argument("--checkpoints", type=Path)
     parsed = parser.parse_args()
     parsed.form = parsed.form or ["fp32"]
-    parsed.engine = parsed.engine or ["openvino"]
+    parsed.engine = parsed.engine or ([] if parsed.target else ["openvino"])
     return parsed
 
 

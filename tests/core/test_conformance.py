@@ -14,10 +14,6 @@ from tests import quick
 from tests.plugins import layout_trees as trees
 from tests.plugins.backbones_support import random_tensors, save_safetensors, tiny_network
 
-EXPECTED = {
-    "method/dmad/int8-passes-the-gates": "hardly trained, both engines are up to 8 % apart in its INT8 map",
-}
-
 _scratch = tempfile.TemporaryDirectory(prefix="edgead-layouts-")
 _root = Path(_scratch.name)
 FOLDERS = {
@@ -43,7 +39,7 @@ _onnx, _weights = _root / "network.onnx", _root / "resnet18.safetensors"
 _onnx.write_bytes(tiny_network().SerializeToString())
 ALL = [
     check
-    for check in checks("edgead", folders=FOLDERS, options=quick.TRAINING, expected=EXPECTED)
+    for check in checks("edgead", folders=FOLDERS, options=quick.TRAINING)
     if (check.kind, check.name) == ("backbone", "feature-info-is-true") or not _needs_a_file(check)
 ]
 WITH_A_FILE = [*checks(f"onnx:{_onnx}"), *checks("resnet18", weights=_weights)]
