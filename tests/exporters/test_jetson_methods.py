@@ -1,4 +1,4 @@
-"""Every method's graphs for a Jetson, in every form: TensorRT's operators, ONNX's checker, the same numbers."""
+"""Every method's graphs for a Jetson, in every form: listed operators, ONNX's checker, the same numbers."""
 
 from __future__ import annotations
 
