@@ -26,7 +26,6 @@ from edgead.workbench.recipe import open_backbone, resolve  # noqa: E402
 from edgead_plugins.students import StudentsOptions, UninformedStudents, fitting, pictures  # noqa: E402
 from edgead_plugins.students.patch_networks import PatchNetworks, margins, receptive_field  # noqa: E402
 from edgead_plugins.students.scorer import held_out  # noqa: E402
-from edgead_plugins.students.teacher import schedule  # noqa: E402
 from edgead_plugins.training.trained import TrainedBackbone, weights_sha256  # noqa: E402
 from tests.bundles import bad_image, good_image, write_images  # noqa: E402
 from tests.graphs import ENGINES  # noqa: E402
@@ -97,20 +96,19 @@ def test_a_step_may_learn_from_parts_of_several_images(tmp_path, monkeypatch):
     assert shapes[-1][0] == 4
 
 
-def test_rates_may_fall_to_nothing_the_teachers_too(tmp_path):
-    constant, falling = train(tmp_path / "a"), train(tmp_path / "b", "decay=yes")
-    assert constant["teacher_33"] != falling["teacher_33"]
-    weights = [torch.nn.Parameter(torch.ones(1))]
-    optimiser = torch.optim.Adam(weights, lr=0.1)
-    assert schedule(optimiser, 4, StudentsOptions()) is None
-    falls = schedule(optimiser, 4, StudentsOptions(decay=True))
+def test_the_students_rate_may_fall_to_nothing(tmp_path, monkeypatch):
     rates = []
-    for _ in range(4):
-        rates.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
-        falls.step()
-    assert rates == pytest.approx([0.1 * (1 + np.cos(np.pi * i / 4)) / 2 for i in range(4)])
-    assert optimiser.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+    def keep(self, *given, original=torch.optim.Adam.step, **named):
+        rates.append(self.param_groups[0]["lr"])
+        return original(self, *given, **named)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", keep)
+    train(tmp_path / "a", "teacher_learning_rate=0.001")
+    assert rates == [0.001] * 3 + [0.003] * 6
+    rates.clear()
+    train(tmp_path / "b", "teacher_learning_rate=0.001", "decay=yes")  # its teacher is the same, and cached
+    assert rates == pytest.approx([0.003 * (1 + np.cos(np.pi * i / 6)) / 2 for i in range(6)])
 
 
 def test_the_students_begin_different_from_each_other_and_the_teacher(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from edgead_plugins.students.losses import regression
 from edgead_plugins.students.options import DESCRIPTOR, EPOCHS, StudentsOptions
 from edgead_plugins.students.patch_networks import PatchNetworks, mirrored, receptive_field
 from edgead_plugins.students.scorer import STUDENTS, TEACHER, held_out
-from edgead_plugins.students.teacher import find_teachers, normalised, schedule
+from edgead_plugins.students.teacher import find_teachers, normalised
 from edgead_plugins.students.teacher_file import Teacher, to_bytes
 from edgead_plugins.training.checkpoint import fingerprint
 from edgead_plugins.training.loop import Run, train
@@ -136,16 +136,9 @@ def _train(
         optimiser = torch.optim.Adam(
             students.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
+        falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps) if options.decay else None
         per_epoch = max(1, min(len(images) // size, steps // 8))
-        told = train(
-            run,
-            students,
-            optimiser,
-            step,
-            steps,
-            steps_per_epoch=per_epoch,
-            scheduler=schedule(optimiser, steps, options),
-        )
+        told = train(run, students, optimiser, step, steps, steps_per_epoch=per_epoch, scheduler=falling)
     shares = [loss / (options.students * DESCRIPTOR) for loss in (told[0], told[-1])]
     facts = {
         "loss": f"{shares[0]:.4g} of the teacher's variance unexplained at first, {shares[1]:.4g} at last"

@@ -37,8 +37,8 @@ class StudentsOptions:
     learning_rate: float = 1e-4
     """Of the students' Adam; the paper's is 0.0001."""
     decay: bool = False
-    """Bring the students' and the teacher's learning rates to 0 along a cosine, ours, for short trainings;
-    the paper's are constant."""
+    """Bring the students' learning rate to 0 along a cosine, ours, for short trainings; the paper's is
+    constant."""
     weight_decay: float = 1e-5
     """Of the students' and the teacher's Adam; the paper's is 0.00001."""
     image_score: Literal["max", "mean"] = "max"

@@ -75,7 +75,6 @@ def _cached(
         "batch": options.teacher_batch,
         "learning_rate": options.teacher_learning_rate,
         "weight_decay": options.weight_decay,
-        **({"rate": "cosine"} if options.decay else {}),
         "losses": [options.distillation, options.metric, options.compactness],
         "seed": examples.seed,
         "channel_order": backbone.input.channel_order,
@@ -139,24 +138,9 @@ def _train(
             learner.parameters(), lr=options.teacher_learning_rate, weight_decay=options.weight_decay
         )
         per_epoch = max(1, min(250, options.teacher_steps // 8))
-        told = train(
-            run,
-            learner,
-            optimiser,
-            step,
-            options.teacher_steps,
-            steps_per_epoch=per_epoch,
-            scheduler=schedule(optimiser, options.teacher_steps, options),
-        )
+        told = train(run, learner, optimiser, step, options.teacher_steps, steps_per_epoch=per_epoch)
     weights = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
     return weights, f"{told[0]:.4g} in the first {per_epoch} steps, {told[-1]:.4g} in the last"
-
-
-def schedule(
-    optimiser: torch.optim.Optimizer, steps: int, options: StudentsOptions
-) -> torch.optim.lr_scheduler.LRScheduler | None:
-    """What becomes of the learning rate over a training."""
-    return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps) if options.decay else None
 
 
 class Expert(nn.Module):  # type: ignore[misc]
@@ -203,4 +187,4 @@ def normalised(images: torch.Tensor, spec: InputSpec) -> torch.Tensor:
     return (pixels - mean) / std
 
 
-__all__ = ["Expert", "find_teachers", "normalised", "schedule"]
+__all__ = ["Expert", "find_teachers", "normalised"]
