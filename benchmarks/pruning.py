@@ -14,32 +14,25 @@ one thread's in INT8, with the search for the best row of each chunk.
 from __future__ import annotations
 
 import argparse
-import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-import onnx
-import spox
-import spox.opset.ai.onnx.v18 as op
+from nearest import milliseconds
 from sklearn.cluster import MiniBatchKMeans
 
 from edgead.cli.progress import silent
 from edgead.evaluation.datasets import find_samples
 from edgead.images import list_images
 from edgead.resize import ResizeRule
-from edgead.runtime.session import open_session
 from edgead.workbench.features import training_on
 from edgead.workbench.frames import Frames
 from edgead.workbench.recipe import open_backbone
-from edgead_plugins.nearest import LoweredBank
 from edgead_plugins.patchcore import PatchCore
 
 SIZE = (256, 256)
 GOOD, TEST = 200, 12
 CLUSTERS = (250, 1000, 4000)
 COMPONENTS = (64, 96, 128)
-RUNS = 11
 
 
 def main() -> None:
@@ -54,7 +47,7 @@ def main() -> None:
 
 def _table(bank: np.ndarray, queries: np.ndarray) -> None:
     best = np.stack([_squared_distances(image, bank).min(1) for image in queries])
-    print(f"| {len(bank):,} | none | 100 % | 100 % | {_milliseconds(bank.shape, queries.shape[1]):.0f} |")
+    print(f"| {len(bank):,} | none | 100 % | 100 % | {milliseconds(bank.shape, queries.shape[1]):.0f} |")
     for count in CLUSTERS:
         clusters = MiniBatchKMeans(count, random_state=0, n_init=1, batch_size=4096, max_iter=20).fit(bank)
         centres, of = clusters.cluster_centers_, clusters.labels_
@@ -78,7 +71,7 @@ def _table(bank: np.ndarray, queries: np.ndarray) -> None:
             needed_rows = bound <= nearest[:, None]
             left.append(needed_rows.mean(1))
             union.append(needed_rows.any(0).mean())
-        ms = _milliseconds((len(bank), count), queries.shape[1])
+        ms = milliseconds((len(bank), count), queries.shape[1])
         _row(f"{count} of {bank.shape[1]} components", np.stack(left), np.mean(union), f"{ms:.0f}")
 
 
@@ -86,32 +79,6 @@ def _row(bound: str, left: np.ndarray, image: float, milliseconds: str = "-") ->
     mean, median, tail = np.mean(left), np.median(left), np.percentile(left, 99)
     shares = f"{mean:.2%}, {median:.2%}, {tail:.2%}"
     print(f"| | {bound} | {shares} | {image:.1%} | {milliseconds} |", flush=True)
-
-
-def _milliseconds(shape: tuple[int, int], patches: int) -> float:
-    """The median of ranking a bank of this shape for so many patches; values don't matter."""
-    rng, (rows, dim) = np.random.default_rng(0), shape
-    bank = LoweredBank(
-        rows=op.const(rng.integers(-127, 128, shape, np.int8)),
-        mean=op.const(np.zeros((1, dim), np.float32)),
-        half_norms=np.zeros(rows, np.float32),
-        step=np.float32(0.02),
-        n=rows,
-        name="bank",
-    )
-    query = spox.argument(spox.Tensor(np.float32, (patches, dim)))
-    found = bank.search(query).distance
-    values = rng.standard_normal((patches, dim)).astype(np.float32)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "search.onnx"
-        onnx.save(spox.build({"query": query}, {"distance": found}), file)
-        session = open_session(file, "openvino", threads=1)
-        times = []
-        for _ in range(RUNS):
-            start = time.process_time()
-            session(values)
-            times.append(time.process_time() - start)
-    return float(np.median(times)) * 1e3
 
 
 def _patches(arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
