@@ -122,7 +122,7 @@ class Embeddings(nn.Module):  # type: ignore[misc]
             self.register_buffer(axis, index)
 
     def tiles(self, image: torch.Tensor) -> torch.Tensor:
-        """(rows * columns, 64, 64, 3) float32, row by row; cast first, as TensorRT moves no 8-bit integers."""
+        """(rows * columns, 64, 64, 3) float32, row by row; cast first: TensorRT moves no 8-bit integers."""
         down, across = self.grid
         repeated = image.float()[0].index_select(0, self.rows).index_select(1, self.columns)
         apart = repeated.reshape(down, PATCH, across, PATCH, 3)
