@@ -35,10 +35,15 @@ bench: .venv/.has-dev
 	  echo 'name data and weights: make bench DATA="FOLDER ..." WEIGHTS=resnet18.safetensors' >&2; exit 2; }
 	.venv/bin/python benchmarks/accuracy.py $(DATA) --backbone resnet18 --weights $(WEIGHTS) --size 256x256
 	.venv/bin/python benchmarks/latency.py $(firstword $(DATA))/train/good --backbone resnet18 --weights $(WEIGHTS)
+	.venv/bin/python benchmarks/nearest.py
+	.venv/bin/edgead fit patchcore $(firstword $(DATA))/train/good --size 256x256 --out edgead-bench/reference.edgead
+	.venv/bin/edgead export edgead-bench/reference.edgead --target openvino --precision int8 --out edgead-bench/int8.edgead
+	.venv/bin/python benchmarks/startup.py edgead-bench/int8.edgead
+	.venv/bin/edgead bench edgead-bench/int8.edgead --rate 30 --rate 100 --rate 300 --frames 6000
 	for data in $(DATA); do .venv/bin/python benchmarks/side_by_side.py $$data --weights $(WEIGHTS) || exit; done
 
 clean:
-	rm -rf .venv .venv-train .venv-peers edgead-demo
+	rm -rf .venv .venv-train .venv-peers edgead-demo edgead-bench
 
 # ENVIRONMENT/.has-EXTRAS is there when edgead[EXTRAS] is installed as pyproject.toml says.
 .venv/.has-% .venv-train/.has-%: pyproject.toml
