@@ -47,6 +47,7 @@ class Session:
         names = [name for name, _ in providers]
         runtime.asked.append(names)
         self.names, self.fault = names, runtime.broken.get(names[0].removesuffix("ExecutionProvider"))
+        self.nan = self.fault == "nan"
         if self.fault == "raises":
             raise RuntimeError("first line\n[ONNXRuntimeError] : 1 : FAIL : CUDA error cudaErrorNoDevice.")
         options = dict(providers)[names[0]]
@@ -54,11 +55,15 @@ class Session:
             from pathlib import Path
 
             engine = Path(options["trt_engine_cache_path"]) / "graph.engine"
-            if engine.exists() and self.fault == "stale":
+            kept = engine.exists()
+            if kept and self.fault == "stale":
                 raise RuntimeError("could not deserialize engine")
-            if not engine.exists():
+            if not kept:
                 runtime.built += 1
                 engine.write_bytes(b"machine code")
+                if self.fault == "halfway":
+                    raise RuntimeError("out of memory while it was built")
+            self.nan = self.fault == "nan" or (kept and self.fault == "lying")
 
     def get_providers(self):
         return self.names[1:] if self.fault == "silent" else self.names
@@ -71,7 +76,7 @@ class Session:
 
     def run(self, names, inputs):
         assert inputs["image"].dtype == np.uint8
-        value = np.nan if self.fault == "nan" else 3.0
+        value = np.nan if self.nan else 3.0
         return [np.full((1, 1, 4, 4), 1.0, np.float32), np.array([value], np.float32)]
 
 
@@ -172,13 +177,26 @@ def test_a_corrupted_cache_is_built_anew(model, tmp_path):
     assert runtime.built == 4
 
 
-def test_an_engine_that_tensorrt_refuses_is_built_anew(model, caplog):
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [("stale", "could not deserialize engine"), ("lying", "it yields values that aren't finite")],
+)
+def test_a_kept_engine_that_fails_is_built_anew(model, caplog, fault, why):
     opened(model, Runtime())
-    runtime = Runtime(Tensorrt="stale")
+    runtime = Runtime(Tensorrt=fault)
     with caplog.at_level(logging.WARNING):
         assert opened(model, runtime).device == "TensorRT"
     assert runtime.built == 1
-    assert "can't be used (could not deserialize engine)" in caplog.text
+    assert f"can't be used ({why})" in caplog.text
+
+
+def test_a_build_that_broke_off_leaves_nothing_that_is_used(model, tmp_path):
+    runtime = Runtime(Tensorrt="halfway")
+    session = opened(model, runtime)
+    assert session.device == "CUDA" and "not TensorRT: out of memory while it was built" in session.runs_on
+    assert engine(tmp_path).exists() and not engine(tmp_path).with_name("seal.json").exists()
+    runtime = Runtime()
+    assert opened(model, runtime).device == "TensorRT" and runtime.built == 1
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(model, tmp_path, monkeypatch):
@@ -222,14 +240,3 @@ def test_the_real_runtime_falls_back_to_the_cpu_and_says_so(compiled):
     image = np.full((1, *bundle.manifest.input.size, 3), 90, np.uint8)
     assert session(image)["score"] == plain(image)["score"]
     assert session.runs_on.startswith("onnxruntime on ") and "not TensorRT" in session.runs_on
-
-
-def test_verify_on_device(compiled):
-    from click.testing import CliRunner
-
-    from edgead.cli import cli
-
-    bundle = compiled("jetson", "int8").bundle
-    result = CliRunner().invoke(cli, ["verify", str(bundle.path), "--on-device"])
-    assert result.exit_code == 0, result.output
-    assert "onnxruntime on " in result.output and "0 verdicts flipped" in result.output
