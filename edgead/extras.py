@@ -7,7 +7,7 @@ from edgead.errors import MissingDependencyError
 EXTRAS: dict[str, tuple[str, ...]] = {
     "openvino": ("openvino",),
     "onnx": ("onnxruntime",),
-    "fit": ("onnx", "spox", "nncf", "onnxruntime", "rich", "safetensors"),
+    "fit": ("onnx", "spox", "nncf", "threadpoolctl", "onnxruntime", "rich", "safetensors"),
     "train": ("torch", "torchvision", "timm", "onnxscript"),
 }
 """The importable packages of each extra, as in pyproject.toml (a test compares the two)."""
