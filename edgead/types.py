@@ -75,6 +75,9 @@ class Backbone(Protocol):
         feature_info: the feature maps by name, the finest first.
         input: what the network wants to see.
         provenance: facts for the manifest; ``weights_sha256`` at least.
+
+    One that INT8 harms in places may have ``float_nodes`` besides: the nodes of its graph, by name, that stay
+    in FP32 where it's quantised.
     """
 
     name: str

@@ -105,7 +105,9 @@ def backbone_forms(
     for precision in (p for p in quantised if p in precisions):
         try:
             with progress(f"quantising the backbone ({precision})", None):
-                graphs[precision] = quantise_backbone(plain, sample, keep_first_float=precision == "mixed")
+                graphs[precision] = quantise_backbone(
+                    plain, sample, precision == "mixed", getattr(recipe.backbone, "float_nodes", ())
+                )
         except CompileError as error:
             lacking[precision] = str(error)
     return graphs, lacking

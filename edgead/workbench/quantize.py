@@ -28,7 +28,10 @@ CALIBRATION_IMAGES = 64
 
 
 def quantise_backbone(
-    model: onnx.ModelProto, images: Iterable[Image], keep_first_float: bool = False
+    model: onnx.ModelProto,
+    images: Iterable[Image],
+    keep_first_float: bool = False,
+    float_nodes: Sequence[str] = (),
 ) -> onnx.ModelProto:
     """Return the backbone's graph in INT8, as QuantizeLinear/DequantizeLinear.
 
@@ -36,6 +39,7 @@ def quantise_backbone(
         model: from ``image`` (1, H, W, 3) uint8 to feature maps; weights are initialisers.
         images: good training images (H, W, 3) uint8, which the activation ranges are read off.
         keep_first_float: leave the first convolution in FP32.
+        float_nodes: other nodes to leave in FP32, by name; of those, what the graph holds.
 
     Raises:
         MissingDependencyError: nncf isn't installed.
@@ -45,7 +49,7 @@ def quantise_backbone(
     sample = [image[None] for image in images]
     stem = None if keep_first_float else find_stem(model)
     source = model if stem is None else centre_on_level(model, stem)
-    floats = _coordinates(model)
+    floats = [*_coordinates(model), *(node.name for node in model.graph.node if node.name in float_nodes)]
     floats = [*floats, *(_first_convolution(model, floats) if keep_first_float else ())]
     ignored = nncf.IgnoredScope(names=floats) if floats else None
     # NNCF halves the first layer's weight range for processors without VNNI, whose 16-bit sums saturate;

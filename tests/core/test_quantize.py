@@ -90,6 +90,16 @@ def test_convolutions_run_in_int8_but_for_the_one_kept(keep_first_float):
         assert session.execution() == ({"f32": 2} if keep_first_float else {"i8": 1, "f32": 1})
 
 
+def test_nodes_that_a_backbone_names_stay_float():
+    model = network()
+    last = [node.name for node in model.graph.node if node.op_type == "Conv"][-1]
+    quantised = quantise_backbone(model, [good_image(i) for i in range(4)], float_nodes=[last, "not in it"])
+    with opened(quantised, "openvino") as session:
+        assert session.execution() == {"i8": 1, "f32": 1}
+    conv = next(node for node in quantised.graph.node if node.name == last)
+    assert conv.input[1] in {value.name for value in quantised.graph.initializer}  # its weights are whole
+
+
 def test_quantised_features_are_close():
     model, images = network(), [good_image(i) for i in range(8)]
     before = run(model, images[0])

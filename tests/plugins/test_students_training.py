@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the [train] extra")
@@ -305,6 +306,15 @@ def test_every_form_was_made_and_ranks_as_fp32_does(fitted):
     for one, other in zip(maps["fp32"], maps["int8"], strict=True):  # gross defects saturate, but rank
         assert np.corrcoef(one, other)[0, 1] > 0.95
     assert maps["int8"][-1].max() > max(m.max() for m in maps["int8"][:-1])
+
+
+def test_int8_leaves_the_convolution_before_the_last_of_each_network(fitted):
+    bundle, _ = fitted
+    graph = onnx.load(bundle.file(bundle.manifest.facts["forms"]["int8"])).graph
+    constants = {value.name for value in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    whole = [index % 4 for index, node in enumerate(convolutions) if node.input[1] in constants]
+    assert len(convolutions) == 16 and whole == [2] * 4  # two networks of two scales, of four each
 
 
 def test_the_manifest_tells_where_teacher_and_students_come_from(fitted):

@@ -35,6 +35,7 @@ class TrainedBackbone:
 
     Attributes:
         model: the graph with all the maps.
+        float_nodes: those of its nodes that stay in FP32 where it's quantised.
     """
 
     name: str
@@ -42,6 +43,7 @@ class TrainedBackbone:
     input: InputSpec
     provenance: Mapping[str, str]
     model: onnx.ModelProto = field(repr=False)
+    float_nodes: Sequence[str] = ()
 
     def onnx(self, feature_maps: Sequence[str], size: Size) -> onnx.ModelProto:
         """Return the graph from ``image`` to these maps; see ``edgead.types.Backbone.onnx``."""
