@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,6 +91,16 @@ class Detector:
         cache: bool = False,
     ) -> None:
         manifest = bundle.manifest
+        self._again = partial(
+            Detector,
+            bundle,
+            device=device,
+            engine=engine,
+            threads=threads,
+            threshold=threshold,
+            cores=cores,
+            cache=cache,
+        )
         if threshold is not None and not math.isfinite(threshold):
             raise OptionError(f"threshold {threshold} must be a finite number")
         if threads is not None and threads < 1:
@@ -116,6 +127,10 @@ class Detector:
         blank = np.zeros((*self.rule.size, 3), np.uint8)
         for _ in range(WARM_UP_RUNS):
             self._session(blank[None])
+
+    def with_throughput(self) -> Detector:
+        """Open the bundle once more, with the same options, prepared for ``map`` over many frames."""
+        return self._again(throughput=True)
 
     def __call__(
         self,

@@ -121,6 +121,16 @@ def test_threads_and_throughput(compiled):
         edgead.load(path, threads=0)
 
 
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_opened_again_for_throughput_the_options_stay(compiled, engine):
+    frames = [bad_image(i) for i in range(6)]
+    first = edgead.load(compiled("onnx").bundle.path, engine=engine, threads=1, threshold=0.5)
+    again = first.with_throughput()
+    assert again.runs_on == first.runs_on and again.threshold == 0.5
+    expected = [first(frame).score for frame in frames]
+    assert [p.score for p in again.map(frames)] == pytest.approx(expected, rel=1e-5)
+
+
 def test_an_unknown_device_is_named_with_those_that_exist(compiled):
     for target in TARGETS:
         with pytest.raises(DeviceError, match=r"no device 'NPU7'.*CPU"):
