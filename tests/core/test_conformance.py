@@ -14,6 +14,9 @@ from tests import quick
 from tests.plugins import layout_trees as trees
 from tests.plugins.backbones_support import random_tensors, save_safetensors, tiny_network
 
+# The segmentation of so few steps is noise, and engines round INT8 noise apart: here the student's own map.
+OPTIONS = {**quick.TRAINING, "destseg": (*quick.TRAINING["destseg"], "map=dest")}
+
 _scratch = tempfile.TemporaryDirectory(prefix="edgead-layouts-")
 _root = Path(_scratch.name)
 FOLDERS = {
@@ -39,7 +42,7 @@ _onnx, _weights = _root / "network.onnx", _root / "resnet18.safetensors"
 _onnx.write_bytes(tiny_network().SerializeToString())
 ALL = [
     check
-    for check in checks("edgead", folders=FOLDERS, options=quick.TRAINING)
+    for check in checks("edgead", folders=FOLDERS, options=OPTIONS)
     if (check.kind, check.name) == ("backbone", "feature-info-is-true") or not _needs_a_file(check)
 ]
 WITH_A_FILE = [*checks(f"onnx:{_onnx}"), *checks("resnet18", weights=_weights)]
