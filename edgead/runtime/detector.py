@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from edgead.images import as_bgr
 from edgead.resize import ResizeRule
 from edgead.runtime.cores import pin
 from edgead.runtime.regions import find_regions
-from edgead.runtime.session import Outputs, open_session
+from edgead.runtime.session import Outputs, Session, open_session
 from edgead.types import Image, Prediction
 
 WARM_UP_RUNS = 3
@@ -91,16 +92,6 @@ class Detector:
         cache: bool = False,
     ) -> None:
         manifest = bundle.manifest
-        self._again = partial(
-            Detector,
-            bundle,
-            device=device,
-            engine=engine,
-            threads=threads,
-            threshold=threshold,
-            cores=cores,
-            cache=cache,
-        )
         if threshold is not None and not math.isfinite(threshold):
             raise OptionError(f"threshold {threshold} must be a finite number")
         if threads is not None and threads < 1:
@@ -112,25 +103,27 @@ class Detector:
         self.threshold = manifest.threshold.score if threshold is None else float(threshold)
         self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
         self._pixel_threshold = manifest.threshold.pixel
-        self._session = open_session(
-            bundle.file(manifest.model),
-            engine or manifest.engine,
-            device,
-            manifest.engine_precision,
-            threads,
-            throughput,
-            cache,
+        file, engine = bundle.file(manifest.model), engine or manifest.engine
+        self._open = partial(
+            open_session, file, engine, device, manifest.engine_precision, threads, cache=cache
         )
+        self._session = self._warm(throughput)
         self.runs_on: str = getattr(
             self._session, "runs_on", f"{self._session.engine} on {self._session.device}"
         )
-        blank = np.zeros((*self.rule.size, 3), np.uint8)
-        for _ in range(WARM_UP_RUNS):
-            self._session(blank[None])
 
     def with_throughput(self) -> Detector:
-        """Open the bundle once more, with the same options, prepared for ``map`` over many frames."""
-        return self._again(throughput=True)
+        """The same detector with a session of its own, prepared for ``map`` over many frames."""
+        twin = copy(self)
+        twin._session = self._warm(throughput=True)
+        return twin
+
+    def _warm(self, throughput: bool) -> Session:
+        session = self._open(throughput=throughput)
+        blank = np.zeros((*self.rule.size, 3), np.uint8)
+        for _ in range(WARM_UP_RUNS):
+            session(blank[None])
+        return session
 
     def __call__(
         self,
