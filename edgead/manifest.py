@@ -1,7 +1,8 @@
 """The manifest: what a bundle says about itself, as frozen records and as strict JSON.
 
 Reading accepts exactly the fields below: one that is missing, unknown, of the wrong type or not finite is an
-error that names it. A number that a line depends on is never a default.
+error that names it. A number that a line depends on is never a default. Only fields that were added since the
+format's first bundles may be missing (``ADDED``): they then say what was true of those.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ import json
 import math
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
 from edgead.errors import ManifestError, UnknownFormatError
+from edgead.notices import Notice
 from edgead.types import Precision, Resize, Size
 
 FORMAT = 1
 MAX_MANIFEST_BYTES = 4 << 20
 """Largest manifest that is read or written."""
+ADDED = {"added": True}
+"""Metadata of a field that bundles of this format didn't always have."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,17 @@ class MethodRecord:
 
 @dataclass(frozen=True)
 class InputRecord:
-    """How a frame becomes the graph's input; ``edgead.resize.ResizeRule(size, resize)``."""
+    """How a frame becomes the graph's input; ``edgead.resize.ResizeRule(size, resize)``.
+
+    Attributes:
+        depth: significant bits of the 16-bit images that were learned, 9 to 16, and so of all that are judged;
+            8 where none had 16 bits, which leaves a frame's depth open.
+    """
 
     size: Size
     resize: Resize
     channel_order: Literal["bgr"] = "bgr"
+    depth: int = field(default=8, metadata=ADDED)
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,21 @@ class ThresholdRecord:
     false_positive_rate: float
     n_images: int
     note: str
+
+
+@dataclass(frozen=True)
+class ProbeRecord:
+    """An image that the bundle carries, and what its graph makes of it in exact arithmetic.
+
+    Attributes:
+        file: a PNG of the model's input size; one of the bundle's files.
+        score: the image score.
+        peak: the anomaly map's maximum.
+    """
+
+    file: str
+    score: float
+    peak: float
 
 
 @dataclass(frozen=True)
@@ -92,6 +117,8 @@ class Manifest:
         facts: what the scorer tells about itself, JSON.
         files: every file but the manifest; the bundle's writer fills it in.
         format: the number of this format.
+        probes: images with their exact results, which a processor must show that it can repeat.
+        notices: what whoever uses the bundle should know of it.
     """
 
     edgead: str
@@ -109,6 +136,8 @@ class Manifest:
     facts: Mapping[str, Any]
     files: tuple[FileRecord, ...] = ()
     format: int = FORMAT
+    probes: tuple[ProbeRecord, ...] = field(default=(), metadata=ADDED)
+    notices: tuple[Notice, ...] = field(default=(), metadata=ADDED)
 
     def to_json(self) -> str:
         """Return the manifest as JSON: sorted, indented, the same bytes for the same values.
@@ -165,12 +194,14 @@ def _check_ranges(manifest: Manifest) -> None:
     threshold, files = manifest.threshold, manifest.files
     checks = (
         ("input.size", all(1 <= side <= 1 << 15 for side in manifest.input.size), "sides of 1 to 32768"),
+        ("input.depth", 8 <= manifest.input.depth <= 16, "8 to 16 bits"),
         ("threshold.false_positive_rate", 0 <= threshold.false_positive_rate <= 1, "a rate of 0 to 1"),
         ("threshold.n_images", threshold.n_images >= 0, "0 or more"),
         ("model", bool(manifest.model), "a file name"),
         ("files", len({file.path for file in files}) == len(files), "each path once"),
         ("files.bytes", all(file.bytes >= 0 for file in files), "0 or more"),
         ("files.sha256", all(_is_sha256(file.sha256) for file in files), "64 lower-case hex digits"),
+        ("probes", {p.file for p in manifest.probes} <= {f.path for f in files}, "listed files"),
     )
     for name, holds, wanted in checks:
         if not holds:
@@ -189,14 +220,22 @@ def _fields(record: type) -> dict[str, Any]:
     return typing.get_type_hints(record)
 
 
+@functools.cache
+def _added(record: type) -> frozenset[str]:
+    """The fields that may be missing."""
+    return frozenset(f.name for f in dataclasses.fields(record) if "added" in f.metadata)
+
+
 def _record(record: type, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise ManifestError(f"manifest field {where!r} must be a JSON object")
     dot = f"{where}." if where else ""
     for name in sorted(_fields(record).keys() ^ value.keys()):
-        fault = "is unknown" if name in value else "is missing"
-        raise ManifestError(f"manifest field {dot + name!r} {fault}; export the bundle again")
-    return record(**{name: _value(kind, value[name], dot + name) for name, kind in _fields(record).items()})
+        if name in value or name not in _added(record):
+            fault = "is unknown" if name in value else "is missing"
+            raise ManifestError(f"manifest field {dot + name!r} {fault}; export the bundle again")
+    kinds = {name: kind for name, kind in _fields(record).items() if name in value}
+    return record(**{name: _value(kind, value[name], dot + name) for name, kind in kinds.items()})
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
@@ -245,7 +284,9 @@ def _find_not_finite(value: Any, where: str) -> None:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        held = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        # A field that says nothing new is left out, so that an older version can read the rest.
+        return {f.name: _plain(v) for f, v in held if "added" not in f.metadata or v != f.default}
     if isinstance(value, dict | MappingProxyType):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -267,5 +308,6 @@ __all__ = [
     "InputRecord",
     "Manifest",
     "MethodRecord",
+    "ProbeRecord",
     "ThresholdRecord",
 ]
