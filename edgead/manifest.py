@@ -44,8 +44,8 @@ class InputRecord:
     """How a frame becomes the graph's input; ``edgead.resize.ResizeRule(size, resize)``.
 
     Attributes:
-        depth: significant bits of the 16-bit images that were learned, 9 to 16, and so of all that are judged;
-            8 where none had 16 bits, which leaves a frame's depth open.
+        depth: significant bits of the 16-bit images that were learned, 9 to 16, and so of all those judged; 8
+            where none had 16 bits, which leaves a frame's depth open.
     """
 
     size: Size

@@ -1,7 +1,8 @@
 """Notices: what a user should know and no error says, as a code with values; the sentence comes last.
 
-A notice travels as data, from where it's noticed into the manifest, a ``--json`` document or a report: a script
-can tell one kind from another, and a user interface can say it in another language. ``say`` is the English.
+A notice travels as data, from where it's noticed into the manifest, a ``--json`` document or a report: a
+script can tell one kind from another, and a user interface can say it in another language. ``say`` is the
+English.
 """
 
 from __future__ import annotations
