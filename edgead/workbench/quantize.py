@@ -21,6 +21,7 @@ from edgead.errors import CompileError, MissingDependencyError
 from edgead.registry import one_line
 from edgead.runtime.openvino_session import block_telemetry
 from edgead.types import Image
+from edgead.workbench.integer_weights import requantise
 from edgead.workbench.stem import centre_on_level, exact_input, find_stem
 
 CALIBRATION_IMAGES = 64
@@ -52,8 +53,11 @@ def quantise_backbone(
     floats = [*_coordinates(model), *(node.name for node in model.graph.node if node.name in float_nodes)]
     floats = [*floats, *(_first_convolution(model, floats) if keep_first_float else ())]
     ignored = nncf.IgnoredScope(names=floats) if floats else None
-    # NNCF halves the first layer's weight range for processors without VNNI, whose 16-bit sums saturate;
-    # it costs little once the input is exact, and keeps old cameras right.
+    # Weights and biases are made by ``requantise``: NNCF's weights saturate on processors without VNNI, and
+    # its bias correction rounds a mean, which isn't the mean of what was rounded.
+    parameters = nncf.AdvancedQuantizationParameters(
+        overflow_fix=nncf.quantization.advanced_parameters.OverflowFix.DISABLE, disable_bias_correction=True
+    )
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # its progress bars know no quiet
             quantised = nncf.quantize(
@@ -61,12 +65,14 @@ def quantise_backbone(
                 nncf.Dataset(sample, lambda image: {"image": image}),
                 subset_size=len(sample),
                 ignored_scope=ignored,
+                advanced_parameters=parameters,
             )
     except Exception as error:  # nncf raises plain RuntimeErrors and classes of its own
         raise CompileError(
             f"nncf can't quantise this backbone ({one_line(error)}): it has no int8 form"
         ) from error
-    return quantised if stem is None else exact_input(quantised, stem)
+    quantised = quantised if stem is None else exact_input(quantised, stem)
+    return requantise(source, quantised, [image[0] for image in sample])
 
 
 def calibration_indices(count: int) -> list[int]:

@@ -8,12 +8,14 @@ norm: any text on k-NN; why it cancels: |q|^2 - 2 q.b + |b|^2 subtracts large, n
 INT8: bank and query share ONE step size, symmetric about the bank's mean (per tensor: with a step per
 dimension the integer product would no longer rank by distance). The step is chosen so that the bank's
 largest value is not clipped. The query is rounded once, and that rounded query is in the product and in
-the distance; both are then exact for the rounded values: |sum| < 2^31, and a distance is a plain norm.
+the distance; both are then exact for the rounded values: |sum| < 2^31, no two neighbouring products leave 16
+bits, and a distance is a plain norm.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import spox.opset.ai.onnx.v18 as op
@@ -22,6 +24,7 @@ from spox import Var
 
 from edgead.types import BankPrecision
 from edgead.workbench.graph import parameter
+from edgead.workbench.integer_weights import PAIR, neighbour_sums
 
 CHUNK_ROWS = 1024
 """Bank rows per product for banks of more than four chunks: the partial result stays in cache."""
@@ -62,11 +65,21 @@ class Bank:
         mean: NDArray[np.float32] = self.rows.mean(0, dtype=np.float64).astype(np.float32)
         return mean
 
-    @property
+    @cached_property
     def step(self) -> np.float32:
-        """The INT8 step size of bank and query: the largest centred value maps to 127."""
-        largest = float(np.abs(self.rows - self.mean).max(initial=0.0))
-        return np.float32(largest / 127 if largest > 0 else 1.0)
+        """The INT8 step size of bank and query: the largest centred value maps to 127, or to a little less.
+
+        Less, where two neighbours would add up to more than a processor without VNNI can take; see
+        ``edgead.workbench.integer_weights``.
+        """
+        largest = pairs = 0.0
+        for start in range(0, len(self.rows), CHUNK_ROWS):
+            rows = self.rows[start : start + CHUNK_ROWS] - self.mean
+            largest = max(largest, float(np.abs(rows).max(initial=0.0)))
+            pairs = max(pairs, float(neighbour_sums(rows).max(initial=0.0)))
+        # Both of a pair may be rounded up: by half a step each.
+        step = max(largest / 127, pairs / (PAIR - 1))
+        return np.float32(step if step > 0 else 1.0)
 
     def quantised(self) -> NDArray[np.int8]:
         """(n, dim) int8 rows: (row - mean) / step, rounded half to even."""
