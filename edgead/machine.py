@@ -2,61 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from edgead.errors import EdgeadError
 from edgead.extras import EXTRAS
+from edgead.processor import Cpu, cpu
 
 CORE = ("numpy", "opencv-python-headless", "pluggy", "click")
-
-_UNITS = {
-    "AVX2": ("avx2",),
-    "AVX-512": ("avx512f",),
-    "VNNI": ("avx512_vnni", "avx_vnni"),
-    "BF16": ("avx512_bf16", "bf16"),
-    "AMX": ("amx_tile",),
-    "NEON": ("neon", "asimd"),
-    "dot product": ("asimddp",),
-    "I8MM": ("i8mm",),
-}
-"""What speeds a graph up, by the flags that Linux gives it on x86 and on Arm."""
-
-
-@dataclass(frozen=True)
-class Cpu:
-    """The processor.
-
-    Attributes:
-        model: as the system names it.
-        threads: logical processors that this process may use.
-        units: those of VNNI, BF16, AMX ... that it has, by name; None where the system doesn't tell.
-    """
-
-    model: str
-    threads: int
-    units: Mapping[str, bool] | None
-
-
-def cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
-    """Describe the processor; ``cpuinfo`` is where Linux does."""
-    try:
-        lines = cpuinfo.read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    facts = {
-        key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))
-    }
-    flags = (facts.get("flags") or facts.get("Features") or "").split()
-    units = {name: any(flag in flags for flag in known) for name, known in _UNITS.items()} if flags else None
-    model = facts.get("model name") or platform.processor() or platform.machine()
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Cpu(model, threads, units)
-
 
 def installed(distribution: str) -> str | None:
     """Return the installed version of a distribution, or None."""

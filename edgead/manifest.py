@@ -81,13 +81,15 @@ class ProbeRecord:
 
     Attributes:
         file: a PNG of the model's input size; one of the bundle's files.
+        change: what is done to the image first; see ``edgead.runtime.proof.CHANGES``.
         score: the image score.
-        peak: the anomaly map's maximum.
+        peaks: the anomaly map's maximum in each of 4 x 4 equal parts, row by row.
     """
 
     file: str
+    change: Literal["none", "inverted", "dark", "turned"]
     score: float
-    peak: float
+    peaks: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,7 @@ def _check_ranges(manifest: Manifest) -> None:
         ("files.bytes", all(file.bytes >= 0 for file in files), "0 or more"),
         ("files.sha256", all(_is_sha256(file.sha256) for file in files), "64 lower-case hex digits"),
         ("probes", {p.file for p in manifest.probes} <= {f.path for f in files}, "listed files"),
+        ("probes.peaks", all(len(p.peaks) == 16 for p in manifest.probes), "16 numbers"),
     )
     for name, holds, wanted in checks:
         if not holds:

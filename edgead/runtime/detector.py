@@ -21,6 +21,7 @@ from edgead.errors import FrameError, OptionError
 from edgead.images import as_bgr
 from edgead.resize import ResizeRule
 from edgead.runtime.cores import pin
+from edgead.runtime.proof import prove
 from edgead.runtime.regions import find_regions
 from edgead.runtime.session import Outputs, Session, open_session
 from edgead.types import Image, Prediction
@@ -55,6 +56,8 @@ def load(
     Raises:
         BundleError: the bundle can't be trusted.
         EngineError: the engine or device isn't there, or can't compile the graph.
+        ParityError: this machine gives other numbers than the bundle was exported with, or another verdict;
+            see ``edgead.runtime.proof``.
         OptionError: the threshold isn't a finite number, or a core isn't this process's to use.
     """
     return Detector(
@@ -111,6 +114,7 @@ class Detector:
         self.runs_on: str = getattr(
             self._session, "runs_on", f"{self._session.engine} on {self._session.device}"
         )
+        prove(bundle, self._session, self.runs_on, self.threshold)
 
     def with_throughput(self) -> Detector:
         """The same detector with a session of its own, prepared for ``map`` over many frames."""

@@ -271,8 +271,8 @@ def int8_passes_the_gates(workshop: Workshop) -> None:
 
 def compiles_for_every_target(workshop: Workshop) -> None:
     """every target whose engine is installed compiles its FP32 form, with the reference's numbers"""
+    from edgead.runtime.proof import TOLERANCE
     from edgead.runtime.session import open_session
-    from edgead.workbench.parity import TOLERANCE
 
     graph, image = workshop.graph(), defective_image(1, workshop.size)[None]
     with opened(graph, "onnxruntime") as session:

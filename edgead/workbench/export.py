@@ -1,7 +1,7 @@
 """Export: a reference bundle becomes a compiled one, through two gates.
 
 Each form that the target can run is compiled and opened in the target's engine. *Parity* compares it with
-the same graph in the reference engine; *precision* compares how well it separates good from synthetically
+the same graph in exact arithmetic; *precision* compares how well it separates good from synthetically
 defective images with the FP32 form. ``auto`` takes the fastest form that passes both. Threshold and
 precision gate use the calibration form, which hasn't learnt from the held-out images, on the same engine.
 """
@@ -9,7 +9,6 @@ precision gate use the calibration form, which hasn't learnt from the held-out i
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,20 +24,23 @@ import edgead
 from edgead.bundle import Bundle, write_bundle
 from edgead.errors import CompileError, EngineError, GateError, InputError, ParityError, PrecisionError
 from edgead.images import read_image
-from edgead.manifest import ThresholdRecord
+from edgead.manifest import ProbeRecord, ThresholdRecord
+from edgead.processor import cpu
 from edgead.resize import ResizeRule
+from edgead.runtime.exact import ExactSession
+from edgead.runtime.proof import Parity
 from edgead.runtime.session import Session, open_session
 from edgead.types import Artifact, Exporter, Image, Precision, Progress
 from edgead.workbench.calibrate import calibrate
-from edgead.workbench.parity import Parity, check_parity, probe_images
+from edgead.workbench.choose import choose, processor_ms
+from edgead.workbench.parity import check_parity, probe_images
 from edgead.workbench.precision import PrecisionGate, Separation, Trial, defective_images
+from edgead.workbench.probes import CARRIED, carry, held_out
 
 MAX_LOSS = 0.005
 """AUROC that a form may lose against FP32, as a fraction: half a point."""
-SAME_SPEED = 1.1
-"""Latencies within this factor count as equal: then the earlier in the target's order is taken."""
-TIMED_RUNS, FEWEST_RUNS, TIMED_SECONDS = 30, 5, 3.0
-"""How often the forms are timed: so often, unless it takes longer than that; but a few times in any case."""
+TIMED_RUNS, FEWEST_RUNS, TIMED_SECONDS = 15, 5, 1.5
+"""How often latencies are taken: so often, unless it takes longer than that; but a few times in any case."""
 CARRIED_IMAGES = 16
 """Held-out images that a target's bundle takes along where its exporter says ``carries_images``."""
 REFERENCE_FACTS = ("forms", "calibration_forms", "lacking")
@@ -58,6 +60,7 @@ class FormReport:
         execution: convolutions and matrix products by the precision that they really run in.
         model_bytes: size of the compiled files.
         p50_ms: median latency here and now; printed, not kept, since it differs from run to run.
+        cpu_ms: median processor time of an image on one core, of forms that pass; likewise.
     """
 
     precision: Precision
@@ -68,6 +71,7 @@ class FormReport:
     execution: Mapping[str, int] = dataclasses.field(default_factory=dict)
     model_bytes: int = 0
     p50_ms: float | None = None
+    cpu_ms: float | None = None
 
     @property
     def auroc(self) -> float | None:
@@ -198,15 +202,16 @@ def export(
             advance(1)
         if getattr(exporter, "timed_here", True):
             reports = _timed(reports, sessions, good[0])
+            reports = _on_one_core(reports, artifacts, Path(scratch), good[0])
         on_report(reports)
         chosen = _choose(reports, precision)
         for name in artifacts[chosen.precision].files:
             (Path(scratch) / chosen.precision / name).rename(staging.folder / name)
-        if getattr(exporter, "carries_images", False):
-            _copy_held_out(reference, staging.folder)
+        count = CARRIED_IMAGES if getattr(exporter, "carries_images", False) else CARRIED
+        carried = carry(reference, held[chosen.precision], staging.folder, count)
         sessions.clear()
         return Export(
-            staging.finish(_manifest(reference, exporter, artifacts, chosen, reports)),
+            staging.finish(_manifest(reference, exporter, artifacts, chosen, reports, carried)),
             chosen.precision,
             tuple(reports),
         )
@@ -228,21 +233,19 @@ def _forms_to_try(
 
 
 def _held_out(reference: Bundle) -> list[Image]:
-    names = sorted(f.path for f in reference.manifest.files if f.path.startswith("probes/"))
-    return [read_image(reference.file(name)) for name in names]
-
-
-def _copy_held_out(reference: Bundle, folder: Path) -> None:
-    """Some of the held-out images, for the parity check on a device that the gates haven't seen."""
-    names = sorted(f.path for f in reference.manifest.files if f.path.startswith("probes/"))
-    (folder / "probes").mkdir()
-    for name in names[:CARRIED_IMAGES]:
-        shutil.copyfile(reference.file(name), folder / name)
+    return [read_image(reference.file(name)) for name in held_out(reference)]
 
 
 def _compile(exporter: Exporter, graph: Path, form: Precision, folder: Path) -> tuple[Artifact, Session]:
     folder.mkdir()
     made = exporter.compile(onnx.load(graph), form, folder)
+    processor = cpu()
+    if made.engine_precision == "bf16" and processor.units and not processor.units["BF16"]:
+        # The engine would calculate in something else, and the gates would judge that.
+        raise CompileError(
+            f"{form} is left out: this processor ({processor.model}) has no BF16 unit, so it can't be judged "
+            "here; export on one that has it"
+        )
     return made, open_session(folder / made.model, made.engine, precision=made.engine_precision)
 
 
@@ -256,7 +259,7 @@ def _judge(
     folder: Path,
 ) -> FormReport:
     threshold = calibrate(trial.good.tolist(), trial.good_maxima.tolist(), rate)
-    reference = open_session(file, "onnxruntime")
+    reference = ExactSession(file)
     return FormReport(
         precision=form,
         parity=check_parity(session, reference, probes, threshold, form),
@@ -287,8 +290,24 @@ def _timed(
     ]
 
 
+def _on_one_core(
+    reports: Sequence[FormReport], artifacts: Mapping[Precision, Artifact], scratch: Path, image: Image
+) -> list[FormReport]:
+    """The processor times of the forms that pass; one alone needs no choice."""
+    passing = [r.precision for r in reports if not r.misses]
+    if len(passing) < 2:
+        return list(reports)
+    sessions = {}
+    for form in passing:
+        made = artifacts[form]
+        model = scratch / form / made.model
+        sessions[form] = open_session(model, made.engine, precision=made.engine_precision, threads=1)
+    times = processor_ms(sessions, image)
+    return [dataclasses.replace(r, cpu_ms=times.get(r.precision)) for r in reports]
+
+
 def _choose(reports: Sequence[FormReport], precision: str) -> FormReport:
-    """The fastest that passes, or the first in the target's order where they weren't timed."""
+    """The named form, or the best that passes; see ``edgead.workbench.choose``."""
     if precision != "auto":
         report = next(r for r in reports if r.precision == precision)
         if report.failure is not None:
@@ -303,8 +322,9 @@ def _choose(reports: Sequence[FormReport], precision: str) -> FormReport:
     if not passing:
         faults = "; ".join(f"{r.precision}: {r.misses[0]}" for r in reports)
         raise GateError(f"no form passes the gates ({faults}); nothing was written")
-    fastest = min(r.p50_ms or 0.0 for r in passing)
-    return next(r for r in passing if (r.p50_ms or 0.0) <= fastest * SAME_SPEED)
+    times = {r.precision: r.cpu_ms for r in passing if r.cpu_ms is not None}
+    best = choose([r.precision for r in passing], times)
+    return next(r for r in passing if r.precision == best)
 
 
 def _manifest(
@@ -313,6 +333,7 @@ def _manifest(
     artifacts: Mapping[Precision, Artifact],
     chosen: FormReport,
     reports: Sequence[FormReport],
+    probes: tuple[ProbeRecord, ...],
 ) -> Any:
     artifact = artifacts[chosen.precision]
     assert chosen.threshold is not None
@@ -331,4 +352,5 @@ def _manifest(
         provenance={**reference.manifest.provenance, "parent": {"model_sha256": parent}},
         facts={k: v for k, v in reference.manifest.facts.items() if k not in REFERENCE_FACTS},
         files=(),
+        probes=probes,
     )

@@ -27,6 +27,7 @@ import edgead
 from edgead.bundle import Bundle, write_bundle
 from edgead.errors import OptionError
 from edgead.manifest import InputRecord, Manifest, MethodRecord
+from edgead.runtime.exact import ExactSession
 from edgead.runtime.session import open_session
 from edgead.types import PRECISIONS, Image, Precision, Progress, Size
 from edgead.workbench.annotated import read_defects
@@ -34,6 +35,7 @@ from edgead.workbench.calibrate import calibrate
 from edgead.workbench.forms import Recipe, backbone_forms, check_takes_defects, fit_forms, trained
 from edgead.workbench.frames import read_frames, split
 from edgead.workbench.precision import run_trial
+from edgead.workbench.probes import CARRIED, FOLDER, records
 
 MAX_HELD_OUT = 500
 FORM_FILES: dict[Precision, str] = {
@@ -130,7 +132,7 @@ def fit(
                 ready, backbones, frames, settings.seed, final, save, annotated, checkpoint / "final"
             )
         good = list(held_out)
-        _save_probes(good, staging.folder / "probes")
+        probes = _save_probes(good, staging.folder)
         trial = run_trial(open_session(staging.folder / judged_files["fp32"], "onnxruntime"), good, ())
         manifest = Manifest(
             edgead=edgead.__version__,
@@ -163,6 +165,9 @@ def fit(
                 "lacking": lacking,
                 **forms["fp32"],
             },
+            probes=records(
+                ExactSession(staging.folder / FORM_FILES["fp32"]), staging.folder, probes[:CARRIED]
+            ),
         )
         bundle = staging.finish(manifest)
         shutil.rmtree(checkpoint, ignore_errors=True)
@@ -194,10 +199,14 @@ def _naming(prefix: str, progress: Progress) -> Progress:
     return named
 
 
-def _save_probes(images: Sequence[Image], folder: Path) -> None:
-    folder.mkdir()
-    for index, image in enumerate(images):
-        (folder / f"{index:03d}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+def _save_probes(images: Sequence[Image], folder: Path) -> list[str]:
+    """Write the held-out images as the model sees them; returns their names in the bundle."""
+    (folder / FOLDER).mkdir()
+    names = [f"{FOLDER}/{index:03d}.png" for index in range(len(images))]
+    for name, image in zip(names, images, strict=True):
+        grey = bool((image == image[..., :1]).all())  # one channel takes a third, and reads back as three
+        (folder / name).write_bytes(cv2.imencode(".png", image[..., 0] if grey else image)[1].tobytes())
+    return names
 
 
 def options_record(options: Any) -> dict[str, Any]:

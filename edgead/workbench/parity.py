@@ -1,56 +1,26 @@
-"""The parity gate: the compiled graph against the same graph in the reference engine, ONNX Runtime (CPU).
+"""The parity gate: the compiled graph against the same graph in exact arithmetic (``edgead.runtime.exact``).
 
-Both get the same probe images; score and anomaly map must agree to the form's tolerance. Differences are
-relative to the reference's score and to its map's maximum, or to the thresholds where those are larger: of
-an image that the bank knows by heart, nothing is left but rounding. FP32 engines differ by the order of
-their sums. INT8 engines also differ by where they round between two layers, one step of 1/255 at most a
-layer; BF16 keeps 8 bits of a number, so each layer rounds by up to 1/256. There a map may be off twice
-as far as a score: what counts of it is the worst of some million pixels, 2 to 6 % in INT8 where scores are
-off by 1 %.
+Both get the same probe images; score and anomaly map must agree to the form's tolerance, so that what is
+measured is the *target's* engine alone. FP32 engines differ by the order of their sums. INT8 engines also
+differ by where they round between two layers, one step of 1/255 at most a layer; BF16 keeps 8 bits of a
+number, so each layer rounds by up to 1/256. There a map may be off twice as far as a score: what counts of it
+is the worst of some million pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgead.manifest import ThresholdRecord
 from edgead.resize import ResizeRule
+from edgead.runtime.proof import Parity, compare
 from edgead.runtime.session import Session
 from edgead.types import Image, Precision
-
-TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.05, "mixed": 0.05, "bf16": 0.05}
-"""Largest relative difference of a score allowed."""
-MAP_TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.1, "mixed": 0.1, "bf16": 0.1}
-"""Largest relative difference of a map's pixel allowed."""
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How far compiled graph and reference are apart, over all probes.
-
-    Attributes:
-        score: largest relative difference of the image score; see the module's text.
-        map: largest relative difference of a map's pixel.
-        flips: probes whose verdict changes and isn't within the tolerance of the threshold anyway.
-        probes: number of probe images.
-        tolerance, map_tolerance: what ``score`` and ``map`` may not exceed.
-    """
-
-    score: float
-    map: float
-    flips: int
-    probes: int
-    tolerance: float
-    map_tolerance: float
-
-    @property
-    def passed(self) -> bool:
-        """Both differences within their tolerances, and no verdict flipped."""
-        return self.score <= self.tolerance and self.map <= self.map_tolerance and not self.flips
 
 
 def probe_images(held_out: Sequence[Image], rule: ResizeRule, seed: int, limit: int = 16) -> list[Image]:
@@ -83,35 +53,22 @@ def probe_images(held_out: Sequence[Image], rule: ResizeRule, seed: int, limit: 
 
 def check_parity(
     compiled: Session,
-    reference: Session,
+    exact: Session,
     images: Iterable[Image],
     threshold: ThresholdRecord,
     form: Precision,
 ) -> Parity:
     """Run both on the images; ``threshold`` is the compiled form's own."""
-    tolerance = TOLERANCE[form]
-    score = largest = 0.0
-    flips = count = 0
-    limit = threshold.score
-    for image in images:
-        ours, theirs = compiled(image[None]), reference(image[None])
-        a, b = float(ours["score"][0]), float(theirs["score"][0])
-        apart = _relative(abs(a - b), max(abs(b), limit))
-        score = max(score, apart)
-        map_a, map_b = ours["anomaly_map"], theirs["anomaly_map"]
-        scale = max(float(np.abs(map_b).max()), threshold.pixel)
-        largest = max(largest, _relative(float(np.abs(map_a - map_b).max()), scale))
-        near = abs(b - limit) <= tolerance * abs(limit)
-        flips += (a > limit) != (b > limit) and not near
-        count += 1
-    return Parity(score, largest, flips, count, tolerance, MAP_TOLERANCE[form])
 
+    def pairs() -> Iterator[tuple[float, NDArray[Any], float, NDArray[Any]]]:
+        for image in images:
+            ours, theirs = compiled(image[None]), exact(image[None])
+            yield (
+                *(float(ours["score"][0]), ours["anomaly_map"]),
+                *(float(theirs["score"][0]), theirs["anomaly_map"]),
+            )
 
-def _relative(difference: float, scale: float) -> float:
-    """NaN anywhere counts as infinitely far apart."""
-    if not (np.isfinite(difference) and np.isfinite(scale)):
-        return float("inf")
-    return difference / max(scale, 1e-6)
+    return compare(pairs(), threshold.score, threshold.pixel, form)
 
 
 def _scaled(image: Image, factor: float) -> Image:

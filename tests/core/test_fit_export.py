@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import time
 
 import numpy as np
 import onnx
@@ -15,13 +16,15 @@ from edgead.bundle import read_bundle
 from edgead.cli.progress import silent
 from edgead.errors import CompileError, DatasetError, GateError, InputError, ParityError, PrecisionError
 from edgead.plugins import registry
+from edgead.processor import Cpu
+from edgead.runtime.proof import Parity
 from edgead.types import Artifact
 from edgead.workbench import export as export_module
 from edgead.workbench import forms as forms_module
 from edgead.workbench import precision as precision_module
+from edgead.workbench.choose import processor_ms
 from edgead.workbench.export import FormReport, export
 from edgead.workbench.fit import Settings, fit
-from edgead.workbench.parity import Parity
 from edgead.workbench.precision import Separation
 from edgead.workbench.recipe import resolve
 from edgead_plugins.patchcore import PatchCore
@@ -145,9 +148,11 @@ def test_each_precision_compiles_runs_and_really_is_that_precision(compiled, tar
     assert (manifest.kind, manifest.target, manifest.precision) == ("compiled", target, precision)
     detector = edgead.load(made.bundle.path)
     assert detector(bad_image(3)).is_anomalous
-    assert {f.path for f in manifest.files} == (
+    files = {f.path for f in manifest.files}
+    assert {name for name in files if not name.startswith("probes/")} == (
         {"model.onnx"} if target == "onnx" else {"model.xml", "model.bin"}
     )
+    assert {probe.file for probe in manifest.probes} == {n for n in files if n.startswith("probes/")}
 
 
 def test_auto_takes_a_passing_form_and_keeps_the_table(reference_bundle, tmp_path):
@@ -257,20 +262,50 @@ def test_an_engine_that_cannot_compile_a_form(reference_bundle, tmp_path):
     assert made.chosen == "fp32" and "model.onnx" in made.forms[0].failure
 
 
-def test_the_fastest_passing_form_is_taken_and_near_ties_go_by_order():
+def test_the_fastest_passing_form_is_taken_and_of_equals_the_most_exact():
     good = Parity(0, 0, 0, 1, 0.1, 0.1)
 
-    def report(precision, p50, loss=0.0):
+    def report(precision, cpu_ms, loss=0.0):
         separation = Separation(
             0.9, expected_loss=loss, measured_loss=loss, noise=0.0, max_loss=0.005, defects=80
         )
-        return FormReport(precision, parity=good, separation=separation, p50_ms=p50)
+        return FormReport(precision, parity=good, separation=separation, p50_ms=1.0, cpu_ms=cpu_ms)
 
     choose = export_module._choose
     assert choose([report("int8", 1.0), report("fp32", 4.0)], "auto").precision == "int8"
     assert choose([report("int8", 1.0, loss=0.02), report("fp32", 4.0)], "auto").precision == "fp32"
     assert choose([report("int8", 4.0), report("fp32", 1.0)], "auto").precision == "fp32"
-    assert choose([report("int8", 1.05), report("mixed", 1.0)], "auto").precision == "int8"
+    assert choose([report("int8", 1.0), report("mixed", 1.05)], "auto").precision == "mixed"
+    assert choose([report("int8", 1.0), report("mixed", 1.2)], "auto").precision == "int8"
+    assert (
+        choose([report("int8", 30.1), report("bf16", 31), report("fp32", 31.1)], "auto").precision == "fp32"
+    )
+    assert choose([report("int8", None), report("fp32", None)], "auto").precision == "int8", "never timed"
+
+
+def test_bf16_is_left_out_where_the_processor_lacks_it(reference_bundle, tmp_path, monkeypatch):
+    pytest.importorskip("openvino", reason="needs the [openvino] extra")
+    old = Cpu("an old one", 2, {"AVX2": True, "BF16": False})
+    monkeypatch.setattr(export_module, "cpu", lambda: old)
+    made = make_compiled(reference_bundle, "openvino", "auto", tmp_path / "auto.edgead")
+    left_out = next(r for r in made.forms if r.precision == "bf16")
+    assert "left out: this processor (an old one) has no BF16 unit" in left_out.failure
+    assert left_out.parity is None and made.chosen != "bf16"
+    with pytest.raises(CompileError, match="no BF16 unit"):
+        make_compiled(reference_bundle, "openvino", "bf16", tmp_path / "bf16.edgead")
+
+
+def test_what_is_compared_is_the_processors_time_and_not_the_clocks():
+    """A form that waits, as all do on a busy machine, isn't slower; one that calculates is."""
+
+    def waits(image):
+        time.sleep(0.01)
+
+    def calculates(image):
+        np.linalg.svd(np.ones((60, 60)))
+
+    found = processor_ms({"int8": waits, "fp32": calculates}, good_image(0))
+    assert found["int8"] < found["fp32"]
 
 
 # ---------------------------------------------------------------- faults

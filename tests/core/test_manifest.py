@@ -37,7 +37,7 @@ EXAMPLE = Manifest(
     provenance={"backbone": "default", "größe": "klein"},
     facts={"bank": [1228, 384]},
     files=(FileRecord("model.xml", 10, "0" * 64), FileRecord("model.bin", 0, "f" * 64)),
-    probes=(ProbeRecord("model.bin", 1.5, 2.5),),
+    probes=(ProbeRecord("model.bin", "none", 1.5, (0.5,) * 16),),
     notices=(Notice("near-copies", {"images": 3}),),
 )
 ADDED = {("input", "depth"): 8, ("probes",): (), ("notices",): ()}
@@ -211,7 +211,8 @@ def test_files_are_listed_once_with_a_size_and_a_hash() -> None:
         assert "files.sha256" in refused(changed(("files",), [{**file, "sha256": digest}]))
 
 
-def test_a_probe_is_one_of_the_files() -> None:
+def test_a_probe_is_one_of_the_files_and_has_its_peaks() -> None:
+    assert "probes.peaks" in refused(changed(("probes", 0, "peaks"), [0.5] * 15))
     assert "'probes'" in refused(changed(("probes", 0, "file"), "elsewhere.png"))
 
 

@@ -1,0 +1,57 @@
+"""Which form ships: the fastest that passes its gates, and of those as fast as each other the most exact.
+
+Latency on a busy machine says more about the other work than about the forms. So what's compared is the
+processor's time for one image on one core, which other work hardly touches.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgead.runtime.session import Session
+from edgead.types import PRECISIONS, Image, Precision
+
+SAME_SPEED = 1.1
+"""Forms within this factor of the fastest count as equally fast."""
+RUNS, FEWEST_RUNS, SECONDS = 40, 7, 2.0
+"""How often each form is run; fewer where all take longer than that together, but a few in any case."""
+
+
+def processor_ms(sessions: Mapping[Precision, Session], image: Image) -> dict[Precision, float]:
+    """Median processor time of one image, milliseconds, the forms in turn.
+
+    Args:
+        sessions: of one thread each.
+        image: (H, W, 3) uint8.
+    """
+    times: dict[Precision, list[float]] = {form: [] for form in sessions}
+    for session in sessions.values():
+        session(image[None])
+    began = time.process_time()
+    for turn in range(RUNS):
+        if turn >= FEWEST_RUNS and time.process_time() - began > SECONDS:
+            break
+        for form, session in sessions.items():
+            start = time.process_time()
+            session(image[None])
+            times[form].append(time.process_time() - start)
+    return {form: float(np.median(found)) * 1e3 for form, found in times.items()}
+
+
+def choose(passing: Sequence[Precision], cpu_ms: Mapping[Precision, float]) -> Precision:
+    """The form to ship.
+
+    Args:
+        passing: the forms that pass their gates, at least one, in the target's order.
+        cpu_ms: their processor times; empty where this machine's say nothing of the target's: then the first.
+    """
+    if not cpu_ms:
+        return passing[0]
+    fastest = min(cpu_ms[form] for form in passing)
+    return max((f for f in passing if cpu_ms[f] <= fastest * SAME_SPEED), key=PRECISIONS.index)
+
+
+__all__ = ["SAME_SPEED", "choose", "processor_ms"]

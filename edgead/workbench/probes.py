@@ -1,0 +1,59 @@
+"""The images that a bundle carries to prove itself with, and what exact arithmetic makes of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from edgead.bundle import Bundle
+from edgead.images import read_image
+from edgead.manifest import ProbeRecord
+from edgead.runtime.exact import ExactSession
+from edgead.runtime.proof import CHANGES, record
+
+FOLDER = "probes"
+CARRIED = 2
+"""Held-out images in a bundle: enough for a proof, with their changes, and a small part of its size."""
+LOOKED_AT = 16
+"""Held-out images of which the highest scores are chosen: the nearest to the threshold."""
+
+
+def held_out(bundle: Bundle) -> list[str]:
+    """Names of the held-out images in a reference bundle, in order."""
+    return sorted(file.path for file in bundle.manifest.files if file.path.startswith(f"{FOLDER}/"))
+
+
+def carry(reference: Bundle, form: str, folder: Path, count: int = CARRIED) -> tuple[ProbeRecord, ...]:
+    """Copy some held-out images into a bundle in the making, and say what its graph makes of them.
+
+    Args:
+        reference: the reference bundle, which holds them and the graph.
+        form: the graph's file in it.
+        count: images to carry.
+    """
+    exact = ExactSession(reference.file(form))
+    names = held_out(reference)
+    scores = {name: _score(exact, reference.file(name)) for name in names[: max(LOOKED_AT, count)]}
+    chosen = sorted(scores, key=lambda name: -scores[name])[:count]
+    (folder / FOLDER).mkdir(exist_ok=True)
+    for name in chosen:
+        shutil.copyfile(reference.file(name), folder / name)
+    return records(exact, folder, chosen)
+
+
+def records(exact: ExactSession, folder: Path, names: list[str]) -> tuple[ProbeRecord, ...]:
+    """What exact arithmetic makes of images of the graph's size; of the first also with each change."""
+    found = []
+    for place, name in enumerate(names):
+        image = read_image(folder / name)
+        found += [
+            record(name, change, image, exact) for change in (CHANGES if place < CARRIED else ("none",))
+        ]
+    return tuple(found)
+
+
+def _score(exact: ExactSession, file: Path) -> float:
+    return float(exact(read_image(file)[None])["score"][0])
+
+
+__all__ = ["CARRIED", "FOLDER", "carry", "held_out", "records"]
