@@ -124,16 +124,9 @@ class Detector:
         self.runs_on: str = getattr(
             self._session, "runs_on", f"{self._session.engine} on {self._session.device}"
         )
-        _log.info(
-            "%s: %s %s for %s, %s, threads %s, threshold %g",
-            bundle.path,
-            manifest.method.name,
-            manifest.precision,
-            manifest.target,
-            self.runs_on,
-            "all" if threads is None else threads,
-            self.threshold,
-        )
+        what = f"{manifest.method.name} {manifest.precision} for {manifest.target}"
+        where = f"threads {threads or 'all'}, cores {cores or 'any'}"
+        _log.info("%s: %s, %s, %s, threshold %g", bundle.path, what, self.runs_on, where, self.threshold)
 
     def with_throughput(self) -> Detector:
         """The same detector for ``map`` over many frames, with a session of its own where that helps."""

@@ -154,6 +154,7 @@ class OpenVINOSession:
             # asked to copy by itself: it would, into the array that it shared in the call before.
             request.start_async({0: image.copy()}, share_inputs=True)
         except Exception as error:
+            self._give_back(request)
             raise self._failed(error) from error
         under_way.append(request)
 
