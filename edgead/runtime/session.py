@@ -5,6 +5,7 @@ Both engines run the same graphs; each has a module of its own, imported when it
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead import telemetry
 from edgead.errors import CompileError, InferenceError, MissingDependencyError, OptionError
 from edgead.types import Arithmetic
 
@@ -94,6 +96,7 @@ def open_session(
         OptionError: no engine has that name, or the engine doesn't read this kind of model.
     """
     engine = _engine_for(model, engine)
+    _warn_of_telemetry()
     session: Session
     if engine == "openvino":
         from edgead.runtime.openvino_session import OpenVINOSession
@@ -107,6 +110,12 @@ def open_session(
         if asked and option not in session.honours:
             _log.warning("%s has no %s on %s: the option changes nothing", engine, option, session.device)
     return session
+
+
+@functools.cache  # once a process
+def _warn_of_telemetry() -> None:
+    if telemetry.started():
+        _log.warning("the engines' telemetry is %s", telemetry.sentence())
 
 
 def _engine_for(model: Path, engine: str) -> str:
