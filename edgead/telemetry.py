@@ -40,10 +40,9 @@ def sentence() -> str:
     """Say in one line whether it's off."""
     if not _STARTED:
         return "off: edgead sends nothing and keeps its engines from sending"
-    return (
-        f"not surely off: {' and '.join(_STARTED)} came before edgead in this process; import edgead first, "
-        f"or set {VARIABLE}=1 before"
-    )
+    variable = f", or set {VARIABLE}=1 before" if "onnxruntime" in _STARTED else ""
+    came = f"{' and '.join(_STARTED)} came before edgead in this process"
+    return f"not surely off: {came}; import edgead first{variable}"
 
 
 def _note(package: str) -> None:
