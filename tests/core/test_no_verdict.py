@@ -69,7 +69,7 @@ def graph(where: str = "", operator: str = "") -> bytes:
     return bytes(helper.make_model(model, opset_imports=opset, ir_version=9).SerializeToString())
 
 
-def make(folder, name="line.edgead", where="", operator="", image=100.0, pixel=100.0):
+def make(folder, name="line.edgead", where="", operator="", image=100.0, pixel=100.0, engine="onnxruntime"):
     manifest = Manifest(
         edgead="0.1.0",
         kind="compiled",
@@ -77,7 +77,7 @@ def make(folder, name="line.edgead", where="", operator="", image=100.0, pixel=1
         input=InputRecord(SIZE, "stretch"),
         threshold=ThresholdRecord(image, pixel, "by hand", 0.01, 20, "a note"),
         target="onnx",
-        engine="onnxruntime",
+        engine=engine,
         engine_precision="f32",
         precision="fp32",
         model="model.onnx",
