@@ -142,7 +142,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Used:
     bundles = {}
     for target in ("openvino", "onnx"):
         bundles[target] = home.outside / f"{target}.edgead"
-        words = ["--precision", "int8", "--max-loss", "100", "--out", str(bundles[target])]
+        words = ["--precision", "fp32", "--out", str(bundles[target])]
         home.run("-m", "edgead", "export", "patchcore.edgead", "--target", target, *words)
     api = home.start("-c", API, *map(str, bundles.values()))
     for bundle in map(str, bundles.values()):
