@@ -4,13 +4,16 @@
     detector = edgead.load("patchcore.edgead")
     prediction = detector(frame)          # HxWx3 uint8 BGR
 
-Everything is loaded when first touched, so that ``import edgead`` costs next to nothing.
+Everything is loaded when first touched, so that ``import edgead`` costs next to nothing. It turns off the
+telemetry that engines bring; see ``edgead.telemetry``.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from edgead import telemetry as _telemetry
 
 if TYPE_CHECKING:
     from edgead import errors
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from edgead.types import Prediction, Region
 
 __version__ = "0.1.0"
+
+_telemetry.turn_off()
 
 _HOME = {
     "Detector": "edgead.runtime.detector",

@@ -23,7 +23,9 @@
     ├── EngineError                  5   an engine, device or compiler
     │   ├── MissingDependencyError       a package of an extra isn't installed
     │   ├── DeviceError                  the engine has no such device
-    │   └── CompileError                 the engine can't run this graph
+    │   ├── CompileError                 the engine can't run this graph
+    │   └── InferenceError               the engine failed while it ran the graph
+    │       └── NotFiniteError           the graph yields NaN or infinity: no verdict
     ├── PluginError                  6   a plugin breaks its contract
     ├── OutputError                  7   a result can't be written
     └── TrainingError                8   a network's training went wrong: nothing of it is used
@@ -155,6 +157,14 @@ class DeviceError(EngineError):
 
 class CompileError(EngineError):
     """The engine can't read or compile the graph."""
+
+
+class InferenceError(EngineError):
+    """The engine failed while it ran the graph: no fault of the frame's, so the next may fare no better."""
+
+
+class NotFiniteError(InferenceError):
+    """The graph's score or map holds NaN or infinity, so there is no verdict."""
 
 
 class PluginError(EdgeadError):

@@ -432,9 +432,11 @@ class Prediction:
         score: image score; raw, uncalibrated, at least 0.
         is_anomalous: ``score > threshold``.
         threshold: the threshold that was used.
-        anomaly_map: (h, w) float32 at the model's input size.
-        mask: (h, w) bool, where the map is over the pixel threshold.
-        regions: the mask's connected areas, the highest peak first, in the frame's own pixels.
+        anomaly_map: (h, w) float32 at the model's input size, finite; the whole of it, whatever the verdict.
+        mask: (h, w) bool, where the map is over the pixel threshold; all False on a frame that passes. It can
+            be so on an anomalous one, too: the two thresholds are on different things.
+        regions: the mask's connected areas, the highest peak first, in the frame's own pixels; none on a
+            frame that passes.
     """
 
     score: float

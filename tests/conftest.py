@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import edgead  # noqa: F401  (its import turns the engines' telemetry off, before any test imports one)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

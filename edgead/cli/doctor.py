@@ -14,7 +14,7 @@ def command(as_json: bool) -> None:
     import platform
 
     import edgead
-    from edgead import machine
+    from edgead import machine, telemetry
     from edgead.cache import cache_folder
     from edgead.extras import EXTRAS
     from edgead.plugins import registry
@@ -37,7 +37,7 @@ def command(as_json: bool) -> None:
                 for name, told in engines.items()
             },
             "jetson": machine.jetson_line(),
-            "telemetry": "off",
+            "telemetry": telemetry.sentence() if telemetry.started() else "off",
             "cache": str(cache_folder()),
             "problems": list(registry().problems),
         })  # fmt: skip
@@ -50,7 +50,7 @@ def command(as_json: bool) -> None:
         ("CPU", f"{processor.model}, {processor.threads} threads"),
         ("CPU units", known),
         ("cache", str(cache_folder())),
-        ("telemetry", "off: edgead sends nothing and keeps its engines from sending"),
+        ("telemetry", telemetry.sentence()),
     ])  # fmt: skip
     click.echo("\nPackages")
     print_table([(name, found or "-") for name, found in versions.items()], indent="  ")

@@ -98,5 +98,11 @@ def _write_heatmap(folder: Path, frame: Frame, prediction: Prediction, detector:
 
     assert frame.image is not None
     threshold = detector.bundle.manifest.threshold.pixel
-    drawn = overlay(frame.image, prediction.anomaly_map, threshold, rule=detector.rule)
+    drawn = overlay(
+        frame.image,
+        prediction.anomaly_map,
+        threshold,
+        rule=detector.rule,
+        outline=prediction.is_anomalous,
+    )
     write_file(folder / f"{frame.name}.heatmap.png", cv2.imencode(".png", drawn)[1].tobytes())

@@ -53,6 +53,7 @@ def overlay(
     *,
     rule: ResizeRule | None = None,
     opacity: float = 0.6,
+    outline: bool = True,
 ) -> Image:
     """Lay an anomaly map over its frame and outline the mask.
 
@@ -65,6 +66,7 @@ def overlay(
         rule: the detector's resize rule, for a map with a letterbox's border; without one the map covers
             the whole frame.
         opacity: of the colours at the threshold and above, 0 to 1.
+        outline: whether to outline the mask; a frame that passes has none, so give the verdict here.
 
     Returns:
         (H, W, 3) uint8 BGR of the frame's size; the mask's outline is white on a dark line.
@@ -86,6 +88,8 @@ def overlay(
     veil = np.clip((full - low) / (threshold - low), 0, 1)[..., None] * np.float32(opacity)
     mixed = picture + veil * (heatmap(full, low, high).astype(np.float32) - picture)
     drawn = np.ascontiguousarray(np.clip(mixed + 0.5, 0, 255).astype(np.uint8))
+    if not outline:
+        return drawn
 
     outlines, _ = cv2.findContours(
         (full > threshold).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE

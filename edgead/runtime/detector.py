@@ -1,13 +1,17 @@
 """The detector: a bundle as a callable from frame to prediction.
 
-A detector keeps no state between frames: the same frame gives the same prediction, whatever came before.
+A detector keeps no state between frames: the same frame gives the same prediction, whatever came before and
+whatever other threads ask it.
 """
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -17,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.bundle import Bundle, read_bundle
-from edgead.errors import FrameError, OptionError
+from edgead.errors import NotFiniteError, OptionError
 from edgead.images import as_bgr
 from edgead.resize import ResizeRule
 from edgead.runtime.cores import pin
@@ -27,6 +31,8 @@ from edgead.runtime.session import Outputs, Session, open_session
 from edgead.types import Image, Prediction
 
 WARM_UP_RUNS = 3
+
+_log = logging.getLogger(__name__)
 
 
 def load(
@@ -48,17 +54,20 @@ def load(
         engine: another engine than the bundle's own, for a model that both can read.
         threads: CPU threads; all of the machine's where None.
         threshold: a threshold on the image score instead of the calibrated one.
-        throughput: prepare for ``Detector.map`` over many frames rather than for single frames.
+        throughput: prepare for ``Detector.map`` over many frames rather than for single frames; OpenVINO
+            only, elsewhere a warning is logged.
         cores: processor cores for the calling thread and the engine's; see ``edgead.runtime.cores.pin``.
             As many threads as cores, unless ``threads`` says otherwise.
-        cache: keep the compiled graph in the user's cache, so that the next start is faster.
+        cache: keep the compiled graph in the user's cache, so that the next start is faster; OpenVINO's and
+            TensorRT's, elsewhere a warning is logged.
 
     Raises:
         BundleError: the bundle can't be trusted.
-        EngineError: the engine or device isn't there, or can't compile the graph.
+        EngineError: the engine or device isn't there, or can't compile or run the graph.
         ParityError: this machine gives other numbers than the bundle was exported with, or another verdict;
             see ``edgead.runtime.proof``.
-        OptionError: the threshold isn't a finite number, or a core isn't this process's to use.
+        OptionError: the threshold isn't a finite number, a core isn't this process's to use, or the engine
+            doesn't read the bundle's model.
     """
     return Detector(
         read_bundle(Path(bundle)),
@@ -73,7 +82,11 @@ def load(
 
 
 class Detector:
-    """Calls a bundle's graph on frames; see ``load``. One detector serves one thread at a time.
+    """Calls a bundle's graph on frames; see ``load``.
+
+    Several threads may call one detector and ``map`` with it at once: each prediction is its own frame's, bit
+    by bit the one that a single thread gets. They share the engine's threads, so that each waits for the
+    others: the machine does no more by it than in ``map``.
 
     Attributes:
         bundle: the verified bundle.
@@ -114,19 +127,28 @@ class Detector:
         self.runs_on: str = getattr(
             self._session, "runs_on", f"{self._session.engine} on {self._session.device}"
         )
+        what = f"{manifest.method.name} {manifest.precision} for {manifest.target}"
+        where = f"threads {threads or 'all'}, cores {cores or 'any'}"
+        _log.info("%s: %s, %s, %s, threshold %g", bundle.path, what, self.runs_on, where, self.threshold)
         prove(bundle, self._session, self.runs_on, self.threshold)
 
     def with_throughput(self) -> Detector:
-        """The same detector with a session of its own, prepared for ``map`` over many frames."""
+        """The same detector for ``map`` over many frames, with a session of its own where that helps."""
         twin = copy(self)
-        twin._session = self._warm(throughput=True)
+        if "throughput" in self._session.honours:
+            twin._session = self._warm(throughput=True)
+        else:
+            _log.info("%s has no form for throughput; the same session is used", self._session.engine)
         return twin
 
     def _warm(self, throughput: bool) -> Session:
         session = self._open(throughput=throughput)
         blank = np.zeros((*self.rule.size, 3), np.uint8)
+        start = time.perf_counter()
         for _ in range(WARM_UP_RUNS):
             session(blank[None])
+        took = (time.perf_counter() - start) * 1e3
+        _log.debug("%d warm-up runs of %s took %.1f ms", WARM_UP_RUNS, self.bundle.path, took)
         return session
 
     def __call__(
@@ -144,7 +166,9 @@ class Detector:
             depth: bits used of a uint16 frame.
 
         Raises:
-            FrameError: the frame isn't one of these.
+            FrameError: the frame isn't one of these; another may be.
+            InferenceError: the engine failed, or (``NotFiniteError``) the model yields no number. That isn't
+                the frame's fault: don't go on without a look.
         """
         image, shape = self._prepare(frame, channel_order, depth)
         return self._predict(self._session(image[None]), shape)
@@ -156,7 +180,14 @@ class Detector:
         channel_order: Literal["bgr", "rgb"] = "bgr",
         depth: int | None = None,
     ) -> Iterator[Prediction]:
-        """Judge many frames for throughput, several at a time; yields in their order."""
+        """Judge many frames for throughput, several at a time; yields in their order.
+
+        Where ``frames`` raises, or gives what isn't a frame, the predictions of all frames before it are
+        yielded first, and then it's raised.
+
+        Raises:
+            FrameError, InferenceError: as a call does, of the first frame without a prediction.
+        """
         shapes: deque[tuple[int, ...]] = deque()
 
         def images() -> Iterator[Image]:
@@ -165,8 +196,9 @@ class Detector:
                 shapes.append(shape)
                 yield image[None]
 
-        for outputs in self._session.map(images()):
-            yield self._predict(outputs, shapes.popleft())
+        with closing(self._session.map(images())) as all_outputs:
+            for outputs in all_outputs:
+                yield self._predict(outputs, shapes.popleft())
 
     def _prepare(
         self, frame: NDArray[Any], channel_order: Literal["bgr", "rgb"], depth: int | None
@@ -176,20 +208,22 @@ class Detector:
 
     def _predict(self, outputs: Outputs, shape: tuple[int, ...]) -> Prediction:
         score = float(outputs["score"][0])
-        if not math.isfinite(score):
-            raise FrameError(
-                "the model yields no finite score for this frame; run `edgead verify` on the bundle"
-            )
         anomaly_map = outputs["anomaly_map"][0, 0]
-        mask = anomaly_map > self._pixel_threshold
-        rows, columns = self.rule.valid_area(shape)
-        inside = np.zeros_like(mask)
-        inside[rows, columns] = mask[rows, columns]
+        if not (math.isfinite(score) and np.isfinite(anomaly_map).all()):
+            raise NotFiniteError(
+                f"{self.bundle.path.name}: the model yields NaN or infinity for this frame, so there's no "
+                "verdict: treat the part as rejected; run `edgead verify` on the bundle and export it again"
+            )
+        is_anomalous = score > self.threshold
+        mask = np.zeros(anomaly_map.shape, bool)
+        if is_anomalous:
+            area = self.rule.valid_area(shape)
+            mask[area] = anomaly_map[area] > self._pixel_threshold
         return Prediction(
             score=score,
-            is_anomalous=score > self.threshold,
+            is_anomalous=is_anomalous,
             threshold=self.threshold,
             anomaly_map=anomaly_map,
-            mask=inside,
-            regions=find_regions(anomaly_map, inside, self.rule, shape),
+            mask=mask,
+            regions=find_regions(anomaly_map, mask, self.rule, shape),
         )

@@ -7,7 +7,7 @@ than they are, and the same on every processor up to the order of float32 sums.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class ExactSession:
     """
 
     engine, device = "onnxruntime", "CPU"
+    honours: frozenset[str] = frozenset()
 
     def __init__(self, model: Path | bytes) -> None:
         ort = import_onnxruntime()
@@ -46,7 +47,7 @@ class ExactSession:
     def __call__(self, image: NDArray[np.uint8]) -> Outputs:
         return self.run({self._input: image})
 
-    def map(self, images: Iterable[NDArray[np.uint8]]) -> Iterator[Outputs]:
+    def map(self, images: Iterable[NDArray[np.uint8]]) -> Generator[Outputs, None, None]:
         return (self(image) for image in images)
 
     def execution(self) -> Mapping[str, int]:

@@ -5,26 +5,31 @@ The package is imported when a session is opened, never before, and with its tel
 
 from __future__ import annotations
 
+import logging
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.errors import CompileError, DeviceError, MissingDependencyError
+from edgead import telemetry
+from edgead.errors import CompileError, DeviceError
 from edgead.runtime.nvidia import device as nvidia_device
 from edgead.runtime.providers import Candidate, open_first, read_candidates
-from edgead.runtime.session import HEAVY, Outputs, last_line
+from edgead.runtime.session import HEAVY, Outputs, inference_error, last_line, not_installed
 
 REMOTE = ("AzureExecutionProvider",)
 """Providers that would send frames elsewhere: never offered."""
 
+_log = logging.getLogger(__name__)
+
 
 class ONNXRuntimeSession:
-    """See ``edgead.runtime.session.Session``.
+    """See ``edgead.runtime.session.Session``. ONNX Runtime's own sessions serve several threads at once.
 
     A model with a ``tensorrt.json`` beside it, a Jetson's, runs with ``auto`` on the first of TensorRT, CUDA
     and the CPU that can; see ``edgead.runtime.providers``. Others run on the CPU.
@@ -47,19 +52,31 @@ class ONNXRuntimeSession:
         ort: Any = None,
         system: tuple[str, Sequence[str]] | None = None,
     ) -> None:
-        ort = ort or import_onnxruntime()
+        ort = ort or import_onnxruntime(model)
+        start = time.perf_counter()
         options = ort.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
         self._options, self._model = options, model
-        if (candidates := read_candidates(model)) is not None:
+        # TensorRT's engines are kept, asked or not; see ``edgead.runtime.providers``.
+        candidates = read_candidates(model)
+        self.honours = frozenset() if candidates is None else frozenset({"cache"})
+        if candidates is not None:
             self._open_chosen(ort, candidates, device, system or nvidia_device())
         else:
             self._open_named(ort, device)
         self._input = self._session.get_inputs()[0].name
         self._names = [output.name for output in self._session.get_outputs()]
         self.input_shape = tuple(self._session.get_inputs()[0].shape)
+        _log.info(
+            "onnxruntime %s, %s: %s loaded in %.2f s",
+            getattr(ort, "__version__", "?"),
+            self.runs_on,
+            model.name,
+            time.perf_counter() - start,
+        )
+        _log.debug("%s: threads %s, %s, input %s", model, threads, self._providers, self.input_shape)
 
     def _open_chosen(
         self, ort: Any, candidates: Sequence[Candidate], device: str, system: tuple[str, Sequence[str]]
@@ -91,9 +108,13 @@ class ONNXRuntimeSession:
             ) from error
 
     def __call__(self, image: NDArray[np.uint8]) -> Outputs:
-        return dict(zip(self._names, self._session.run(None, {self._input: image}), strict=True))
+        try:
+            outputs = self._session.run(None, {self._input: image})
+        except Exception as error:  # the binding raises classes of its own, rooted in Exception
+            raise inference_error(self.engine, self.device, self._model, error) from error
+        return dict(zip(self._names, outputs, strict=True))
 
-    def map(self, images: Iterable[NDArray[np.uint8]]) -> Iterator[Outputs]:
+    def map(self, images: Iterable[NDArray[np.uint8]]) -> Generator[Outputs, None, None]:
         return (self(image) for image in images)
 
     def execution(self) -> Mapping[str, int]:
@@ -102,14 +123,20 @@ class ONNXRuntimeSession:
         return _execution(self._model, self._providers)
 
 
-def import_onnxruntime() -> Any:
-    """Import onnxruntime with its telemetry off; raises MissingDependencyError."""
+def import_onnxruntime(model: Path | None = None) -> Any:
+    """Import onnxruntime with its telemetry off.
+
+    Args:
+        model: what is to be opened, for the advice where onnxruntime isn't there.
+
+    Raises:
+        MissingDependencyError: it isn't installed.
+    """
+    telemetry.turn_off()
     try:
         import onnxruntime
     except ImportError as error:
-        raise MissingDependencyError(
-            'onnxruntime isn\'t installed: pip install "edgead[onnx]", or use --engine openvino'
-        ) from error
+        raise not_installed("onnxruntime", model) from error
     onnxruntime.disable_telemetry_events()
     return onnxruntime
 

@@ -6,26 +6,40 @@ would load kept out of the process.
 
 from __future__ import annotations
 
+import logging
 import shutil
-import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections import Counter, deque
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.errors import CompileError, DeviceError, MissingDependencyError
+from edgead import telemetry
+from edgead.errors import CompileError, DeviceError, InferenceError
 from edgead.runtime.compiled_cache import entry
-from edgead.runtime.session import HEAVY, Outputs, last_line
+from edgead.runtime.session import HEAVY, Outputs, inference_error, last_line, not_installed
 from edgead.types import Arithmetic
+
+IDLE_REQUESTS = 16
+"""Requests kept for the next call; each holds an input and the outputs, the rest belongs to the graph."""
+
+_log = logging.getLogger(__name__)
 
 
 class OpenVINOSession:
-    """See ``edgead.runtime.session.Session``; ``cached`` tells whether the compiled graph was found."""
+    """See ``edgead.runtime.session.Session``; ``cached`` tells whether the compiled graph was found.
+
+    An OpenVINO request holds one image and its outputs, so a call takes one that nobody uses, or makes one,
+    and gives it back once the outputs are copied. There are never more than threads that call at once and
+    images under way in ``map``.
+    """
 
     engine = "openvino"
+    honours = frozenset({"throughput", "cache"})
 
     def __init__(
         self,
@@ -36,7 +50,7 @@ class OpenVINOSession:
         throughput: bool = False,
         cache: bool = False,
     ) -> None:
-        ov = import_openvino()
+        ov = import_openvino(model)
         core = ov.Core()
         self.device = "CPU" if device == "auto" else device
         if self.device.split(".")[0] not in {d.split(".")[0] for d in core.available_devices}:
@@ -50,29 +64,62 @@ class OpenVINOSession:
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
         kept = entry(model, (ov.__version__, self.device, *map(str, config.values()))) if cache else None
+        start = time.perf_counter()
         self._compiled = _compile(core, model, self.device, config, kept)
         self.cached = kept is not None and bool(self._compiled.get_property("LOADED_FROM_CACHE"))
-        self._request = self._compiled.create_infer_request()
+        self._model = model
+        self._idle: deque[Any] = deque()
         self._names = [_output_name(output) for output in self._compiled.outputs]
         self.input_shape = tuple(self._compiled.inputs[0].shape)
-        self._ov = ov
+        _log.info(
+            "openvino %s on %s: %s %s in %.2f s",
+            ov.__version__,
+            self.device,
+            model.name,
+            "taken from the cache" if self.cached else "compiled",
+            time.perf_counter() - start,
+        )
+        _log.debug("%s: %s, cache %s, input %s", model, config, kept, self.input_shape)
 
     def __call__(self, image: NDArray[np.uint8]) -> Outputs:
-        self._request.infer({0: image}, share_inputs=True)
-        return self._outputs(self._request)
+        request = self._take()
+        try:
+            request.infer({0: image}, share_inputs=True)
+            return self._outputs(request)
+        except Exception as error:
+            raise self._failed(error) from error
+        finally:
+            self._give_back(request)
 
-    def map(self, images: Iterable[NDArray[np.uint8]]) -> Iterator[Outputs]:
-        requests = [self._compiled.create_infer_request() for _ in range(self._streams())]
-        waiting: list[Any] = []
-        for image in images:
-            if len(waiting) == len(requests):
-                yield self._finish(waiting.pop(0))
-            request = requests[0]
-            requests.append(requests.pop(0))
-            request.start_async({0: image}, share_inputs=False)
-            waiting.append(request)
-        for request in waiting:
-            yield self._finish(request)
+    def map(self, images: Iterable[NDArray[np.uint8]]) -> Generator[Outputs, None, None]:
+        source, width = iter(images), self._streams()
+        under_way: deque[Any] = deque()
+        ended: BaseException | None = None
+        try:
+            while True:
+                try:
+                    image = next(source)
+                except StopIteration:
+                    break
+                except BaseException as error:  # raised below, after what is under way
+                    ended = error
+                    break
+                if len(under_way) == width:
+                    yield self._finish(under_way)
+                self._start(image, under_way)
+            while under_way:
+                yield self._finish(under_way)
+            if ended is not None:
+                raise ended
+        except GeneratorExit:
+            if ended is not None and not isinstance(ended, Exception):
+                raise ended from None  # an interrupt isn't lost where nobody asks for the rest
+            raise
+        finally:
+            for request in under_way:  # left where the caller closes, or where one failed
+                with suppress(Exception):
+                    request.wait()
+                self._give_back(request)
 
     def execution(self) -> Mapping[str, int]:
         counts: Counter[str] = Counter()
@@ -85,29 +132,69 @@ class OpenVINOSession:
     def _streams(self) -> int:
         return max(1, int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
 
-    def _finish(self, request: Any) -> Outputs:
-        request.wait()
-        return self._outputs(request)
+    def _take(self) -> Any:
+        """A request that nobody uses: deque's pop and append are atomic, so this needs no lock."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        try:
+            return self._compiled.create_infer_request()
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def _give_back(self, request: Any) -> None:
+        if len(self._idle) < IDLE_REQUESTS:
+            self._idle.append(request)
+
+    def _start(self, image: NDArray[np.uint8], under_way: deque[Any]) -> None:
+        request = self._take()
+        try:
+            # The source may use its array again for the next image, so the request has a copy. It isn't
+            # asked to copy by itself: it would, into the array that it shared in the call before.
+            request.start_async({0: image.copy()}, share_inputs=True)
+        except Exception as error:
+            self._give_back(request)
+            raise self._failed(error) from error
+        under_way.append(request)
+
+    def _finish(self, under_way: deque[Any]) -> Outputs:
+        request = under_way.popleft()
+        try:
+            request.wait()
+            return self._outputs(request)
+        except Exception as error:
+            raise self._failed(error) from error
+        finally:
+            self._give_back(request)
+
+    def _failed(self, error: Exception) -> InferenceError:
+        return inference_error(self.engine, self.device, self._model, error)
 
     def _outputs(self, request: Any) -> Outputs:
         return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._names)}
 
 
-def import_openvino() -> Any:
-    """Import openvino with its telemetry kept out; raises MissingDependencyError."""
+def import_openvino(model: Path | None = None) -> Any:
+    """Import openvino with its telemetry kept out.
+
+    Args:
+        model: what is to be opened, for the advice where openvino isn't there.
+
+    Raises:
+        MissingDependencyError: it isn't installed.
+    """
     block_telemetry()
     try:
         import openvino
     except ImportError as error:
-        raise MissingDependencyError(
-            'openvino isn\'t installed: pip install "edgead[openvino]", or use --engine onnxruntime'
-        ) from error
+        raise not_installed("openvino", model) from error
     return openvino
 
 
 def block_telemetry() -> None:
-    """Make ``import openvino_telemetry`` fail: openvino's tools and nncf then use their own empty stub."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    """Keep ``openvino_telemetry`` out: openvino's tools and nncf then use their own empty stub."""
+    telemetry.turn_off()
 
 
 def _compile(core: Any, model: Path, device: str, config: Mapping[str, Any], kept: Path | None) -> Any:
@@ -115,7 +202,8 @@ def _compile(core: Any, model: Path, device: str, config: Mapping[str, Any], kep
     if kept is not None:
         try:
             return core.compile_model(str(model), device, {**config, "CACHE_DIR": str(kept)})
-        except RuntimeError:
+        except RuntimeError as error:
+            _log.warning("what is kept in %s can't be used (%s); compiling again", kept, last_line(error))
             shutil.rmtree(kept, ignore_errors=True)
     try:
         return core.compile_model(str(model), device, dict(config))

@@ -132,6 +132,7 @@ def open_first(
             return Opened(opened, candidate.name, refused)
         except Exception as error:  # the binding raises classes of its own, rooted in Exception
             refused[candidate.name] = last_line(error).rstrip(".")
+            _log.info("%s: not on %s: %s", model.name, candidate.name, refused[candidate.name])
     reasons = "; ".join(f"{name}: {why}" for name, why in refused.items())
     # What the CPU can't run isn't the device's fault.
     kind = CompileError if "CPU" in refused else DeviceError

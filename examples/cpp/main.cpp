@@ -5,8 +5,10 @@
 // checks each file's SHA-256; do that where the bundle arrives on your device.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -142,12 +144,17 @@ std::unique_ptr<Engine> open(const std::string& bundle, const Manifest& manifest
 }
 
 int main(int count, char** words) try {
+    // ONNX Runtime 1.32 brings telemetry on Linux; this is read before its environment is made.
+#ifndef _WIN32
+    setenv("ORT_DISABLE_TELEMETRY", "1", 1);
+#endif
     if (count < 3) throw std::runtime_error("usage: judge BUNDLE IMAGE...");
     const Manifest manifest = read_manifest(words[1]);
     const auto engine = open(words[1], manifest);
     for (int i = 2; i < count; ++i) {
         Pixels image = read_input(words[i], manifest);
         const float score = engine->score(image);
+        if (!std::isfinite(score)) throw std::runtime_error(words[1] + std::string(": the model yields no number"));
         std::printf("%s\t%.9g\t%s\n", words[i], score, score > manifest.threshold ? "anomalous" : "good");
     }
 } catch (const std::exception& error) {

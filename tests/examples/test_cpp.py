@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,3 +55,16 @@ def test_cpp_reads_and_resizes_image_files_as_python_does(resize, compiled, buil
     images = sorted([*tmp_path.glob("*.png"), *tmp_path.glob("*.jpg")])
     apart = example.differences(built / "judge", bundle, images, raw=False)
     assert len(apart) == 8 and np.max(apart) <= example.LARGEST_DIFFERENCE
+
+
+def test_cpp_gives_no_verdict_without_a_number(built, tmp_path):
+    from tests.core.test_no_verdict import make, picture
+
+    bundle = make(tmp_path, "line.edgead", "score", "Sqrt", engine="openvino")  # white spoils the score
+    files = []
+    for spot in (200, 255):
+        files.append(tmp_path / f"{spot}.raw")
+        files[-1].write_bytes(picture(spot).tobytes())
+    done = subprocess.run([built / "judge", bundle, *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "no number" in done.stderr
+    assert done.stdout.splitlines() == [f"{files[0]}\t200\tanomalous"]

@@ -58,7 +58,8 @@ class Gallery:
         """Keep an image; to be passed to ``evaluate``, which says what the arguments are."""
         area = self._rule.valid_area(frame.shape)
         small = _shrink(frame)
-        drawn = overlay(small, prediction.anomaly_map[area], self._pixel_threshold)
+        marked = prediction.is_anomalous
+        drawn = overlay(small, prediction.anomaly_map[area], self._pixel_threshold, outline=marked)
         height, width = small.shape[:2]
         outline = _outline(mask[area], (width, height)) if mask.any() else ""
         self.entries.append(Entry(judged, (width, height), (_webp(small), _webp(drawn)), outline))
