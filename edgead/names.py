@@ -7,10 +7,15 @@ shown to a person or a script goes through here; what opens a file doesn't.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def shown(name: str | os.PathLike[str]) -> str:
@@ -36,6 +41,25 @@ def _shown(character: str) -> str:
     return character
 
 
+def json_text(document: Any, **how: Any) -> str:
+    r"""Return a document as JSON that is always valid UTF-8, names in it shown where they aren't text.
+
+    Other characters stay as they are; a control character is written in JSON's own way.
+
+    Args:
+        how: more arguments of ``json.dumps``.
+
+    Raises:
+        ValueError: a number isn't finite.
+
+    Example:
+        >>> print(json_text({"image": "caf\udce9.png"}))
+        {"image": "caf\\xe9.png"}
+    """
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, **how)
+    return _SURROGATE.sub(lambda found: "\\" + _shown(found[0]), text)
+
+
 def told_apart(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     """Return the shortest endings of paths that tell them apart, with forward slashes.
 
@@ -59,4 +83,4 @@ def told_apart(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     return [name.as_posix() for name in names]
 
 
-__all__ = ["shown", "told_apart"]
+__all__ = ["json_text", "shown", "told_apart"]

@@ -12,7 +12,8 @@ from edgead.cli.progress import silent
 from edgead.errors import DatasetError
 from edgead.evaluation.cell import Making, make_bundle
 from edgead.evaluation.datasets import Sample, open_dataset
-from edgead.evaluation.evaluate import evaluate, read_mask
+from edgead.evaluation.evaluate import evaluate
+from edgead.masks import read_mask
 from edgead.resize import ResizeRule
 from tests.bundles import bad_image, good_image
 

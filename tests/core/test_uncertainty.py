@@ -30,8 +30,9 @@ def test_nothing_is_drawn_from_a_single_image(bad):
     scores = [3.0, 1.0, 2.0]
     weights = resample(bad)
     assert weights.shape == (0, 3)
-    metrics = with_intervals(image_metrics(scores, bad), image_samples(scores, bad, weights))
+    metrics = with_intervals(image_metrics(scores, bad), image_samples(scores, bad, weights), bad)
     assert all(m.value is not None and m.interval is None for m in metrics.values())
+    assert {m.no_interval for m in metrics.values()} == {"one good or one defective image shows no spread"}
 
 
 def test_an_interval_is_the_middle_of_the_draws():
@@ -39,7 +40,7 @@ def test_an_interval_is_the_middle_of_the_draws():
     bad = np.arange(50) < 20
     scores = rng.standard_normal(50) + bad
     weights = resample(bad, draws=400)
-    metrics = with_intervals(image_metrics(scores, bad), image_samples(scores, bad, weights))
+    metrics = with_intervals(image_metrics(scores, bad), image_samples(scores, bad, weights), bad)
     drawn = sorted(auroc(np.repeat(scores[~bad], w[~bad]), np.repeat(scores[bad], w[bad])) for w in weights)
     low, high = metrics["image_auroc"].interval
     assert (low, high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=1e-12)
@@ -49,10 +50,11 @@ def test_an_interval_is_the_middle_of_the_draws():
 
 def test_draws_in_which_a_metric_is_undefined_do_not_count():
     metrics = {"a": Metric(0.5), "b": Metric(0.5), "c": Metric(None, "no mask")}
-    some, many = np.full(100, 0.5), np.full(100, 0.5)
+    some, many = np.tile([0.4, 0.6], 50), np.tile([0.4, 0.6], 50)
     some[:4], many[:10] = np.nan, np.nan
-    found = with_intervals(metrics, {"a": some, "b": many, "c": some})
-    assert [m.interval for m in found.values()] == [(0.5, 0.5), None, None]
+    found = with_intervals(metrics, {"a": some, "b": many, "c": some}, [True, False] * 10)
+    assert [m.interval for m in found.values()] == [(0.4, 0.6), None, None]
+    assert [m.no_interval for m in found.values()] == [None, "undefined on too many draws", None]
 
 
 def draw(images: int, seed: int, levels: int | None = None):
