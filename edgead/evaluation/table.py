@@ -108,7 +108,7 @@ def metrics_csv(found: Evaluation) -> str:
         mine = [judged for judged in found.bad if judged.sample.defect == defect]
         escapes = sum(j.is_wrong for j in mine)
         row = [shown(defect), len(mine), escapes, *_values(metrics.values()), *[""] * (len(ends) + 1)]
-        rows.append([*row, *_ends(escapes, len(mine))])
+        rows.append([*row, *_ends(escapes, len(mine)), "", ""])
     return _csv([header, *rows])
 
 

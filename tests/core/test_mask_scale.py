@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -17,8 +19,9 @@ def pieces(mask: np.ndarray) -> int:
 def by_area(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The covered share of every pixel, by repeating pixels until both grids fit, in whole numbers."""
     (h, w), (rows, columns) = mask.shape, size
-    fine = np.repeat(np.repeat(mask.astype(np.int64), rows, axis=0), columns, axis=1)
-    return fine.reshape(rows, h, columns, w).sum(axis=(1, 3)) / (h * w)
+    high, wide = math.lcm(h, rows), math.lcm(w, columns)
+    fine = np.repeat(np.repeat(mask.astype(np.uint8), high // h, axis=0), wide // w, axis=1)
+    return fine.reshape(rows, high // rows, columns, wide // columns).mean(axis=(1, 3))
 
 
 @pytest.mark.parametrize("size", [(20, 15), (17, 23), (60, 45), (64, 31), (90, 100)])
