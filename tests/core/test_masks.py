@@ -26,7 +26,7 @@ def encoded(ending: str, values: np.ndarray, *how: int) -> bytes:
     return cv2.imencode(ending, values, how)[1].tobytes()
 
 
-def with_alpha(colour: tuple[int, int, int], elsewhere: tuple[int, int, int], alpha: np.ndarray) -> np.ndarray:
+def with_alpha(colour: tuple[int, ...], elsewhere: tuple[int, ...], alpha: np.ndarray) -> np.ndarray:
     picture = np.where(MARKED[..., None], np.uint8(colour), np.uint8(elsewhere))
     return np.dstack([picture, alpha]).astype(np.uint8)
 
@@ -125,7 +125,7 @@ def refusal(file: Path) -> str:
     return str(caught.value)
 
 
-def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "mask.tiff"
     assert "No such file" in refusal(file)
     file.write_bytes(b"")
@@ -140,8 +140,10 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert "several pages" in refusal(file)
     file.write_bytes(tiff(WHERE)[:-200])
     refusal(file)
-    file.write_bytes(png(np.zeros((1, 1), np.uint8)).replace(b"IHDR\0\0\0\1\0\0\0\1", b"IHDR\0\1\0\0\0\1\0\0"))
-    refusal(file)
+    with monkeypatch.context() as patched:
+        patched.setattr("edgead.masks.file.MAX_PIXELS", WHERE.size - 1)
+        file.write_bytes(png(WHERE))
+        assert "over the limit" in refusal(file)
     file.unlink()
     file.mkdir()
     assert "not a regular file" in refusal(file)
@@ -153,7 +155,8 @@ def test_a_mask_of_another_size_names_both_files_and_a_turned_image(tmp_path: Pa
     with pytest.raises(DatasetError) as caught:
         read_marks([mask], (40, 61), image)
     assert str(caught.value) == (
-        f"{mask}: the mask is (40, 60), its image {image} (40, 61) (height, width); they must be the same size"
+        f"{mask}: the mask is (40, 60), its image {image} (40, 61) (height, width); "
+        "they must be the same size"
     )
     with pytest.raises(DatasetError, match="EXIF orientation 6"):
         read_marks([mask], (60, 40), image, orientation=6)
