@@ -238,18 +238,18 @@ def _unrecognised(folder: Path, layout: str | None) -> str:
 
 
 def _notices(found: Dataset) -> list[Notice]:
-    notices = [] if found.train else [Notice("no_train")]
+    notices = [] if found.train else [Notice("no-train")]
     defective = sum(not sample.is_good for sample in found.test)
     missing = found.unmasked
     if missing and len(missing) == defective:
-        notices.append(Notice("no_masks"))
+        notices.append(Notice("no-masks"))
     elif missing:
         one = missing[0].image
         example = shown(Path(one.parent.name, one.name))
         values = {"count": len(missing), "total": defective, "example": example}
-        notices.append(Notice("some_unmasked", values))
+        notices.append(Notice("some-unmasked", values))
     if not defective or defective == len(found.test):
-        notices.append(Notice("no_good" if defective else "no_defective"))
+        notices.append(Notice("no-good" if defective else "no-defective"))
     return notices
 
 

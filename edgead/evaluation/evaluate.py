@@ -202,7 +202,7 @@ def evaluate(
     if problems:
         named = " | ".join(problems[:SHOWN])
         values = {"count": len(problems), "total": len(samples), "problems": named}
-        notices.insert(0, Notice("left_out", values))
+        notices.insert(0, Notice("left-out", values))
     manifest = detector.bundle.manifest
     return Evaluation(
         images=tuple(images),

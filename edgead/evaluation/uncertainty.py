@@ -30,6 +30,7 @@ from edgead.evaluation.perfect import AT_LEAST
 DRAWS = 1000
 LEVEL = 0.95
 _SAME = 1e-12
+_BOTH = "both are 1 on every draw of the images, which doesn't show how far they may differ"
 _ENOUGH = 0.95
 """The share of draws in which a metric must be defined: masks may be empty in some."""
 
@@ -150,6 +151,9 @@ def differences(
             found[name] = Difference(None, reason=one.reason or two.reason)
             continue
         value = one.value - two.value
+        if one.value == two.value == 1 and _middle(samples_a.get(name), 1) == _middle(samples_b.get(name), 1):
+            found[name] = Difference(value, reason=_BOTH)
+            continue
         drawn = samples_a.get(name, np.empty(0)) - samples_b.get(name, np.empty(0))
         interval = _middle(drawn, value)
         if interval is None:
@@ -193,6 +197,8 @@ def delong(scores_a: ArrayLike, scores_b: ArrayLike, bad: ArrayLike) -> Differen
     parts = (of_bad[0] - of_bad[1], of_good[0] - of_good[1])
     deviation = math.sqrt(sum(float(part.var(ddof=1)) / part.size for part in parts))
     if not deviation:
+        if of_bad[0].min() == of_bad[1].min() == 1:
+            return Difference(0.0, reason=_BOTH)
         if value:
             return Difference(value, reason="the bundles differ on every image alike")
         return Difference(0.0, (0.0, 0.0), 1.0)

@@ -61,16 +61,16 @@ class Doubts:
         """What to tell, the gravest first; nothing where nothing is doubtful."""
         found = []
         if self._empty:
-            found.append(_first("mask_empty", self._empty, total=self._masked))
+            found.append(_first("mask-empty", self._empty, total=self._masked))
         if self._turned:
-            found.append(_first("mask_turned", self._turned))
+            found.append(_first("mask-turned", self._turned))
         whole = sorted(((s, name) for s, name in self._shares if s > MOST), reverse=True)
         if whole:
-            code = "mask_most" if 2 * len(whole) > len(self._shares) else "mask_odd"
+            code = "mask-most" if 2 * len(whole) > len(self._shares) else "mask-odd"
             share, name = whole[0]
             found.append(_first(code, [name] * len(whole), total=len(self._shares), share=share))
-        found += [_first(f"mask_{remark}", files) for remark, files in self._files.items() if files]
-        for code, parts in (("mask_fine", self._fine), ("mask_joined", self._joined)):
+        found += [_first(f"mask-{remark}", files) for remark, files in self._files.items() if files]
+        for code, parts in (("mask-fine", self._fine), ("mask-joined", self._joined)):
             if parts:
                 count, (height, width) = sum(n for n, _ in parts), self._size
                 values = {"total": self._regions, "height": height, "width": width}

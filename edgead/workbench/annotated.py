@@ -57,6 +57,7 @@ def read_defects(
     folders: Sequence[Path],
     rule: ResizeRule,
     progress: Progress,
+    *,
     tell: Callable[[Notice], None] = lambda notice: None,
 ) -> tuple[Defect, ...]:
     """Read annotated defects and bring them to the model's size, by the rules of ``edgead.masks``.

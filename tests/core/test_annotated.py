@@ -149,9 +149,9 @@ def test_masks_are_read_as_they_are_and_found_in_upper_case(folder):
     (folder / "masks" / "001.jpg").write_bytes(lossy.tobytes())
     (folder / "masks").rename(folder / "Masks")
     told = []
-    found = read_defects([folder], RULE, silent, told.append)
+    found = read_defects([folder], RULE, silent, tell=told.append)
     assert all(np.array_equal(mask, found[2][1]) for _, mask in found)
-    assert [(n.code, n.values["count"]) for n in told] == [("mask_lossy", 1)]
+    assert [(n.code, n.values["count"]) for n in told] == [("mask-lossy", 1)]
 
 
 def test_evaluation_and_learning_bring_a_mask_to_the_same_pixels(folder):

@@ -217,7 +217,7 @@ def test_an_image_that_fails_when_it_is_decoded_costs_no_other_its_verdict(sampl
     assert found.images == tuple(j for j in whole.images if j.sample.image != gone)
     assert found.problems == (f"{gone}: can't be decoded",)
     record = found.record()
-    assert record["problems"] == list(found.problems) and record["notices"][0]["code"] == "left_out"
+    assert record["problems"] == list(found.problems) and record["notices"][0]["code"] == "left-out"
     assert str(gone) in record["notices"][0]["text"]
     rest = evaluate(Bright(), [s for s in samples if s.image != gone], draws=0)
     assert rest.metrics == found.metrics
@@ -229,7 +229,7 @@ def test_a_mask_that_marks_nothing_leaves_its_image_unmasked(samples):
     found = evaluate(Bright(), samples, draws=0)
     assert found.metrics["pixel_ap"].value is None
     assert found.metrics["pixel_ap"].reason == "1 defective image has no mask"
-    assert [n.code for n in found.notices] == ["mask_empty"]
+    assert [n.code for n in found.notices] == ["mask-empty"]
     assert any("mark nothing" in line for line in remarks(found))
 
 

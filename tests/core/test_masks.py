@@ -198,27 +198,27 @@ def test_nothing_is_told_of_masks_as_they_should_be(tmp_path: Path) -> None:
 
 def test_empty_masks_are_told(tmp_path: Path) -> None:
     found = doubts(tmp_path, DRAWN, encoded(".png", 0 * WHERE), DRAWN)
-    assert found == {"mask_empty": {"count": 1, "total": 3, "example": "crack/1.png"}}
+    assert found == {"mask-empty": {"count": 1, "total": 3, "example": "crack/1.png"}}
 
 
 def test_inverted_masks_are_told_and_a_single_one_is_named(tmp_path: Path) -> None:
     share = pytest.approx(1 - 100 / 2400)
     found = doubts(tmp_path, DRAWN, INVERTED, DRAWN)
-    assert found == {"mask_odd": {"count": 1, "total": 3, "example": "crack/1.png", "share": share}}
+    assert found == {"mask-odd": {"count": 1, "total": 3, "example": "crack/1.png", "share": share}}
     found = doubts(tmp_path, INVERTED, INVERTED, DRAWN)
-    assert found == {"mask_most": {"count": 2, "total": 3, "example": "crack/1.png", "share": share}}
+    assert found == {"mask-most": {"count": 2, "total": 3, "example": "crack/1.png", "share": share}}
 
 
 def test_kinds_of_files_that_were_read_by_a_rule_of_their_own_are_told(tmp_path: Path) -> None:
     found = doubts(tmp_path, DRAWN, LOSSY["JPEG"], LOSSY["WebP"], EXACT["alpha, white"])
     assert found == {
-        "mask_lossy": {"count": 2, "example": "crack/1_mask.png"},
-        "mask_alpha": {"count": 1, "example": "crack/3_mask.png"},
+        "mask-lossy": {"count": 2, "example": "crack/1_mask.png"},
+        "mask-alpha": {"count": 1, "example": "crack/3_mask.png"},
     }
 
 
 def test_a_turned_image_whose_mask_is_not_is_told(tmp_path: Path) -> None:
-    turned = {"mask_turned": {"count": 1, "example": "crack/0.png"}}
+    turned = {"mask-turned": {"count": 1, "example": "crack/0.png"}}
     assert doubts(tmp_path, DRAWN, orientation=3) == turned
     assert doubts(tmp_path, png(WHERE * 255, orientation=3), orientation=3) == {}
 

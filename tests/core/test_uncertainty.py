@@ -308,3 +308,11 @@ def test_every_draw_the_same_and_not_perfect_has_a_reason_instead() -> None:
         found = with_intervals(image_metrics(scores, labels), image_samples(scores, labels, weights), labels)
         assert found["image_ap"].interval is None and "every draw" in found["image_ap"].no_interval
     assert found["image_auroc"].interval == (0, pytest.approx(1 - 0.025 ** (1 / 8)))
+
+
+def test_two_that_separate_perfectly_are_not_called_equal() -> None:
+    labels = np.arange(30) < 10
+    a = np.where(labels, 2.0, 1.0) + np.random.default_rng(0).random(30) / 2
+    for found in (*compare(a, a[::1] ** 2, labels, 50).values(), delong(a, a**2, labels)):
+        assert (found.value, found.interval, found.p_value) == (0, None, None)
+        assert "every draw" in found.reason

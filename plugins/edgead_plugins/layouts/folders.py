@@ -126,7 +126,7 @@ def _strays(folder: Path, images: Sequence[Path], used: Collection[Path]) -> lis
     where = shown(Path(folder.parent.name, folder.name))
     return [
         Notice(code, {"count": len(files), "folder": where, "example": shown(files[0].name)})
-        for code, files in (("stray_masks", strays), ("unread_masks", unread))
+        for code, files in (("stray-masks", strays), ("unread-masks", unread))
         if files
     ]
 
