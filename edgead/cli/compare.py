@@ -121,11 +121,14 @@ def _print(
     for name, comparison in zip(names[1:], comparisons, strict=True):
         click.echo(f"\n{name} less {names[0]}, in points, with the 95 % interval and the p value:")
         lines = []
+        reasons: dict[str, list[str]] = {}
         for metric, difference in comparison.metrics.items():
             if metric == "image_auroc" and comparison.image_auroc.p_value is not None:
                 difference = comparison.image_auroc
             if difference.value is None:
                 continue
+            if difference.reason:
+                reasons.setdefault(difference.reason, []).append(TITLES.get(metric, metric))
             low, high = difference.interval or (None, None)
             p = difference.p_value
             lines.append((
@@ -136,6 +139,8 @@ def _print(
                 "" if p is None or p >= 0.05 else "more than chance",
             ))  # fmt: skip
         print_table(lines, indent="  ")
+        for reason, titles in reasons.items():
+            click.echo(f"  {', '.join(titles)}: no interval, {reason}")
         click.echo(
             f"  verdicts at each one's own threshold: {comparison.better} images right with {name} alone, "
             f"{comparison.worse} with {names[0]} alone"

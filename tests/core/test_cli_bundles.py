@@ -346,6 +346,7 @@ def test_bundles_of_one_name_are_told_apart(
     assert out.splitlines()[0].split() == ["%", "a/mean.edgead", "b/mean.edgead"]
     assert [line.split()[0] for line in out.splitlines()[1:3]] == ["escapes", "false"], "these come first"
     assert "0 of 2 (0.0 %, 95 %: 0.0 - 65.8)" in out
+    assert "image AUROC, image AP, image F1-max" in out and "no interval, both are 1 on every draw" in out
 
 
 def test_all_bad_files_are_named_and_nothing_is_judged(
