@@ -26,10 +26,10 @@ import onnx
 from edgead.cli.progress import make_progress, silent
 from edgead.errors import EdgeadError, EngineError
 from edgead.evaluation.datasets import find_samples
-from edgead.evaluation.evaluate import read_mask
 from edgead.evaluation.metrics import auroc
 from edgead.evaluation.pixels import PixelMetrics
 from edgead.images import list_images, read_image
+from edgead.masks import read_mask
 from edgead.plugins import registry
 from edgead.resize import ResizeRule
 from edgead.runtime.session import open_session

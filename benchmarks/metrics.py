@@ -59,7 +59,7 @@ def ours(arguments: argparse.Namespace) -> dict:
     start = time.perf_counter()
     metrics = pixels.metrics()
     finished = time.perf_counter()
-    metrics = with_intervals(metrics, pixels.samples(resample(bad)))
+    metrics = with_intervals(metrics, pixels.samples(resample(bad)), bad)
     return {
         "maps": arguments.maps,
         "add": spent,

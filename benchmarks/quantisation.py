@@ -19,9 +19,9 @@ import onnx
 
 from edgead.cli.progress import silent
 from edgead.evaluation.datasets import find_samples
-from edgead.evaluation.evaluate import read_mask
 from edgead.evaluation.metrics import auroc, pixel_auroc
 from edgead.images import ResizeRule, list_images, read_image
+from edgead.masks import read_mask
 from edgead.runtime.openvino_session import block_telemetry
 from edgead.workbench.features import opened, training_on
 from edgead.workbench.frames import Frames

@@ -13,6 +13,39 @@ from typing import Any
 
 SENTENCES: dict[str, str] = {
     "plugin": "{text}",
+    "layout": "{text}",
+    "no-train": "no training images, only test images",
+    "no-masks": "no masks, so pixel metrics will be undefined",
+    "some-unmasked": "{count} of {total} defective images have no mask, {example} for one, so pixel metrics "
+    "will be undefined",
+    "no-defective": "no defective test images, so AUROC will be undefined",
+    "no-good": "no good test images, so AUROC will be undefined",
+    "mask-empty": "{count} of {total} masked defective images have masks that mark nothing, {example} for "
+    "one: such an image counts as unmasked; mark its defect, or move the image to the good ones",
+    "mask-lossy": "lossy mask files: {count}, {example} for one; they blur what they mark, so a pixel "
+    "counts as marked from half of the brightest value on; save masks as PNG",
+    "mask-grey": "masks with many faint values, as a lossy file or a soft brush leaves them: {count}, "
+    "{example} for one; every value but 0 counts as marked; save masks with two values",
+    "mask-alpha": "masks read from their alpha channel, as they have one colour or nothing coloured that's "
+    "visible: {count}, {example} for one; check the outlines in the report",
+    "mask-palette": "masks read by their palette's numbers, as its colours tell nothing apart: {count}, "
+    "{example} for one; check the outlines in the report",
+    "mask-most": "{count} of {total} masks mark most of their image, {example} for one ({share:.0%}): if "
+    "they mark what's good, invert them",
+    "mask-odd": "{count} of {total} masks mark most of their image, unlike the others, {example} for one "
+    "({share:.0%}): if it marks what's good, invert it",
+    "mask-turned": "images that are turned as their files say (EXIF orientation) while their masks aren't: "
+    "{count}, {example} for one; a mask must be drawn on the image as a viewer shows it: one drawn on the "
+    "stored image marks the wrong place; check the outlines in the report",
+    "mask-fine": "{count} of {total} marked regions are finer than a pixel of the model's {height} x "
+    "{width}, {example} has one: kept, as a pixel or a line a pixel wide",
+    "mask-joined": "{count} of {total} marked regions run together with a neighbour at the model's "
+    "{height} x {width}, in {example} for one: they count as one",
+    "stray-masks": "masks in {folder} that belong to no image: {count}, {example} for one; name a mask as "
+    "its image, or with _mask after the name",
+    "unread-masks": "files in {folder} that have an image's name and an unknown ending: {count}, {example} "
+    "for one; not read: save masks as PNG",
+    "left-out": "{count} of {total} images could not be read and are in no figure: {problems}",
 }
 """A notice's code to its sentence, with the values' names in braces: what is so, and what to do about it."""
 

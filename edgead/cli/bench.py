@@ -11,6 +11,7 @@ import click
 from edgead.cli.arguments import camera_options, engine_options, find_bundle
 from edgead.cli.output import json_option, print_json, print_table, quiet_option
 from edgead.cli.progress import make_progress
+from edgead.names import shown, told_apart
 
 if TYPE_CHECKING:
     from edgead.runtime.detector import Detector
@@ -76,11 +77,12 @@ def command(
         return
     header = ("bundle", "precision", "engine", "p50 ms", "p95 ms", "p99 ms", "max ms", "frames/s", "MB")
     table = []
-    for path, detector, latency, peak in zip(paths, detectors, latencies, peaks, strict=True):
+    names = _names(paths)
+    for name, detector, latency, peak in zip(names, detectors, latencies, peaks, strict=True):
         manifest = detector.bundle.manifest
         times = (latency.p50_ms, latency.p95_ms, latency.p99_ms, latency.max_ms)
         table.append((
-            path.name,
+            name,
             manifest.precision,
             engine or manifest.engine,
             *(f"{time:.2f}" for time in times),
@@ -90,6 +92,10 @@ def command(
     print_table(table, header)
     click.echo(f"{frames} frames each on {processor.model}, {threads or processor.threads} threads; "
                "MB is the peak of a process that only runs the bundle")  # fmt: skip
+
+
+def _names(paths: list[Path]) -> list[str]:
+    return [shown(name) for name in told_apart([path.resolve() for path in paths])]
 
 
 def _paced(
@@ -125,9 +131,10 @@ def _paced(
         "missed",
         "memory +MB",
     )
+    names = dict(zip(paths, _names(paths), strict=True))
     table = [
         (
-            path.name,
+            names[path],
             f"{r.rate:g}",
             *(f"{t:.2f}" for t in (r.p50_ms, r.p99_ms, r.max_ms, r.busy_p50_ms, r.busy_p99_ms)),
             f"{r.missed} of {r.frames}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgead.cli.making import making_options
-from edgead.cli.output import json_option, print_json, print_table, quiet_option
+from edgead.cli.output import json_option, print_json, print_notes, print_table, quiet_option
 from edgead.cli.progress import make_progress, silent
+from edgead.names import shown
 
 if TYPE_CHECKING:
     from edgead.evaluation.cell import Cell
-    from edgead.evaluation.grid import Run
+    from edgead.evaluation.grid import Line, Run
 
 METRICS = "image_auroc,pixel_auroc,aupro_30"
 
@@ -82,23 +83,24 @@ def command(
     Killed or interrupted, the same command goes on where it stopped: finished cells are in the results file.
     """
     from edgead.errors import GateError
-    from edgead.evaluation.grid import run_grid, table
+    from edgead.evaluation.grid import names, run_grid, table
 
     cells = _cells(methods, datasets, layout, seeds, words)
-    shown = _metrics(metrics)
+    columns = _metrics(metrics)
     with _processes(draws, timed=jobs == 1) as run:
         progress = make_progress(quiet or as_json)
         lines = run_grid(cells, out, run, jobs, progress)
     failed = [line for line in lines if "error" in line]
     if as_json:
-        print_json(lines)
+        print_json([{**line, "name": name} for line, name in zip(lines, names(lines), strict=True)])
     else:
-        header, rows = table(lines, shown)
+        header, rows = table(lines, columns)
         print_table(rows, header)
-        click.echo(f"cells are {' / '.join(shown)} in %; all results: {out}")
+        click.echo(f"cells are {' / '.join(columns)} in %; all results: {shown(out)}")
+        print_notes(_notes(lines))
         for line in failed:
             making = line["cell"]["making"]
-            click.echo(f"failed: {making['method']} on {line['cell']['dataset']}: {line['error']}")
+            click.echo(shown(f"failed: {making['method']} on {line['cell']['dataset']}: {line['error']}"))
     if failed:
         raise GateError(f"{len(failed)} of {len(lines)} cells failed; the same command tries them again")
 
@@ -114,13 +116,25 @@ def _cells(
         registry().entry("methods", method.partition(":")[0])  # a misspelt one costs no fitting
     weights = words.pop("weights")
     shared = words | {"weights": None if weights is None else str(weights.resolve())}
-    return [
+    cells = [
         Cell(Making(method, seed=seed, **shared), str(Path(folder).resolve()), layout, category)
         for folder in datasets
         for category in find_categories(Path(folder), layout) or (None,)
         for method in methods
         for seed in seeds
     ]
+    return list(dict.fromkeys(cells))  # one folder may be given under two names
+
+
+def _notes(lines: Sequence[Line]) -> Iterator[tuple[str, list[str]]]:
+    """What the data sets' files and the bundles say of themselves, with whose it is."""
+    from edgead.evaluation.grid import names
+
+    for line, name in zip(lines, names(lines), strict=True):
+        result, method = line.get("result", {}), line["cell"]["making"]["method"]
+        told = [*result.get("dataset_notices", ()), *result.get("notices", ())]
+        yield name, [notice["text"] for notice in told]
+        yield f"{method} on {name}", [notice["text"] for notice in result.get("bundle_notices", ())]
 
 
 def _metrics(text: str) -> list[str]:

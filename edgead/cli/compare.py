@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ import click
 
 from edgead.cli.arguments import find_bundle
 from edgead.cli.making import making_options
-from edgead.cli.output import json_option, print_json, print_table, quiet_option
+from edgead.cli.output import json_option, print_json, print_notes, print_table, quiet_option
 from edgead.cli.progress import make_progress
+from edgead.names import shown
 
 if TYPE_CHECKING:
     from edgead.evaluation.compare import Comparison
@@ -58,18 +60,23 @@ def command(
     A, B... are bundles, or methods, which are fitted on DIR's training images first (options after a colon:
     patchcore:coreset_ratio=0.1). All others are compared with A.
     """
+    from edgead.evaluation.checking import ANY_SIZE, check
     from edgead.evaluation.compare import compare
     from edgead.evaluation.datasets import open_dataset
+    from edgead.resize import ResizeRule
 
     if len(names) < 2:
         raise click.UsageError("give two bundles or methods at least", click.get_current_context())
     data = open_dataset(dataset, layout, category)
     progress = make_progress(quiet or as_json)
+    check(data.test, ResizeRule(ANY_SIZE))  # a bad file shows before anything is fitted
     found = [_evaluate(name, data, {**words, "seed": seed}, draws, progress) for name in names]
     comparisons = [compare(found[0], other) for other in found[1:]]
     if as_json:
         print_json({
             "dataset": str(dataset),
+            "notes": list(data.notes),
+            "dataset_notices": [notice.record() for notice in data.notices],
             "bundles": [{"name": name, **one.record()} for name, one in zip(names, found, strict=True)],
             "against_first": [
                 {"name": name, **dataclasses.asdict(one)}
@@ -77,12 +84,12 @@ def command(
             ],
         })  # fmt: skip
         return
-    _print(names, found, comparisons)
+    _print(tuple(map(shown, names)), found, comparisons, data.notes)
 
 
 def _evaluate(name: str, data: Dataset, words: dict[str, Any], draws: int, progress: Progress) -> Evaluation:
     from edgead.evaluation.cell import Making, make_bundle
-    from edgead.evaluation.evaluate import evaluate
+    from edgead.evaluation.evaluate import judge
     from edgead.plugins import registry
     from edgead.runtime.detector import load
 
@@ -92,31 +99,36 @@ def _evaluate(name: str, data: Dataset, words: dict[str, Any], draws: int, progr
             path = make_bundle(Making(name, **words), data, Path(folder), progress)[0].path
         else:
             path = find_bundle(name)
-        detector = load(path, throughput=True)
-        with progress(f"judging images: {name}", len(data.test)) as advance:
-            return evaluate(detector, data.test, lambda *image: advance(1), draws)
+        return judge(
+            load(path, throughput=True), data.test, progress, f"images: {shown(name)}", draws=draws
+        )
 
 
-def _print(names: tuple[str, ...], found: list[Evaluation], comparisons: list[Comparison]) -> None:
-    from edgead.evaluation.table import TITLES, percent, undefined
+def _print(
+    names: tuple[str, ...], found: list[Evaluation], comparisons: list[Comparison], notes: Sequence[str]
+) -> None:
+    from edgead.evaluation.table import TITLES, percent, remarks, share
 
     rows = [
-        (TITLES.get(metric, metric), *(percent(one.metrics[metric]) for one in found))
-        for metric in found[0].metrics
+        ("escapes", *(share(one.escapes, len(one.bad)) for one in found)),
+        ("false alarms", *(share(one.false_alarms, len(one.good)) for one in found)),
     ]
     rows += [
-        ("escapes", *(f"{one.escapes} of {len(one.bad)}" for one in found)),
-        ("false alarms", *(f"{one.false_alarms} of {len(one.good)}" for one in found)),
+        (TITLES.get(metric, metric), *(percent(one.metrics[metric]) for one in found))
+        for metric in found[0].metrics
     ]
     print_table(rows, ("%", *names))
     for name, comparison in zip(names[1:], comparisons, strict=True):
         click.echo(f"\n{name} less {names[0]}, in points, with the 95 % interval and the p value:")
         lines = []
+        reasons: dict[str, list[str]] = {}
         for metric, difference in comparison.metrics.items():
             if metric == "image_auroc" and comparison.image_auroc.p_value is not None:
                 difference = comparison.image_auroc
             if difference.value is None:
                 continue
+            if difference.reason:
+                reasons.setdefault(difference.reason, []).append(TITLES.get(metric, metric))
             low, high = difference.interval or (None, None)
             p = difference.p_value
             lines.append((
@@ -127,12 +139,13 @@ def _print(names: tuple[str, ...], found: list[Evaluation], comparisons: list[Co
                 "" if p is None or p >= 0.05 else "more than chance",
             ))  # fmt: skip
         print_table(lines, indent="  ")
+        for reason, titles in reasons.items():
+            click.echo(f"  {', '.join(titles)}: no interval, {reason}")
         click.echo(
             f"  verdicts at each one's own threshold: {comparison.better} images right with {name} alone, "
             f"{comparison.worse} with {names[0]} alone"
         )
-    for reason in dict.fromkeys(line for one in found for line in undefined(one)):
-        click.echo(f"note: {reason}")
+    print_notes((name, [*notes, *remarks(one)]) for name, one in zip(names, found, strict=True))
     click.echo(
         "\nimage AUROC by DeLong's test, all else by paired bootstrap; p isn't corrected for many tests"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgead.cli.output import json_option, print_json, print_table
+from edgead.names import shown
 
 if TYPE_CHECKING:
     from edgead.evaluation.datasets import Dataset
@@ -75,6 +76,7 @@ def _record(found: Dataset) -> dict[str, Any]:
         "with_mask": sum(masked.values()),
         "defects": {name: {"images": n, "with_mask": masked[name]} for name, n in defects.items()},
         "notes": list(found.notes),
+        "notices": [notice.record() for notice in found.notices],
     }
 
 
@@ -82,25 +84,25 @@ def _print(found: Dataset) -> None:
     record = _record(found)
     kinds = record["defects"]
     print_table([
-        ("data set", found.name),
+        ("data set", shown(found.name)),
         ("layout", found.layout),
         ("train", f"{record['train']} good"),
         *([("validation", f"{record['validation']} good")] if found.validation else []),
         ("test", f"{record['good']} good, {record['defective']} defective"),
-        *((f"  {name}", f"{n['images']}, {n['with_mask']} with a mask") for name, n in kinds.items()),
+        *((f"  {shown(name)}", f"{n['images']}, {n['with_mask']} with a mask") for name, n in kinds.items()),
     ])  # fmt: skip
     for note in found.notes:
-        click.echo(f"note: {note}")
+        click.echo(f"note: {shown(note)}")
 
 
 def _print_all(records: list[dict[str, Any]]) -> None:
     columns = ("layout", "train", "validation", "good", "defective", "with_mask")
     read = [record for record in records if "problem" not in record]
-    rows = [(record["category"], *(str(record[column]) for column in columns)) for record in read]
+    rows = [(shown(record["category"]), *(str(record[column]) for column in columns)) for record in read]
     print_table(rows, ("category", *columns[:-1], "with mask"))
     for note in dict.fromkeys(note for record in read for note in record["notes"]):
         about = [record["category"] for record in read if note in record["notes"]]
-        click.echo(f"note: {note}" + ("" if len(about) == len(records) else f" ({', '.join(about)})"))
+        click.echo(shown(f"note: {note}" + ("" if len(about) == len(records) else f" ({', '.join(about)})")))
     for record in records:
         if "problem" in record:
-            click.echo(f"problem: {record['problem']}")
+            click.echo(shown(f"problem: {record['problem']}"))

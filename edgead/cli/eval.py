@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from edgead.cli.arguments import engine_options, find_bundle
 from edgead.cli.classes import classes_record, judge_classes, print_classes
 from edgead.cli.output import json_option, print_json, print_table, quiet_option
 from edgead.cli.progress import make_progress
+from edgead.names import shown
 
 if TYPE_CHECKING:
     from edgead.evaluation.datasets import Dataset
@@ -43,6 +44,7 @@ TIMED_FRAMES = 100
     is_flag=True,
     help="Also show the threshold of F1-max, which is chosen on these very images.",
 )
+@click.option("--threshold", metavar="T", type=float, help="For the verdicts, instead of the bundle's own.")
 @click.option(
     "--draws",
     metavar="N",
@@ -62,6 +64,7 @@ def command(
     csv_file: Path | None,
     verdicts: Path | None,
     best_threshold: bool,
+    threshold: float | None,
     draws: int,
     device: str,
     engine: str | None,
@@ -72,12 +75,13 @@ def command(
     """Measure BUNDLE on the labelled images in DATASET.
 
     DATASET is in one of the published layouts (see `edgead datasets`), or just a folder with good/ and a
-    folder for each defect. Verdicts are given at the bundle's own threshold; nothing is tuned on DATASET.
+    folder for each defect. Verdicts are given at the bundle's own threshold, unless --threshold says another;
+    nothing is tuned on DATASET. An image that can't be read ends it before the first is judged.
 
     Of a bundle for several products, give each one's data set: a row for each, and their mean.
     """
     from edgead.evaluation.datasets import open_dataset
-    from edgead.evaluation.evaluate import evaluate
+    from edgead.evaluation.evaluate import judge
     from edgead.evaluation.report import Gallery, write_report
     from edgead.evaluation.table import metrics_csv, verdicts_csv
     from edgead.files import write_file
@@ -91,26 +95,28 @@ def command(
     engine_words: dict[str, Any] = {"device": device, "engine": engine, "threads": threads}
     detector = load(path, **engine_words, throughput=True)
     if others:
-        judged = judge_classes(detector, [data, *others], draws, make_progress(quiet))
+        judged = judge_classes(detector, [data, *others], draws, make_progress(quiet), threshold)
         if as_json:
             print_json({"bundle": str(path)} | classes_record(judged))
         else:
-            print_classes(judged)
+            print_classes(judged, detector.bundle.manifest.threshold.score)
+        _end([problem for one in judged for problem in one.found.problems])
         return
     gallery = Gallery(detector) if report is not None else None
     progress = make_progress(quiet)
-    with progress("judging images", len(data.test)) as advance:
 
-        def keep(*image: Any) -> None:
-            if gallery is not None:
-                gallery.add(*image)
-            advance(1)
+    def keep(*image: Any) -> None:
+        if gallery is not None:
+            gallery.add(*image)
 
-        found = evaluate(detector, data.test, keep, draws)
+    found = judge(detector, data.test, progress, on_image=keep, draws=draws, threshold=threshold)
     if report is not None and gallery is not None:
         timing = _time(path, engine_words, progress)
-        title = f"{path.name} on {data.name}"
-        write_report(report, title, found, gallery, detector.bundle, timing=timing, notes=data.notes)
+        title = shown(f"{path.name} on {data.name}")
+        facts = {"bundle's folder": shown(path.resolve()), "data set": shown(data.folder.resolve())}
+        write_report(
+            report, title, found, gallery, detector.bundle, timing=timing, facts=facts, notes=data.notes
+        )
     if csv_file is not None:
         write_file(csv_file, metrics_csv(found).encode())
     if verdicts is not None:
@@ -124,16 +130,32 @@ def command(
             "layout": data.layout,
             "category": data.category,
         }
-        print_json(head | found.record() | chosen | {"notes": list(data.notes)})
+        told = {
+            "notes": list(data.notes),
+            "dataset_notices": [notice.record() for notice in data.notices],
+            "bundle_threshold": detector.bundle.manifest.threshold.score,
+        }
+        print_json(head | found.record() | chosen | told)
+        _end(found.problems)
         return
-    _print(found, data)
+    _print(found, data, detector.bundle.manifest.threshold.score)
     if report is not None:
-        click.echo(f"report: {report.resolve()}")
+        click.echo(f"report: {shown(report.resolve())}")
     if best is not None:
         click.echo(
             f"best threshold {best:.6g} (F1-max): chosen on these test images, "
             "so it promises nothing for others"
         )
+    _end(found.problems)
+
+
+def _end(problems: Sequence[str]) -> None:
+    """Images that were left out are in the output; the exit code says so too."""
+    from edgead.errors import ImageError
+
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ImageError(f"judged without {problems[0]}{more}")
 
 
 def _refuse_for_several(**words: Any) -> None:
@@ -170,14 +192,14 @@ def _best_threshold(found: Evaluation) -> float | None:
     return best_threshold([j.score for j in found.images], [not j.sample.is_good for j in found.images])
 
 
-def _print(found: Evaluation, data: Dataset) -> None:
-    from edgead.evaluation.table import defect_rows, metric_rows, undefined
+def _print(found: Evaluation, data: Dataset, own: float) -> None:
+    from edgead.evaluation.table import defect_rows, metric_rows, remarks, share, threshold_words
 
     good, bad = len(found.good), len(found.bad)
-    click.echo(f"{data.name} ({data.layout}): {good} good and {bad} defective images")
+    click.echo(f"{shown(data.name)} ({data.layout}): {good} good and {bad} defective images")
     click.echo(
-        f"at the bundle's threshold {found.threshold:.6g}: {_share(found.escapes, bad)} defective images "
-        f"escape, {_share(found.false_alarms, good)} good ones are false alarms"
+        f"at {threshold_words(found, own)}: {share(found.escapes, bad)} defective images escape, "
+        f"{share(found.false_alarms, good)} good ones are false alarms"
     )
     click.echo()
     print_table(metric_rows(found), ("metric", "%", "95 % interval"))
@@ -185,12 +207,8 @@ def _print(found: Evaluation, data: Dataset) -> None:
     if len(rows) > 1:
         click.echo()
         print_table(rows, header)
-    notes = [*data.notes, *undefined(found)]
+    notes = [*data.notes, *remarks(found)]
     if notes:
         click.echo()
     for note in notes:
-        click.echo(f"note: {note}")
-
-
-def _share(count: int, total: int) -> str:
-    return f"{count} of {total}" + (f" ({count / total:.1%})" if total else "")
+        click.echo(f"note: {shown(note)}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
+
+from edgead.names import json_text, shown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,7 +26,7 @@ def quiet_option(function: F) -> F:
 
 def print_json(document: Any) -> None:
     """Print one JSON document with sorted keys and readable text."""
-    click.echo(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False))
+    click.echo(json_text(document, indent=2, sort_keys=True))
 
 
 def print_table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), indent: str = "") -> None:
@@ -41,6 +42,25 @@ def print_table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), inden
         click.echo((indent + "  ".join(cells)).rstrip())
 
 
+def print_notes(notes: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """Print each note once, with whose it is where it isn't everyone's.
+
+    Args:
+        notes: whose, and their notes; a name may come several times.
+    """
+    about: dict[str, list[str]] = {}
+    everyone: dict[str, None] = {}
+    for name, lines in notes:
+        everyone[name] = None
+        for line in lines:
+            whose = about.setdefault(line, [])
+            if name not in whose:
+                whose.append(name)
+    for line, whose in about.items():
+        told = "" if len(whose) == len(everyone) else f"{', '.join(whose)}: "
+        click.echo(shown(f"note: {told}{line}"))
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)
@@ -49,4 +69,4 @@ def _is_number(text: str) -> bool:
     return True
 
 
-__all__ = ["json_option", "print_json", "print_table", "quiet_option"]
+__all__ = ["json_option", "print_json", "print_notes", "print_table", "quiet_option"]

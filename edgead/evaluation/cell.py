@@ -15,9 +15,11 @@ import edgead
 from edgead.bundle import Bundle
 from edgead.errors import DatasetError, OptionError
 from edgead.evaluation.bench import bench
+from edgead.evaluation.checking import ANY_SIZE, check
 from edgead.evaluation.datasets import Dataset, open_dataset
-from edgead.evaluation.evaluate import evaluate
+from edgead.evaluation.evaluate import judge
 from edgead.plugins import registry
+from edgead.resize import ResizeRule
 from edgead.runtime.detector import load
 from edgead.types import PRECISIONS, Progress, Size
 from edgead.workbench.export import export
@@ -134,15 +136,15 @@ def run_cell(cell: Cell, draws: int, timed: bool, progress: Progress) -> dict[st
         What ``Evaluation.record`` gives, the precision, the bundle's bytes, seconds and latency.
     """
     data = cell.open()
+    check(data.test, ResizeRule(ANY_SIZE))  # a bad file shows before anything is fitted
     with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
         bundle, seconds = make_bundle(cell.making, data, Path(folder), progress)
-        with progress("judging images", len(data.test)) as advance:
-            detector = load(bundle.path, throughput=True)
-            found = evaluate(detector, data.test, lambda *image: advance(1), draws)
+        found = judge(load(bundle.path, throughput=True), data.test, progress, draws=draws)
         latency = bench([load(bundle.path)], TIMED_FRAMES, progress)[0] if timed else None
         return {
             **found.record(),
             "name": data.name,
+            "dataset_notices": [notice.record() for notice in data.notices],
             "precision": bundle.manifest.precision,
             "size": list(bundle.manifest.input.size),
             "bundle_bytes": sum(file.bytes for file in bundle.manifest.files),

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from edgead.errors import DatasetError, EdgeadError, PluginError, UnknownNameError
 from edgead.images import SUFFIXES
+from edgead.names import shown
+from edgead.notices import Notice, say
 from edgead.plugins import registry
 from edgead.registry import one_line
 from edgead.types import GOOD, Layout, Sample
@@ -39,7 +41,7 @@ class Dataset:
         train: good images to learn from; may be empty.
         test: labelled images, the good first; never empty.
         validation: good images that the publisher sets apart; usually none.
-        notes: what the user should know of, a line each.
+        notices: what the user should know of.
     """
 
     name: str
@@ -49,7 +51,12 @@ class Dataset:
     train: tuple[Path, ...]
     test: tuple[Sample, ...]
     validation: tuple[Path, ...] = ()
-    notes: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notices in words, a line each."""
+        return tuple(say(notice) for notice in self.notices)
 
     @property
     def unmasked(self) -> tuple[Sample, ...]:
@@ -93,7 +100,7 @@ def open_dataset(folder: Path, layout: str | None = None, category: str | None =
         test=tuple(sorted(split.test, key=lambda sample: not sample.is_good)),
         validation=split.validation,
     )
-    return Dataset(**{**vars(found), "notes": (*_notes(found), *split.notes)})
+    return replace(found, notices=(*_notices(found), *(Notice("layout", {"text": t}) for t in split.notes)))
 
 
 def find_categories(folder: Path, layout: str | None = None) -> tuple[str, ...]:
@@ -230,23 +237,20 @@ def _unrecognised(folder: Path, layout: str | None) -> str:
     )
 
 
-def _notes(found: Dataset) -> list[str]:
-    notes = []
-    if not found.train:
-        notes.append("no training images, only test images")
+def _notices(found: Dataset) -> list[Notice]:
+    notices = [] if found.train else [Notice("no-train")]
     defective = sum(not sample.is_good for sample in found.test)
     missing = found.unmasked
     if missing and len(missing) == defective:
-        notes.append("no masks, so pixel metrics will be undefined")
+        notices.append(Notice("no-masks"))
     elif missing:
         one = missing[0].image
-        notes.append(
-            f"{len(missing)} of {defective} defective images have no mask, "
-            f"{one.parent.name}/{one.name} for one, so pixel metrics will be undefined"
-        )
+        example = shown(Path(one.parent.name, one.name))
+        values = {"count": len(missing), "total": defective, "example": example}
+        notices.append(Notice("some-unmasked", values))
     if not defective or defective == len(found.test):
-        notes.append(f"no {'defective' if not defective else 'good'} test images, so AUROC will be undefined")
-    return notes
+        notices.append(Notice("no-good" if defective else "no-defective"))
+    return notices
 
 
 __all__ = ["GOOD", "Dataset", "Sample", "find_categories", "find_samples", "open_dataset"]

@@ -1,30 +1,32 @@
 """A bundle on labelled images: threshold-free metrics, and the verdicts at the bundle's own threshold.
 
-Nothing is tuned on the test images. Pixel metrics are at the model's input size; masks are brought there by
-bilinear resizing and rounded at one half, which keeps thin defects that nearest-neighbour sampling loses
-(Zhang et al., "DeSTSeg", CVPR 2023, section 4.2).
+Nothing is tuned on the test images. Pixel metrics are at the model's input size; ``edgead.masks`` says how
+masks are read and how they get there: by area, with every region kept. DeSTSeg's authors resize them
+bilinearly and round at one half (Zhang et al., CVPR 2023, section 4.2), which is the same for regions thicker
+than a pixel of the input, and breaks a line into dots where a pixel stands for many of the image's.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.errors import DatasetError
+from edgead.errors import DatasetError, ImageError, OptionError
+from edgead.evaluation.checking import SHOWN, Checked, check
 from edgead.evaluation.datasets import Sample
 from edgead.evaluation.metrics import Metric, image_metrics, image_samples
 from edgead.evaluation.pixels import PixelMetrics
-from edgead.evaluation.uncertainty import DRAWS, resample, with_intervals
+from edgead.evaluation.uncertainty import DRAWS, resample, share_interval, with_intervals
 from edgead.images import read_image
-from edgead.resize import ResizeRule
+from edgead.names import shown
+from edgead.notices import Notice
 from edgead.runtime.detector import Detector
-from edgead.types import Image, Prediction, Size
+from edgead.types import Image, Prediction, Progress
 
 Draws = Mapping[str, NDArray[np.float64]]
 """A metric's name to its value on each bootstrap draw, (draws,)."""
@@ -56,6 +58,10 @@ class Evaluation:
         defects: defect to the same metrics of its images against all good ones. Pixel metrics are within
             0.002 there; see ``PixelMetrics.samples``.
         draws: the metrics on the bootstrap's draws, which are the same for every bundle on the same images.
+        threshold_source: ``bundle``: the calibrated threshold; ``given``: another that the caller chose.
+        notices: what to know of these images and masks.
+        bundle_notices: what the bundle says about itself.
+        problems: why images are in none of the figures, a line each; usually none.
     """
 
     images: tuple[Judged, ...]
@@ -63,6 +69,10 @@ class Evaluation:
     metrics: Mapping[str, Metric]
     defects: Mapping[str, Mapping[str, Metric]]
     draws: Draws = field(repr=False)
+    threshold_source: Literal["bundle", "given"] = "bundle"
+    notices: tuple[Notice, ...] = ()
+    bundle_notices: tuple[Notice, ...] = ()
+    problems: tuple[str, ...] = ()
 
     @property
     def good(self) -> tuple[Judged, ...]:
@@ -90,10 +100,10 @@ class Evaluation:
             **{name: metric.value for name, metric in self.metrics.items()},
             "intervals": {name: list(m.interval) for name, m in self.metrics.items() if m.interval},
             "undefined": {name: m.reason for name, m in self.metrics.items() if m.reason},
+            "no_interval": {name: m.no_interval for name, m in self.metrics.items() if m.no_interval},
             "defects": {
-                defect: {
-                    "images": sum(j.sample.defect == defect for j in self.bad),
-                    "escapes": sum(j.is_wrong for j in self.bad if j.sample.defect == defect),
+                shown(defect): {
+                    **_counted("escapes", [j for j in self.bad if j.sample.defect == defect]),
                     **{name: metric.value for name, metric in metrics.items()},
                 }
                 for defect, metrics in self.defects.items()
@@ -101,9 +111,24 @@ class Evaluation:
             "good": len(self.good),
             "bad": len(self.bad),
             "false_alarms": self.false_alarms,
+            "false_alarms_interval": _limits(self.false_alarms, len(self.good)),
             "escapes": self.escapes,
+            "escapes_interval": _limits(self.escapes, len(self.bad)),
             "threshold": self.threshold,
+            "threshold_source": self.threshold_source,
+            "notices": [notice.record() for notice in self.notices],
+            "bundle_notices": [notice.record() for notice in self.bundle_notices],
+            "problems": list(self.problems),
         }
+
+
+def _counted(what: str, images: Sequence[Judged]) -> dict[str, Any]:
+    wrong = sum(judged.is_wrong for judged in images)
+    return {"images": len(images), what: wrong, f"{what}_interval": _limits(wrong, len(images))}
+
+
+def _limits(count: int, total: int) -> list[float] | None:
+    return list(share_interval(count, total)) if total else None
 
 
 OnImage = Callable[[Judged, Image, Prediction, NDArray[np.bool_]], None]
@@ -115,52 +140,110 @@ def evaluate(
     samples: Sequence[Sample],
     on_image: OnImage = lambda judged, frame, prediction, mask: None,
     draws: int = DRAWS,
+    *,
+    threshold: float | None = None,
+    checked: Checked | None = None,
 ) -> Evaluation:
     """Run the detector on every sample.
 
-    Memory doesn't grow with the number of images, but by a few bytes each and what ``PixelMetrics`` keeps.
+    Memory doesn't grow with the number of images, but by some kilobytes each and what ``PixelMetrics`` keeps.
 
     Args:
         on_image: is called for each, in order: for progress, galleries, saved maps.
         draws: how often the bootstrap draws images for the intervals; 0 for none.
+        threshold: for the verdicts instead of the detector's; the metrics don't depend on it.
+        checked: what ``check`` found for these samples and this detector's rule; without it they're checked
+            first.
 
     Raises:
-        DatasetError: there are no samples, or a mask isn't of its image's size.
-        ImageError: an image or mask can't be read.
+        DatasetError: there are no samples, a mask isn't of its image's size, or no image can be read.
+        ImageError: an image or mask can't be read. One that shows so only when it's decoded is left out
+            instead, and told in ``problems``: the others have been judged by then.
+        OptionError: the threshold isn't a finite number.
     """
     if not samples:
         raise DatasetError("no test images to evaluate on; give a folder with good/ and defect folders")
+    limit = _finite(detector.threshold if threshold is None else threshold)
+    if checked is None:
+        checked = check(samples, detector.rule)
     pixels = PixelMetrics()
     images: list[Judged] = []
-    under_way: list[Image] = []
+    problems: list[str] = []
+    under_way: list[tuple[int, Image]] = []
 
     def frames() -> Iterator[Image]:
-        for sample in samples:
-            under_way.append(read_image(sample.image))
-            yield under_way[-1]
+        for index, sample in enumerate(samples):
+            try:
+                frame = read_image(sample.image)
+            except ImageError as error:
+                problems.append(str(error))
+                continue
+            under_way.append((index, frame))
+            yield frame
 
-    for sample, prediction in zip(samples, detector.map(frames()), strict=True):
-        frame = under_way.pop(0)
-        judged = Judged(sample, prediction.score, prediction.is_anomalous)
-        shape = (frame.shape[0], frame.shape[1])
-        mask = read_mask(sample.masks, detector.rule, shape)
-        area = detector.rule.valid_area(shape)
-        known = sample.is_good or bool(sample.masks)
-        pixels.add(prediction.anomaly_map[area], mask[area] if known else None, bad=not sample.is_good)
+    for prediction in detector.map(frames()):
+        index, frame = under_way.pop(0)
+        sample, mask = samples[index], checked.mask(index)
+        judged = Judged(sample, prediction.score, prediction.score > limit)
+        area = detector.rule.valid_area(frame.shape)
+        pixels.add(
+            prediction.anomaly_map[area], None if mask is None else mask[area], bad=not sample.is_good
+        )
         images.append(judged)
-        on_image(judged, frame, prediction, mask)
+        on_image(judged, frame, prediction, np.zeros(detector.rule.size, bool) if mask is None else mask)
+    if not images:
+        raise DatasetError(f"no test image can be read: {problems[0]}")
     scores = np.array([j.score for j in images])
-    bad = np.array([not s.is_good for s in samples])
+    bad = np.array([not j.sample.is_good for j in images])
     weights = resample(bad, draws)
     drawn = {**image_samples(scores, bad, weights), **pixels.samples(weights)}
-    metrics = with_intervals({**image_metrics(scores, bad), **pixels.metrics()}, drawn)
+    metrics = with_intervals({**image_metrics(scores, bad), **pixels.metrics()}, drawn, bad)
+    notices = list(checked.notices)
+    if problems:
+        named = " | ".join(problems[:SHOWN])
+        values = {"count": len(problems), "total": len(samples), "problems": named}
+        notices.insert(0, Notice("left-out", values))
+    manifest = detector.bundle.manifest
     return Evaluation(
         images=tuple(images),
-        threshold=detector.threshold,
+        threshold=limit,
         metrics=metrics,
-        defects=_by_defect(samples, scores, bad, pixels, metrics),
+        defects=_by_defect([j.sample for j in images], scores, bad, pixels, metrics),
         draws=drawn,
+        threshold_source="bundle" if limit == manifest.threshold.score else "given",
+        notices=tuple(notices),
+        bundle_notices=manifest.notices,
+        problems=tuple(problems),
     )
+
+
+def judge(
+    detector: Detector,
+    samples: Sequence[Sample],
+    progress: Progress,
+    what: str = "images",
+    on_image: OnImage = lambda judged, frame, prediction, mask: None,
+    draws: int = DRAWS,
+    threshold: float | None = None,
+) -> Evaluation:
+    """``evaluate`` with progress: one bar for checking the files, one for judging ``what``."""
+    if threshold is not None:
+        _finite(threshold)  # before any file is read
+    with progress(f"checking {what}", len(samples)) as advance:
+        checked = check(samples, detector.rule, advance)
+    with progress(f"judging {what}", len(samples)) as advance:
+
+        def each(*image: Any) -> None:
+            on_image(*image)
+            advance(1)
+
+        return evaluate(detector, samples, each, draws, threshold=threshold, checked=checked)
+
+
+def _finite(threshold: float) -> float:
+    if not math.isfinite(threshold):
+        raise OptionError(f"threshold {threshold} must be a finite number")
+    return float(threshold)
 
 
 def _by_defect(
@@ -186,26 +269,5 @@ def _by_defect(
     }
 
 
-def read_mask(files: Sequence[Path], rule: ResizeRule, frame_shape: Size) -> NDArray[np.bool_]:
-    """Where any of an image's masks isn't 0, at the model's input size: (H, W) bool.
 
-    Raises:
-        DatasetError: a mask's size isn't its image's.
-    """
-    mask = np.zeros(frame_shape, bool)
-    for file in files:
-        values = read_image(file).max(axis=2)
-        if values.shape != frame_shape:
-            raise DatasetError(
-                f"{file}: the mask is {values.shape}, its image {frame_shape}; they must be the same size"
-            )
-        mask |= values > 0
-    rows, columns = rule.valid_area(frame_shape)
-    inner = cv2.resize(
-        mask.astype(np.float32),
-        (columns.stop - columns.start, rows.stop - rows.start),
-        interpolation=cv2.INTER_LINEAR,
-    )
-    whole = np.zeros(rule.size, bool)
-    whole[rows, columns] = inner >= 0.5
-    return whole
+__all__ = ["Evaluation", "Judged", "OnImage", "evaluate", "judge"]

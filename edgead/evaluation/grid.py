@@ -19,6 +19,7 @@ import numpy as np
 from edgead.errors import DatasetError, EdgeadError
 from edgead.evaluation.cell import Cell
 from edgead.files import output_errors
+from edgead.names import json_text, shown, told_apart
 from edgead.types import Progress
 
 Line = Mapping[str, Any]
@@ -115,26 +116,30 @@ def table(lines: Sequence[Line], metrics: Sequence[str]) -> tuple[tuple[str, ...
     """
     values: dict[tuple[str, str], list[list[float | None]]] = {}
     failures = set()
-    for line in lines:
-        place = (_name(line), line["cell"]["making"]["method"])
+    called = names(lines)
+    for name, line in zip(called, lines, strict=True):
+        place = (name, line["cell"]["making"]["method"])
         if "error" in line:
             failures.add(place)
         else:
             values.setdefault(place, []).append([line["result"][metric] for metric in metrics])
-    datasets = list(dict.fromkeys(_name(line) for line in lines))
+    datasets = list(dict.fromkeys(called))
     methods = list(dict.fromkeys(line["cell"]["making"]["method"] for line in lines))
     rows = [
-        (data, *("failed" if (data, m) in failures else _cell(values.get((data, m), [])) for m in methods))
-        for data in datasets
+        (shown(d), *("failed" if (d, m) in failures else _cell(values.get((d, m), [])) for m in methods))
+        for d in datasets
     ]
     if len(datasets) > 1:
         rows.append(("mean", *(_mean(values, datasets, m, len(metrics)) for m in methods)))
     return ("data set", *methods), rows
 
 
-def _name(line: Line) -> str:
-    cell = line["cell"]
-    return Path(cell["dataset"]).name + (f"/{cell['category']}" if cell["category"] else "")
+def names(lines: Sequence[Line]) -> list[str]:
+    """Return what to call each line's data set: the end of its path, as much as tells it from the others."""
+    folders = [Path(line["cell"]["dataset"]) for line in lines]
+    categories = [line["cell"]["category"] for line in lines]
+    roots = told_apart(folders)
+    return [f"{root}/{part}" if part else root for root, part in zip(roots, categories, strict=True)]
 
 
 def _cell(runs: Sequence[Sequence[float | None]]) -> str:
@@ -178,7 +183,7 @@ def _guarded(run: Run, cell: Cell) -> Mapping[str, Any]:
 
 
 def _append(file: Path, line: Line) -> None:
-    data = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    data = (json_text(line) + "\n").encode()
     with output_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab", buffering=0) as stream:
@@ -192,4 +197,4 @@ def _append(file: Path, line: Line) -> None:
                 raise
 
 
-__all__ = ["Line", "read_lines", "run_grid", "table"]
+__all__ = ["Line", "names", "read_lines", "run_grid", "table"]

@@ -22,11 +22,13 @@ class Metric:
         value: a fraction of 1, or None.
         reason: why the value is undefined; None where there's a value.
         interval: (low, high) that holds the value with 95 % confidence; None where it isn't known.
+        no_interval: why there's a value and no interval; None where none was asked for.
     """
 
     value: float | None
     reason: str | None = None
     interval: tuple[float, float] | None = None
+    no_interval: str | None = None
 
 
 @dataclass(frozen=True)

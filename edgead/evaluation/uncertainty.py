@@ -3,11 +3,12 @@
 Images are drawn again with replacement, whole images: the pixels of one image are far from independent. Good
 and bad images are drawn apart, as many of each as there are, so that every draw has both. An interval is the
 middle 95 % of the metric over the draws (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993,
-section 13.3). It says nothing about defects of a kind that isn't among the images; and a metric that is 1 on
-all images is 1 on every draw of them, so its interval has no width however few they are.
+section 13.3). It says nothing about defects of a kind that isn't among the images. Where every draw gives
+the same, as images do that are separated perfectly, it says nothing at all: then image metrics have an
+interval by ``edgead.evaluation.perfect``, and others none, with the reason.
 
     weights = resample(bad)
-    metrics = with_intervals(image_metrics(scores, bad), image_samples(scores, bad, weights))
+    metrics = with_intervals(image_metrics(scores, bad), image_samples(scores, bad, weights), bad)
 
 Two bundles are compared on the same images with the same draws, so that what makes an image hard for both
 cancels out.
@@ -24,9 +25,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgead.errors import InputError
 from edgead.evaluation.metrics import Metric
+from edgead.evaluation.perfect import AT_LEAST
 
 DRAWS = 1000
 LEVEL = 0.95
+_SAME = 1e-12
+_BOTH = "both are 1 on every draw of the images, which doesn't show how far they may differ"
 _ENOUGH = 0.95
 """The share of draws in which a metric must be defined: masks may be empty in some."""
 
@@ -75,15 +79,55 @@ def resample(bad: ArrayLike, draws: int = DRAWS, seed: int = 0) -> NDArray[np.in
 
 
 def with_intervals(
-    metrics: Mapping[str, Metric], samples: Mapping[str, NDArray[np.float64]]
+    metrics: Mapping[str, Metric], samples: Mapping[str, NDArray[np.float64]], bad: ArrayLike
 ) -> dict[str, Metric]:
-    """Add the intervals to metrics.
+    """Add the intervals to metrics, or the reason why there is none.
 
     Args:
         samples: name to the metric on each draw, from ``image_samples`` or ``PixelMetrics.samples``. Draws
             where it's NaN don't count; where more than 5 % are, or there are none, there's no interval.
+        bad: (images,) bool, of the images that the draws are from.
     """
-    return {name: replace(m, interval=_middle(samples.get(name), m.value)) for name, m in metrics.items()}
+    labels = np.asarray(bad, bool)
+    n_bad = int(labels.sum())
+    return {
+        name: _bounded(name, metric, samples.get(name), labels.size - n_bad, n_bad)
+        for name, metric in metrics.items()
+    }
+
+
+def _bounded(
+    name: str, metric: Metric, samples: NDArray[np.float64] | None, good: int, bad: int
+) -> Metric:
+    if metric.value is None or samples is None:
+        return metric
+    interval = _middle(samples, metric.value)
+    if interval is None:
+        if min(good, bad) < 2:
+            return replace(metric, no_interval="one good or one defective image shows no spread")
+        return replace(metric, no_interval="undefined on too many draws") if samples.size else metric
+    if interval[1] - interval[0] > _SAME:
+        return replace(metric, interval=interval)
+    if name in AT_LEAST and metric.value == 1:
+        return replace(metric, interval=(AT_LEAST[name](good, bad), 1.0))
+    if name == "image_auroc" and metric.value == 0:  # perfect, the wrong way round
+        return replace(metric, interval=(0.0, 1 - AT_LEAST[name](good, bad)))
+    return replace(metric, no_interval="every draw of the images gives the same, so nothing shows its spread")
+
+
+def share_interval(count: int, total: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share: Wilson's, which holds for few images and for none of them too.
+
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the
+    American Statistical Association 22, 1927.
+
+    Args:
+        count, total: 0 <= count <= total, total over 0.
+    """
+    z = 1.959963984540054
+    middle = (count + z * z / 2) / (total + z * z)
+    half = z / (total + z * z) * (count * (total - count) / total + z * z / 4) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def differences(
@@ -107,6 +151,9 @@ def differences(
             found[name] = Difference(None, reason=one.reason or two.reason)
             continue
         value = one.value - two.value
+        if one.value == two.value == 1 and _middle(samples_a.get(name), 1) == _middle(samples_b.get(name), 1):
+            found[name] = Difference(value, reason=_BOTH)
+            continue
         drawn = samples_a.get(name, np.empty(0)) - samples_b.get(name, np.empty(0))
         interval = _middle(drawn, value)
         if interval is None:
@@ -150,6 +197,8 @@ def delong(scores_a: ArrayLike, scores_b: ArrayLike, bad: ArrayLike) -> Differen
     parts = (of_bad[0] - of_bad[1], of_good[0] - of_good[1])
     deviation = math.sqrt(sum(float(part.var(ddof=1)) / part.size for part in parts))
     if not deviation:
+        if of_bad[0].min() == of_bad[1].min() == 1:
+            return Difference(0.0, reason=_BOTH)
         if value:
             return Difference(value, reason="the bundles differ on every image alike")
         return Difference(0.0, (0.0, 0.0), 1.0)
@@ -180,4 +229,13 @@ def _middle(samples: NDArray[np.float64] | None, value: float | None) -> tuple[f
     return float(low), float(high)
 
 
-__all__ = ["DRAWS", "LEVEL", "Difference", "delong", "differences", "resample", "with_intervals"]
+__all__ = [
+    "DRAWS",
+    "LEVEL",
+    "Difference",
+    "delong",
+    "differences",
+    "resample",
+    "share_interval",
+    "with_intervals",
+]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import DatasetError
+from edgead.exif import orientation
 from edgead.images import list_images, read_image
+from edgead.masks import Doubts, MaskNames, read_marks, to_input
+from edgead.masks.matching import grouped
+from edgead.notices import Notice
 from edgead.resize import ResizeRule
 from edgead.types import Image, Progress
 
@@ -22,18 +25,16 @@ Defect = tuple[Image, NDArray[np.uint8]]
 def find_defects(folder: Path) -> list[tuple[Path, Path]]:
     """List the images in ``folder/images`` with their masks in ``folder/masks``.
 
-    The mask of ``012.jpg`` is ``012.png`` or ``012_mask.png``, of any kind of image.
+    The mask of ``012.jpg`` is ``012.png`` or ``012_mask.png``, of any kind of image, in upper or lower case.
 
     Raises:
         DatasetError: a folder is missing or empty, an image has no mask, or more than one.
     """
     images = list_images(_part(folder, IMAGES))
-    masks: dict[str, list[Path]] = {}
-    for file in list_images(_part(folder, MASKS)):
-        masks.setdefault(file.stem, []).append(file)
+    masks = MaskNames(grouped(list_images(_part(folder, MASKS))))
     found = []
     for image in images:
-        own = [*masks.get(image.stem, ()), *masks.get(f"{image.stem}_mask", ())]
+        own = masks.find(image.stem) or []
         if len(own) != 1:
             held = f"holds {own[0].name} and {own[1].name}" if own else "has none of that name"
             raise DatasetError(
@@ -44,47 +45,49 @@ def find_defects(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def _part(folder: Path, name: str) -> Path:
-    part = Path(folder) / name
+    folder = Path(folder)
+    alike = sorted(p for p in folder.iterdir() if p.name.casefold() == name) if folder.is_dir() else []
+    part = folder / name if (folder / name).is_dir() or len(alike) != 1 else alike[0]
     if not part.is_dir():
         raise DatasetError(f"{folder}: no folder {name} in it; annotated defects are in {IMAGES} and {MASKS}")
     return part
 
 
-def read_defects(folders: Sequence[Path], rule: ResizeRule, progress: Progress) -> tuple[Defect, ...]:
-    """Read annotated defects and bring them to the model's size.
+def read_defects(
+    folders: Sequence[Path],
+    rule: ResizeRule,
+    progress: Progress,
+    *,
+    tell: Callable[[Notice], None] = lambda notice: None,
+) -> tuple[Defect, ...]:
+    """Read annotated defects and bring them to the model's size, by the rules of ``edgead.masks``.
 
-    A mask's pixel is defective where it isn't 0. At the model's size one is where at least half of what it
-    shows is, or, of a defect too fine for that, where half as much is as at the most.
+    Args:
+        tell: is given what is doubtful about the masks.
 
     Raises:
-        DatasetError: as ``find_defects``; or a mask isn't of its image's size, or is 0 everywhere.
+        DatasetError: as ``find_defects``; or a mask isn't of its image's size, or marks nothing.
         ImageError: an image or a mask can't be read.
     """
     pairs = [pair for folder in folders for pair in find_defects(folder)]
     if not pairs:
         return ()
     found = []
+    doubts = Doubts(rule.size)
     with progress("reading defects", len(pairs)) as advance:
         for image_file, mask_file in pairs:
-            image, mask = read_image(image_file), read_image(mask_file).max(axis=2) > 0
-            if mask.shape != image.shape[:2]:
-                raise DatasetError(
-                    f"{mask_file}: the mask is {mask.shape}, its image {image.shape[:2]} (height, width); "
-                    "they must be the same size"
-                )
-            if not mask.any():
+            image = read_image(image_file)
+            stated = orientation(image_file.read_bytes())
+            marks = read_marks((mask_file,), (image.shape[0], image.shape[1]), image_file, stated)
+            if not marks.marked.any():
                 raise DatasetError(f"{mask_file}: marks nothing; mark the defect with any value but 0")
-            found.append((rule.apply(image), _shrink(mask, rule)))
+            scaled = to_input(marks.marked, rule)
+            doubts.add(image_file, marks, scaled)
+            found.append((rule.apply(image), scaled.marked.astype(np.uint8)))
             advance(1)
+    for notice in doubts.notices():
+        tell(notice)
     return tuple(found)
-
-
-def _shrink(mask: NDArray[np.bool_], rule: ResizeRule) -> NDArray[np.uint8]:
-    rows, columns = rule.valid_area(mask.shape)
-    inner = (columns.stop - columns.start, rows.stop - rows.start)
-    share = np.zeros(rule.size, np.float32)
-    share[rows, columns] = cv2.resize(mask.astype(np.float32), inner, interpolation=cv2.INTER_AREA)
-    return covered(share)
 
 
 def covered(share: NDArray[np.float32]) -> NDArray[np.uint8]:

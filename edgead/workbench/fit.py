@@ -27,6 +27,7 @@ import edgead
 from edgead.bundle import Bundle, write_bundle
 from edgead.errors import OptionError
 from edgead.manifest import InputRecord, Manifest, MethodRecord
+from edgead.notices import Notice
 from edgead.runtime.exact import ExactSession
 from edgead.runtime.session import open_session
 from edgead.types import PRECISIONS, Image, Precision, Progress, Size
@@ -110,7 +111,8 @@ def fit(
         check_takes_defects(recipe)
     with write_bundle(out) as staging:  # first, so that a path that can't be written costs no fitting
         frames, why = read_frames(images, settings.size, recipe.backbone.input.multiple, progress)
-        annotated = read_defects(defects, frames.rule, progress)
+        doubts: list[Notice] = []
+        annotated = read_defects(defects, frames.rule, progress, tell=doubts.append)
         share = min(settings.holdout, MAX_HELD_OUT / len(frames))
         training, held_out = split(frames, share, settings.seed)
         again = recipe.final_fit if settings.final_fit is None else settings.final_fit
@@ -168,6 +170,7 @@ def fit(
             probes=records(
                 ExactSession(staging.folder / FORM_FILES["fp32"]), staging.folder, probes[:CARRIED]
             ),
+            notices=tuple(doubts),
         )
         bundle = staging.finish(manifest)
         shutil.rmtree(checkpoint, ignore_errors=True)

@@ -11,6 +11,7 @@ import pytest
 from edgead.cli import main
 from edgead.cli.progress import silent
 from edgead.errors import DatasetError, ImageError, OptionError, UnknownNameError
+from edgead.masks import read_mask
 from edgead.resize import ResizeRule
 from edgead.workbench.annotated import covered, find_defects, read_defects
 from edgead.workbench.recipe import resolve
@@ -93,7 +94,7 @@ def spoil_no_masks(folder):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (spoil_size, r"001\.png: the mask is \(80, 120\), its image \(120, 80\)"),
+        (spoil_size, r"masks/001\.png: the mask is \(80, 120\), its image .*images/001\.png \(120, 80\)"),
         (spoil_empty, r"masks/001\.png: marks nothing"),
         (spoil_missing, r"images/001\.png: needs one mask, 001\.png, and .*masks has none"),
         (spoil_twice, r"images/001\.png: needs one mask.*holds 001\.png and 001_mask\.png"),
@@ -136,3 +137,28 @@ def test_presets_are_the_methods_own():
         resolve("dmad", preset="quik")
     with pytest.raises(OptionError, match="patchcore has no presets"):
         resolve("patchcore", preset="quick")
+
+
+def test_masks_are_read_as_they_are_and_found_in_upper_case(folder):
+    mask = np.zeros((120, 80), np.uint16)
+    mask[20:40, 10:50] = 1
+    (folder / "masks" / "000.png").unlink()
+    (folder / "masks" / "000_MASK.PNG").write_bytes(cv2.imencode(".png", mask)[1].tobytes())
+    (folder / "masks" / "001.png").unlink()
+    lossy = cv2.imencode(".jpg", (mask * 255).astype(np.uint8))[1]
+    (folder / "masks" / "001.jpg").write_bytes(lossy.tobytes())
+    (folder / "masks").rename(folder / "Masks")
+    told = []
+    found = read_defects([folder], RULE, silent, tell=told.append)
+    assert all(np.array_equal(mask, found[2][1]) for _, mask in found)
+    assert [(n.code, n.values["count"]) for n in told] == [("mask-lossy", 1)]
+
+
+def test_evaluation_and_learning_bring_a_mask_to_the_same_pixels(folder):
+    crack = np.zeros((120, 80), np.uint8)
+    cv2.line(crack, (3, 5), (70, 110), 255, 1)
+    for file in (folder / "masks").iterdir():
+        cv2.imwrite(str(file), crack)
+    (_, mask), *_ = read_defects([folder], ResizeRule((24, 16)), silent)
+    judged = read_mask([folder / "masks" / "001.png"], ResizeRule((24, 16)), (120, 80))
+    assert np.array_equal(mask, judged) and cv2.connectedComponents(mask)[0] == 2

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -272,3 +275,123 @@ def test_bench_compares_bundles(bundle: Path, capsys: pytest.CaptureFixture[str]
     header, row, _ = out.splitlines()
     assert header.split()[:2] == ["bundle", "precision"]
     assert row.split()[:3] == ["mean.edgead", "fp32", "onnxruntime"]
+
+
+# ---------------------------------------------------------------- eval: thresholds, names, several sets
+
+
+def dataset(root: Path, good: int = 2, bad: int = 2, spot: int = 200) -> Path:
+    """A plain data set with masks: good/ and scratch/ of as many images."""
+    for kind, count in (("good", good), ("scratch", bad)):
+        (root / kind).mkdir(parents=True)
+        for number in range(count):
+            write(root / kind / f"{number}.png", picture(spot if kind == "scratch" else 0))
+    (root / "masks" / "scratch").mkdir(parents=True)
+    for number in range(bad):
+        mask = (picture(spot)[..., 0] == spot).astype(np.uint8)
+        write(root / "masks" / "scratch" / f"{number}.png", mask)
+    return root
+
+
+def write(file: Path, image: np.ndarray) -> None:
+    """OpenCV's own writing crashes on a name that isn't text."""
+    file.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+
+
+def test_eval_at_another_threshold_says_so(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset(folder / "set")
+    words = ("eval", "mean.edgead", "set", "--draws", "0")
+    own = json.loads(run(capsys, *words, "--json")[0])
+    assert (own["threshold"], own["threshold_source"], own["escapes"]) == (100.0, "bundle", 0)
+    other = json.loads(run(capsys, *words, "--json", "--threshold", "250")[0])
+    assert (other["threshold"], other["threshold_source"], other["escapes"]) == (250.0, "given", 2)
+    assert other["bundle_threshold"] == 100.0 and other["image_auroc"] == own["image_auroc"]
+    assert "at the bundle's threshold 100: 0 of 2 (0.0 %, 95 %: 0.0 - 65.8)" in run(capsys, *words)[0]
+    out, _ = run(capsys, *words, "--threshold", "250", "--report", "r.html", "-q")
+    assert "at the given threshold 250, not the bundle's 100: 2 of 2 (100.0 %" in out
+    assert "not the bundle's own" in Path("r.html").read_text("utf-8")
+    for wrong in ("nan", "inf"):
+        assert "finite" in run(capsys, *words, "--threshold", wrong, code=2)[1]
+
+
+def test_data_sets_of_one_name_are_told_apart_by_their_paths(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = dataset(folder / "a" / "product"), dataset(folder / "b" / "product", spot=20)
+    other = dataset(folder / "b" / "nut")
+    words = ("eval", "mean.edgead", str(one), str(two), str(other), "--draws", "0")
+    found = json.loads(run(capsys, *words, "--json")[0])
+    assert sorted(found["classes"]) == ["a/product", "b/product", "nut"]
+    assert found["classes"]["a/product"]["image_auroc"] == 1.0
+    assert found["classes"]["b/product"]["image_auroc"] == 0.5
+    out, _ = run(capsys, *words)
+    assert [line.split()[0] for line in out.splitlines()][1:5] == ["a/product", "b/product", "nut", "mean"]
+    assert "verdicts at the bundle's threshold 100" in out
+    assert "note: no training images, only test images" in out
+    said = run(capsys, "eval", "mean.edgead", str(one), f"{one}/../product", code=2)[1]
+    assert "given twice" in said
+
+
+def test_bundles_of_one_name_are_told_apart(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for line in ("a", "b"):
+        shutil.copytree(bundle, folder / line / "mean.edgead")
+    dataset(folder / "set")
+    out, _ = run(capsys, "bench", "a/mean.edgead", "b/mean.edgead", "--frames", "3", "--threads", "1")
+    assert [line.split()[0] for line in out.splitlines()][1:3] == ["a/mean.edgead", "b/mean.edgead"]
+    out, _ = run(capsys, "compare", "a/mean.edgead", "b/mean.edgead", "-d", "set", "--draws", "20")
+    assert out.splitlines()[0].split() == ["%", "a/mean.edgead", "b/mean.edgead"]
+    assert [line.split()[0] for line in out.splitlines()[1:3]] == ["escapes", "false"], "these come first"
+    assert "0 of 2 (0.0 %, 95 %: 0.0 - 65.8)" in out
+    assert "image AUROC, image AP, image F1-max" in out and "no interval, both are 1 on every draw" in out
+
+
+def test_all_bad_files_are_named_and_nothing_is_judged(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset(folder / "set", good=3)
+    for name in ("set/good/1.png", "set/scratch/0.png"):
+        Path(name).write_bytes(Path(name).read_bytes()[:60])
+    cv2.imwrite("set/masks/scratch/1.png", np.ones((9, 9), np.uint8))
+    for words in (("eval", "mean.edgead", "set"), ("compare", "mean.edgead", "mean", "-d", "set")):
+        out, err = run(capsys, *words, code=2)
+        assert out == "" and err.count("\n") == 1
+        for name in ("set/good/1.png", "set/scratch/0.png", "set/masks/scratch/1.png", "set/scratch/1.png"):
+            assert name in err
+
+
+def test_empty_classes_are_all_named(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset(folder / "set")
+    for name in ("dent", "bump"):
+        (folder / "set" / name).mkdir()
+    err = run(capsys, "eval", "mean.edgead", "set", code=2)[1]
+    assert "set/dent: no images in this folder" in err and "set/bump: no images in this folder" in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that aren't text are Linux's")
+def test_names_that_are_not_text_cost_no_result(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = dataset(folder / os.fsdecode(b"s\xe9t"))
+    for part in ("scratch", "masks/scratch"):
+        (root / part / "0.png").rename(root / part / os.fsdecode(b"caf\xe9.png"))
+    (root / "masks" / "scratch" / os.fsdecode(b"stray\xff.png")).write_bytes(b"x")
+    words = ("eval", "mean.edgead", str(root), "--draws", "20")
+    out, _ = run(capsys, *words, "--verdicts", "v.csv", "--csv", "t.csv", "--report", "r.html", "-q")
+    assert r"s\xe9t (plain)" in out and r"stray\xff.png for one" in out
+    assert r"s\xe9t/scratch/caf\xe9.png" in Path("v.csv").read_text("utf-8")
+    page = Path("r.html").read_text("utf-8")
+    assert r"on s\xe9t" in page and r"scratch/caf\\xe9.png" in page
+    found = json.loads(run(capsys, *words, "--json")[0].encode("utf-8"))
+    assert found["dataset"].endswith(r"s\xe9t") and found["pixel_auroc"] == 1.0
+    assert run(capsys, "datasets", str(root))[0].encode("utf-8")
+    json.loads(run(capsys, "datasets", str(root), "--json")[0].encode("utf-8"))
+    run(capsys, "compare", "mean", "mean.edgead", "-d", str(root), "--draws", "20")[0].encode("utf-8")
+    run(capsys, *words[:3], str(dataset(folder / "other")), "--draws", "0")[0].encode("utf-8")
+    (root / "scratch" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"broken")
+    assert r"caf\xe9.png: the content is not" in run(capsys, *words, code=2)[1]

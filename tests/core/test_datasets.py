@@ -15,7 +15,7 @@ import pytest
 from edgead.cli import main
 from edgead.errors import DatasetError, PluginError, UnknownNameError
 from edgead.evaluation.datasets import find_categories, find_samples, open_dataset
-from edgead.evaluation.evaluate import read_mask
+from edgead.masks import read_mask
 from edgead.plugins import registry
 from edgead.resize import ResizeRule
 from tests.plugins import layout_trees as trees

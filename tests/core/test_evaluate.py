@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import re
+import sys
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,12 +15,18 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import edgead
 from edgead.cli.progress import silent
-from edgead.errors import DatasetError
+from edgead.errors import DatasetError, ImageError, OptionError
 from edgead.evaluation.cell import Making, make_bundle
 from edgead.evaluation.datasets import Sample, open_dataset
-from edgead.evaluation.evaluate import evaluate, read_mask
+from edgead.evaluation.evaluate import evaluate
+from edgead.evaluation.table import metrics_csv, remarks, verdicts_csv
+from edgead.images import read_image
+from edgead.masks import read_mask
+from edgead.names import json_text
+from edgead.notices import Notice
 from edgead.resize import ResizeRule
 from tests.bundles import bad_image, good_image
+from tests.core.report_support import Detector, write_samples
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +151,157 @@ def test_real_images_and_weights(shared_data, resnet18_weights, tmp_path):
     assert found.metrics["pixel_auroc"].value == pytest.approx(pixels, abs=1e-9)
     assert all(metric.value is not None and metric.interval for metric in found.metrics.values())
     assert found.metrics["image_auroc"].value > 0.97 and pixels > 0.95
+
+
+# ---------------------------------------------------------------- files that can't be used, or are doubtful
+
+
+class Bright(Detector):
+    """The report's tests' detector, which counts the frames that it's given."""
+
+    def __init__(self) -> None:
+        self.judged = 0
+
+    def map(self, frames):
+        for prediction in super().map(frames):
+            self.judged += 1
+            yield prediction
+
+
+@pytest.fixture
+def samples(tmp_path):
+    return write_samples(tmp_path)
+
+
+def test_all_bad_files_are_named_before_any_image_is_judged(samples):
+    detector, bad = Bright(), [s for s in samples if not s.is_good]
+    bad[0].image.write_bytes(bad[0].image.read_bytes()[:90])
+    bad[1].masks[0].write_bytes(b"")
+    bad[2].masks[0].write_bytes(cv2.imencode(".png", np.ones((7, 9), np.uint8))[1].tobytes())
+    with pytest.raises(DatasetError) as caught:
+        evaluate(detector, samples, draws=0)
+    said = str(caught.value)
+    assert said.startswith(f"3 of {len(samples)} test images can't be used: ") and "\n" not in said
+    for file in (bad[0].image, bad[1].masks[0], bad[2].masks[0], bad[2].image):
+        assert str(file) in said
+    assert detector.judged == 0
+    for sample in bad[:3]:
+        sample.masks[0].unlink()
+        sample.image.unlink()
+    for sample in samples:
+        sample.image.unlink(missing_ok=True)
+    with pytest.raises(DatasetError, match=r"10 of 10|and 0 more") as caught:
+        evaluate(detector, samples, draws=0)
+    assert str(caught.value).count("no such file") + str(caught.value).count("No such file") == len(samples)
+
+
+def test_a_single_bad_file_has_its_own_error(samples):
+    samples[0].image.unlink()
+    with pytest.raises(ImageError, match=re.escape(str(samples[0].image))):
+        evaluate(Bright(), samples, draws=0)
+
+
+def test_an_image_that_fails_when_it_is_decoded_costs_no_other_its_verdict(samples, monkeypatch):
+    whole = evaluate(Bright(), samples, draws=0)
+    gone = samples[2].image
+
+    def read(path):
+        if path == gone:
+            raise ImageError(f"{path}: can't be decoded")
+        return read_image(path)
+
+    monkeypatch.setattr("edgead.evaluation.evaluate.read_image", read)
+    detector = Bright()
+    found = evaluate(detector, samples, draws=0)
+    assert detector.judged == len(samples) - 1
+    assert found.images == tuple(j for j in whole.images if j.sample.image != gone)
+    assert found.problems == (f"{gone}: can't be decoded",)
+    record = found.record()
+    assert record["problems"] == list(found.problems) and record["notices"][0]["code"] == "left-out"
+    assert str(gone) in record["notices"][0]["text"]
+    rest = evaluate(Bright(), [s for s in samples if s.image != gone], draws=0)
+    assert rest.metrics == found.metrics
+
+
+def test_a_mask_that_marks_nothing_leaves_its_image_unmasked(samples):
+    sample = next(s for s in samples if not s.is_good)
+    sample.masks[0].write_bytes(cv2.imencode(".png", np.zeros((96, 64), np.uint8))[1].tobytes())
+    found = evaluate(Bright(), samples, draws=0)
+    assert found.metrics["pixel_ap"].value is None
+    assert found.metrics["pixel_ap"].reason == "1 defective image has no mask"
+    assert [n.code for n in found.notices] == ["mask-empty"]
+    assert any("mark nothing" in line for line in remarks(found))
+
+
+def test_labels_in_16_bits_measure_as_any_mask(samples):
+    before = evaluate(Bright(), samples, draws=0)
+    for sample in samples:
+        for mask in sample.masks:
+            values = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE)
+            mask.write_bytes(cv2.imencode(".png", (values > 0).astype(np.uint16))[1].tobytes())
+    assert evaluate(Bright(), samples, draws=0).metrics == before.metrics
+    assert before.metrics["pixel_auroc"].value is not None and before.notices == ()
+
+
+def test_a_good_image_with_marks_is_refused(samples):
+    odd = Sample(samples[0].image, "good", next(s.masks for s in samples if s.masks))
+    with pytest.raises(DatasetError, match="labelled good, but its mask"):
+        evaluate(Bright(), [odd, *samples[1:]], draws=0)
+
+
+# ---------------------------------------------------------------- thresholds, notices, names
+
+
+def test_verdicts_at_another_threshold_leave_the_metrics_alone(samples):
+    own = evaluate(Bright(), samples, draws=20)
+    assert own.record()["threshold_source"] == "bundle"
+    scores = sorted(j.score for j in own.images)
+    middle = (scores[3] + scores[4]) / 2
+    other = evaluate(Bright(), samples, draws=20, threshold=middle)
+    assert [j.is_anomalous for j in other.images] == [j.score > middle for j in own.images]
+    assert other.metrics == own.metrics and other.record()["threshold"] == middle
+    assert other.record()["threshold_source"] == "given"
+    for wrong in (float("nan"), float("inf")):
+        with pytest.raises(OptionError, match="finite"):
+            evaluate(Bright(), samples, draws=0, threshold=wrong)
+
+
+def test_what_the_bundle_says_of_itself_comes_with_every_record(samples):
+    detector = Bright()
+    notice = Notice("plugin", {"text": "mind the gap"})
+    detector.bundle = replace(Detector.bundle, manifest=replace(Detector.bundle.manifest, notices=(notice,)))
+    found = evaluate(detector, samples, draws=0)
+    assert found.record()["bundle_notices"] == [notice.record()]
+    assert "the bundle says: mind the gap" in remarks(found)
+
+
+def test_shares_have_wilsons_interval_everywhere(samples):
+    found = evaluate(Bright(), samples, draws=0)
+    record = found.record()
+
+    def wilson(count, total):  # by the roots of (p - share)**2 = z**2 p (1 - p) / total
+        z, p = 1.959963984540054, count / total
+        return sorted(np.roots([1 + z * z / total, -2 * p - z * z / total, p * p]).real)
+
+    assert record["escapes_interval"] == pytest.approx(wilson(found.escapes, len(found.bad)))
+    assert record["false_alarms_interval"] == pytest.approx(wilson(found.false_alarms, len(found.good)))
+    (defect, *_) = found.defects
+    mine = [j for j in found.bad if j.sample.defect == defect]
+    limits = wilson(sum(j.is_wrong for j in mine), len(mine))
+    assert record["defects"][defect]["escapes_interval"] == pytest.approx(limits)
+    header, whole, *_ = rows = list(csv.reader(metrics_csv(found).splitlines()))
+    assert {len(row) for row in rows} == {len(header)}
+    assert float(whole[header.index("escapes_high")]) == record["escapes_interval"][1]
+    only_good = evaluate(Bright(), [s for s in samples if s.is_good], draws=0)
+    assert only_good.record()["escapes_interval"] is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that aren't text are Linux's")
+def test_names_that_are_not_text_can_be_written(samples):
+    odd = samples[1].image.with_name("caf\udce9.png")
+    samples[1].image.rename(odd)
+    samples[1] = Sample(odd, "good")
+    found = evaluate(Bright(), samples, draws=0)
+    written = verdicts_csv(found.images, found.threshold).encode("utf-8").decode()
+    assert r"caf\xe9.png" in written
+    assert json.loads(json_text(found.record()).encode("utf-8")) == found.record()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +16,11 @@ import numpy as np
 import pytest
 
 from edgead.cli import main
+from edgead.cli.benchmark import _cells
 from edgead.cli.progress import silent
-from edgead.errors import DatasetError, EngineError, OptionError, OutputError
-from edgead.evaluation.cell import Cell, Making
-from edgead.evaluation.grid import read_lines, run_grid, table
+from edgead.errors import DatasetError, EngineError, ImageError, OptionError, OutputError
+from edgead.evaluation.cell import Cell, Making, run_cell
+from edgead.evaluation.grid import names, read_lines, run_grid, table
 from tests.bundles import bad_image, good_image, write_images
 
 
@@ -191,3 +193,45 @@ def test_methods_are_compared_on_one_data_set(dataset, capsys):
     assert main(["compare", METHOD, "-d", str(dataset / "nut")]) == 2
     assert main(["benchmark", "-m", "patchcor", "-d", str(dataset)]) == 2
     assert "patchcore" in capsys.readouterr().err
+
+
+def test_data_sets_of_one_name_are_two_rows_two_cells_and_two_names(dataset, tmp_path, capsys):
+    for line in ("lineA", "lineB"):
+        shutil.copytree(dataset / "nut", tmp_path / line / "product")
+    folders = [str(tmp_path / line / "product") for line in ("lineA", "lineB")]
+    same = f"{tmp_path}/lineA/../lineA/product"
+    grid = _cells(["patchcore"], [*folders, same], None, [0], {"weights": None})
+    assert [cell.dataset for cell in grid] == folders, "one given twice is one cell"
+    assert len({cell.key() for cell in grid}) == 2
+
+    def result(cell):
+        return {"result": {"image_auroc": 0.9 if "lineA" in cell.dataset else 0.7}}
+
+    lines = run_grid(grid, tmp_path / "r.jsonl", result, 1, silent)
+    assert table(lines, ["image_auroc"])[1] == [
+        ("lineA/product", "90.0"), ("lineB/product", "70.0"), ("mean", "80.0"),
+    ]  # fmt: skip
+    assert names(lines) == ["lineA/product", "lineB/product"]
+    assert names(lines[:1]) == ["product"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that aren't text are Linux's")
+def test_a_data_set_whose_name_is_not_text_can_be_benchmarked(dataset, tmp_path, capsys):
+    odd = tmp_path / os.fsdecode(b"s\xe9t")
+    shutil.copytree(dataset / "nut", odd)
+    out = tmp_path / "r.jsonl"
+    assert main(words(odd, out)) == 0
+    assert capsys.readouterr().out.encode("utf-8").decode().splitlines()[1].startswith(r"s\xe9t")
+    (line,) = [json.loads(text) for text in out.read_bytes().decode("utf-8").splitlines()]
+    assert line["result"]["name"] == r"s\xe9t"
+    assert main([*words(odd, out), "--json"]) == 0
+    (again,) = json.loads(capsys.readouterr().out.encode("utf-8"))
+    assert again["name"] == r"s\xe9t" and again["key"] == line["key"]
+    assert again["result"]["bundle_notices"] == [] and again["result"]["escapes_interval"]
+
+
+def test_a_bad_test_image_is_told_before_anything_is_fitted(dataset, monkeypatch):
+    (dataset / "nut" / "test" / "blob" / "001.png").write_bytes(b"no image")
+    monkeypatch.setattr("edgead.evaluation.cell.make_bundle", lambda *words: pytest.fail("it was fitted"))
+    with pytest.raises(ImageError, match=r"blob/001\.png"):
+        run_cell(Cell(Making("patchcore"), str(dataset / "nut")), 0, False, silent)

@@ -85,6 +85,7 @@ def test_a_metric_is_plain_json():
         "value": 1.0,
         "reason": None,
         "interval": None,
+        "no_interval": None,
     }
 
 

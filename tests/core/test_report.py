@@ -21,7 +21,7 @@ from edgead.evaluation.evaluate import Judged
 from edgead.evaluation.metrics import Metric
 from edgead.evaluation.report import Gallery, Timing, write_report
 from edgead.evaluation.report.gallery import OUTLINE_LENGTH, SIDE, names
-from edgead.evaluation.report.headline import share_interval
+from edgead.evaluation.uncertainty import share_interval
 from edgead.types import Prediction, Sample
 from tests.core.report_support import BUNDLE, HOSTILE, THRESHOLD, Detector, evaluated, made_up
 
@@ -175,7 +175,7 @@ def test_names_that_are_not_text_are_shown_somehow(tmp_path: Path):
     object.__setattr__(found, "images", (judged, *found.images[1:]))
     object.__setattr__(gallery.entries[0], "judged", judged)
     write_report(tmp_path / "p.html", "\udcff", found, gallery, BUNDLE)
-    assert data_of((tmp_path / "p.html").read_text("utf-8"))["names"][0] == "\udcff<\u2028>.png"
+    assert data_of((tmp_path / "p.html").read_text("utf-8"))["names"][0] == "\\xff<\u2028>.png"
 
 
 # ---------------------------------------------------------------- pieces

@@ -9,6 +9,7 @@ import pytest
 
 from edgead.errors import InputError
 from edgead.evaluation.metrics import Metric, auroc, image_metrics, image_samples
+from edgead.evaluation.perfect import _ap_of_area, _f1_of_area, auroc_at_least
 from edgead.evaluation.pixels import PixelMetrics
 from edgead.evaluation.uncertainty import delong, differences, resample, with_intervals
 
@@ -30,8 +31,9 @@ def test_nothing_is_drawn_from_a_single_image(bad):
     scores = [3.0, 1.0, 2.0]
     weights = resample(bad)
     assert weights.shape == (0, 3)
-    metrics = with_intervals(image_metrics(scores, bad), image_samples(scores, bad, weights))
+    metrics = with_intervals(image_metrics(scores, bad), image_samples(scores, bad, weights), bad)
     assert all(m.value is not None and m.interval is None for m in metrics.values())
+    assert {m.no_interval for m in metrics.values()} == {"one good or one defective image shows no spread"}
 
 
 def test_an_interval_is_the_middle_of_the_draws():
@@ -39,7 +41,7 @@ def test_an_interval_is_the_middle_of_the_draws():
     bad = np.arange(50) < 20
     scores = rng.standard_normal(50) + bad
     weights = resample(bad, draws=400)
-    metrics = with_intervals(image_metrics(scores, bad), image_samples(scores, bad, weights))
+    metrics = with_intervals(image_metrics(scores, bad), image_samples(scores, bad, weights), bad)
     drawn = sorted(auroc(np.repeat(scores[~bad], w[~bad]), np.repeat(scores[bad], w[bad])) for w in weights)
     low, high = metrics["image_auroc"].interval
     assert (low, high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=1e-12)
@@ -49,10 +51,11 @@ def test_an_interval_is_the_middle_of_the_draws():
 
 def test_draws_in_which_a_metric_is_undefined_do_not_count():
     metrics = {"a": Metric(0.5), "b": Metric(0.5), "c": Metric(None, "no mask")}
-    some, many = np.full(100, 0.5), np.full(100, 0.5)
+    some, many = np.tile([0.4, 0.6], 50), np.tile([0.4, 0.6], 50)
     some[:4], many[:10] = np.nan, np.nan
-    found = with_intervals(metrics, {"a": some, "b": many, "c": some})
-    assert [m.interval for m in found.values()] == [(0.5, 0.5), None, None]
+    found = with_intervals(metrics, {"a": some, "b": many, "c": some}, [True, False] * 10)
+    assert [m.interval for m in found.values()] == [(0.4, 0.6), None, None]
+    assert [m.no_interval for m in found.values()] == [None, "undefined on too many draws", None]
 
 
 def draw(images: int, seed: int, levels: int | None = None):
@@ -216,3 +219,100 @@ def test_a_difference_that_is_undefined_says_why():
     assert "two bad images" in delong([1.0, 2.0, 3.0], [2.0, 3.0, 1.0], few).reason
     with pytest.raises(InputError, match="finite"):
         delong([1.0, np.nan, 3.0], [2.0, 3.0, 1.0], few)
+
+
+# ---------------------------------------------------------------- where every draw is the same
+
+
+def perfect(good: int, bad: int) -> dict[str, Metric]:
+    labels = np.arange(good + bad) < bad
+    scores = np.where(labels, 2.0, 1.0) + np.random.default_rng(0).random(good + bad) / 2
+    weights = resample(labels, 50)
+    return with_intervals(image_metrics(scores, labels), image_samples(scores, labels, weights), labels)
+
+
+@pytest.mark.parametrize(("good", "bad"), [(5, 5), (14, 32), (100, 20), (20, 100), (500, 500)])
+def test_perfect_separation_has_an_interval_with_a_width(good: int, bad: int) -> None:
+    found = perfect(good, bad)
+    for metric in found.values():
+        low, high = metric.interval
+        assert metric.value == high == 1 and 0 < low < 1
+    # Clopper and Pearson's, by the binomial's own sum: k of k with 2.5 % where the chance is the lower end.
+    assert found["image_auroc"].interval[0] ** min(good, bad) == pytest.approx(0.025)
+    more = perfect(4 * good, 4 * bad)
+    assert all(more[name].interval[0] > metric.interval[0] for name, metric in found.items())
+
+
+def hidden(rng: np.random.Generator, n: int, share: float, look: float) -> np.ndarray:
+    """Scores of which a share lies where ``look`` says, the others at 1 and over it."""
+    return np.where(rng.random(n) < share, look + rng.random(n), 1 + rng.random(n))
+
+
+@pytest.mark.parametrize(("good", "bad"), [(10, 10), (15, 40), (40, 15)])
+@pytest.mark.parametrize("kind", ["hidden defects", "odd good parts", "normal"])
+def test_perfect_separation_is_rare_where_the_metric_is_under_the_interval(good, bad, kind) -> None:
+    """The coverage, by simulation: test sets of parts for which a metric is just under the lower end."""
+    lower = {name: metric.interval[0] for name, metric in perfect(good, bad).items()}
+
+    def parts(rng: np.random.Generator, level: float, n_good: int, n_bad: int):
+        if kind == "normal":
+            return rng.standard_normal(n_good), rng.standard_normal(n_bad) + 6 * level
+        if kind == "hidden defects":  # a share of the defects scores under all good parts
+            return rng.random(n_good), hidden(rng, n_bad, 1 - level, -1)
+        return 2 - hidden(rng, n_good, 1 - level, -1), 1 + rng.random(n_bad)
+
+    many = 600  # times as many parts stand for all of them
+    labels = np.arange(many * (good + bad)) < many * bad
+    for name, limit in lower.items():
+        low, high = 0.0, 1.0
+        for _ in range(12):
+            middle = (low + high) / 2
+            of_good, of_bad = parts(np.random.default_rng(7), middle, many * good, many * bad)
+            value = image_metrics(np.append(of_bad, of_good), labels)[name].value
+            low, high = (middle, high) if value < limit else (low, middle)
+        trials, rng = 3000, np.random.default_rng(8)
+        draws = [parts(rng, low, good, bad) for _ in range(trials)]
+        seen = np.mean([g.max() < b.min() for g, b in draws])
+        assert seen < 0.025 + 3 * math.sqrt(0.025 / trials), (name, seen)
+
+
+def test_the_worst_case_reaches_what_the_interval_allows() -> None:
+    """Some defects look like good parts: AUROC is then 1 - half of their share at least, and no less."""
+    rng, share = np.random.default_rng(1), 1 - 0.025 ** (1 / 12)
+    seen = np.mean([rng.random(30).max() < hidden(rng, 12, share, -1).min() for _ in range(4000)])
+    assert 0.015 < seen < 0.035
+
+
+def test_ap_and_f1_of_perfect_separation_are_the_worst_of_their_curves() -> None:
+    """Against curves drawn at random with that AUROC: none is under it, by the definitions."""
+    rng = np.random.default_rng(0)
+    for good, bad in ((10, 10), (40, 15), (15, 40)):
+        ratio, area = good / bad, auroc_at_least(good, bad)
+        recall = (np.arange(1000) + 0.5) / 1000
+        for _ in range(200):
+            rates = np.sort(rng.random(1000) ** rng.uniform(0.2, 30))
+            if rng.random() < 0.5:
+                rates = (recall > rng.random()) * rng.random()
+            if 1 - rates.mean() < area:
+                continue
+            precision = recall / (recall + ratio * rates)
+            f1 = 2 * recall / (recall + ratio * rates + 1)
+            assert precision.mean() >= _ap_of_area(area, ratio) - 1e-3
+            assert max(f1.max(), 2 / (2 + ratio)) >= _f1_of_area(area, ratio) - 1e-3
+
+
+def test_every_draw_the_same_and_not_perfect_has_a_reason_instead() -> None:
+    labels = np.arange(20) < 8
+    for scores in (np.ones(20), np.where(labels, 0.0, 1.0)):
+        weights = resample(labels, 50)
+        found = with_intervals(image_metrics(scores, labels), image_samples(scores, labels, weights), labels)
+        assert found["image_ap"].interval is None and "every draw" in found["image_ap"].no_interval
+    assert found["image_auroc"].interval == (0, pytest.approx(1 - 0.025 ** (1 / 8)))
+
+
+def test_two_that_separate_perfectly_are_not_called_equal() -> None:
+    labels = np.arange(30) < 10
+    a = np.where(labels, 2.0, 1.0) + np.random.default_rng(0).random(30) / 2
+    for found in (*compare(a, a[::1] ** 2, labels, 50).values(), delong(a, a**2, labels)):
+        assert (found.value, found.interval, found.p_value) == (0, None, None)
+        assert "every draw" in found.reason

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from edgead.evaluation.datasets import Dataset, find_categories, find_samples, open_dataset
@@ -224,3 +226,22 @@ def test_the_page_names_every_layout_and_its_example_works(tmp_path):
     assert layout.recognises(tmp_path)
     assert layout.read(tmp_path).test[1].masks == (tmp_path / "masken/schlecht/b.png",)
     assert layout.read(tmp_path).train == (tmp_path / "lernen/c.png",)
+
+
+@pytest.mark.parametrize("mask", ["NG/C_MASK.PNG", "ng/c.Png", "Ng/c_Mask.TIFF", "NG/C/0.png"])
+def test_masks_are_found_in_upper_and_lower_case(mask, tmp_path):
+    trees.put(tmp_path, "good/a.png", "NG/c.jpg", f"ground_truth/{mask}")
+    found = open_dataset(tmp_path)
+    assert listed(found)[1] == ("NG/c.jpg", "NG", [f"ground_truth/{mask}"])
+    assert found.notes == ("no training images, only test images",)
+
+
+def test_kolektors_masks_may_hold_ones_in_16_bits_and_be_named_in_upper_case(tmp_path):
+    folder = trees.kolektor(tmp_path / "KolektorSDD")
+    mask = np.zeros((16, 16), np.uint16)
+    mask[3:5, 3:5] = 1
+    file = folder / "kos01" / "Part1_label.bmp"
+    file.unlink()
+    file.with_name("Part1_LABEL.BMP").write_bytes(cv2.imencode(".png", mask)[1].tobytes())
+    found = open_dataset(folder)
+    assert ("kos01/Part1.jpg", "defect", ["kos01/Part1_LABEL.BMP"]) in listed(found)

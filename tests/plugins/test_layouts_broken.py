@@ -124,3 +124,23 @@ def test_kolektors_damaged_mask(tmp_path):
     (folder / "kos01/Part2_label.bmp").write_bytes(b"BM")
     with pytest.raises(ImageError, match="Part2_label"):
         open_dataset(folder)
+
+
+def test_all_empty_classes_are_named_at_once(tmp_path):
+    folder = trees.mvtec(tmp_path / "bottle")
+    for name in ("test/dent", "test/bump"):
+        (folder / name).mkdir()
+    said = refusal(folder)
+    assert f"{folder}/test/dent: no images" in said and f"{folder}/test/bump: no images" in said
+
+
+def test_masks_that_belong_to_no_image_are_told(tmp_path):
+    folder = trees.mvtec(tmp_path / "bottle")
+    trees.put(folder, "ground_truth/crack/007_gt.png", "ground_truth/crack/099/a.png")
+    trees.put(folder, "ground_truth/a_hole/000_mask.npy", "ground_truth/a_hole/readme.txt")
+    found = open_dataset(folder)
+    assert [(n.code, n.values["text"].partition(":")[0]) for n in found.notices] == [
+        ("layout", "files in ground_truth/a_hole that have an image's name and an unknown ending"),
+        ("layout", "masks in ground_truth/crack that belong to no image"),
+    ]
+    assert "2, 007_gt.png for one" in found.notes[1] and "1, 000_mask.npy for one" in found.notes[0]

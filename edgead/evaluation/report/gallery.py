@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgead.evaluation.evaluate import Judged
 from edgead.evaluation.heatmap import overlay
 from edgead.images import MIN_SIDE
+from edgead.names import shown
 from edgead.runtime.detector import Detector
 from edgead.types import Image, Prediction
 
@@ -76,7 +77,7 @@ def names(files: Sequence[Path]) -> list[str]:
     if not files:
         return []
     shared = os.path.commonpath([file.parent.absolute() for file in files])
-    return [Path(os.path.relpath(file.absolute(), shared)).as_posix() for file in files]
+    return [shown(Path(os.path.relpath(file.absolute(), shared)).as_posix()) for file in files]
 
 
 def _shrink(image: Image) -> Image:

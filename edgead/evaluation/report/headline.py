@@ -6,25 +6,11 @@ from collections.abc import Sequence
 from html import escape
 
 from edgead.evaluation.evaluate import Evaluation
-from edgead.evaluation.table import interval, percent, undefined
+from edgead.evaluation.table import interval, percent, remarks
+from edgead.evaluation.uncertainty import share_interval
 
 SURE = 0.05
 """A share that's known to this, up or down, isn't worth a warning."""
-
-
-def share_interval(count: int, total: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share: Wilson's, which holds for few images and for none of them too.
-
-    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the
-    American Statistical Association 22, 1927.
-
-    Args:
-        count, total: 0 <= count <= total, total over 0.
-    """
-    z = 1.959963984540054
-    middle = (count + z * z / 2) / (total + z * z)
-    half = z / (total + z * z) * (count * (total - count) / total + z * z / 4) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def headline(found: Evaluation) -> str:
@@ -62,7 +48,7 @@ def tiles(found: Evaluation, speed: Sequence[tuple[str, str]] = ()) -> str:
 
 def warnings(found: Evaluation) -> list[str]:
     """What the figures don't say: undefined metrics, and test sets too small for what one may read off."""
-    lines = undefined(found)
+    lines = remarks(found)
     for what, count, total in (
         ("escapes", found.escapes, len(found.bad)),
         ("false alarms", found.false_alarms, len(found.good)),
@@ -95,4 +81,4 @@ def _are(count: int) -> str:
     return "is a false alarm" if count == 1 else "are false alarms"
 
 
-__all__ = ["headline", "share_interval", "tiles", "warnings"]
+__all__ = ["headline", "tiles", "warnings"]

@@ -25,6 +25,7 @@ from edgead.evaluation.report import headline, tables
 from edgead.evaluation.report.gallery import Gallery, names
 from edgead.evaluation.table import percent
 from edgead.files import write_file
+from edgead.names import shown
 from edgead.types import GOOD
 
 SCRIPTS = ("threshold.js", "plots.js", "gallery.js", "viewer.js")
@@ -81,7 +82,7 @@ def write_report(
     own = found.threshold == bundle.manifest.threshold.score
     lines = [*notes, *headline.warnings(found)]
     page = Template(_asset("page.html")).substitute(
-        title=escape(title),
+        title=escape(shown(title)),
         headline=escape(headline.headline(found)),
         style=style,
         script=script,
@@ -92,7 +93,7 @@ def write_report(
         links=_links(bool(timed)),
         whose="the bundle's own, set on good images alone" if own else "not the bundle's own",
         tiles=headline.tiles(found, _speed(timed)),
-        notes="".join(f"<li>{escape(line)}</li>" for line in lines),
+        notes="".join(f"<li>{escape(shown(line))}</li>" for line in lines),
         n_good=len(found.good),
         n_bad=len(found.bad),
         curves=_curves(found),
@@ -131,7 +132,7 @@ def _data(found: Evaluation, gallery: Gallery) -> dict[str, Any]:
     bad = [not j.sample.is_good for j in found.images]
     return {
         "threshold": found.threshold,
-        "defects": kinds,
+        "defects": [shown(kind) for kind in kinds],
         "names": names([j.sample.image for j in found.images]),
         "defect": [kinds.index(j.sample.defect) for j in found.images],
         "scores": scores,

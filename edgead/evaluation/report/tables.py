@@ -11,7 +11,8 @@ from edgead.bundle import Bundle
 from edgead.evaluation.bench import Latency
 from edgead.evaluation.evaluate import Evaluation
 from edgead.evaluation.metrics import Metric
-from edgead.evaluation.table import TITLES, interval, percent
+from edgead.evaluation.table import TITLES, interval, percent, share_limits
+from edgead.names import shown
 from edgead.options import show
 
 MEANINGS = {
@@ -58,9 +59,11 @@ def _metric_table(
     ]
     body = ""
     for title, images, values in rows:
-        cells = [f"<td>{len(images)}</td><td>{sum(j.is_wrong for j in images)}</td>"] if verdicts else []
+        escapes = sum(j.is_wrong for j in images)
+        between = f"<small>{limits} %</small>" if (limits := share_limits(escapes, len(images))) else ""
+        cells = [f"<td>{len(images)}</td><td>{escapes}{between}</td>"] if verdicts else []
         cells += [_metric(values[name], reasons) for name in names]
-        body += f'<tr><th scope="row">{escape(title)}</th>{"".join(cells)}</tr>'
+        body += f'<tr><th scope="row">{escape(shown(title))}</th>{"".join(cells)}</tr>'
     return table(f"Metrics {caption}, %", heads, body)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgead.types import Split
-from edgead_plugins.layouts.folders import images_if_any, labelled
+from edgead_plugins.layouts.folders import images_if_any, read_labelled
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,8 @@ class BTAD:
         return (folder / "test" / "ok").is_dir() and (folder / "test" / "ko").is_dir()
 
     def read(self, folder: Path) -> Split:
-        return Split(
-            train=images_if_any(folder / "train" / "ok"),
-            test=labelled(folder / "test", "ok", folder / "ground_truth"),
-        )
+        found = read_labelled(folder / "test", "ok", folder / "ground_truth")
+        return Split(images_if_any(folder / "train" / "ok"), found.samples, notes=found.notes)
 
 
 __all__ = ["BTAD"]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from edgead.errors import DatasetError
 from edgead.images import SUFFIXES, list_images
+from edgead.masks import MaskNames
+from edgead.masks.matching import image_stem
+from edgead.names import shown
+from edgead.notices import Notice, say
 from edgead.types import GOOD, Sample
 
 
@@ -25,10 +31,23 @@ def images_if_any(folder: Path) -> tuple[Path, ...]:
     return tuple(list_images(folder)) if folder.is_dir() else ()
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """The labelled images of a folder, the good first, and what to know of them, a line each."""
+
+    samples: tuple[Sample, ...]
+    notes: tuple[str, ...]
+
+
 def labelled(
     folder: Path, good: str, masks: Path | None, leave_out: Collection[str] = ()
 ) -> tuple[Sample, ...]:
-    """List the images of a folder that has a subfolder for each class, the good first.
+    """``read_labelled`` without its notes: the labelled images, the good first."""
+    return read_labelled(folder, good, masks, leave_out).samples
+
+
+def read_labelled(folder: Path, good: str, masks: Path | None, leave_out: Collection[str] = ()) -> Labelled:
+    """List the images of a folder that has a subfolder for each class.
 
     Args:
         good: the good images' subfolder.
@@ -39,11 +58,17 @@ def labelled(
         edgead.errors.DatasetError: a class holds no image.
     """
     defects = [name for name in subfolders(folder) if name != good and name not in leave_out]
-    samples = [Sample(image, GOOD) for image in list_images(folder / good)]
+    listed = _list_all(folder, (good, *defects))
+    samples = [Sample(image, GOOD) for image in listed[good]]
+    notices: list[Notice] = []
     for defect in defects:
-        mask = masks_by_image(masks / defect) if masks else {}
-        samples += [Sample(image, defect, mask.get(image.stem, ())) for image in list_images(folder / defect)]
-    return tuple(samples)
+        images = listed[defect]
+        where = _named(masks, defect) if masks else None
+        mask = MaskNames(masks_by_image(where) if where else {})
+        samples += [Sample(image, defect, mask.find(image.stem) or ()) for image in images]
+        if where:
+            notices += _strays(where, images, {file for each in samples for file in each.masks})
+    return Labelled(tuple(samples), tuple(say(notice) for notice in notices))
 
 
 def masks_by_image(folder: Path) -> dict[str, tuple[Path, ...]]:
@@ -55,10 +80,55 @@ def masks_by_image(folder: Path) -> dict[str, tuple[Path, ...]]:
         return {}
     files = _images(folder)
     found: dict[str, tuple[Path, ...]] = {file.stem: (file,) for file in files}
-    found.update({f.stem.removesuffix("_mask"): (f,) for f in files if f.stem.endswith("_mask")})
+    found.update({image_stem(file): (file,) for file in files if image_stem(file) != file.stem})
     several = {name: tuple(_images(folder / name)) for name in subfolders(folder)}
     found.update({name: masks for name, masks in several.items() if masks})
     return found
+
+
+def _named(folder: Path, name: str) -> Path | None:
+    """The subfolder of this name, or of the one that differs in upper and lower case alone."""
+    return MaskNames({each: folder / each for each in subfolders(folder)}).find(name)
+
+
+def _list_all(folder: Path, names: Sequence[str]) -> dict[str, list[Path]]:
+    """List the images of every class; those without any are named together."""
+    found: dict[str, list[Path]] = {}
+    problems: list[DatasetError] = []
+    for name in names:
+        try:
+            found[name] = list_images(folder / name)
+        except DatasetError as problem:
+            problems.append(problem)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise DatasetError(" | ".join(map(str, problems)))
+    return found
+
+
+def _strays(folder: Path, images: Sequence[Path], used: Collection[Path]) -> list[Notice]:
+    """Tell of masks that no image has, and of files that would be masks by their names but for the ending."""
+    stems = {image.stem.casefold() for image in images}
+    every = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    strays = [p for p in _images(folder) if p not in used and image_stem(p).casefold() not in stems]
+    strays += [
+        path
+        for name in subfolders(folder)
+        for path in _images(folder / name)[:1]
+        if path not in used and name.casefold() not in stems
+    ]
+    unread = [
+        path
+        for path in every
+        if path.suffix.lower() not in SUFFIXES and image_stem(path).casefold() in stems
+    ]
+    where = shown(Path(folder.parent.name, folder.name))
+    return [
+        Notice(code, {"count": len(files), "folder": where, "example": shown(files[0].name)})
+        for code, files in (("stray-masks", strays), ("unread-masks", unread))
+        if files
+    ]
 
 
 def _images(folder: Path) -> list[Path]:
@@ -69,4 +139,4 @@ def _images(folder: Path) -> list[Path]:
     )
 
 
-__all__ = ["images_if_any", "labelled", "masks_by_image", "subfolders"]
+__all__ = ["Labelled", "images_if_any", "labelled", "masks_by_image", "read_labelled", "subfolders"]

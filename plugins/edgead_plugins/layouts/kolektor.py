@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgead.errors import DatasetError
-from edgead.images import list_images, read_image
+from edgead.images import list_images
+from edgead.masks import MaskNames, read_mask_file
 from edgead.types import GOOD, Sample, Split
 from edgead_plugins.layouts.folders import subfolders
 
@@ -66,22 +67,27 @@ def _items(folder: Path) -> list[str]:
 
 
 def _has(folder: Path, ending: str) -> bool:
-    return folder.is_dir() and any(path.name.endswith(ending) for path in folder.iterdir())
+    return folder.is_dir() and any(_ends(path, ending) for path in folder.iterdir())
+
+
+def _ends(file: Path, ending: str) -> bool:
+    return file.name.casefold().endswith(ending.casefold())
 
 
 def _beside(folder: Path, ending: str) -> list[Sample]:
     """Label the images of a folder by the masks beside them."""
     files = [file for file in list_images(folder) if not _is_copy(file)]
-    masks = {file.name.removesuffix(ending): file for file in files if file.name.endswith(ending)}
+    masks = MaskNames({file.name[: -len(ending)]: file for file in files if _ends(file, ending)})
     samples = []
-    for image in (file for file in files if not file.name.endswith(ending)):
-        mask = masks.get(image.stem)
+    for image in (file for file in files if not _ends(file, ending)):
+        mask = masks.find(image.stem)
         if mask is None:
             raise DatasetError(
                 f"{image}: no {image.stem}{ending} beside it, so nobody knows whether it's good; restore "
                 "that file or remove the image"
             )
-        samples.append(Sample(image, DEFECT, (mask,)) if read_image(mask).any() else Sample(image, GOOD))
+        bad = read_mask_file(mask).marked.any()
+        samples.append(Sample(image, DEFECT, (mask,)) if bad else Sample(image, GOOD))
     return samples
 
 

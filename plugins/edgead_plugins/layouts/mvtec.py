@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgead.errors import DatasetError
 from edgead.types import Split
-from edgead_plugins.layouts.folders import images_if_any, labelled
+from edgead_plugins.layouts.folders import images_if_any, read_labelled
 
 MPDD_CATEGORIES = ("bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes")
 
@@ -25,10 +25,12 @@ class MVTec:
         return (folder / "test" / "good").is_dir()
 
     def read(self, folder: Path) -> Split:
+        found = read_labelled(folder / "test", "good", folder / "ground_truth")
         return Split(
             train=images_if_any(folder / "train" / "good"),
-            test=labelled(folder / "test", "good", folder / "ground_truth"),
+            test=found.samples,
             validation=images_if_any(folder / "validation" / "good"),
+            notes=found.notes,
         )
 
 
@@ -51,7 +53,7 @@ class MVTecLOCO:
             "the data set's own sPRO takes, are not used"
         )
         split = MVTec().read(folder)
-        return Split(split.train, split.test, split.validation, (note,))
+        return Split(split.train, split.test, split.validation, (*split.notes, note))
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,12 @@ class MVTecAD2:
             )
         private = [name for name in ("test_private", "test_private_mixed") if (folder / name).is_dir()]
         note = f"{' and '.join(private)}: no labels, not used"
+        found = read_labelled(public, "good", public / "ground_truth", leave_out=("ground_truth",))
         return Split(
             train=images_if_any(folder / "train" / "good"),
-            test=labelled(public, "good", public / "ground_truth", leave_out=("ground_truth",)),
+            test=found.samples,
             validation=images_if_any(folder / "validation" / "good"),
-            notes=(note,) if private else (),
+            notes=(*found.notes, *((note,) if private else ())),
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgead.errors import DatasetError
 from edgead.types import Split
-from edgead_plugins.layouts.folders import images_if_any, labelled, subfolders
+from edgead_plugins.layouts.folders import images_if_any, read_labelled, subfolders
 
 GOOD_NAMES = ("good", "ok", "normal", "nominal", "pass")
 """What the folder of good images may be called, in upper or lower case."""
@@ -34,9 +34,11 @@ class Plain:
         where = _labelled_folder(folder)
         masks = (folder / name for name in MASK_NAMES if (folder / name).is_dir())
         train = _one_good(folder / "train")
+        found = read_labelled(where, _one_good(where) or GOOD_NAMES[0], next(masks, None), _NO_CLASS)
         return Split(
             train=images_if_any(folder / "train" / train) if train else (),
-            test=labelled(where, _one_good(where) or GOOD_NAMES[0], next(masks, None), _NO_CLASS),
+            test=found.samples,
+            notes=found.notes,
         )
 
 
