@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,8 @@ from edgead.errors import BundleError, InputError, ParityError
 
 if TYPE_CHECKING:
     from edgead.bundle import Bundle
-    from edgead.resize import ResizeRule
-    from edgead.types import Image
+    from edgead.runtime.proof import Parity
+    from edgead.runtime.session import Session
 
 
 @click.command("verify")
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--on-device",
     is_flag=True,
-    help="Run the parity check here too: this device's engine against the CPU, the same graph.",
+    help="Run the parity check here too: this device's engine against exact arithmetic, the same graph.",
 )
 @click.option(
     "--images",
@@ -43,7 +42,8 @@ def command(bundles: tuple[str, ...], on_device: bool, images: Path | None) -> N
             files = found.manifest.files
             click.echo(f"ok   {found.path}: {len(files)} files, {sum(file.bytes for file in files):,} bytes")
             if on_device:
-                click.echo(_check_on_device(found, images))
+                for line in _check_on_device(found, images):
+                    click.echo(line)
         except (BundleError, ParityError) as error:
             faults.append(error)
             if len(bundles) > 1:
@@ -54,36 +54,39 @@ def command(bundles: tuple[str, ...], on_device: bool, images: Path | None) -> N
         raise BundleError(f"{len(faults)} of {len(bundles)} bundles can't be trusted")
 
 
-def _check_on_device(bundle: Bundle, images: Path | None) -> str:
-    """The parity of what a camera would get here with ONNX Runtime's CPU engine, in one or two lines."""
-    from edgead.resize import ResizeRule
-    from edgead.runtime.onnxruntime_session import ONNXRuntimeSession
-    from edgead.workbench.parity import check_parity, probe_images
+def _check_on_device(bundle: Bundle, images: Path | None) -> list[str]:
+    """What this machine's engine makes of the bundle's probes, and of the user's images, in a line each."""
+    from edgead.runtime.proof import replay, told
+    from edgead.runtime.session import open_session
 
     manifest = bundle.manifest
-    file = bundle.file(manifest.model)
-    if file.suffix != ".onnx":
-        raise InputError(f"{bundle.path}: --on-device compares ONNX graphs, this one is {file.suffix[1:]}")
-    rule = ResizeRule(manifest.input.size, manifest.input.resize)
-    probes = probe_images(_good_images(bundle, rule, images), rule, manifest.method.seed)
-    here, reference = ONNXRuntimeSession(file), ONNXRuntimeSession(file, "CPU")
-    parity = check_parity(here, reference, probes, manifest.threshold, manifest.precision)
-    told = (
-        f"score {parity.score:.2%}, map {parity.map:.2%} off the CPU's on {parity.probes} images, "
-        f"{parity.tolerance:.2%} and {parity.map_tolerance:.2%} allowed, {parity.flips} verdicts flipped"
-    )
-    if not parity.passed:
-        raise ParityError(f"{bundle.path}: {here.runs_on}: {told}; run it with --device CPU")
-    return f"ok   {here.runs_on}\nok   {told}"
-
-
-def _good_images(bundle: Bundle, rule: ResizeRule, images: Path | None) -> Sequence[Image]:
-    from edgead.images import list_images, read_image
-
-    carried = sorted(f.path for f in bundle.manifest.files if f.path.startswith("probes/"))
-    found = [read_image(bundle.file(name)) for name in carried]
-    if images is not None:
-        found += [rule.apply(read_image(file)) for file in list_images(images)]
-    if not found:
+    here = open_session(bundle.file(manifest.model), manifest.engine, precision=manifest.engine_precision)
+    runs_on: str = getattr(here, "runs_on", f"{here.engine} on {here.device}")
+    if not manifest.probes and images is None:
         raise InputError(f"{bundle.path}: it carries no images: give some good ones with --images")
-    return found
+    found = [replay(bundle, here)] if manifest.probes else []
+    if images is not None:
+        found.append(_on_images(bundle, here, images))
+    for parity in found:
+        if not parity.passed:
+            raise ParityError(f"{bundle.path}: {told(parity, runs_on)}")
+    return [f"ok   {runs_on}", *(f"ok   {parity}" for parity in found)]
+
+
+def _on_images(bundle: Bundle, here: Session, images: Path) -> Parity:
+    """The same graph in exact arithmetic, on the user's images and changes of them."""
+    from edgead.images import list_images, read_image
+    from edgead.resize import ResizeRule
+    from edgead.runtime.exact import ExactSession
+    from edgead.runtime.parity import check_parity, probe_images
+
+    manifest, file = bundle.manifest, bundle.file(bundle.manifest.model)
+    if file.suffix != ".onnx":
+        raise InputError(
+            f"{bundle.path}: --images compares ONNX graphs, this one is {file.suffix[1:]}: leave it out, the "
+            "bundle's own images are enough"
+        )
+    rule = ResizeRule(manifest.input.size, manifest.input.resize)
+    good = [rule.apply(read_image(image)) for image in list_images(images)]
+    probes = probe_images(good, rule, manifest.method.seed)
+    return check_parity(here, ExactSession(file), probes, manifest.threshold, manifest.precision)

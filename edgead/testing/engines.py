@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,17 +117,21 @@ sys.meta_path.insert(0, Hidden())
 """
 
 
-def in_another_process(code: str, hidden: Sequence[str] = ()) -> Any:
+def in_another_process(
+    code: str, hidden: Sequence[str] = (), variables: Mapping[str, str] = MappingProxyType({})
+) -> Any:
     """Run Python code in a fresh process with this one's ``sys.path`` and no third-party plugin allowed.
 
     Args:
         code: its last line printed is JSON.
         hidden: top-level packages that can't be imported there.
+        variables: of its environment, beside this process's own.
 
     Raises:
         CheckFailed: it failed; with the last line of its error.
     """
-    environment = dict(os.environ) | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), ALLOW_LIST: ""}
+    path = os.pathsep.join(p for p in sys.path if p)
+    environment = dict(os.environ) | {"PYTHONPATH": path, ALLOW_LIST: ""} | dict(variables)
     done = subprocess.run(
         [sys.executable, "-c", _HIDE.format(hidden=tuple(hidden)) + code],
         capture_output=True,

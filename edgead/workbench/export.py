@@ -28,12 +28,12 @@ from edgead.manifest import ProbeRecord, ThresholdRecord
 from edgead.processor import cpu
 from edgead.resize import ResizeRule
 from edgead.runtime.exact import ExactSession
+from edgead.runtime.parity import check_parity, probe_images
 from edgead.runtime.proof import Parity
 from edgead.runtime.session import Session, open_session
 from edgead.types import Artifact, Exporter, Image, Precision, Progress
 from edgead.workbench.calibrate import calibrate
 from edgead.workbench.choose import choose, processor_ms
-from edgead.workbench.parity import check_parity, probe_images
 from edgead.workbench.precision import PrecisionGate, Separation, Trial, defective_images
 from edgead.workbench.probes import CARRIED, carry, held_out
 

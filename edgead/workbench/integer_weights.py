@@ -1,11 +1,8 @@
 """Integer weights that every x86 processor multiplies exactly, and biases that take up their rounding.
 
-*Saturation.* Without VNNI (AVX2, and the first AVX-512) engines multiply unsigned activations by signed
-weights with ``vpmaddubsw``, which adds two products in 16 bits and clips the sum: 2 x 255 x 127 doesn't fit,
-so the same graph gives other numbers there, and a network of large weights other verdicts (measured: a score
-20 % off). Which two is fixed: neighbouring input channels. So weights are rounded such that no two neighbours
-of one sign add up to more than 128, and 255 x 128 fits. Halving every weight's range does it too and costs a
-bit of every layer; most channels have few such pairs and lose a fraction of one.
+*Saturation.* Processors without VNNI add two products in 16 bits; ``edgead.workbench.saturation`` says which.
+Weights are rounded such that no two of them add up to too much. Halving every weight's range does it too and
+costs a bit of every layer; most channels have few such pairs and lose a fraction of one.
 
 *Bias.* Rounded weights and clipped activations shift a layer's mean output. Layer by layer, with those before
 it corrected already, the shift is measured on real images and taken out of the bias (Nagel et al., "Data-Free
@@ -16,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
@@ -25,14 +21,10 @@ from onnx import numpy_helper
 
 from edgead.runtime.exact import ExactSession
 from edgead.types import Image
+from edgead.workbench.saturation import PAIR, SUMMED_AXIS, worst_pair
 
-PAIR = 128
-"""What two neighbouring weights of one sign may add up to: 255 times it is a 16-bit number."""
 IMAGES = 8
 """Images that a layer's mean output is read off; it's over all positions, so a few are enough."""
-INPUT_AXIS = {"Conv": 1, "ConvTranspose": 0, "MatMul": 0}
-"""Operators with quantised weights, and the weights' axis that is summed over."""
-
 Floats = NDArray[np.float32]
 
 
@@ -115,34 +107,13 @@ def round_pairs(weights: Floats, axis: int, channels: int | None) -> tuple[NDArr
     return np.clip(whole, -127, 127).astype(np.int8), steps if channels is not None else steps.reshape(())
 
 
-def worst_pair(rows: NDArray[Any]) -> NDArray[np.float64]:
-    """(n,) the largest sum, without its sign, of two neighbours of one sign in (n, taps, length)."""
-    if rows.shape[-1] % 2 == 0 or rows.shape[1] == 1:
-        found: NDArray[np.float64] = neighbour_sums(rows).max(1)
-        return found
-    flat = rows.reshape(len(rows), -1)  # an odd row's last is the neighbour of another row's first
-    two = -np.partition(-np.stack([flat, -flat]).clip(0), 1, axis=2)[..., :2]
-    largest: NDArray[np.float64] = two.sum(2).max(0)
-    return largest
-
-
-def neighbour_sums(rows: NDArray[Any]) -> NDArray[np.float64]:
-    """(...) the largest sum, unsigned, of two numbers of one sign at 2i and 2i + 1 of (..., length)."""
-    if rows.shape[-1] % 2:
-        rows = np.concatenate([rows, np.zeros_like(rows[..., :1])], axis=-1)
-    one, other = rows[..., 0::2], rows[..., 1::2]
-    sums = (np.abs(one.clip(0) + other.clip(0)), np.abs(one.clip(None, 0) + other.clip(None, 0)))
-    found: NDArray[np.float64] = np.maximum(*sums).max(-1)
-    return found
-
-
 def _layers(plain: onnx.ModelProto, quantised: onnx.ModelProto) -> Iterator[Layer]:
     """The layers whose weights were quantised, in the graph's order."""
     floats = {value.name: value for value in plain.graph.initializer}
     weights_of = {
         node.name: numpy_helper.to_array(floats[node.input[1]])
         for node in plain.graph.node
-        if node.op_type in INPUT_AXIS and node.input[1] in floats
+        if node.op_type in SUMMED_AXIS and node.input[1] in floats
     }
     made_by = {name: node for node in quantised.graph.node for name in node.output}
     arrays = {value.name: value for value in quantised.graph.initializer}
@@ -157,7 +128,7 @@ def _layers(plain: onnx.ModelProto, quantised: onnx.ModelProto) -> Iterator[Laye
         axis = next((a.i for a in dequantise.attribute if a.name == "axis"), 1)
         plain_weights = weights_of[node.name]
         axis %= plain_weights.ndim
-        yield Layer(node, plain_weights, dequantise, INPUT_AXIS[node.op_type], None if one_step else axis)
+        yield Layer(node, plain_weights, dequantise, SUMMED_AXIS[node.op_type], None if one_step else axis)
 
 
 def _correct_biases(
@@ -262,4 +233,4 @@ def _float(name: str) -> onnx.ValueInfoProto:
     return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
 
 
-__all__ = ["PAIR", "neighbour_sums", "requantise", "round_pairs", "worst_pair"]
+__all__ = ["requantise", "round_pairs"]

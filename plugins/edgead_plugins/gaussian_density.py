@@ -31,7 +31,7 @@ from spox import Var
 from edgead.errors import DatasetError
 from edgead.types import BankPrecision, Progress, Size
 from edgead.workbench.graph import parameter
-from edgead.workbench.integer_weights import PAIR, neighbour_sums
+from edgead.workbench.saturation import PAIR, neighbour_sums
 
 Floats = NDArray[np.float32]
 Form = Literal["full", "low-rank", "diagonal"]
@@ -103,7 +103,7 @@ class GaussianDensity:
         scaled = self.factor * self.spread[:, None]
         scale = np.abs(scaled).max(2, keepdims=True)
         for at, rows in enumerate(scaled):  # one by one: all at once would be another few copies of them
-            # Two neighbours must fit 16 bits together; see ``edgead.workbench.integer_weights``.
+            # Two neighbours must fit 16 bits together; see ``edgead.workbench.saturation``.
             pairs = neighbour_sums(rows).astype(np.float32)[:, None]
             np.maximum(scale[at], pairs * np.float32(127 / (PAIR - 1)), out=scale[at])
         np.maximum(scale, np.float32(1e-12), out=scale)

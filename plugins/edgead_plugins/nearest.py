@@ -24,7 +24,7 @@ from spox import Var
 
 from edgead.types import BankPrecision
 from edgead.workbench.graph import parameter
-from edgead.workbench.integer_weights import PAIR, neighbour_sums
+from edgead.workbench.saturation import PAIR, neighbour_sums
 
 CHUNK_ROWS = 1024
 """Bank rows per product for banks of more than four chunks: the partial result stays in cache."""
@@ -70,7 +70,7 @@ class Bank:
         """The INT8 step size of bank and query: the largest centred value maps to 127, or to a little less.
 
         Less, where two neighbours would add up to more than a processor without VNNI can take; see
-        ``edgead.workbench.integer_weights``.
+        ``edgead.workbench.saturation``.
         """
         largest = pairs = 0.0
         for start in range(0, len(self.rows), CHUNK_ROWS):

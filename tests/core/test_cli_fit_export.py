@@ -133,7 +133,7 @@ def test_an_output_in_the_way_costs_no_fitting(folder, capsys):
 
 def test_a_missed_gate_is_exit_code_4(folder, capsys, monkeypatch):
     assert main(["fit", "patchcore", "good", *FIT]) == 0
-    from edgead.workbench import parity
+    from edgead.runtime import proof as parity
 
     monkeypatch.setitem(parity.TOLERANCE, "int8", -1.0)
     capsys.readouterr()

@@ -8,8 +8,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgead.runtime.exact import ExactSession
-from edgead.workbench.integer_weights import PAIR, neighbour_sums, round_pairs, worst_pair
+from edgead.workbench.integer_weights import round_pairs
 from edgead.workbench.quantize import quantise_backbone
+from edgead.workbench.saturation import PAIR, neighbour_sums, unsafe_layers, worst_pair
 from edgead.workbench.stem import centre_on_level, find_stem
 from tests.bundles import good_image
 
@@ -131,6 +132,7 @@ def test_every_weight_of_a_quantised_backbone_is_safe(quantised):
     for weight in weights:
         rows = weight.astype(float).reshape(*weight.shape[:2], -1).transpose(0, 2, 1)
         assert worst_pair(rows).max() <= PAIR
+    assert unsafe_layers(model) == {}
     used = {name for node in model.graph.node for name in node.input}
     assert set(arrays) <= used, "nothing of the former weights is left"
 
@@ -145,3 +147,34 @@ def test_the_mean_of_each_channel_stays_where_it_was(quantised):
         assert noise < 0.01, "20 dB and more: INT8's own rounding"
     shift = abs(x.mean((0, 2, 3)) - y.mean((0, 2, 3)))  # of b, which nothing follows
     assert (shift < 1e-4 * x.std((0, 2, 3))).all()
+
+
+def test_a_layer_that_saturates_is_named(quantised):
+    _, model, _ = quantised
+    bad = onnx.ModelProto()
+    bad.CopyFrom(model)
+    arrays = {value.name: value for value in bad.graph.initializer}
+    made_by = {name: node for node in bad.graph.node for name in node.output}
+    conv = next(node for node in bad.graph.node if node.name == "c2")
+    weights = arrays[made_by[conv.input[1]].input[0]]
+    loud = numpy_helper.to_array(weights).copy()
+    loud[3, 4:6, 1, 1] = 127, 100
+    weights.CopyFrom(numpy_helper.from_array(loud, weights.name))
+    assert unsafe_layers(bad) == {"c2": 227}
+
+
+def test_a_bank_is_seen_through_its_transposition():
+    rows = np.int8([[1, 2, 3, 4], [100, 100, -5, 0]])
+    nodes = [
+        helper.make_node("DequantizeLinear", ["rows", "step"], ["r"]),
+        helper.make_node("Transpose", ["r"], ["t"], perm=[1, 0]),
+        helper.make_node("MatMul", ["q", "t"], ["out"], name="search"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("q", TensorProto.FLOAT, [3, 4])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(rows, "rows"), numpy_helper.from_array(np.float32(1), "step")],
+    )
+    assert unsafe_layers(helper.make_model(graph)) == {"search": 200}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgead.resize import ResizeRule
+from edgead.runtime.parity import check_parity, probe_images
 from edgead.workbench.calibrate import calibrate
-from edgead.workbench.parity import check_parity, probe_images
 
 IMAGES = [np.full((32, 32, 3), level, np.uint8) for level in (10, 60, 200)]
 
