@@ -58,6 +58,7 @@ def _exact(model: onnx.ModelProto, images: list, **options: object) -> onnx.Mode
 
 
 _NO_FIX = Advanced(overflow_fix=OverflowFix.DISABLE)
+_ALL_FIXED = Advanced(overflow_fix=OverflowFix.ENABLE)
 VARIANTS: list[Variant] = [
     ("FP32", lambda m, i: m, "f32"),
     ("BF16", lambda m, i: m, "bf16"),
@@ -76,9 +77,18 @@ VARIANTS: list[Variant] = [
         ),
         "f32",
     ),
-    ("  exact input (edgead's int8)", lambda m, i: quantise_backbone(m, i), "f32"),
-    ("  exact input, no overflow fix", lambda m, i: _exact(m, i, advanced_parameters=_NO_FIX), "f32"),
-    ("  first convolution FP32 (edgead's mixed)", lambda m, i: quantise_backbone(m, i, True), "f32"),
+    ("  exact input", lambda m, i: _exact(m, i), "f32"),
+    (
+        "  exact input, every layer's overflow fixed",
+        lambda m, i: _exact(m, i, advanced_parameters=_ALL_FIXED),
+        "f32",
+    ),
+    ("edgead's int8: exact input, safe weights, measured bias", lambda m, i: quantise_backbone(m, i), "f32"),
+    (
+        "edgead's mixed: first convolution FP32, the rest so",
+        lambda m, i: quantise_backbone(m, i, True),
+        "f32",
+    ),
 ]
 
 

@@ -32,9 +32,9 @@ from edgead.processor import cpu
 from edgead.runtime.session import Outputs, Session
 from edgead.types import Image, Precision
 
-TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.05, "mixed": 0.05, "bf16": 0.05}
+TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.03, "mixed": 0.03, "bf16": 0.03}
 """Largest relative difference of a score allowed."""
-MAP_TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.1, "mixed": 0.1, "bf16": 0.1}
+MAP_TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.07, "mixed": 0.07, "bf16": 0.07}
 """Largest relative difference of a map's pixel allowed."""
 
 CHANGES: Mapping[str, Callable[[Image], Image]] = {
