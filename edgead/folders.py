@@ -12,9 +12,9 @@ from edgead.notices import Notice
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """Files that are listed, in upper or lower case."""
 OTHER_IMAGES = (
-    ".arw", ".avif", ".cr2", ".cr3", ".dcm", ".dib", ".dng", ".exr", ".fits", ".gif", ".hdr", ".heic", ".heif",
-    ".j2k", ".jfif", ".jp2", ".jpe", ".jxl", ".jxr", ".nef", ".npy", ".orf", ".pam", ".pbm", ".pcx", ".pfm",
-    ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".raf", ".ras", ".raw", ".rw2", ".tga",
+    ".arw", ".avif", ".cr2", ".cr3", ".dcm", ".dib", ".dng", ".exr", ".fits", ".gif", ".hdr", ".heic",
+    ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jxl", ".jxr", ".nef", ".npy", ".orf", ".pam", ".pbm", ".pcx",
+    ".pfm", ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".raf", ".ras", ".raw", ".rw2", ".tga",
 )  # fmt: skip
 """Endings of files that are likely images, of kinds that aren't read."""
 GOOD_FOLDERS = ("good", "ok", "normal", "nominal", "pass")

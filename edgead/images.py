@@ -52,13 +52,18 @@ def read_image(path: Path, depth: int | None = None, use: DepthUse | None = None
         OptionError: the depth is out of range.
         MissingDependencyError: a JPEG, and simplejpeg isn't installed.
     """
-    path = Path(path)
-    check_depth(depth)
     pixels = read_pixels(path)
     if use is not None:
         use.see(pixels)
-    if pixels.dtype == np.uint8:
-        return pixels
+    return as_8_bits(path, pixels, depth)
+
+
+def as_8_bits(path: Path, pixels: NDArray[Any], depth: int | None) -> Image:
+    """Return what ``read_pixels`` read with 8 bits a channel; raises as ``read_image``."""
+    check_depth(depth)
+    if pixels.dtype != np.uint16:
+        image: Image = pixels
+        return image
     depth = depth or 16
     if (largest := int(pixels.max())) >= 1 << depth:
         raise ImageError(f"{path}: holds {largest}, over {depth} bits; give the images' true depth")
@@ -230,6 +235,7 @@ __all__ = [
     "PAD",
     "SUFFIXES",
     "ResizeRule",
+    "as_8_bits",
     "as_bgr",
     "check_depth",
     "check_images",

@@ -123,6 +123,16 @@ def find_categories(folder: Path, layout: str | None = None) -> tuple[str, ...]:
     return tuple(categories)
 
 
+def layouts_of(folder: Path) -> list[str]:
+    """Return the layouts that recognise a folder, told by names alone; more than one where it's ambiguous.
+
+    Raises:
+        DatasetError: the folder doesn't exist or can't be read.
+        PluginError: a layout fails in a way of its own.
+    """
+    return _fitting(_existing(folder), _names(None))
+
+
 def find_samples(folder: Path, layout: str | None = None) -> list[Sample]:
     """List a data set's test images, the good first; raises as ``open_dataset`` does."""
     return list(open_dataset(folder, layout).test)
@@ -253,4 +263,4 @@ def _notices(found: Dataset) -> list[Notice]:
     return notices
 
 
-__all__ = ["GOOD", "Dataset", "Sample", "find_categories", "find_samples", "open_dataset"]
+__all__ = ["GOOD", "Dataset", "Sample", "find_categories", "find_samples", "layouts_of", "open_dataset"]

@@ -51,7 +51,8 @@ def _codes(stream: NDArray[np.uint32], at: int, bits: int) -> NDArray[np.int64]:
     start, width = at + _STARTS[:n], _WIDTHS[:n]
     byte = start >> 3
     window = stream[byte] << 16 | stream[byte + 1] << 8 | stream[byte + 2]
-    return (window >> (24 - (start & 7) - width)).astype(np.int64) & ((1 << width) - 1)
+    codes: NDArray[np.int64] = (window >> (24 - (start & 7) - width)) & ((1 << width) - 1)
+    return codes
 
 
 def _length(codes: NDArray[np.int64]) -> int | None:

@@ -63,7 +63,7 @@ def _directories(data: bytes) -> Iterator[Tags]:
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     offset = order + ("Q" if big else "I")
     (at,) = struct.unpack_from(offset, data, 8 if big else 4)
-    seen = set()
+    seen: set[int] = set()
     while at:
         if at in seen or len(seen) >= MAX_PAGES:
             raise DamagedFile("the TIFF file is damaged (its pages go in a circle)")
