@@ -61,13 +61,12 @@ def read_image(path: Path, depth: int | None = None, use: DepthUse | None = None
 def as_8_bits(path: Path, pixels: NDArray[Any], depth: int | None) -> Image:
     """Return what ``read_pixels`` read with 8 bits a channel; raises as ``read_image``."""
     check_depth(depth)
-    if pixels.dtype != np.uint16:
-        image: Image = pixels
-        return image
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
     depth = depth or 16
     if (largest := int(pixels.max())) >= 1 << depth:
         raise ImageError(f"{path}: holds {largest}, over {depth} bits; give the images' true depth")
-    return to_8_bits(depth)[pixels]
+    return np.asarray(to_8_bits(depth)[pixels], np.uint8)
 
 
 def read_pixels(path: Path) -> NDArray[Any]:

@@ -88,8 +88,9 @@ def _check_zeros(data: bytes) -> None:
     """Find zeroed blocks, as a broken transfer or disk leaves them: they decode as a grey pattern, and happen
     to end in step now and then.
 
-    A Huffman table's first code is all zeros. Where that isn't the end of a block in any of a scan's tables
-    of AC coefficients, no picture is coded in so many zeros.
+    A Huffman table's first code is all zeros. Where that isn't the end of a block in a scan's table of AC
+    coefficients, no block of that component is coded in so many zeros, and those of the others that lie
+    between two such blocks are too few.
     """
     first_symbols: dict[int, int] = {}
     for marker, start, end in _segments(data):
@@ -101,18 +102,18 @@ def _check_zeros(data: bytes) -> None:
         tables = [data[start + 4 + 2 * i] & 15 for i in range(n)]
         last, step = data[start + 4 + 2 * n], data[start + 5 + 2 * n]
         # A progressive file's scans of DC alone, and those that refine, hold bits that may well be zeros.
-        if last > 0 and not step >> 4 and all(first_symbols.get(table, 0) for table in tables):
+        if last > 0 and not step >> 4 and any(first_symbols.get(table, 0) for table in tables):
             raise DamagedFile(f"the JPEG file is damaged ({ZEROS} zero bytes or more inside the picture)")
 
 
 def _first_symbols(tables: bytes) -> dict[int, int]:
-    """Return the symbol of each AC table's first code, by the table's number."""
+    """Return the symbol of each AC table's first code, by the table's number; 0 is the end of a block."""
     found, at = {}, 0
     while at < len(tables):
-        symbols = sum(tables[at + 1 : at + 17])
-        if tables[at] >> 4 and symbols:
+        n = sum(tables[at + 1 : at + 17])
+        if tables[at] >> 4 and n:
             found[tables[at] & 15] = tables[at + 17]
-        at += 17 + symbols
+        at += 17 + n
     return found
 
 

@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.bundle import Bundle, read_bundle
+from edgead.depth import DepthUse
 from edgead.errors import NotFiniteError, OptionError
-from edgead.images import as_bgr, check_depth
+from edgead.images import as_bgr, check_depth, read_image
+from edgead.notices import Notice
 from edgead.resize import ResizeRule
 from edgead.runtime.cores import pin
 from edgead.runtime.proof import prove
@@ -128,6 +130,7 @@ class Detector:
         self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
         learned = manifest.input.depth
         self.depth = _agreed(learned if learned > 8 else None, depth)
+        self._depth_use = DepthUse()
         self._pixel_threshold = manifest.threshold.pixel
         file, engine = bundle.file(manifest.model), engine or manifest.engine
         self._open = partial(
@@ -160,6 +163,18 @@ class Detector:
         took = (time.perf_counter() - start) * 1e3
         _log.debug("%d warm-up runs of %s took %.1f ms", WARM_UP_RUNS, self.bundle.path, took)
         return session
+
+    def read_image(self, path: Path) -> Image:
+        """Read an image file as this detector's bundle has learned them, (H, W, 3) uint8 BGR.
+
+        Raises:
+            ImageError: as ``edgead.images.read_image``.
+        """
+        return read_image(path, self.depth, self._depth_use)
+
+    def depth_notice(self) -> Notice | None:
+        """What to ask about the 16-bit files that were read so far, where their depth was never told."""
+        return self._depth_use.notice() if self.depth is None else None
 
     def __call__(
         self,

@@ -63,8 +63,10 @@ def _folder(folder: Path) -> Gathered:
         unseen = [notice for parent in used for notice in left_out(parent)]
         others = len(_images_below(folder)) - len(data.train)
         if others:
-            values = {"folder": folder.resolve().name, "layout": data.layout, "images": len(data.train)}
-            unseen.insert(0, Notice("dataset-train", {**values, "others": others}))
+            here = folder.resolve()
+            values = {"folder": here.name, "layout": data.layout, "images": len(data.train)}
+            code = "dataset-train" if here == data.folder else "dataset-part"
+            unseen.insert(0, Notice(code, {**values, "others": others}))
         return Gathered(data.train, tuple(unseen))
     try:
         images = list_images(folder)
