@@ -14,8 +14,8 @@ from typing import Any
 SENTENCES: dict[str, str] = {
     "dataset-part": "{folder} is a part of a data set in the layout {layout}: the {images} training images "
     "in it are learned, the other {others} images are not",
-    "dataset-train": "{folder} is a data set in the layout {layout}: its {images} training images are learned, "
-    "the other {others} images in it are not",
+    "dataset-train": "{folder} is a data set in the layout {layout}: its {images} training images are "
+    "learned, the other {others} images in it are not",
     "depth-unsaid": "the 16-bit images use at most {bits} of their 16 bits: give --depth {likely} if the "
     "camera gives so many, or --depth 16 if they really are that dark",
     "left-out-files": "{files} files in {folder} look like images of kinds that are not read ({kinds}: "
