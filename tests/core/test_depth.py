@@ -1,4 +1,4 @@
-"""One depth for learning and judging: a 12-bit camera's raw frames and its 16-bit files are the same picture."""
+"""One depth for learning and judging: a 12-bit camera's frames and its 16-bit files are one picture."""
 
 from __future__ import annotations
 

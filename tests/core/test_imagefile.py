@@ -1,4 +1,4 @@
-"""Damage inside image files: found wherever the file's kind leaves a trace of it, and never where there's none."""
+"""Damage inside image files: found wherever the kind leaves a trace of it, and never where there's none."""
 
 from __future__ import annotations
 
@@ -250,7 +250,8 @@ def with_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
 
 def test_animations_are_refused_with_their_number_of_frames(tmp_path: Path) -> None:
     png = encode(".png", picture())
-    assert "5 images in one PNG" in refused(tmp_path, ".png", with_chunk(png, b"acTL", struct.pack(">II", 5, 0)))
+    five = with_chunk(png, b"acTL", struct.pack(">II", 5, 0))
+    assert "5 images in one PNG" in refused(tmp_path, ".png", five)
     accepted(tmp_path, ".png", with_chunk(png, b"acTL", struct.pack(">II", 1, 0)))
     image = encode(".webp", picture())[12:]
     frame = b"ANMF" + struct.pack("<I", len(image) + 16) + bytes(16) + image
