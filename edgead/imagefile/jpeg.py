@@ -15,11 +15,13 @@ from edgead.types import Size
 
 MAX_SCANNED = 2_000_000_000
 """Pixels times scans that are decoded: a file of a few hundred kB can ask for thousands of scans."""
+MAX_SEGMENTS = 100_000
 ZEROS = 32
 """A run of so many zero bytes that isn't coded picture: 85 coefficients in a row of -1 at the least."""
 
 _SOI, _EOI, _SOS, _DHT = 0xD8, 0xD9, 0xDA, 0xC4
 _NO_FRAME = (_DHT, 0xC8, 0xCC)
+_FILL = re.compile(rb"\xff*")
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 """What ends a scan: within one, 0xFF is escaped with a zero, or part of a restart marker."""
 
@@ -63,13 +65,11 @@ def check(data: bytes) -> None:
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield (marker, start of its length, end of it or of its scan), the end marker too."""
     at = 2
-    while True:
+    for _ in range(MAX_SEGMENTS):
         if data[at] != 0xFF:
             raise DamagedFile("the JPEG file is damaged (no marker where one must be)")
+        at = _FILL.match(data, at).end() - 1  # type: ignore[union-attr] # it matches nothing too
         marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
         if marker == _EOI:
             yield marker, at + 2, at + 2
             return
@@ -82,6 +82,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             end = found.start()
         yield marker, at + 2, end
         at = end
+    raise DamagedFile("the JPEG file is damaged (it has no end of segments)")
 
 
 def _check_zeros(data: bytes) -> None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 _CLEAR, _END = 256, 257
 _MOST = 4096 - 257
 """Codes that fit in one table."""
+_FEW = 64
+"""Codes between two Clear codes, on average, at the least: writers clear a table when it's full."""
 _WIDTHS = np.select([np.arange(_MOST) < edge for edge in (254, 766, 1790)], [9, 10, 11], 12)
 _STARTS = np.concatenate([[0], np.cumsum(_WIDTHS)])
 
@@ -26,7 +28,7 @@ def unpacked_bytes(packed: bytes, wanted: int) -> int | None:
     if len(packed) > 1 and packed[0] == 0 and packed[1] & 1:  # the older order of bits
         return wanted
     stream = np.frombuffer(packed + bytes(4), np.uint8).astype(np.uint32)
-    bits, at, found = len(packed) * 8, 0, 0
+    bits, at, found, tables, read = len(packed) * 8, 0, 0, 0, 0
     while True:
         codes = _codes(stream, at, bits)
         stop = np.flatnonzero((codes == _CLEAR) | (codes == _END))
@@ -39,7 +41,8 @@ def unpacked_bytes(packed: bytes, wanted: int) -> int | None:
             return found if found >= wanted and at + int(_STARTS[n]) + 12 > bits else None
         if codes[n] == _END:
             return found
-        if found > 2 * wanted:
+        tables, read = tables + 1, read + n
+        if found > 2 * wanted or tables > _FEW + read // _FEW:  # cleared without end: made to take long
             return None
         at += int(_STARTS[n + 1])
 

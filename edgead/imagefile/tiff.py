@@ -16,6 +16,11 @@ from edgead.types import Size
 
 MAX_PAGES = 4096
 MAX_TAGS = 4096
+MAX_VALUES = 1 << 20
+"""Values of one tag, so strips or tiles of one picture."""
+MAX_PIXEL_BITS = 256
+MAX_UNPACKED = 1 << 33
+"""Bytes that a picture's parts are unpacked to; tiles may reach beyond its edges."""
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _PACKING, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 _STRIPS, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR = 273, 277, 278, 279, 284
@@ -45,11 +50,11 @@ def check(data: bytes) -> None:
     packing = tags.get(_PACKING, (1,))[0]
     unpacked = {_LZW: lzw.unpacked_bytes, _PACKBITS: _packbits, **dict.fromkeys(_DEFLATE, _inflated)}
     count = unpacked.get(packing)
-    for start, size, rows, row_bytes in _parts(tags):
+    for start, size, rows, row_bytes in _parts(tags, len(data)):
         if start + size > len(data):
             raise DamagedFile("the TIFF file is cut short")
         if packing == _JPEG:
-            jpeg.check(_picture(tags, data[start : start + size]))
+            _check_jpeg(tags, data[start : start + size])
         if count is None:
             continue
         found = count(data[start : start + size], rows * row_bytes)
@@ -90,8 +95,8 @@ def _directory(data: bytes, at: int, order: str, big: bool) -> tuple[Tags, int]:
         if tag in tags:  # a decoder may take the other one
             raise DamagedFile("the TIFF file is damaged (a tag is given twice)")
         (n,) = struct.unpack_from(order + ("Q" if big else "I"), data, i + 4)
-        if kind not in _NUMBERS or not n:
-            raise DamagedFile("the TIFF file is damaged (a tag isn't a whole number)")
+        if kind not in _NUMBERS or not 1 <= n <= MAX_VALUES:
+            raise DamagedFile("the TIFF file is damaged (a tag isn't what it must be)")
         where = i + entry - inline
         if n * struct.calcsize(_NUMBERS[kind]) > inline:
             (where,) = struct.unpack_from(order + ("Q" if big else "I"), data, where)
@@ -107,8 +112,12 @@ def _size(tags: Tags) -> Size:
     return tags[_HEIGHT][0], tags[_WIDTH][0]
 
 
-def _parts(tags: Tags) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (offset, packed bytes, rows, bytes of a row) of each strip or tile; bytes 1 where unknown."""
+def _parts(tags: Tags, total: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (offset, packed bytes, rows, bytes of a row) of each strip or tile; bytes 1 where unknown.
+
+    Args:
+        total: bytes of the file.
+    """
     height, width = _size(tags)
     samples, bits = tags.get(_SAMPLES, (1,))[0], tags.get(_BITS, (1,))[0]
     planes = samples if tags.get(_PLANAR, (1,))[0] == 2 else 1
@@ -122,9 +131,15 @@ def _parts(tags: Tags) -> Iterator[tuple[int, int, int, int]]:
         expected = ceil(height / max(1, part_rows)) * planes
     if not part_width or not part_rows or len(starts) < expected or len(sizes) != len(starts):
         raise DamagedFile("the TIFF file is damaged (parts of the picture are missing)")
+    if samples * bits > MAX_PIXEL_BITS:
+        raise DamagedFile(f"the TIFF file states {samples * bits} bits a pixel")
     row_bytes = ceil(part_width * bits * (samples // planes) / 8)
     if tags.get(_PHOTOMETRIC, (1,))[0] == _YCBCR:  # with fewer samples of colour
         row_bytes = 1
+    if sum(sizes[:expected]) > 16 * total:
+        raise DamagedFile("the TIFF file is damaged (its parts lie over each other)")
+    if expected * part_rows * row_bytes > MAX_UNPACKED:
+        raise DamagedFile("the TIFF file is damaged (its parts are larger than the picture)")
     strips = expected // planes
     for index in range(expected):
         last = not tiled and index % strips == strips - 1
@@ -132,16 +147,25 @@ def _parts(tags: Tags) -> Iterator[tuple[int, int, int, int]]:
         yield starts[index], sizes[index], rows, row_bytes
 
 
-def _picture(tags: Tags, part: bytes) -> bytes:
-    """A part as a JPEG file of its own: the tables that all parts share go before it."""
+def _check_jpeg(tags: Tags, part: bytes) -> None:
+    """Check a part as a JPEG file of its own: the tables that all parts share go before it."""
     tables = bytes(tags.get(_JPEG_TABLES, ()))
-    return tables[:-2] + part[2:] if tables else part
+    picture = tables[:-2] + part[2:] if tables else part
+    (height, width), _ = jpeg.read(picture)
+    whole_height, whole_width = _size(tags)
+    if height * width > whole_height * whole_width + MAX_VALUES:
+        raise DamagedFile("the TIFF file is damaged (a part of the picture is larger than the whole)")
+    jpeg.check(picture)
 
 
 def _inflated(packed: bytes, wanted: int) -> int | None:
-    stream = zlib.decompressobj()
+    stream, found = zlib.decompressobj(), 0
     try:
-        found = len(stream.decompress(packed, 2 * wanted + 1))
+        while not stream.eof and found <= 2 * wanted:
+            some = len(stream.decompress(packed, 1 << 20))
+            if not some and not stream.unconsumed_tail:
+                break
+            packed, found = stream.unconsumed_tail, found + some
     except zlib.error:
         return None
     return found if stream.eof else None  # at its end is the checksum

@@ -72,8 +72,8 @@ def load(
         EngineError: the engine or device isn't there, or can't compile or run the graph.
         ParityError: this machine gives other numbers than the bundle was exported with, or another verdict;
             see ``edgead.runtime.proof``.
-        OptionError: the threshold isn't a finite number, a core isn't this process's to use, the engine doesn't
-            read the bundle's model, or the depth isn't what the bundle learned.
+        OptionError: the threshold isn't a finite number, a core isn't this process's to use, the engine
+            doesn't read the bundle's model, or the depth isn't what the bundle learned.
     """
     return Detector(
         read_bundle(Path(bundle)),
