@@ -12,6 +12,7 @@ import pytest
 from edgead.cli import main
 from edgead.cli.progress import silent
 from edgead.errors import DatasetError, ImageError
+from edgead.evaluation.datasets import open_dataset
 from edgead.folders import left_out, list_images
 from edgead.manifest import Manifest
 from edgead.notices import Notice, say
@@ -114,6 +115,15 @@ def test_what_lies_around_in_a_data_sets_folders_is_told(tmp_path: Path) -> None
     found = gather(tmp_path / "nut")
     assert len(found.paths) == 4 and codes(found.notices) == ["dataset-train", "left-out-subfolders"]
     assert found.notices[0].values["others"] == 11
+
+
+def test_what_is_left_out_of_test_images_is_told_too(tmp_path: Path) -> None:
+    mvtec(tmp_path)
+    before = codes(open_dataset(tmp_path).notices)
+    put(tmp_path / "test" / "crack" / "more" / "1.png", tmp_path / "test" / "good" / "1.pgm")
+    after = open_dataset(tmp_path).notices
+    assert sorted(codes(after)) == sorted([*before, "left-out-subfolders", "left-out-files"])
+    assert {n.values["folder"] for n in after if n.code.startswith("left-out")} == {"good", "crack"}
 
 
 def kolektor(root: Path) -> None:
