@@ -13,6 +13,11 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 """The importable packages of each extra, as in pyproject.toml (a test compares the two)."""
 
 
+def install(extra: str) -> str:
+    """Say how to install an extra, in words that hold for an index and for a clone."""
+    return f'pip install "edgead[{extra}]", or in a clone pip install ".[{extra}]"'
+
+
 def missing(error: ModuleNotFoundError, for_what: str) -> MissingDependencyError | None:
     """Return the error to raise when an import failed for want of an extra's package, else None.
 
@@ -23,10 +28,8 @@ def missing(error: ModuleNotFoundError, for_what: str) -> MissingDependencyError
     package = (error.name or "").partition(".")[0]
     for extra, packages in EXTRAS.items():
         if package in packages:
-            return MissingDependencyError(
-                f"{for_what} needs the package '{package}': pip install \"edgead[{extra}]\""
-            )
+            return MissingDependencyError(f"{for_what} needs the package '{package}': {install(extra)}")
     return None
 
 
-__all__ = ["EXTRAS", "missing"]
+__all__ = ["EXTRAS", "install", "missing"]

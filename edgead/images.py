@@ -6,9 +6,8 @@ judged have seen the same arithmetic.
 
 from __future__ import annotations
 
-import functools
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -17,74 +16,115 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.errors import DatasetError, FrameError, ImageError
-from edgead.imagefile import DamagedFile, read_header
+from edgead.depth import DepthUse, to_8_bits
+from edgead.errors import FrameError, ImageError, OptionError
+from edgead.folders import SUFFIXES, list_images
+from edgead.imagefile import DamagedFile, Header, check_content, essential, read_header
 from edgead.resize import PAD, ResizeRule, choose_resize
 from edgead.types import Image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MIN_SIDE = 8
 """Shortest side in pixels of an image or frame that can be judged."""
 MAX_PIXELS = 100_000_000
 """Largest image file that is decoded, in pixels; checked before decoding."""
 MAX_BYTES = 1 << 30
 """Largest image file that is read, in bytes."""
+_TOLD = 5
 
 
 # ---------------------------------------------------------------- files
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Return the images directly in ``folder``, sorted by name; hidden files and subfolders are left out.
-
-    Raises:
-        DatasetError: the folder doesn't exist, can't be read or holds no image.
-    """
-    folder = Path(folder)
-    try:
-        entries = sorted(folder.iterdir(), key=lambda path: path.name)
-        images = [p for p in entries if _is_image_name(p.name) and not p.is_dir()]
-        if images:
-            return images
-        inside = next((p.name for p in entries if p.is_dir() and _holds_images(p)), None)
-    except FileNotFoundError:
-        raise DatasetError(f"{folder}: no such folder; give the folder that holds the images") from None
-    except NotADirectoryError:
-        raise DatasetError(f"{folder}: a file, not a folder; give the folder that holds the images") from None
-    except OSError as error:
-        raise DatasetError(f"{folder}: can't be read ({error.strerror}); check the path and rights") from None
-    hint = f"its subfolder '{inside}' has some, give that" if inside else f"known are {' '.join(SUFFIXES)}"
-    raise DatasetError(f"{folder}: no images in this folder; {hint}")
-
-
-def _is_image_name(name: str) -> bool:
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
-
-
-def _holds_images(folder: Path) -> bool:
-    try:
-        return any(_is_image_name(p.name) for p in folder.iterdir())
-    except OSError:
-        return False
-
-
-def read_image(path: Path) -> Image:
+def read_image(path: Path, depth: int | None = None, use: DepthUse | None = None) -> Image:
     """Read an image file as (H, W, 3) uint8 BGR.
 
     The kind is told by content, not by name. Mono is repeated to three channels, 16 bits become 8 by the
     rule of ``as_bgr``, CMYK is converted and an alpha channel dropped (a TIFF's is multiplied in). The EXIF
     orientation is applied, so that the picture is the one that a viewer shows; a camera's frame has none.
-    Of several pages, the first is read.
+
+    Args:
+        depth: significant bits of a 16-bit file, 9 to 16; 16 if not given. Other files take no heed of it.
+        use: is shown the pixels as they were in the file, mono or colour.
 
     Raises:
-        ImageError: not a whole, readable image of MIN_SIDE pixels a side to MAX_PIXELS in all.
+        ImageError: not a whole, readable image of MIN_SIDE pixels a side to MAX_PIXELS in all, several
+            images in one file, or values over the stated depth.
+        OptionError: the depth is out of range.
+        MissingDependencyError: a JPEG, and simplejpeg isn't installed.
     """
+    pixels = read_pixels(path)
+    if use is not None:
+        use.see(pixels)
+    return as_8_bits(path, pixels, depth)
+
+
+def as_8_bits(path: Path, pixels: NDArray[Any], depth: int | None) -> Image:
+    """Return what ``read_pixels`` read with 8 bits a channel; raises as ``read_image``."""
+    check_depth(depth)
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
+    depth = depth or 16
+    if (largest := int(pixels.max())) >= 1 << depth:
+        raise ImageError(f"{path}: holds {largest}, over {depth} bits; give the images' true depth")
+    return np.asarray(to_8_bits(depth)[pixels], np.uint8)
+
+
+def read_pixels(path: Path) -> NDArray[Any]:
+    """Read an image file as (H, W, 3) uint8 or uint16 BGR, with all of its bits; raises as ``read_image``."""
     path = Path(path)
     data = _read_bytes(path)
     try:
         header = read_header(data)
+        _check_size(path, header)
+        check_content(header.kind, data)
     except DamagedFile as problem:
         raise ImageError(f"{path}: {problem}; replace or remove the file") from None
+    with quiet_opencv():
+        try:
+            encoded = np.frombuffer(essential(header.kind, data), np.uint8)
+            image = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        except cv2.error:
+            image = None
+    if image is None or sorted(image.shape[:2]) != sorted(header.size):
+        raise ImageError(f"{path}: the {header.kind} image can't be decoded; replace or remove the file")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"{path}: pixels are {image.dtype}; save the image with 8 or 16 bits a channel")
+    return np.ascontiguousarray(image)
+
+
+def check_images(paths: Sequence[Path], depth: int | None = None) -> dict[Path, str]:
+    """Read every image, and return those that can't be used with the reason, a line each that names the file.
+
+    See ``unusable`` for one error that tells of them all.
+    """
+    problems = {}
+    for path in paths:
+        try:
+            read_image(path, depth)
+        except ImageError as error:
+            problems[path] = str(error)
+    return problems
+
+
+def unusable(problems: Mapping[Path, str], total: int) -> ImageError:
+    """One error for all the images that can't be used, of ``total``; the first few are named."""
+    first, *_ = problems.values()
+    if len(problems) == 1:
+        return ImageError(first)
+    told = "; ".join(text.partition("; ")[0] for text in list(problems.values())[:_TOLD])
+    more = f"; and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
+    return ImageError(
+        f"{len(problems)} of {total} images can't be used, replace or remove them: {told}{more}"
+    )
+
+
+def check_depth(depth: int | None) -> None:
+    """Raise OptionError for what isn't the significant bits of 16-bit images."""
+    if depth is not None and not 9 <= depth <= 16:
+        raise OptionError(f"depth {depth} is out of range; give the significant bits, 9 to 16")
+
+
+def _check_size(path: Path, header: Header) -> None:
     height, width = header.size
     if height * width > MAX_PIXELS:
         raise ImageError(
@@ -93,18 +133,11 @@ def read_image(path: Path) -> Image:
         )
     if min(height, width) < MIN_SIDE:
         raise ImageError(f"{path}: {width} x {height} pixels is too small; {MIN_SIDE} a side is the least")
-    with quiet_opencv():
-        try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-        except cv2.error:
-            image = None
-    if image is None:
-        raise ImageError(f"{path}: the {header.kind} image can't be decoded; replace or remove the file")
-    if image.dtype == np.uint16:
-        image = _depth_table(16)[image]
-    if image.dtype != np.uint8:
-        raise ImageError(f"{path}: pixels are {image.dtype}; save the image with 8 or 16 bits a channel")
-    return np.ascontiguousarray(image)
+    if header.pages > 1:
+        raise ImageError(
+            f"{path}: {header.pages} images in one {header.kind} file, of which only the first would be "
+            "seen; save each as a file of its own"
+        )
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -115,6 +148,8 @@ def _read_bytes(path: Path) -> bytes:
             raise ImageError(f"{path}: a folder, not an image file")
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
             raise ImageError(f"{path}: not a regular file; give an image file")
+        if not status.st_size:  # reading one of the system's own may wait for ever too
+            raise ImageError(f"{path}: the file is empty (0 bytes); replace or remove it")
         if status.st_size > MAX_BYTES:
             raise ImageError(f"{path}: {status.st_size} bytes is over the limit of {MAX_BYTES}")
         data = path.read_bytes()
@@ -123,8 +158,6 @@ def _read_bytes(path: Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{path}: can't be read ({reason}); check the path and rights") from None
-    if not data:
-        raise ImageError(f"{path}: the file is empty (0 bytes); replace or remove it")
     return data
 
 
@@ -191,16 +224,7 @@ def _to_8_bits(frame: NDArray[np.uint16], depth: int) -> NDArray[np.uint8]:
         raise FrameError(f"depth {depth} is out of range; give the significant bits, 9 to 16")
     if depth < 16 and int(frame.max()) >= 1 << depth:
         raise FrameError(f"the frame holds {int(frame.max())}, over {depth} bits; give its true depth")
-    return _depth_table(depth)[frame]
-
-
-@functools.lru_cache(maxsize=8)
-def _depth_table(depth: int) -> NDArray[np.uint8]:
-    # A table is exact where a float product could round differently from machine to machine.
-    top = (1 << depth) - 1
-    table = ((np.arange(1 << depth, dtype=np.uint32) * 255 + top // 2) // top).astype(np.uint8)
-    table.flags.writeable = False
-    return table
+    return to_8_bits(depth)[frame]
 
 
 __all__ = [
@@ -210,9 +234,14 @@ __all__ = [
     "PAD",
     "SUFFIXES",
     "ResizeRule",
+    "as_8_bits",
     "as_bgr",
+    "check_depth",
+    "check_images",
     "choose_resize",
     "list_images",
     "quiet_opencv",
     "read_image",
+    "read_pixels",
+    "unusable",
 ]

@@ -12,6 +12,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SENTENCES: dict[str, str] = {
+    "dataset-part": "{folder} is a part of a data set in the layout {layout}: the {images} training images "
+    "in it are learned, the other {others} images are not",
+    "dataset-train": "{folder} is a data set in the layout {layout}: its {images} training images are "
+    "learned, the other {others} images in it are not",
+    "depth-unsaid": "the 16-bit images use at most {bits} of their 16 bits: give --depth {likely} if the "
+    "camera gives so many, or --depth 16 if they really are that dark",
+    "left-out-files": "{files} files in {folder} look like images of kinds that are not read ({kinds}: "
+    "{names}); convert them to PNG or move them out",
+    "left-out-subfolders": "{images} images in subfolders of {folder} are not used ({names}); give those "
+    "folders too, or move the images up",
+    "odd-colour": "{images} of {total} images are {kind} and the others {rest}: {names}; check that they "
+    "come from the same camera and settings",
+    "odd-depth": "{images} of {total} images have {bits} bits and the others {rest}: {names}; check that "
+    "they come from the same camera and settings",
+    "odd-size": "{images} of {total} images are of another size than {rest} (height x width): {names}; check "
+    "that they show the same view",
     "plugin": "{text}",
     "layout": "{text}",
     "no-train": "no training images, only test images",

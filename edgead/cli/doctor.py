@@ -68,4 +68,6 @@ def command(as_json: bool) -> None:
 
 
 def _complete(extra: str, lacks: list[str]) -> str:
-    return f'lacks {", ".join(lacks)}: pip install "edgead[{extra}]"' if lacks else "complete"
+    from edgead.extras import install
+
+    return f"lacks {', '.join(lacks)}: {install(extra)}" if lacks else "complete"

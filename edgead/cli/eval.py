@@ -10,6 +10,7 @@ import click
 
 from edgead.cli.arguments import engine_options, find_bundle
 from edgead.cli.classes import classes_record, judge_classes, print_classes
+from edgead.cli.fitting import depth_option
 from edgead.cli.output import json_option, print_json, print_table, quiet_option
 from edgead.cli.progress import make_progress
 from edgead.names import shown
@@ -53,6 +54,7 @@ TIMED_FRAMES = 100
     help="Bootstrap draws for the 95 % intervals; 0 for none (default 1000).",
 )
 @engine_options
+@depth_option
 @quiet_option
 @json_option
 def command(
@@ -69,6 +71,7 @@ def command(
     device: str,
     engine: str | None,
     threads: int | None,
+    depth: int | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -92,7 +95,7 @@ def command(
         _refuse_for_several(report=report, csv=csv_file, verdicts=verdicts, best_threshold=best_threshold)
     data, *others = [open_dataset(folder, layout, category) for folder in dataset]
     path = find_bundle(bundle)
-    engine_words: dict[str, Any] = {"device": device, "engine": engine, "threads": threads}
+    engine_words: dict[str, Any] = {"device": device, "engine": engine, "threads": threads, "depth": depth}
     detector = load(path, **engine_words, throughput=True)
     if others:
         judged = judge_classes(detector, [data, *others], draws, make_progress(quiet), threshold)

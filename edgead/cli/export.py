@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgead.cli.arguments import find_bundle
-from edgead.cli.fitting import FitWords, describe_fit, fit_options, run_fit
+from edgead.cli.fitting import FitWords, describe_fit, fit_options, fit_record, run_fit
 from edgead.cli.output import json_option, print_json, print_table, quiet_option
 from edgead.cli.progress import make_progress
 
@@ -72,11 +72,12 @@ def command(
 
     exporter = registry().get("exporters", target)()
     progress = make_progress(quiet)
+    fitted = {}
     if images:
         reference, why = run_fit(source, images, Path(f"{source}.edgead"), FitWords(**words), progress)
-        if not as_json:
-            for line in describe_fit(reference, why):
-                click.echo(line)
+        fitted = {"fit": fit_record(reference, why)}
+        for line in describe_fit(reference, why) if not as_json else ():
+            click.echo(line)
     else:
         _refuse_unused(click.get_current_context())
         reference = read_bundle(find_bundle(source))
@@ -87,7 +88,7 @@ def command(
     if as_json:
         forms = [{**form.record(), "p50_ms": form.p50_ms} for form in done.forms]
         print_json({"bundle": str(done.bundle.path), "precision": done.chosen, "forms": forms,
-                    "threshold": manifest.threshold.score})  # fmt: skip
+                    "threshold": manifest.threshold.score, **fitted})  # fmt: skip
         return
     size = sum(file.bytes for file in manifest.files)
     click.echo(f"{done.bundle.path}: {done.chosen} for {target}, {size / 1e6:.1f} MB")

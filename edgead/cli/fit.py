@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from edgead.cli.fitting import FitWords, describe_fit, fit_options, run_fit
-from edgead.cli.output import quiet_option
+from edgead.cli.fitting import FitWords, describe_fit, fit_options, fit_record, run_fit
+from edgead.cli.output import json_option, print_json, quiet_option
 from edgead.cli.progress import make_progress
 
 
@@ -20,13 +20,22 @@ from edgead.cli.progress import make_progress
     "--out", metavar="PATH", type=click.Path(path_type=Path), help="The bundle (default METHOD.edgead)."
 )
 @quiet_option
-def command(method: str, good_dir: tuple[Path, ...], out: Path | None, quiet: bool, **words: Any) -> None:
+@json_option
+def command(
+    method: str, good_dir: tuple[Path, ...], out: Path | None, quiet: bool, as_json: bool, **words: Any
+) -> None:
     """Fit METHOD on the good images in GOOD_DIR and write a bundle for `edgead export`.
+
+    GOOD_DIR is a folder of good images, or a data set that `edgead datasets` recognises, of which the
+    training images are then meant.
 
     Of several products, give each one's folder: one model is fitted on them all, with one threshold.
     """
     out = out or Path(f"{method}.edgead")
     bundle, why = run_fit(method, good_dir, out, FitWords(**words), make_progress(quiet))
+    if as_json:
+        print_json(fit_record(bundle, why))
+        return
     for line in describe_fit(bundle, why):
         click.echo(line)
     click.echo(f"next: edgead export {bundle.path} --target openvino")

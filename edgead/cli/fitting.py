@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ class FitWords:
     holdout: float
     fpr: float
     final_fit: bool | None
+    depth: int | None
 
 
 def parse_size(
@@ -44,6 +46,16 @@ def parse_size(
         raise click.BadParameter(f"'{text}' isn't HEIGHTxWIDTH, 256x640 for instance")
     height, width = match.group(1), match.group(2) or match.group(1)
     return int(height), int(width)
+
+
+def depth_option(function: F) -> F:
+    """Add ``--depth``, which all that read image files take."""
+    return click.option(
+        "--depth",
+        metavar="BITS",
+        type=click.IntRange(9, 16),
+        help="Significant bits of 16-bit images, 12 for a 12-bit camera's (default 16, or what was learned).",
+    )(function)
 
 
 def fit_options(function: F) -> F:
@@ -61,6 +73,7 @@ def fit_options(function: F) -> F:
             callback=parse_size,
             help="Input height and width, stretched to (default: chosen from the images).",
         ),
+        depth_option,
         click.option(
             "--preset",
             metavar="NAME",
@@ -118,7 +131,7 @@ def run_fit(
     """Fit and write the reference bundle; returns it with a sentence on the input size.
 
     Args:
-        folders: of good images; one model learns from them all.
+        folders: of good images, or data sets; one model learns from them all.
     """
     from edgead.workbench.fit import Settings, fit
     from edgead.workbench.recipe import resolve
@@ -129,42 +142,56 @@ def run_fit(
         holdout=words.holdout,
         false_positive_rate=words.fpr,
         final_fit=words.final_fit,
+        depth=words.depth,
     )
     recipe = resolve(method, words.backbone, words.weights, words.option, words.preset)
-    images = folders[0] if len(folders) == 1 else _all_images(folders)
+    images = folders[0] if len(folders) == 1 else folders
     done = fit(recipe, images, settings, out, progress, words.defects)
     return done.bundle, done.why
 
 
-def _all_images(folders: Sequence[Path]) -> list[Path]:
-    """The images of several folders; a folder given twice would count twice."""
-    from edgead.errors import DatasetError
-    from edgead.images import list_images
-
-    known: set[Path] = set()
-    for folder in folders:
-        if folder.resolve() in known:
-            raise DatasetError(f"{folder}: given twice; give each folder of good images once")
-        known.add(folder.resolve())
-    return [image for folder in folders for image in list_images(folder)]
-
-
 def describe_fit(bundle: Bundle, why: str) -> list[str]:
     """Say in a few lines what was fitted."""
+    from edgead.notices import say
+
     manifest = bundle.manifest
     counts = manifest.provenance["images"]
     threshold = manifest.threshold
     again = manifest.facts["calibration_forms"]
+    depth = manifest.input.depth
     return [
         f"{bundle.path}: {manifest.method.name} fitted on {counts['fitted_on']} good images"
         f"{f' and {n} defects' if (n := counts.get('defects')) else ''}, threshold from "
         f"{counts['held_out']} {'of them, held out of a first fit' if again else 'more'}",
         why,
+        *([f"16-bit images are read as {depth} bits, here and on the camera"] if depth > 8 else []),
         f"threshold {threshold.score:.4g} for a false-positive rate of {threshold.false_positive_rate:.2%}: "
         f"{threshold.note}",
         *(f"no {form} form: {reason}" for form, reason in manifest.facts["lacking"].items()),
-        *(f"warning: {text}" for text in manifest.facts.get("warnings", ())),
+        *(f"note: {say(notice)}" for notice in manifest.notices),
     ]
 
 
-__all__ = ["FitWords", "describe_fit", "fit_options", "parse_size", "run_fit"]
+def fit_record(bundle: Bundle, why: str) -> dict[str, Any]:
+    """Say the same as one JSON object."""
+    manifest = bundle.manifest
+    return {
+        "bundle": str(bundle.path),
+        "method": manifest.method.name,
+        "images": dict(manifest.provenance["images"]),
+        "input": {"size": list(manifest.input.size), "depth": manifest.input.depth, "why": why},
+        "threshold": dataclasses.asdict(manifest.threshold),
+        "lacking": dict(manifest.facts["lacking"]),
+        "notices": [notice.record() for notice in manifest.notices],
+    }
+
+
+__all__ = [
+    "FitWords",
+    "depth_option",
+    "describe_fit",
+    "fit_options",
+    "fit_record",
+    "parse_size",
+    "run_fit",
+]

@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
-from edgead.cli.fitting import parse_size
+from edgead.cli.fitting import depth_option, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def making_options(function: F) -> F:
-    """Add ``--backbone``, ``--weights``, ``--size``, ``--target`` and ``--precision``."""
+    """Add ``--backbone``, ``--weights``, ``--size``, ``--depth``, ``--target`` and ``--precision``."""
     options = (
         click.option(
             "--backbone", metavar="NAME", help="Backbone instead of the method's own; see `edgead backbones`."
@@ -25,6 +25,7 @@ def making_options(function: F) -> F:
         click.option(
             "--size", metavar="HxW", callback=parse_size, help="Input size (default: chosen from the images)."
         ),
+        depth_option,
         click.option(
             "--target", metavar="NAME", default="openvino", help="What to export for (default openvino)."
         ),

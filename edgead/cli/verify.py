@@ -87,6 +87,7 @@ def _on_images(bundle: Bundle, here: Session, images: Path) -> Parity:
             "bundle's own images are enough"
         )
     rule = ResizeRule(manifest.input.size, manifest.input.resize)
-    good = [rule.apply(read_image(image)) for image in list_images(images)]
+    depth = manifest.input.depth if manifest.input.depth > 8 else None
+    good = [rule.apply(read_image(image, depth)) for image in list_images(images)]
     probes = probe_images(good, rule, manifest.method.seed)
     return check_parity(here, ExactSession(file), probes, manifest.threshold, manifest.precision)

@@ -39,6 +39,7 @@ class Making:
         size: (H, W), or None to choose it from the images.
         seed: of all randomness.
         target, precision: what to export; ``fp32`` is what papers compare.
+        depth: significant bits of 16-bit images.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Making:
     seed: int = 0
     target: str = "openvino"
     precision: str = "fp32"
+    depth: int | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in ("auto", *PRECISIONS):
@@ -116,7 +118,7 @@ def make_bundle(making: Making, data: Dataset, folder: Path, progress: Progress)
         [option for option in options.split(",") if option],
     )
     precisions = PRECISIONS if making.precision == "auto" else (making.precision,)
-    settings = Settings(size=making.size, seed=making.seed, precisions=precisions)  # type: ignore[arg-type]
+    settings = Settings(size=making.size, seed=making.seed, precisions=precisions, depth=making.depth)  # type: ignore[arg-type]
     exporter = registry().get("exporters", making.target)()
     start = time.monotonic()
     reference = fit(recipe, data.train, settings, folder / "reference.edgead", progress).bundle

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgead.errors import DatasetError, EdgeadError, PluginError, UnknownNameError
-from edgead.images import SUFFIXES
+from edgead.folders import SUFFIXES, left_out
 from edgead.names import shown
 from edgead.notices import Notice, say
 from edgead.plugins import registry
@@ -100,7 +100,10 @@ def open_dataset(folder: Path, layout: str | None = None, category: str | None =
         test=tuple(sorted(split.test, key=lambda sample: not sample.is_good)),
         validation=split.validation,
     )
-    return replace(found, notices=(*_notices(found), *(Notice("layout", {"text": t}) for t in split.notes)))
+    by_layout = [Notice("layout", {"text": text}) for text in split.notes]
+    folders = dict.fromkeys(sample.image.parent for sample in found.test)
+    unseen = [notice for place in folders for notice in left_out(place)]
+    return replace(found, notices=(*_notices(found), *by_layout, *unseen))
 
 
 def find_categories(folder: Path, layout: str | None = None) -> tuple[str, ...]:
@@ -121,6 +124,16 @@ def find_categories(folder: Path, layout: str | None = None) -> tuple[str, ...]:
     if not categories:
         raise DatasetError(_unrecognised(root, layout))
     return tuple(categories)
+
+
+def layouts_of(folder: Path) -> list[str]:
+    """Return the layouts that recognise a folder, told by names alone; more than one where it's ambiguous.
+
+    Raises:
+        DatasetError: the folder doesn't exist or can't be read.
+        PluginError: a layout fails in a way of its own.
+    """
+    return _fitting(_existing(folder), _names(None))
 
 
 def find_samples(folder: Path, layout: str | None = None) -> list[Sample]:
@@ -253,4 +266,4 @@ def _notices(found: Dataset) -> list[Notice]:
     return notices
 
 
-__all__ = ["GOOD", "Dataset", "Sample", "find_categories", "find_samples", "open_dataset"]
+__all__ = ["GOOD", "Dataset", "Sample", "find_categories", "find_samples", "layouts_of", "open_dataset"]

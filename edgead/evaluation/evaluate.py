@@ -22,7 +22,6 @@ from edgead.evaluation.datasets import Sample
 from edgead.evaluation.metrics import Metric, image_metrics, image_samples
 from edgead.evaluation.pixels import PixelMetrics
 from edgead.evaluation.uncertainty import DRAWS, resample, share_interval, with_intervals
-from edgead.images import read_image
 from edgead.names import shown
 from edgead.notices import Notice
 from edgead.runtime.detector import Detector
@@ -174,7 +173,7 @@ def evaluate(
     def frames() -> Iterator[Image]:
         for index, sample in enumerate(samples):
             try:
-                frame = read_image(sample.image)
+                frame = detector.read_image(sample.image)
             except ImageError as error:
                 problems.append(str(error))
                 continue
@@ -203,6 +202,8 @@ def evaluate(
         named = " | ".join(problems[:SHOWN])
         values = {"count": len(problems), "total": len(samples), "problems": named}
         notices.insert(0, Notice("left-out", values))
+    if doubt := detector.depth_notice():
+        notices.append(doubt)
     manifest = detector.bundle.manifest
     return Evaluation(
         images=tuple(images),

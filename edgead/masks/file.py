@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from edgead import exif
 from edgead.errors import ImageError
-from edgead.imagefile import DamagedFile, read_header
+from edgead.imagefile import DamagedFile, check_content, essential, read_header
 from edgead.images import MAX_BYTES, MAX_PIXELS, quiet_opencv
 from edgead.names import shown
 
@@ -77,7 +77,11 @@ def read_mask_file(path: Path) -> MaskFile:
         )
     if header.kind == "TIFF":
         _refuse_pages(path, data)
-    pixels = _decode(data)
+    try:
+        check_content(header.kind, data)
+    except DamagedFile as problem:
+        raise ImageError(f"{shown(path)}: {problem}; replace or remove the mask") from None
+    pixels = _decode(essential(header.kind, data))
     if pixels is None:
         raise ImageError(
             f"{shown(path)}: the {header.kind} mask can't be decoded; save it as PNG, 0 where it's good"

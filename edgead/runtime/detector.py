@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.bundle import Bundle, read_bundle
+from edgead.depth import DepthUse
 from edgead.errors import NotFiniteError, OptionError
-from edgead.images import as_bgr
+from edgead.images import as_bgr, check_depth, read_image
+from edgead.notices import Notice
 from edgead.resize import ResizeRule
 from edgead.runtime.cores import pin
 from edgead.runtime.proof import prove
@@ -31,6 +33,7 @@ from edgead.runtime.session import Outputs, Session, open_session
 from edgead.types import Image, Prediction
 
 WARM_UP_RUNS = 3
+_DEEP = (np.dtype("<u2"), np.dtype(">u2"))
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ def load(
     throughput: bool = False,
     cores: Sequence[int] | None = None,
     cache: bool = False,
+    depth: int | None = None,
 ) -> Detector:
     """Verify a bundle, compile its graph and warm it up.
 
@@ -60,14 +64,16 @@ def load(
             As many threads as cores, unless ``threads`` says otherwise.
         cache: keep the compiled graph in the user's cache, so that the next start is faster; OpenVINO's and
             TensorRT's, elsewhere a warning is logged.
+        depth: significant bits of uint16 frames and 16-bit files, 9 to 16, for a bundle that learned none;
+            of others it's in the bundle.
 
     Raises:
         BundleError: the bundle can't be trusted.
         EngineError: the engine or device isn't there, or can't compile or run the graph.
         ParityError: this machine gives other numbers than the bundle was exported with, or another verdict;
             see ``edgead.runtime.proof``.
-        OptionError: the threshold isn't a finite number, a core isn't this process's to use, or the engine
-            doesn't read the bundle's model.
+        OptionError: the threshold isn't a finite number, a core isn't this process's to use, the engine
+            doesn't read the bundle's model, or the depth isn't what the bundle learned.
     """
     return Detector(
         read_bundle(Path(bundle)),
@@ -78,6 +84,7 @@ def load(
         throughput=throughput,
         cores=cores,
         cache=cache,
+        depth=depth,
     )
 
 
@@ -92,6 +99,8 @@ class Detector:
         bundle: the verified bundle.
         threshold: on the image score.
         rule: the resize rule.
+        depth: significant bits of uint16 frames and 16-bit files, what ``read_image`` should be given; None
+            where the bundle has learned none and nothing was said.
         runs_on: engine and device, and for a Jetson's bundle why nothing better, in one line.
     """
 
@@ -106,6 +115,7 @@ class Detector:
         throughput: bool = False,
         cores: Sequence[int] | None = None,
         cache: bool = False,
+        depth: int | None = None,
     ) -> None:
         manifest = bundle.manifest
         if threshold is not None and not math.isfinite(threshold):
@@ -118,6 +128,9 @@ class Detector:
         self.bundle = bundle
         self.threshold = manifest.threshold.score if threshold is None else float(threshold)
         self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
+        learned = manifest.input.depth
+        self.depth = _agreed(learned if learned > 8 else None, depth)
+        self._depth_use = DepthUse()
         self._pixel_threshold = manifest.threshold.pixel
         file, engine = bundle.file(manifest.model), engine or manifest.engine
         self._open = partial(
@@ -151,6 +164,18 @@ class Detector:
         _log.debug("%d warm-up runs of %s took %.1f ms", WARM_UP_RUNS, self.bundle.path, took)
         return session
 
+    def read_image(self, path: Path) -> Image:
+        """Read an image file as this detector's bundle has learned them, (H, W, 3) uint8 BGR.
+
+        Raises:
+            ImageError: as ``edgead.images.read_image``.
+        """
+        return read_image(path, self.depth, self._depth_use)
+
+    def depth_notice(self) -> Notice | None:
+        """What to ask about the 16-bit files that were read so far, where their depth was never told."""
+        return self._depth_use.notice() if self.depth is None else None
+
     def __call__(
         self,
         frame: NDArray[Any],
@@ -163,12 +188,13 @@ class Detector:
         Args:
             frame: (H, W, 3) uint8, (H, W) uint8 or uint16, any strides; it isn't changed.
             channel_order: of a colour frame.
-            depth: bits used of a uint16 frame.
+            depth: bits used of a uint16 frame; the detector's own, or else 16, if not given.
 
         Raises:
             FrameError: the frame isn't one of these; another may be.
             InferenceError: the engine failed, or (``NotFiniteError``) the model yields no number. That isn't
                 the frame's fault: don't go on without a look.
+            OptionError: the depth isn't the detector's own.
         """
         image, shape = self._prepare(frame, channel_order, depth)
         return self._predict(self._session(image[None]), shape)
@@ -203,6 +229,8 @@ class Detector:
     def _prepare(
         self, frame: NDArray[Any], channel_order: Literal["bgr", "rgb"], depth: int | None
     ) -> tuple[Image, tuple[int, ...]]:
+        if getattr(frame, "dtype", None) in _DEEP:
+            depth = _agreed(self.depth, depth)
         image = as_bgr(frame, channel_order) if depth is None else as_bgr(frame, channel_order, depth)
         return self.rule.apply(image), image.shape
 
@@ -227,3 +255,11 @@ class Detector:
             mask=mask,
             regions=find_regions(anomaly_map, mask, self.rule, shape),
         )
+
+
+def _agreed(known: int | None, given: int | None) -> int | None:
+    """The one depth of both, either of which may be missing."""
+    check_depth(given)
+    if known is not None and given not in (None, known):
+        raise OptionError(f"depth {given} isn't the {known} bits of the images it learned; leave depth out")
+    return given if known is None else known

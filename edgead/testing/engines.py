@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edgead.discovery import ALLOW_LIST
 from edgead.errors import CompileError
+from edgead.extras import install
 from edgead.runtime.session import Outputs, Session, open_session
 from edgead.testing.check import CheckFailed, Skipped
 from edgead.types import Image
@@ -83,7 +84,7 @@ def require_agreement(graph: onnx.ModelProto, images: Iterable[Image], tolerance
     """Fail where both engines yield other numbers for the same images; skip where only one is installed."""
     engines = installed_engines()
     if len(engines) < 2:
-        raise Skipped('one engine is installed; for both: pip install "edgead[all]"')
+        raise Skipped(f"one engine is installed; for both: {install('all')}")
     found = outputs_by_engine(graph, images)
     for one, other in zip(*(found[engine] for engine in engines), strict=True):
         for name in one:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.extras import install
 from edgead.plugins import registry
 from edgead.registry import Entry
 from edgead.testing.check import Skipped, require
@@ -73,7 +74,7 @@ def engines_agree(entry: Entry) -> None:
     """ONNX Runtime and OpenVINO yield the same"""
     engines = installed_engines()
     if len(engines) < 2:
-        raise Skipped('one engine is installed; for both: pip install "edgead[all]"')
+        raise Skipped(f"one engine is installed; for both: {install('all')}")
     for shape, size in CASES:
         one, other = (_run(entry, _noise(shape), size, engine) for engine in engines)
         for name in one:

@@ -58,11 +58,13 @@ def read_defects(
     rule: ResizeRule,
     progress: Progress,
     *,
+    depth: int | None = None,
     tell: Callable[[Notice], None] = lambda notice: None,
 ) -> tuple[Defect, ...]:
     """Read annotated defects and bring them to the model's size, by the rules of ``edgead.masks``.
 
     Args:
+        depth: significant bits of 16-bit images; a mask's values are what they are.
         tell: is given what is doubtful about the masks.
 
     Raises:
@@ -76,7 +78,7 @@ def read_defects(
     doubts = Doubts(rule.size)
     with progress("reading defects", len(pairs)) as advance:
         for image_file, mask_file in pairs:
-            image = read_image(image_file)
+            image = read_image(image_file, depth)
             stated = orientation(image_file.read_bytes())
             marks = read_marks((mask_file,), (image.shape[0], image.shape[1]), image_file, stated)
             if not marks.marked.any():

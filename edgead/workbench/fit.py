@@ -34,7 +34,7 @@ from edgead.types import PRECISIONS, Image, Precision, Progress, Size
 from edgead.workbench.annotated import read_defects
 from edgead.workbench.calibrate import calibrate
 from edgead.workbench.forms import Recipe, backbone_forms, check_takes_defects, fit_forms, trained
-from edgead.workbench.frames import read_frames, split
+from edgead.workbench.frames import read_good, split
 from edgead.workbench.precision import run_trial
 from edgead.workbench.probes import CARRIED, FOLDER, records
 
@@ -60,6 +60,7 @@ class Settings:
         precisions: the forms to prepare; fp32 is always among them.
         final_fit: whether the forms that ship learn from the held-out images too; None: as the method
             prefers.
+        depth: significant bits of 16-bit images, 9 to 16; None where there are none, or 16 is obvious.
     """
 
     size: Size | None = None
@@ -68,6 +69,7 @@ class Settings:
     false_positive_rate: float = 0.01
     precisions: Sequence[Precision] = PRECISIONS
     final_fit: bool | None = None
+    depth: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.holdout < 1:
@@ -100,7 +102,8 @@ def fit(
     """Fit on good images and write the reference bundle.
 
     Args:
-        images: their folder, or the files.
+        images: their folder, a data set of which the training images are meant, the files, or several of
+            these.
         out: the bundle's path; an older bundle there is replaced, in one step, at the very end.
         defects: folders of annotated defects, for methods that learn from them; see ``find_defects``.
 
@@ -110,9 +113,13 @@ def fit(
     if defects:
         check_takes_defects(recipe)
     with write_bundle(out) as staging:  # first, so that a path that can't be written costs no fitting
-        frames, why = read_frames(images, settings.size, recipe.backbone.input.multiple, progress)
+        multiple = recipe.backbone.input.multiple
+        reading = read_good(images, settings.size, multiple, progress, settings.depth)
+        frames = reading.frames
         doubts: list[Notice] = []
-        annotated = read_defects(defects, frames.rule, progress, tell=doubts.append)
+        annotated = read_defects(
+            defects, frames.rule, progress, depth=settings.depth, tell=doubts.append
+        )
         share = min(settings.holdout, MAX_HELD_OUT / len(frames))
         training, held_out = split(frames, share, settings.seed)
         again = recipe.final_fit if settings.final_fit is None else settings.final_fit
@@ -142,7 +149,7 @@ def fit(
             method=MethodRecord(
                 recipe.method, recipe.scorer_name, recipe.postprocessor_name, recipe.options, settings.seed
             ),
-            input=InputRecord(frames.rule.size, frames.rule.mode),
+            input=InputRecord(frames.rule.size, frames.rule.mode, depth=reading.depth),
             threshold=calibrate(
                 trial.good.tolist(), trial.good_maxima.tolist(), settings.false_positive_rate
             ),
@@ -170,11 +177,15 @@ def fit(
             probes=records(
                 ExactSession(staging.folder / FORM_FILES["fp32"]), staging.folder, probes[:CARRIED]
             ),
-            notices=tuple(doubts),
+            notices=(*reading.notices, *doubts, *_told_by_plugin(forms["fp32"])),
         )
         bundle = staging.finish(manifest)
         shutil.rmtree(checkpoint, ignore_errors=True)
-        return Fit(bundle, why)
+        return Fit(bundle, reading.why)
+
+
+def _told_by_plugin(facts: Mapping[str, Any]) -> list[Notice]:
+    return [Notice("plugin", {"text": str(text)}) for text in facts.get("warnings", ())]
 
 
 def _checkpoint(out: Path) -> Path:

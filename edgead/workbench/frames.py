@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edgead.errors import DatasetError
-from edgead.images import list_images, read_image
+from edgead.errors import DatasetError, ImageError
+from edgead.images import as_8_bits, check_depth, read_image, read_pixels, unusable
+from edgead.notices import Notice, say
 from edgead.resize import ResizeRule, choose_resize
 from edgead.types import Image, Progress, Size
+from edgead.workbench.gather import gather
+from edgead.workbench.survey import Survey
 
 CACHE_BYTES = 1 << 30
 """Resized images are kept in memory up to this much; beyond it they are read again on each pass."""
@@ -26,49 +29,76 @@ class Frames:
     Attributes:
         paths: the image files, in the order they are read.
         rule: the resize rule.
+        depth: significant bits of those files that have 16; None for 16.
     """
 
     paths: tuple[Path, ...]
     rule: ResizeRule
+    depth: int | None = None
     _cache: dict[Path, Image] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __iter__(self) -> Iterator[Image]:
-        height, width = self.rule.size
-        limit = CACHE_BYTES // (height * width * 3)
         for path in self.paths:
             image = self._cache.get(path)
-            if image is None:
-                image = self.rule.apply(read_image(path))
-                if len(self._cache) < limit:
-                    self._cache[path] = image
-            yield image
+            yield self.keep(path, read_image(path, self.depth)) if image is None else image
+
+    def keep(self, path: Path, image: Image) -> Image:
+        """Bring an image that was read to the model's size, and remember it while there's room."""
+        height, width = self.rule.size
+        image = self.rule.apply(image)
+        if len(self._cache) < CACHE_BYTES // (height * width * 3):
+            self._cache[path] = image
+        return image
 
     def subset(self, indices: Sequence[int]) -> Frames:
         """The frames of these indices, in their order; read images are shared."""
-        return Frames(tuple(self.paths[i] for i in indices), self.rule, self._cache)
+        return Frames(tuple(self.paths[i] for i in indices), self.rule, self.depth, self._cache)
 
 
-def read_frames(
-    images: Path | Sequence[Path], size: Size | None, multiple: int, progress: Progress
-) -> tuple[Frames, str]:
-    """Read good images, every one of them, so that a bad file is named before any work is lost.
+@dataclass(frozen=True)
+class Reading:
+    """Good images that were read, every one of them.
+
+    Attributes:
+        frames: the images as the model sees them.
+        why: a sentence that says what input size was chosen and why.
+        depth: significant bits of the 16-bit images, 9 to 16; 8 where there are none.
+        notices: what was left out, and which images are unlike the rest.
+    """
+
+    frames: Frames
+    why: str
+    depth: int
+    notices: tuple[Notice, ...]
+
+
+def read_good(
+    images: Path | Sequence[Path],
+    size: Size | None,
+    multiple: int,
+    progress: Progress,
+    depth: int | None = None,
+) -> Reading:
+    """Read good images, every one of them, so that bad files are named before any work is lost.
 
     Args:
-        images: a folder with images directly inside it, or the files themselves.
+        images: their folder, a data set, the files, or several of these; see ``gather``.
         size: (H, W) to stretch to, or None to choose from the images' aspect.
         multiple: what the chosen sides must be multiples of.
-
-    Returns:
-        The frames, and a sentence that says what input size was used and why.
+        depth: significant bits of 16-bit files.
 
     Raises:
-        DatasetError: no such folder, or fewer than two images.
-        ImageError: an image can't be used.
+        DatasetError: no such folder, fewer than two images, masks among them, or 16-bit images of which it's
+            doubtful how many bits they have.
+        ImageError: images can't be used; all of them are counted, the first few named.
+        OptionError: the depth is out of range.
     """
-    paths = list_images(images) if isinstance(images, Path) else list(images)
+    check_depth(depth)
+    gathered = gather(images)
+    paths = gathered.paths
     if len(paths) < MIN_IMAGES:
         where = images if isinstance(images, Path) else "training images"
         raise DatasetError(
@@ -78,22 +108,73 @@ def read_frames(
         rule, why = choose_resize(_shapes(paths, progress), multiple=multiple)
     else:
         rule, why = ResizeRule(size), f"input {size[0]} x {size[1]} (height x width), stretched, as asked for"
-    frames = Frames(tuple(paths), rule)
-    with progress("reading images", len(paths)) as advance:
-        for _ in frames:
+    frames = Frames(paths, rule, depth)
+    survey = _read(frames, progress)
+    _check_depth_of(survey, depth)
+    return Reading(
+        frames=frames,
+        why=why,
+        depth=(depth or 16) if survey.depth.images else 8,
+        notices=(*gathered.notices, *survey.notices()),
+    )
+
+
+def read_frames(
+    images: Path | Sequence[Path], size: Size | None, multiple: int, progress: Progress
+) -> tuple[Frames, str]:
+    """Return frames and why of ``read_good``, for a caller who knows the images."""
+    found = read_good(images, size, multiple, progress)
+    return found.frames, found.why
+
+
+def _read(frames: Frames, progress: Progress) -> Survey:
+    survey, problems = Survey(), {}
+    with progress("reading images", len(frames)) as advance:
+        for path in frames.paths:
+            try:
+                pixels = read_pixels(path)
+                survey.see(path, pixels)
+                if survey.depth.bits <= (frames.depth or 16):  # else it's told of them all, below
+                    frames.keep(path, as_8_bits(path, pixels, frames.depth))
+            except ImageError as error:
+                problems[path] = str(error)
             advance(1)
-    return frames, why
+    if problems:
+        raise unusable(problems, len(frames))
+    return survey
+
+
+def _check_depth_of(survey: Survey, depth: int | None) -> None:
+    """Where the bits of the images and the stated depth don't go together, somebody must decide."""
+    if depth is None and (doubt := survey.depth.notice()):
+        raise DatasetError(say(doubt))
+    if depth is not None and not survey.depth.images:
+        raise DatasetError(f"depth {depth} is for 16-bit images, and none of these is one; leave --depth out")
+    if depth is not None and survey.depth.bits > depth:
+        raise DatasetError(
+            f"the 16-bit images hold values up to {survey.depth.largest}, over {depth} bits; give their true "
+            "--depth"
+        )
 
 
 def _shapes(paths: Sequence[Path], progress: Progress) -> list[Size]:
-    """Sizes of up to ``MEASURED`` images, spread over the folder: the median needs no more."""
+    """Sizes of up to ``MEASURED`` images, spread over the folder: the median needs no more.
+
+    Images that can't be read are passed over here, and named when all are read.
+    """
     shapes = []
+    problems = {}
     chosen = paths[:: -(-len(paths) // MEASURED)]
     with progress("measuring images", len(chosen)) as advance:
         for path in chosen:
-            height, width = read_image(path).shape[:2]
-            shapes.append((height, width))
+            try:
+                height, width = read_pixels(path).shape[:2]
+                shapes.append((height, width))
+            except ImageError as error:
+                problems[path] = str(error)
             advance(1)
+    if not shapes:
+        raise unusable(problems, len(paths))
     return shapes
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import onnx
 
 from edgead.errors import CompileError, MissingDependencyError
+from edgead.extras import install
 from edgead.registry import one_line
 from edgead.runtime.openvino_session import block_telemetry
 from edgead.types import Image
@@ -119,6 +120,6 @@ def _import_nncf() -> Any:
     try:
         import nncf
     except ImportError as error:
-        raise MissingDependencyError('quantising needs nncf: pip install "edgead[fit]"') from error
+        raise MissingDependencyError(f"quantising needs nncf: {install('fit')}") from error
     nncf.set_log_level(logging.ERROR)
     return nncf

@@ -12,6 +12,7 @@ from edgead.bundle import read_bundle
 from edgead.evaluation.evaluate import Evaluation, Judged, evaluate
 from edgead.evaluation.metrics import Metric, image_metrics
 from edgead.evaluation.report.gallery import Entry, Gallery
+from edgead.images import read_image
 from edgead.resize import ResizeRule
 from edgead.types import Prediction, Sample
 
@@ -33,6 +34,8 @@ class Detector:
     bundle = BUNDLE
     threshold = THRESHOLD
     rule = ResizeRule((48, 32))
+    read_image = staticmethod(read_image)
+    depth_notice = staticmethod(lambda: None)
 
     def map(self, frames):
         for frame in frames:

@@ -210,8 +210,8 @@ def test_an_image_that_fails_when_it_is_decoded_costs_no_other_its_verdict(sampl
             raise ImageError(f"{path}: can't be decoded")
         return read_image(path)
 
-    monkeypatch.setattr("edgead.evaluation.evaluate.read_image", read)
     detector = Bright()
+    monkeypatch.setattr(detector, "read_image", read)
     found = evaluate(detector, samples, draws=0)
     assert detector.judged == len(samples) - 1
     assert found.images == tuple(j for j in whole.images if j.sample.image != gone)

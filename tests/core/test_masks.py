@@ -140,6 +140,10 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "several pages" in refusal(file)
     file.write_bytes(tiff(WHERE)[:-200])
     refusal(file)
+    damaged = bytearray(encoded(".jpg", np.kron(WHERE, np.ones((8, 8), np.uint8))))
+    damaged[len(damaged) // 2 : -64] = bytes(len(damaged) - 64 - len(damaged) // 2)
+    file.write_bytes(damaged)
+    assert "JPEG file is damaged" in refusal(file)
     with monkeypatch.context() as patched:
         patched.setattr("edgead.masks.file.MAX_PIXELS", WHERE.size - 1)
         file.write_bytes(png(WHERE))

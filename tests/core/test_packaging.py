@@ -79,4 +79,4 @@ def test_the_extras_are_those_that_messages_name(project: dict[str, Any]) -> Non
 
 def test_the_camera_needs_no_workbench(project: dict[str, Any]) -> None:
     required = {re.split(r"[<>=\[ ]", requirement)[0] for requirement in project["project"]["dependencies"]}
-    assert required == {"numpy", "opencv-python-headless", "pluggy", "click"}
+    assert required == {"numpy", "opencv-python-headless", "pluggy", "click", "simplejpeg"}

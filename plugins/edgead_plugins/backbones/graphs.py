@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from edgead.errors import MissingDependencyError
+from edgead.extras import install
 
 try:
     import onnx as onnx
     import onnx.inliner
 except ImportError as error:
     raise MissingDependencyError(
-        'backbones are built with onnx, which isn\'t installed: pip install "edgead[fit]"'
+        f"backbones are built with onnx, which isn't installed: {install('fit')}"
     ) from error
 
 OPSET = 18

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from edgead.errors import CompileError, MissingDependencyError, OptionError, UnknownNameError
+from edgead.extras import install
 from edgead.types import InputSpec, Size
 from edgead_plugins.backbones.graphs import IR_VERSION, OPSET, cut, onnx
 from edgead_plugins.backbones.preprocessing import prepend_preprocessing
@@ -182,7 +183,7 @@ def _import_torch() -> tuple[Any, Any]:
     except (ImportError, OSError, RuntimeError) as error:  # a torchvision of another build is a RuntimeError
         raise MissingDependencyError(
             "timm backbones need torch, torchvision and timm from one package index together: "
-            f'pip install "edgead[train]" ({_line(error)})'
+            f"{install('train')} ({_line(error)})"
         ) from error
     return torch, timm
 

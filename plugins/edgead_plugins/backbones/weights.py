@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import MissingDependencyError, OptionError
+from edgead.extras import install
 
 MAX_BYTES = 2**31 - 1
 """Of a weights or ONNX file: what one ONNX graph can hold."""
@@ -71,7 +72,7 @@ class SafetensorsFile:
             from safetensors import SafetensorError, safe_open
         except ImportError as error:
             raise MissingDependencyError(
-                'weights are read with safetensors, which isn\'t installed: pip install "edgead[fit]"'
+                f"weights are read with safetensors, which isn't installed: {install('fit')}"
             ) from error
         check_file(path)
         self.path = path

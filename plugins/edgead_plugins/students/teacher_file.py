@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import MissingDependencyError, OptionError
+from edgead.extras import install
 from edgead.files import write_file
 from edgead_plugins.backbones.weights import check_file
 
@@ -69,7 +70,7 @@ def from_bytes(content: bytes, where: str) -> dict[int, Teacher]:
         from safetensors.numpy import load
     except ImportError as error:
         raise MissingDependencyError(
-            'a teacher is kept with safetensors, which isn\'t installed: pip install "edgead[fit]"'
+            f"a teacher is kept with safetensors, which isn't installed: {install('fit')}"
         ) from error
     try:
         tensors = load(content)

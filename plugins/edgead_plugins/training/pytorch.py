@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgead.errors import MissingDependencyError
+from edgead.extras import install
 
 try:
     import onnxscript as onnxscript  # torch.onnx.export needs it, and says so after the training
@@ -11,7 +12,7 @@ try:
     from torch import nn as nn
 except (ImportError, OSError) as error:  # a broken installation is an OSError
     raise MissingDependencyError(
-        f'training a network needs torch: pip install "edgead[train]" ({str(error).splitlines()[0]})'
+        f"training a network needs torch: {install('train')} ({str(error).splitlines()[0]})"
     ) from error
 
 __all__ = ["functional", "nn", "torch"]

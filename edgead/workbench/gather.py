@@ -1,0 +1,157 @@
+"""Which files to learn from: what a user means by a folder of good images, and what is left out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgead.errors import DatasetError, ImageError, PluginError
+from edgead.evaluation.datasets import Dataset, find_categories, layouts_of, open_dataset
+from edgead.folders import left_out, list_images
+from edgead.images import read_pixels
+from edgead.notices import Notice
+
+MASK_ENDINGS = ("_mask", "-mask", "_masks", "_gt", "_label", "_labels", "_seg", "_segmentation", "_anno")
+"""What a mask's name has more than its image's, in upper or lower case."""
+LOOKED_AT = 3
+"""Masks that are opened, to see whether they are any."""
+TWO_TONES = 0.98
+"""Share of a mask's pixels that are one of two values; a lossy file's edges are neither."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The files to learn from, and what to say about how they were chosen."""
+
+    paths: tuple[Path, ...]
+    notices: tuple[Notice, ...]
+
+
+def gather(images: Path | Sequence[Path]) -> Gathered:
+    """Return the good images that are meant.
+
+    A folder is one of good images; or a data set in a known layout, or the part of one that holds its
+    training images, and then just those are meant. A file is itself.
+
+    Raises:
+        DatasetError: a folder doesn't exist or holds no image, holds masks beside images, is the root of
+            several data sets, or something is given twice.
+    """
+    given = [Path(images)] if isinstance(images, str | Path) else [Path(path) for path in images]
+    known: set[Path] = set()
+    paths: list[Path] = []
+    notices: list[Notice] = []
+    for path in given:
+        if (real := path.resolve()) in known:
+            raise DatasetError(f"{path}: given twice; give each folder of good images once")
+        known.add(real)
+        alone = path is given[0] and isinstance(images, str | Path)
+        found = _folder(path) if alone or path.is_dir() else Gathered((path,), ())
+        paths += found.paths
+        notices += found.notices
+    return Gathered(tuple(paths), tuple(notices))
+
+
+def _folder(folder: Path) -> Gathered:
+    data = _dataset_of(folder)
+    if data is not None:
+        used = sorted({path.parent for path in data.train})
+        unseen = [notice for parent in used for notice in left_out(parent)]
+        others = len(_images_below(folder)) - len(data.train)
+        if others:
+            here = folder.resolve()
+            values = {"folder": here.name, "layout": data.layout, "images": len(data.train)}
+            code = "dataset-train" if here == data.folder else "dataset-part"
+            unseen.insert(0, Notice(code, {**values, "others": others}))
+        return Gathered(data.train, tuple(unseen))
+    try:
+        images = list_images(folder)
+    except DatasetError:
+        _refuse_several(folder)
+        raise
+    _refuse_masks(folder, images)
+    return Gathered(tuple(images), left_out(folder))
+
+
+def _dataset_of(folder: Path) -> Dataset | None:
+    """The data set that the folder is, or whose training images all lie in it; None if neither."""
+    if not folder.is_dir():
+        return None
+    here = folder.resolve()
+    for root in (here, here.parent):
+        with suppress(DatasetError, PluginError):  # what's wrong with its test images is no matter here
+            if len(layouts_of(root)) != 1:
+                continue
+            data = open_dataset(root)
+            if data.train and all(here in path.parents for path in data.train):
+                return _beside(data, folder, here)
+    return None
+
+
+def _beside(data: Dataset, folder: Path, here: Path) -> Dataset:
+    """The data set with its training images' paths as the user would write them."""
+    train = tuple(folder / path.relative_to(here) for path in data.train)
+    return Dataset(**{**vars(data), "train": train})
+
+
+def _images_below(folder: Path) -> list[Path]:
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            with suppress(DatasetError):
+                found += list_images(path)
+    with suppress(DatasetError):
+        found += list_images(folder)
+    return found
+
+
+def _refuse_several(folder: Path) -> None:
+    """A folder without images may be the root of several data sets."""
+    categories: tuple[str, ...] = ()
+    with suppress(DatasetError, PluginError):
+        categories = find_categories(folder)
+    if categories:
+        raise DatasetError(
+            f"{folder}: holds {len(categories)} data sets; give the one to learn, for instance "
+            f"{folder / categories[0]}, or several of them, one after the other"
+        )
+
+
+def _refuse_masks(folder: Path, images: Sequence[Path]) -> None:
+    """Where masks lie beside images, some of the images are defective and the masks aren't images at all."""
+    pairs = _masked(images)
+    if not any(_is_two_toned(mask) for mask, _ in pairs[:LOOKED_AT]):
+        return
+    mask, image = pairs[0]
+    raise DatasetError(
+        f"{folder}: masks lie beside the images ({mask.name} beside {image.name}, {len(pairs)} in all), so "
+        "some may be defective, and the masks would be learned as good; give a folder of good images alone, "
+        "or a data set that `edgead datasets` recognises"
+    )
+
+
+def _masked(images: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Pairs of a mask and its image, told by their names."""
+    by_stem = {image.stem.lower(): image for image in images}
+    return [
+        (file, by_stem[stem.removesuffix(ending)])
+        for stem, file in by_stem.items()
+        for ending in MASK_ENDINGS
+        if stem.endswith(ending) and stem.removesuffix(ending) in by_stem
+    ]
+
+
+def _is_two_toned(file: Path) -> bool:
+    try:
+        pixels = read_pixels(file)
+    except ImageError:
+        return False
+    values = np.sort(np.unique(pixels.reshape(-1), return_counts=True)[1])
+    return bool(values[-2:].sum() >= TWO_TONES * pixels.size)
+
+
+__all__ = ["Gathered", "gather"]

@@ -1,0 +1,281 @@
+"""What is learned from a folder, a data set or a part of one; and what is said about the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgead.cli import main
+from edgead.cli.progress import silent
+from edgead.errors import DatasetError, ImageError
+from edgead.evaluation.datasets import open_dataset
+from edgead.folders import left_out, list_images
+from edgead.manifest import Manifest
+from edgead.notices import Notice, say
+from edgead.workbench.frames import read_good
+from edgead.workbench.gather import gather
+from tests.bundles import good_image, write_images
+
+
+def put(*files: Path) -> None:
+    """Write a small image, or a mask where the name says so; bytes for what's no image."""
+    for number, file in enumerate(files):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture = good_image(number, (40, 32))
+        if any(word in file.stem.lower() for word in ("mask", "gt", "label")):
+            picture = np.zeros((40, 32), np.uint8)
+            picture[5:9, 5:20] = 255 if number % 2 else 0
+        if file.suffix in (".png", ".jpg", ".bmp"):
+            cv2.imwrite(str(file), picture)
+        else:
+            file.write_bytes(b"x")
+
+
+def names(paths: tuple[Path, ...], root: Path) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in paths]
+
+
+def codes(notices: tuple[Notice, ...]) -> list[str]:
+    return [notice.code for notice in notices]
+
+
+# ---------------------------------------------------------------- folders
+
+
+def test_images_in_subfolders_and_of_other_kinds_are_told_and_nothing_else_is(tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    put(*(good / f"{i}.png" for i in range(3)), *(good / "a" / "b" / f"{i}.jpg" for i in range(5)))
+    put(good / "c" / "1.png", good / "text" / "notes.txt")
+    assert codes(left_out(good)) == ["left-out-subfolders"]
+    put(*(good / f"{i}.pgm" for i in range(4)), good / "x.HEIC", good / "raw.npy")
+    put(good / ".DS_Store", good / "Thumbs.db", good / "notes.txt", good / "labels.csv", good / ".hidden.gif")
+    folders, files = left_out(good)
+    assert folders.values == {"folder": "good", "images": 6, "names": "a, c"}
+    assert files.values["files"] == 6 and files.values["kinds"] == ".heic .npy .pgm"
+    assert say(folders).startswith("6 images in subfolders of good") and str(tmp_path) not in say(files)
+    assert "0.pgm, 1.pgm, 2.pgm and 3 more" in say(files)
+    assert gather(good).notices == (folders, files)
+
+
+def test_a_link_that_leads_round_in_a_circle_ends(tmp_path: Path) -> None:
+    put(tmp_path / "good" / "1.png", tmp_path / "good" / "sub" / "2.png")
+    (tmp_path / "good" / "sub" / "up").symlink_to(tmp_path / "good", target_is_directory=True)
+    assert left_out(tmp_path / "good")[0].values["images"] == 1
+
+
+@pytest.mark.parametrize(
+    ("folders", "named"),
+    [
+        (("train/good", "test/good", "test/bad"), "train/good"),
+        (("bad", "good", "scratch"), "good"),
+        (("a", "OK"), "OK"),
+        (("one", "two"), "one"),
+        (("test/good", "test/bad"), "test/good"),
+    ],
+)
+def test_a_folder_of_folders_is_answered_with_the_one_that_is_likely_meant(tmp_path, folders, named):
+    put(*(tmp_path / folder / "1.png" for folder in folders))
+    with pytest.raises(DatasetError, match=f"subfolder '{named}' has some"):
+        list_images(tmp_path)
+
+
+def test_a_folder_of_other_kinds_of_image_says_which(tmp_path: Path) -> None:
+    put(tmp_path / "1.pgm", tmp_path / "2.tga")
+    with pytest.raises(DatasetError, match=r"\.pgm \.tga is not read, known are \.png"):
+        list_images(tmp_path)
+
+
+# ---------------------------------------------------------------- data sets
+
+
+def mvtec(root: Path, n: int = 4) -> None:
+    put(*(root / "train" / "good" / f"{i:03}.png" for i in range(n)))
+    put(*(root / "test" / kind / f"{i:03}.png" for i in range(3) for kind in ("good", "crack")))
+    put(*(root / "ground_truth" / "crack" / f"{i:03}_mask.png" for i in range(3)))
+
+
+def test_of_a_data_set_its_training_images_are_learned_and_no_others(tmp_path: Path) -> None:
+    mvtec(tmp_path / "nut")
+    wanted = [f"train/good/{i:03}.png" for i in range(4)]
+    for part in ("", "train", "train/good"):
+        assert names(gather(tmp_path / "nut" / part).paths, tmp_path / "nut") == wanted
+    (told,) = gather(tmp_path / "nut").notices
+    assert told.values == {"folder": "nut", "layout": "mvtec", "images": 4, "others": 9}
+    assert "4 training images are learned, the other 9" in say(told)
+    assert not any(gather(tmp_path / "nut" / part).notices for part in ("train", "train/good"))
+
+
+def test_what_lies_around_in_a_data_sets_folders_is_told(tmp_path: Path) -> None:
+    mvtec(tmp_path / "nut")
+    put(tmp_path / "nut" / "preview.png", tmp_path / "nut" / "train" / "good" / "more" / "1.png")
+    found = gather(tmp_path / "nut")
+    assert len(found.paths) == 4 and codes(found.notices) == ["dataset-train", "left-out-subfolders"]
+    assert found.notices[0].values["others"] == 11
+
+
+def test_what_is_left_out_of_test_images_is_told_too(tmp_path: Path) -> None:
+    mvtec(tmp_path)
+    before = codes(open_dataset(tmp_path).notices)
+    put(tmp_path / "test" / "crack" / "more" / "1.png", tmp_path / "test" / "good" / "1.pgm")
+    after = open_dataset(tmp_path).notices
+    assert sorted(codes(after)) == sorted([*before, "left-out-subfolders", "left-out-files"])
+    assert {n.values["folder"] for n in after if n.code.startswith("left-out")} == {"good", "crack"}
+
+
+def kolektor(root: Path) -> None:
+    """As KolektorSDD2: every image has a mask, that of every second one marks something."""
+    for part, start in (("train", 0), ("test", 100)):
+        for i in range(8):
+            put(root / part / f"{start + i}.png")
+            mask = np.zeros((40, 32), np.uint8)
+            mask[:5] = 255 * (i % 2)
+            cv2.imwrite(str(root / part / f"{start + i}_GT.png"), mask)
+
+
+@pytest.mark.parametrize("part", ["", "train"])
+def test_of_defects_and_masks_beside_the_good_images_none_is_learned(tmp_path: Path, part: str) -> None:
+    kolektor(tmp_path)
+    found = gather(tmp_path / part)
+    assert names(found.paths, tmp_path) == [f"train/{i}.png" for i in (0, 2, 4, 6)]
+    assert codes(found.notices) == ["dataset-part" if part else "dataset-train"]
+    assert found.notices[0].values["others"] == (12 if part else 28)
+
+
+def test_a_faint_mask_of_16_bits_still_marks_a_defect(tmp_path: Path) -> None:
+    kolektor(tmp_path)
+    cv2.imwrite(str(tmp_path / "train" / "0_GT.png"), np.eye(40, 32, dtype=np.uint16))
+    assert names(gather(tmp_path).paths, tmp_path) == [f"train/{i}.png" for i in (2, 4, 6)]
+
+
+def test_a_data_sets_test_images_are_asked_about_where_masks_lie_beside_them(tmp_path: Path) -> None:
+    kolektor(tmp_path)
+    with pytest.raises(DatasetError, match=r"100_GT\.png beside 100\.png, 8 in all"):
+        gather(tmp_path / "test")
+
+
+@pytest.mark.parametrize("ending", ["_mask", "_GT", "_label", "-mask"])
+def test_masks_in_a_plain_folder_are_asked_about(tmp_path: Path, ending: str) -> None:
+    put(*(tmp_path / f"{i}.png" for i in range(6)), *(tmp_path / f"{i}{ending}.png" for i in range(2)))
+    with pytest.raises(DatasetError, match="masks lie beside the images"):
+        gather(tmp_path)
+
+
+def test_a_photo_that_is_only_called_like_a_mask_is_learned(tmp_path: Path) -> None:
+    write_images(tmp_path, [good_image(i) for i in range(4)])
+    cv2.imwrite(str(tmp_path / "000_label.png"), good_image(9))  # a picture of the part's label
+    assert len(gather(tmp_path).paths) == 5
+
+
+def test_a_root_of_several_data_sets_and_a_folder_given_twice_are_answered(tmp_path: Path) -> None:
+    for name in ("nut", "bolt"):
+        mvtec(tmp_path / name)
+    with pytest.raises(DatasetError, match="holds 2 data sets"):
+        gather(tmp_path)
+    both = gather([tmp_path / "nut", tmp_path / "bolt" / "train" / "good"])
+    assert len(both.paths) == 8 and codes(both.notices) == ["dataset-train"]
+    with pytest.raises(DatasetError, match="given twice"):
+        gather([tmp_path / "nut", tmp_path / "bolt" / ".." / "nut"])
+
+
+def test_a_folder_of_good_images_beside_defects_is_learned_as_ever(tmp_path: Path) -> None:
+    put(*(tmp_path / kind / f"{i}.png" for i in range(3) for kind in ("good", "scratch")))
+    assert names(gather(tmp_path / "good").paths, tmp_path) == [f"good/{i}.png" for i in range(3)]
+    with pytest.raises(DatasetError, match="subfolder 'good'"):
+        gather(tmp_path)
+
+
+# ---------------------------------------------------------------- images unlike the rest
+
+
+def read(folder: Path) -> list[str]:
+    return [say(notice) for notice in read_good(folder, (64, 64), 32, silent).notices]
+
+
+def test_a_few_images_of_another_depth_colour_or_size_are_named(tmp_path: Path) -> None:
+    write_images(tmp_path, [good_image(i) for i in range(20)])
+    assert read(tmp_path) == []
+    cv2.imwrite(str(tmp_path / "deep.png"), good_image(50)[..., 0].astype(np.uint16) * 257)
+    (text,) = read(tmp_path)
+    assert text.startswith("1 of 21 images have 16 bits and the others 8: deep.png;")
+    tinted = good_image(51)
+    tinted[60, 41] = (90, 91, 90)  # one pixel that's off a grid of samples
+    cv2.imwrite(str(tmp_path / "tinted.png"), tinted)
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / f"large{i}.png"), good_image(60 + i, (240, 160)))
+    _, colour, size = read(tmp_path)
+    assert colour.startswith("1 of 26 images are colour and the others grey: tinted.png;")
+    assert size.startswith("4 of 26 images are of another size than 120 x 80 (height x width): large0.png, ")
+    assert "large2.png and 1 more" in size
+
+
+def test_grey_images_stored_with_one_or_three_channels_are_alike(tmp_path: Path) -> None:
+    write_images(tmp_path, [good_image(i) for i in range(10)])
+    for i in range(2):
+        cv2.imwrite(str(tmp_path / f"mono{i}.png"), good_image(i)[..., 0])
+    assert read(tmp_path) == []
+
+
+def test_sizes_that_vary_throughout_or_hardly_are_no_news(tmp_path: Path) -> None:
+    write_images(tmp_path / "all", [good_image(i, (100 + 9 * i, 140 - 5 * i)) for i in range(12)])
+    assert read(tmp_path / "all") == []
+    write_images(tmp_path / "near", [good_image(i, (200 + (i == 3), 150)) for i in range(12)])
+    assert read(tmp_path / "near") == []
+
+
+def test_real_images_bring_no_such_news(shared_data: Path) -> None:
+    for name in ("cookie", "magnetic_tile", "mvtec_hazelnut_reduced"):
+        found = read_good(shared_data / name / "train" / "good", (64, 64), 32, silent)
+        assert found.notices == () and found.depth == 8
+
+
+def test_all_damaged_images_are_named_at_once(tmp_path: Path) -> None:
+    write_images(tmp_path / "good", [good_image(i) for i in range(8)])
+    for i in (1, 4, 6):
+        file = tmp_path / "good" / f"{i:03}.png"
+        file.write_bytes(file.read_bytes()[:700])
+    for size in (None, (64, 64)):
+        with pytest.raises(ImageError, match=r"^3 of 8 images can't be used.*001\.png.*004\.png.*006\.png"):
+            read_good(tmp_path / "good", size, 32, silent)
+    for file in (tmp_path / "good").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(ImageError, match=r"^8 of 8 images .* and 3 more$"):
+        read_good(tmp_path / "good", None, 32, silent)
+
+
+# ---------------------------------------------------------------- as typed
+
+
+def test_fit_tells_what_it_left_out_in_words_in_json_and_in_the_bundle(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_images(Path("good"), [good_image(i) for i in range(12)])
+    put(Path("good/sub/1.png"), Path("good/2.pgm"))
+    words = ["fit", "patchcore", "good", "--size", "96x64", "--holdout", "0.4", "-q"]
+    assert main(words) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert main([*words, "--json"]) == 0
+    out = capsys.readouterr().out
+    document = json.loads(out)
+    kept = Manifest.from_json(Path("patchcore.edgead/manifest.json").read_bytes())
+    assert [f"note: {notice['text']}" for notice in document["notices"]] == notes
+    assert codes(kept.notices) == [n["code"] for n in document["notices"]] == [
+        "left-out-subfolders",
+        "left-out-files",
+    ]
+    assert document["images"] == {"fitted_on": 12, "held_out": 5} and document["bundle"] == "patchcore.edgead"
+    assert document["threshold"]["score"] == kept.threshold.score
+    assert document["input"]["size"] == [96, 64] and document["input"]["depth"] == 8
+    assert str(tmp_path) not in out
+
+
+def test_a_plugins_warnings_are_notices_of_the_bundle(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_images(Path("good"), [np.roll(good_image(i), 11 * i, axis=1) for i in range(12)])
+    assert main(["fit", "padim", "good", "--size", "96x64", "--holdout", "0.4", "-q", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    facts = Manifest.from_json(Path("padim.edgead/manifest.json").read_bytes()).facts
+    assert facts["warnings"] == [n["text"] for n in document["notices"] if n["code"] == "plugin"]
+    assert facts["warnings"]
