@@ -3,8 +3,8 @@
     python tools/emulated_avx2.py BUNDLE.edgead...
 
 BUNDLE is a reference bundle. ONNX Runtime has no switch for its kernels, so a whole Python runs in qemu's
-user mode as a Haswell of 2013 (Debian's package qemu-user 7.2 or newer knows AVX2); OpenVINO's kernels are held
-to AVX2 by ONEDNN_MAX_CPU_ISA. Printed is how far each is from exact arithmetic, as the parity gate counts it.
+user mode as a Haswell of 2013 (Debian's package qemu-user 7.2 or newer knows AVX2); OpenVINO's kernels are
+held to AVX2 by ONEDNN_MAX_CPU_ISA. Printed is how far each is from exact arithmetic, as the parity gate counts.
 """
 
 from __future__ import annotations
