@@ -147,7 +147,7 @@ def test_run_goes_on_after_a_bad_image_and_says_so(
     bad, good = lines(out)
     assert "a.png" in str(bad["error"])
     assert good["score"] == 50.0
-    assert "1 of 2 images can't be used" in err
+    assert "1 of 2 couldn't be judged" in err
     _, err = run(capsys, "run", "mean.edgead", "new/a.png", code=2)
     assert "a.png" in err
     assert len(err.strip().splitlines()) == 1
