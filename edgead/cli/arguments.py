@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from edgead.errors import BundleNotFoundError
+from edgead.names import shown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,9 +19,16 @@ def engine_options(function: F) -> F:
     """Add ``--device``, ``--engine`` and ``--threads``."""
     options = (
         click.option(
-            "--device", metavar="NAME", default="auto", help="The engine's device; see `edgead doctor`."
+            "--device",
+            metavar="NAME",
+            default="auto",
+            help="Device of the engine, GPU for instance; `edgead doctor` lists them.",
         ),
-        click.option("--engine", metavar="NAME", help="openvino or onnxruntime instead of the bundle's own."),
+        click.option(
+            "--engine",
+            metavar="NAME",
+            help="Run it with openvino or onnxruntime instead of the bundle's own.",
+        ),
         click.option(
             "--threads", metavar="N", type=click.IntRange(1), help="CPU threads; all of them by default."
         ),
@@ -55,7 +63,9 @@ def camera_options(function: F) -> F:
         click.option(
             "--cores", metavar="N,N", type=Cores(), help="Pin to these processor cores: 2,3 or 0-3."
         ),
-        click.option("--cache", is_flag=True, help="Keep the compiled graph for a faster next start."),
+        click.option(
+            "--cache", is_flag=True, help="Keep the compiled graph, so that the next start is faster."
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -74,11 +84,39 @@ def find_bundle(text: str) -> Path:
         if (folder / "manifest.json").is_file():
             return folder
     if path.exists():
+        if holds := _images_in(path):
+            raise BundleNotFoundError(
+                f"{text}: {holds}, not a bundle: the bundle comes first, then what it judges"
+            )
         return path  # reading it will say what's wrong with it
     known = [folder.name for folder in sorted(Path.cwd().glob("*.edgead"))]
     near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`edgead fit METHOD GOOD_DIR` makes one"
-    raise BundleNotFoundError(f"{text}: no such bundle: {hint}")
+    made = f"; here are {', '.join(known)}" if known else ""
+    hint = f"did you mean {' or '.join(near)}?" if near else f"`edgead fit METHOD GOOD_DIR` makes one{made}"
+    raise BundleNotFoundError(f"{shown(text)}: no such bundle: {hint}")
 
 
-__all__ = ["camera_options", "engine_options", "find_bundle"]
+def _images_in(path: Path) -> str | None:
+    """Tell what the user has taken for a bundle, in a few words, where it's images."""
+    from edgead.errors import DatasetError
+    from edgead.images import SUFFIXES, list_images
+
+    if path.is_file():
+        return "an image" if path.suffix.lower() in SUFFIXES else None
+    try:
+        return f"a folder of {len(list_images(path)):,} images"
+    except DatasetError:
+        return None
+
+
+def refuse_swapped(method: str) -> None:
+    """A folder where the method belongs: say in which order they come.
+
+    Raises:
+        click.UsageError: ``method`` is a folder.
+    """
+    if Path(method).is_dir():
+        raise click.UsageError(f"{method} is a folder: METHOD comes first, then the folder of good images")
+
+
+__all__ = ["camera_options", "engine_options", "find_bundle", "refuse_swapped"]

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from edgead.cli.arguments import refuse_swapped
 from edgead.cli.fitting import FitWords, describe_fit, fit_options, run_fit
-from edgead.cli.output import quiet_option
+from edgead.cli.output import quiet_option, typed
 from edgead.cli.progress import make_progress
 
 
@@ -25,8 +26,9 @@ def command(method: str, good_dir: tuple[Path, ...], out: Path | None, quiet: bo
 
     Of several products, give each one's folder: one model is fitted on them all, with one threshold.
     """
+    refuse_swapped(method)
     out = out or Path(f"{method}.edgead")
     bundle, why = run_fit(method, good_dir, out, FitWords(**words), make_progress(quiet))
     for line in describe_fit(bundle, why):
         click.echo(line)
-    click.echo(f"next: edgead export {bundle.path} --target openvino")
+    click.echo(f"next: {typed('edgead', 'export', bundle.path, '--target', 'openvino')}")
