@@ -68,7 +68,7 @@ def _holds_images(folder: Path) -> bool:
         return False
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path, depth: int | None = None) -> Image:
     """Read an image file as (H, W, 3) uint8 BGR.
 
     The kind is told by content, not by name. Mono is repeated to three channels, 16 bits become 8 by the
@@ -76,8 +76,12 @@ def read_image(path: Path) -> Image:
     orientation is applied, so that the picture is the one that a viewer shows; a camera's frame has none.
     Of several pages, the first is read.
 
+    Args:
+        depth: significant bits of a 16-bit file, 9 to 16; 16 if not given. Other files take no heed of it.
+
     Raises:
-        ImageError: not a whole, readable image of MIN_SIDE pixels a side to MAX_PIXELS in all.
+        ImageError: not a whole, readable image of MIN_SIDE pixels a side to MAX_PIXELS in all, or values over
+            the stated depth.
     """
     path = Path(path)
     data = _read_bytes(path)
@@ -101,7 +105,10 @@ def read_image(path: Path) -> Image:
     if image is None:
         raise ImageError(f"{path}: the {header.kind} image can't be decoded; replace or remove the file")
     if image.dtype == np.uint16:
-        image = _depth_table(16)[image]
+        depth = depth or 16
+        if (largest := int(image.max())) >= 1 << depth:
+            raise ImageError(f"{path}: holds {largest}, over {depth} bits; give the images' true depth")
+        image = _depth_table(depth)[image]
     if image.dtype != np.uint8:
         raise ImageError(f"{path}: pixels are {image.dtype}; save the image with 8 or 16 bits a channel")
     return np.ascontiguousarray(image)

@@ -51,7 +51,7 @@ class Frame:
         return base if self.index is None else f"{base}.{self.index:06d}"
 
 
-def frames(source: str) -> Iterator[Frame]:
+def frames(source: str, depth: int | None = None) -> Iterator[Frame]:
     """Yield the frames of a source in order.
 
     An image that can't be used is yielded with its problem, so that one bad file doesn't end a folder.
@@ -59,6 +59,7 @@ def frames(source: str) -> Iterator[Frame]:
     Args:
         source: an image file, a folder of images, a video file, a camera's number (``0`` or ``camera:0``) or
             device file (``/dev/video0``), or a stream's address (``rtsp://...``, ``http://...``).
+        depth: significant bits of 16-bit image files, as ``read_image`` takes it.
 
     Raises:
         edgead.errors.DatasetError: a folder without images.
@@ -76,11 +77,11 @@ def frames(source: str) -> Iterator[Frame]:
         yield from _live(source, source, "the cable and your rights to the device")
     elif path.is_dir():
         for file in list_images(path):
-            yield _image(file)
+            yield _image(file, depth)
     elif path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
         yield from _video(source)
     else:
-        yield _image(path)
+        yield _image(path, depth)
 
 
 def label(source: str) -> str:
@@ -168,9 +169,9 @@ def _matches(source: str) -> list[str]:
     return sorted(glob.glob(source, recursive=True))  # noqa: PTH207 (an absolute pattern, and ** as typed)
 
 
-def _image(path: Path) -> Frame:
+def _image(path: Path, depth: int | None) -> Frame:
     try:
-        return Frame(str(path), None, read_image(path))
+        return Frame(str(path), None, read_image(path, depth))
     except ImageError as error:
         return Frame(str(path), None, None, str(error))
 

@@ -23,6 +23,7 @@ from edgead.cli.words import logging_to_stderr, read_anywhere
 from edgead.discovery import ALLOW_LIST
 from edgead.errors import EdgeadError, OutputError, PluginError
 from edgead.extras import missing
+from edgead.names import shown
 from edgead.registry import FIRST_PARTY
 
 VERBS = (
@@ -63,9 +64,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after ``edgead``; those of the process by default.
     """
     typed = read_anywhere(sys.argv[1:] if arguments is None else arguments)
+    if not _outputs_are_open():
+        return OutputError.exit_code
     _take_any_text()
     with _without_plugins() if typed.no_plugins else nullcontext(), logging_to_stderr(typed.verbose):
         return _run(typed.words, typed.debug)
+
+
+def _outputs_are_open() -> bool:
+    """Refuse a closed stdout before any work; a closed number goes to the next file that's opened otherwise."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    if sys.stdout is None:
+        click.echo("error: stdout is closed: leave it open, or redirect it to a file or /dev/null", err=True)
+        return False
+    return True
 
 
 def _take_any_text() -> None:
@@ -98,8 +112,7 @@ def _run(words: list[str], debug: bool) -> int:
     try:
         with ended_by_signals():
             code = cli.main(words, prog_name="edgead", standalone_mode=False)
-            if sys.stdout is not None:
-                sys.stdout.flush()  # a full disk or a closed pipe shows here, not at the interpreter's exit
+            sys.stdout.flush()  # a full disk or a closed pipe shows here, not at the interpreter's exit
     except EdgeadError as error:
         return _fail(str(error), error.exit_code, debug)
     except click.ClickException as error:
@@ -163,7 +176,7 @@ def _fail(message: str, code: int, debug: bool) -> int:
 
         traceback.print_exc()
     # An engine's own words may have several lines.
-    click.echo(f"error: {' '.join(line.strip() for line in message.splitlines())}", err=True)
+    click.echo(shown(f"error: {' '.join(line.strip() for line in message.splitlines())}"), err=True)
     return code
 
 

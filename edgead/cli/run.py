@@ -106,6 +106,7 @@ def command(
         cache=cache,
     )
     log.info("%s on %s, loaded in %.2f s", path, detector.runs_on, time.perf_counter() - began)
+    depth = _agreed_depth(detector.bundle.manifest.input.depth, depth)
     show_notices(detector.bundle.manifest.notices)
     if detector.bundle.manifest.target == "jetson":
         click.echo(detector.runs_on, err=True)
@@ -122,7 +123,7 @@ def command(
             stack.callback(lambda: click.echo(str(tally)))
         advance = stack.enter_context(make_progress(quiet or not _to_file())("judging", total))
         names = HeatmapNames() if out is not None else None
-        listed = iter(found) if found is not None else expand(sources, sys.stdin.buffer)
+        listed = iter(found) if found is not None else expand(sources, sys.stdin.buffer if sys.stdin else ())
         for verdict, error in _judge(listed, detector, depth, limit, out, names):
             tally.add(verdict)
             if error is not None:
@@ -149,7 +150,7 @@ def _judge(
     for source in sources:
         log.debug("source %s", label(source))
         try:
-            for frame in islice(frames(source), limit):
+            for frame in islice(frames(source, depth), limit):
                 if frame.image is None:
                     error = ImageError(frame.problem or frame.source)
                     yield Verdict(frame.source, frame.index, error=str(error)), error
@@ -169,6 +170,15 @@ def _judge(
                 yield verdict, None
         except (InputError, DeviceError) as error:
             yield Verdict(label(source), error=str(error)), error
+
+
+def _agreed_depth(learned: int, given: int | None) -> int | None:
+    """The one depth of the images that were learned, 8 where that's open, and of those that are judged."""
+    from edgead.errors import OptionError
+
+    if given is not None and learned > 8 and given != learned:
+        raise OptionError(f"depth {given} isn't the {learned} bits of the images it learned; leave --depth out")
+    return given if learned <= 8 else learned
 
 
 def _raise_for(failures: Sequence[EdgeadError], total: int) -> None:

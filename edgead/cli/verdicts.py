@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -149,7 +149,7 @@ def csv_file(path: Path) -> Iterator[CSVRows]:
     from edgead.files import output_errors
 
     with output_errors(path):
-        file = path.open("w", newline="", encoding="utf-8")
+        file = path.open("wb", buffering=0)
     with file:
         rows = CSVRows(path, file)
         rows.write(COLUMNS)
@@ -159,7 +159,7 @@ def csv_file(path: Path) -> Iterator[CSVRows]:
 class CSVRows:
     """The rows of a CSV file, written one by one."""
 
-    def __init__(self, path: Path, file: IO[str]) -> None:
+    def __init__(self, path: Path, file: io.FileIO) -> None:
         self._path, self._file = path, file
 
     def write(self, values: tuple[object, ...]) -> None:
@@ -168,9 +168,10 @@ class CSVRows:
 
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(["" if value is None else value for value in values])
+        data = line.getvalue().encode()
         with output_errors(self._path):
-            self._file.write(line.getvalue())
-            self._file.flush()
+            while data:  # a disk that's nearly full takes a part, and then none
+                data = data[self._file.write(data) :]
 
     def __call__(self, verdict: Verdict) -> None:
         """Write a verdict's row."""
