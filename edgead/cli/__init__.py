@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _outputs_are_open() -> bool:
-    """Refuse a closed stdout before any work; a closed number goes to the next file that's opened otherwise."""
+    """Refuse a closed stdout before any work; its number would go to the next file that's opened."""
     while (opened := os.open(os.devnull, os.O_RDWR)) < 3:
         os.set_inheritable(opened, True)
     os.close(opened)

@@ -177,7 +177,9 @@ def _agreed_depth(learned: int, given: int | None) -> int | None:
     from edgead.errors import OptionError
 
     if given is not None and learned > 8 and given != learned:
-        raise OptionError(f"depth {given} isn't the {learned} bits of the images it learned; leave --depth out")
+        raise OptionError(
+            f"depth {given} isn't the {learned} bits of the images it learned; leave --depth out"
+        )
     return given if learned <= 8 else learned
 
 

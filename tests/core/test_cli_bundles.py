@@ -20,6 +20,7 @@ from tests.mean_bundle import HEIGHT, WIDTH, picture, write_mean_bundle
 pytest.importorskip("onnx", reason="needs the [fit] extra")
 pytest.importorskip("onnxruntime", reason="needs the [onnx] extra")
 
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)

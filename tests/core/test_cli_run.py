@@ -54,7 +54,9 @@ def video(name: str, frames: int) -> bytes:
     return Path(name).read_bytes()
 
 
-def run(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tuple[list[dict[str, object]], str]:
+def run(
+    capsys: pytest.CaptureFixture[str], *words: str, code: int = 0
+) -> tuple[list[dict[str, object]], str]:
     """The lines of JSON on stdout, and what is on stderr."""
     assert main(["run", "mean.edgead", *words]) == code
     captured = capsys.readouterr()
@@ -148,7 +150,9 @@ def test_people_get_a_verdict_where_to_look_and_a_summary(
     captured = capsys.readouterr()
     good, spot, bad, summary = captured.out.splitlines()
     assert re.match(r"GOOD +score 50 +threshold 100 +good\.png$", good)
-    assert re.match(r"ANOMALOUS +score 200 +threshold 100 +spot\.png; 1 region, .*20 x 20 .*x 30, y 20$", spot)
+    assert re.match(
+        r"ANOMALOUS +score 200 +threshold 100 +spot\.png; 1 region, .*20 x 20 .*x 30, y 20$", spot
+    )
     assert bad.startswith("ERROR") and bad.count("bad.png") == 1
     assert re.match(r"2 judged, 1 anomalous, 1 failed, median \d+\.\d ms a frame$", summary)
     assert "1 of 3" in captured.err

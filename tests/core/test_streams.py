@@ -1,4 +1,4 @@
-"""Videos that are cut or have a hole, streams, patterns and lists as sources: what is read is what there was."""
+"""Videos that are cut or have a hole, streams, patterns and lists as sources: what's read is what there was."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ def test_frames_before_a_limit_need_no_end(videos: Path, tmp_path: Path) -> None
     assert len(taken) == 5 and all(frame.note is None for frame in taken)
 
 
-def stream(stated: int | None, read: int, listed: bool = False, gaps: dict[int, float] | None = None) -> Stream:
+def stream(
+    stated: int | None, read: int, listed: bool = False, gaps: dict[int, float] | None = None
+) -> Stream:
     """A stream of 25 frames a second of which so many were read; ``gaps`` are longer steps before a frame."""
     made, time = Stream(listed, stated, 25.0), 0.0
     for index in range(read):
@@ -205,7 +207,9 @@ def test_cameras_are_told_by_number_and_by_device() -> None:
     check_sources(["0", "camera:0", "rtsp://10.0.0.5/main", "-"])
 
 
-def test_a_file_or_folder_named_like_a_camera_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_or_folder_named_like_a_camera_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "0").mkdir()
     cv2.imwrite("0/a.png", np.zeros((20, 20, 3), np.uint8))
