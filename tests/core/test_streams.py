@@ -1,4 +1,4 @@
-"""Videos that are cut or have a hole, streams, patterns and lists as sources: what's read is what there was."""
+"""Videos that are cut or have a hole, streams, patterns and lists as sources: what's read is what was."""
 
 from __future__ import annotations
 
