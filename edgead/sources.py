@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgead.errors import DatasetError, DeviceError, EdgeadError, ImageError
+from edgead.files import exists, is_file, is_folder
 from edgead.images import list_images, read_image
 from edgead.streams import (
     VIDEO_SUFFIXES,
@@ -71,14 +72,14 @@ def frames(source: str, depth: int | None = None) -> Iterator[Frame]:
     number = camera_number(source)
     if is_url(source):
         yield from _live(source, source, "the address, the network and the user's name and password")
-    elif number is not None and not path.exists():
+    elif number is not None and not exists(path):
         yield from _live(source, number, f"the number, the cable and the rights to /dev/video{number}")
     elif is_device(source):
         yield from _live(source, source, "the cable and your rights to the device")
-    elif path.is_dir():
+    elif is_folder(path):
         for file in list_images(path):
             yield _image(file, depth)
-    elif path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
+    elif path.suffix.lower() in VIDEO_SUFFIXES and is_file(path):
         yield from _video(source)
     else:
         yield _image(path, depth)
@@ -89,7 +90,7 @@ def label(source: str) -> str:
     if is_url(source):
         return public(source)
     number = camera_number(source)
-    return source if number is None or Path(source).exists() else f"camera {number}"
+    return source if number is None or exists(Path(source)) else f"camera {number}"
 
 
 def expand(sources: Iterable[str], lines: Iterable[bytes] = ()) -> Iterator[str]:
@@ -118,16 +119,14 @@ def check_sources(sources: Sequence[str]) -> None:
             continue
         path = Path(source)
         try:
-            if (path / "manifest.json").is_file():
+            if is_file(path / "manifest.json"):
                 problems.append(DatasetError(f"{source}: a bundle, not images; give one bundle, first"))
-            elif path.is_dir():
+            elif is_folder(path):
                 list_images(path)
-            elif not path.exists() and camera_number(source) is None:
+            elif not exists(path) and camera_number(source) is None:
                 problems.append(_absent(source))
         except EdgeadError as error:
             problems.append(error)
-        except (OSError, ValueError) as error:  # a name that's too long, or holds a NUL
-            problems.append(ImageError(f"{source}: not a path ({error}); check it"))
     if len(problems) == 1:
         raise problems[0]
     if problems:
@@ -143,7 +142,7 @@ def count(sources: Sequence[str]) -> int | None:
         path = Path(source)
         if source == STDIN or is_url(source) or is_device(source):
             return None
-        if path.is_dir():
+        if is_folder(path):
             total += len(list_images(path))
         elif path.suffix.lower() in VIDEO_SUFFIXES or (camera_number(source) is not None):
             return None

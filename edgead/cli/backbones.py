@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgead.cli.completion import complete_names
 from edgead.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("backbones")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_names("backbones"))
 @click.option("--weights", type=click.Path(path_type=Path), help="The file of weights, where NAME needs one.")
 @json_option
 def command(name: str | None, weights: Path | None, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgead.cli.arguments import camera_options, engine_options, find_bundle
+from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_json, print_table, quiet_option, show_notices
 from edgead.cli.progress import make_progress
 from edgead.names import shown, told_apart
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("bench")
-@click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...")
+@click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...", shell_complete=complete_paths)
 @engine_options
 @camera_options
 @click.option(

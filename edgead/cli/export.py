@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from edgead.cli.arguments import find_bundle
+from edgead.cli.completion import complete_names, complete_paths
 from edgead.cli.fitting import FitWords, describe_fit, fit_options, run_fit
 from edgead.cli.forms import explain_choice, print_forms
 from edgead.cli.output import json_option, print_json, quiet_option, show_notices, typed
@@ -17,10 +18,11 @@ PRECISIONS = ("auto", "int8", "mixed", "bf16", "fp32")
 
 
 @click.command("export")
-@click.argument("source", metavar="METHOD|BUNDLE")
+@click.argument("source", metavar="METHOD|BUNDLE", shell_complete=complete_paths)
 @click.option(
     "--target",
     metavar="NAME",
+    shell_complete=complete_names("exporters"),
     required=True,
     help="What to compile for: openvino, onnx, jetson or a plugin's.",
 )

@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from edgead.cli.arguments import refuse_swapped
+from edgead.cli.completion import complete_names
 from edgead.cli.fitting import FitWords, describe_fit, fit_options, run_fit
 from edgead.cli.output import quiet_option, typed
 from edgead.cli.progress import make_progress
 
 
 @click.command("fit")
-@click.argument("method")
+@click.argument("method", shell_complete=complete_names("methods"))
 @click.argument("good_dir", nargs=-1, required=True, type=click.Path(path_type=Path))
 @fit_options
 @click.option(

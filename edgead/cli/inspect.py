@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgead.cli.arguments import find_bundle
+from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_table
 from edgead.names import shown
 from edgead.notices import say
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("inspect")
-@click.argument("bundle")
+@click.argument("bundle", shell_complete=complete_paths)
 @json_option
 def command(bundle: str, as_json: bool) -> None:
     """Show BUNDLE's method, input, threshold, precision, reports and files."""

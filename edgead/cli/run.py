@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgead.cli.arguments import camera_options, engine_options, find_bundle
+from edgead.cli.completion import complete_paths
 from edgead.cli.output import show_notices
 from edgead.cli.progress import make_progress
 
@@ -30,8 +31,8 @@ log = logging.getLogger(__name__)
 
 
 @click.command("run")
-@click.argument("bundle")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("bundle", shell_complete=complete_paths)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=complete_paths)
 @engine_options
 @camera_options
 @click.option("--threshold", type=float, metavar="SCORE", help="Another threshold than the calibrated one.")

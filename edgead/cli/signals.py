@@ -6,14 +6,18 @@ runs then, and what a writer keeps beside its output would stay.
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
 NAMES = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+GRACE_SECONDS = 10.0
+"""How long the work in hand and the cleaning up may take after a signal."""
 
 
 class Ended(BaseException):
@@ -34,6 +38,9 @@ class Ended(BaseException):
 def ended_by_signals() -> Iterator[None]:
     """Raise ``Ended`` in the main thread where a signal comes; a second one doesn't disturb the cleaning up.
 
+    Python handles a signal between two of its own steps. A process that's busy in an engine for longer than
+    ``GRACE_SECONDS`` is ended as it is; the next writer removes what it leaves.
+
     A signal that is ignored or handled already, as ``nohup`` has it, stays so; outside the main thread, where
     Python has no signals, nothing is done.
     """
@@ -50,10 +57,34 @@ def ended_by_signals() -> Iterator[None]:
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
                 before[number] = signal.signal(number, end)
     try:
-        yield
+        with _watched(before) if before else nullcontext():
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _watched(numbers: Container[int]) -> Iterator[None]:
+    """End the process where the main thread doesn't leave the block in time after one of these signals."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    left = threading.Event()
+
+    def watch() -> None:
+        with reader:
+            while number := reader.recv(1):  # Python writes a signal's number, whatever the main thread does
+                if number[0] in numbers and not left.wait(GRACE_SECONDS):
+                    os._exit(128 + number[0])
+
+    known = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=watch, name="edgead-signals", daemon=True).start()
+    try:
+        yield
+    finally:
+        left.set()
+        signal.set_wakeup_fd(known)
+        writer.close()
 
 
 __all__ = ["Ended", "ended_by_signals"]

@@ -96,8 +96,8 @@ def _regions(regions: tuple[Region, ...]) -> str:
         return "; no region stands out"
     worst = max(regions, key=lambda region: region.peak)
     x, y, width, height = worst.box
-    count = f"{len(regions)} region{'s' * (len(regions) > 1)}"
-    return f"; {count}, the strongest {width} x {height} pixels at x {x}, y {y}"
+    count = "1 region of" if len(regions) == 1 else f"{len(regions)} regions, the strongest of"
+    return f"; {count} {width} x {height} pixels at x {x}, y {y}"
 
 
 @dataclass

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgead.cli.arguments import find_bundle
+from edgead.cli.completion import complete_paths
 from edgead.errors import BundleError, InputError, ParityError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("verify")
-@click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...")
+@click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...", shell_complete=complete_paths)
 @click.option(
     "--on-device",
     is_flag=True,

@@ -151,7 +151,7 @@ def test_people_get_a_verdict_where_to_look_and_a_summary(
     good, spot, bad, summary = captured.out.splitlines()
     assert re.match(r"GOOD +score 50 +threshold 100 +good\.png$", good)
     assert re.match(
-        r"ANOMALOUS +score 200 +threshold 100 +spot\.png; 1 region, .*20 x 20 .*x 30, y 20$", spot
+        r"ANOMALOUS +score 200 +threshold 100 +spot\.png; 1 region of 20 x 20 pixels at x 30, y 20$", spot
     )
     assert bad.startswith("ERROR") and bad.count("bad.png") == 1
     assert re.match(r"2 judged, 1 anomalous, 1 failed, median \d+\.\d ms a frame$", summary)
@@ -361,3 +361,35 @@ def test_what_was_judged_stays_when_a_run_is_ended(folder: Path, number: signal.
     assert len(err.strip().splitlines()) == 1
     assert len(list(csv.DictReader(Path("v.csv").read_text().splitlines()))) == 1
     assert [path.name for path in Path("h").iterdir()] == ["a.png.heatmap.png"]
+
+
+@pytest.mark.parametrize(
+    "words, code, said",
+    [
+        (["--cores", "0-99999999999"], 2, "isn't a list of cores"),
+        (["--cores", "5-2"], 2, "lower to a higher"),
+        (["--cores", "0-9999"], 2, "lower to a higher"),
+        (["--threads", "100000"], 2, "1<=x<=1024"),
+        (["--out", "x" * 5000], 7, "shorter name"),
+        (["--csv", "x" * 5000], 7, "shorter name"),
+    ],
+)
+def test_numbers_and_names_that_are_out_of_bounds(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str
+) -> None:
+    write("a.png")
+    assert said in run(capsys, "a.png", *words, code=code)[1]
+
+
+@pytest.mark.parametrize(
+    "verb", [["inspect"], ["verify"], ["bench"], ["run"], ["export", "--target", "onnx"]]
+)
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_a_bundles_name_that_cannot_be(
+    folder: Path, capsys: pytest.CaptureFixture[str], verb: list[str], name: str
+) -> None:
+    write("a.png")
+    assert main([*verb, name, *(["a.png"] if verb == ["run"] else [])]) == 3
+    assert "no such bundle" in capsys.readouterr().err
+    assert main(["run", "mean.edgead", name]) == 2
+    assert main(["fit", name, "good"]) == 2

@@ -130,6 +130,11 @@ def test_completion_completes_verbs_and_options() -> None:
 
     assert complete("edgead in", 1) == ["inspect"]
     assert "--threshold" in complete("edgead run --thr", 2)
+    assert complete("edgead fit patchc", 2) == ["patchcore"]
+    assert complete("edgead backbones resnet3", 2) == ["resnet34"]
+    assert complete("edgead export x --target open", 4) == ["openvino"]
+    for words in ("run my", "inspect my", "verify my", "bench my", "run b my", "export my"):
+        assert complete(f"edgead {words}", len(words.split())) == ["my"]  # the shell looks for files
 
 
 @pytest.mark.skipif(os.name == "nt" or not shutil.which("bash"), reason="as a Unix shell reads it")

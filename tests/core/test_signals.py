@@ -96,6 +96,25 @@ def test_a_benchmark_that_is_ended_ends_its_cells_and_they_clean_up(tmp_path: Pa
     assert left(tmp_path) == {"set", "tmp"}
 
 
+def test_a_process_that_is_stuck_in_an_engine_is_ended_all_the_same() -> None:
+    """A C function that lets nothing of Python run in the main thread stands for the engine."""
+    code = (
+        "import ctypes, sys; from edgead.cli import signals\n"
+        "signals.GRACE_SECONDS = 0.5\n"
+        "with signals.ended_by_signals():\n"
+        "    print('stuck', flush=True)\n"
+        "    lock = ctypes.CDLL(None); mutex = ctypes.create_string_buffer(256)\n"
+        "    lock.pthread_mutex_lock(mutex); lock.pthread_mutex_lock(mutex)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    stuck = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, text=True)
+    assert stuck.stdout is not None and stuck.stdout.readline() == "stuck\n"
+    time.sleep(0.2)
+    stuck.terminate()
+    assert stuck.wait(30) == 143
+    stuck.stdout.close()
+
+
 def test_a_second_signal_does_not_disturb_the_cleaning_up() -> None:
     cleaned = False
     with pytest.raises(Ended) as caught, ended_by_signals():
