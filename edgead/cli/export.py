@@ -13,6 +13,7 @@ from edgead.cli.fitting import FitWords, describe_fit, fit_options, run_fit
 from edgead.cli.forms import explain_choice, print_forms
 from edgead.cli.output import json_option, print_json, quiet_option, show_notices, typed
 from edgead.cli.progress import make_progress
+from edgead.names import shown
 
 PRECISIONS = ("auto", "int8", "mixed", "bf16", "fp32")
 
@@ -100,7 +101,7 @@ def command(
         click.echo(line)
     size = sum(file.bytes for file in manifest.files)
     click.echo(f"{done.bundle.path}: {done.chosen} for {target}, {size / 1e6:.1f} MB")
-    click.echo(f"threshold {manifest.threshold.score:.4g}: {manifest.threshold.note}")
+    click.echo(f"threshold {manifest.threshold.score:.4g}: {shown(manifest.threshold.note)}")
     show_notices(manifest.notices)
     click.echo(f"next: {typed('edgead', 'run', done.bundle.path, 'IMAGES')}")
 

@@ -84,7 +84,11 @@ def show_notices(notices: Iterable[Notice], name: str = "") -> None:
 
 
 def print_table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), indent: str = "") -> None:
-    """Print columns, as wide as they need to be; a column whose cells are all numbers is set right."""
+    """Print columns, as wide as they need to be; a column whose cells are all numbers is set right.
+
+    What a cell holds of control characters is escaped: a bundle's facts are a stranger's text.
+    """
+    rows = [[shown(cell) for cell in row] for row in rows]
     lines = [*([header] if header else []), *rows]
     if not lines:
         return

@@ -212,6 +212,16 @@ def test_what_a_bundle_has_to_say_is_said_by_run_bench_and_inspect(
     }
 
 
+def test_a_strangers_text_moves_no_cursor(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_mean_bundle(Path("odd.edgead"), [Notice("\x1b[2Jcode", {"a\nb": "\x1b]0;title\x07"})])
+    write("good.png")
+    for words in (["inspect", "odd.edgead"], ["run", "odd.edgead", "good.png"]):
+        assert main(words) == 0
+        captured = capsys.readouterr()
+        assert "\\x1b" in captured.out + captured.err
+        assert "\x1b" not in captured.out + captured.err and "\x07" not in captured.out + captured.err
+
+
 # ---------------------------------------------------------------- sources
 
 
