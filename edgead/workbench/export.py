@@ -212,8 +212,8 @@ def export(
             reports = _on_one_core(reports, artifacts, Path(scratch), good[0])
         on_report(reports)
         chosen = _choose(reports, precision)
-        log.info("%s chosen, median latencies in ms: %s", chosen.precision,
-                 {r.precision: r.p50_ms for r in reports})  # fmt: skip
+        log.info("%s chosen, on one core in ms: %s", chosen.precision,
+                 {r.precision: r.cpu_ms for r in reports})  # fmt: skip
         for name in artifacts[chosen.precision].files:
             (Path(scratch) / chosen.precision / name).rename(staging.folder / name)
         count = CARRIED_IMAGES if getattr(exporter, "carries_images", False) else CARRIED
