@@ -60,8 +60,8 @@ def command(
     detectors = [
         load(path, device=device, engine=engine, threads=threads, cores=cores, cache=cache) for path in paths
     ]
-    for path, detector in zip(paths, detectors, strict=True):
-        show_notices(detector.bundle.manifest.notices, path.name if len(paths) > 1 else "")
+    for name, detector in zip(_names(paths), detectors, strict=True):
+        show_notices(detector.bundle.manifest.notices, name if len(paths) > 1 else "")
     if rates:
         _paced(paths, detectors, rates, frames, quiet, as_json)
         return

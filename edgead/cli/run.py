@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -145,7 +146,15 @@ def _judge(
 ) -> Iterator[tuple[Verdict, EdgeadError | None]]:
     """Yield what becomes of each frame; a frame, or a source, that fails ends nothing but itself."""
     from edgead.cli.verdicts import Verdict
-    from edgead.errors import DeviceError, FrameError, ImageError, InputError
+    from edgead.errors import (
+        DeviceError,
+        EngineError,
+        FrameError,
+        ImageError,
+        InputError,
+        NotFiniteError,
+        OutputError,
+    )
     from edgead.sources import frames, label
 
     for source in sources:
@@ -159,15 +168,23 @@ def _judge(
                 start = time.perf_counter()
                 try:
                     prediction = detector(frame.image)
-                except FrameError as refused:
+                except (FrameError, NotFiniteError) as refused:
                     yield Verdict(frame.source, frame.index, error=str(refused)), refused
                     continue
+                except EngineError as failed:  # the next frame may fare no better
+                    yield Verdict(frame.source, frame.index, error=str(failed)), failed
+                    raise
                 took = (time.perf_counter() - start) * 1e3
                 heatmap = None
                 if out is not None and names is not None:
                     heatmap = out / names(frame.name, frame.source)
-                    _write_heatmap(heatmap, frame, prediction, detector)
                 verdict = Verdict(frame.source, frame.index, prediction, None, frame.note, heatmap, took)
+                if heatmap is not None:
+                    try:
+                        _write_heatmap(heatmap, frame, prediction, detector)
+                    except OutputError:  # what is judged is said, whatever becomes of its picture
+                        yield replace(verdict, heatmap=None), None
+                        raise
                 yield verdict, None
         except (InputError, DeviceError) as error:
             yield Verdict(label(source), error=str(error)), error

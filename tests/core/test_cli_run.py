@@ -332,6 +332,39 @@ def test_a_full_disk_is_code_7_and_what_was_written_stays(folder: Path) -> None:
     assert done.returncode == 7 and "/dev/full" in done.stderr
 
 
+def test_a_heatmap_that_cannot_be_written_costs_no_verdict(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("a.png", "b.png")
+    Path("h", "b.png.heatmap.png", "in-the-way").mkdir(parents=True)
+    judged, err = run(capsys, "a.png", "b.png", "--out", "h", "--csv", "v.csv", code=7)
+    assert [(line["source"], line["score"]) for line in judged] == [("a.png", 50.0), ("b.png", 50.0)]
+    assert "heatmap" not in judged[1] and "b.png.heatmap.png" in err
+    assert len(list(csv.DictReader(Path("v.csv").read_text().splitlines()))) == 2
+
+
+def test_a_frame_without_a_verdict_has_its_line_and_an_engine_that_fails_ends_the_run(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgead.errors import InferenceError, NotFiniteError
+    from edgead.runtime.detector import Detector
+
+    write("a.png", "b.png")
+    really = Detector.__call__
+    for error, lines in ((NotFiniteError("NaN"), 2), (InferenceError("gone"), 1)):
+        waiting = [error]
+
+        def judge(self: Detector, frame: np.ndarray, waiting: list[Exception] = waiting) -> object:
+            if waiting:
+                raise waiting.pop()
+            return really(self, frame)
+
+        monkeypatch.setattr(Detector, "__call__", judge)
+        judged, err = run(capsys, "a.png", "b.png", code=5)
+        assert len(judged) == lines and judged[0]["error"] == str(error)
+        assert len(err.splitlines()) == 1
+
+
 @unix
 def test_a_closed_stdout_is_an_error_of_one_line_or_none(folder: Path) -> None:
     write("a.png")
