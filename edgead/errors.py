@@ -31,7 +31,8 @@
     ├── OutputError                  7   a result can't be written
     └── TrainingError                8   a network's training went wrong: nothing of it is used
 
-A message is one line and says what to do next. Exit code 0 is success, 130 an interrupt (Ctrl-C).
+A message is one line and says what to do next. Exit code 0 is success, 130 an interrupt (Ctrl-C), 128 and its
+number a signal to end (143 for SIGTERM).
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @click.option("--weights", type=click.Path(path_type=Path), help="The file of weights, where NAME needs one.")
 @json_option
 def command(name: str | None, weights: Path | None, as_json: bool) -> None:
-    """List the backbones, or the feature maps of one (NAME or NAME:ARGUMENT).
+    """List the backbones, or the feature maps of one.
 
-    Where it needs a file of weights, its maps are listed without; their names go into the option `layers` of
+    NAME may have an argument: NAME:ARGUMENT, timm:resnet18 for instance. Where it needs a file of weights, its maps are listed without; their names go into the option `layers` of
     a method.
     """
     from edgead.plugins import registry

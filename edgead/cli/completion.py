@@ -36,7 +36,7 @@ def complete_names(kind: Kind) -> Completer:
 @click.command("completion")
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def command(shell: str) -> None:
-    """Print what makes SHELL complete edgead's commands, options and files with the Tab key.
+    """Print the script for completion with the Tab key.
 
     \b
     bash:  echo 'eval "$(edgead completion bash)"' >> ~/.bashrc

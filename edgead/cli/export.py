@@ -92,7 +92,7 @@ def command(
     done = export(reference, exporter, precision, out, progress, report, max_loss / 100)
     manifest = done.bundle.manifest
     if as_json:
-        forms = [{**form.record(), "p50_ms": form.p50_ms} for form in done.forms]
+        forms = [{**f.record(), "p50_ms": f.p50_ms, "cpu_ms": f.cpu_ms} for f in done.forms]
         print_json({"bundle": str(done.bundle.path), "precision": done.chosen, "forms": forms,
                     "threshold": manifest.threshold.score,
                     "notices": [notice.record() for notice in manifest.notices]})  # fmt: skip

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 @click.argument("bundle", shell_complete=complete_paths)
 @json_option
 def command(bundle: str, as_json: bool) -> None:
-    """Show BUNDLE's method, input, threshold, precision, reports and files."""
+    """Show what BUNDLE says of itself.
+
+    That is its method, input, threshold, precision, what to know of it, reports and files.
+    """
     from edgead.bundle import read_bundle
     from edgead.options import show
 

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     help="Images for --on-device besides those in the bundle.",
 )
 def command(bundles: tuple[str, ...], on_device: bool, images: Path | None) -> None:
-    """Check every file of each BUNDLE against its manifest; nothing of it is run without --on-device."""
+    """Check each BUNDLE's files against its manifest.
+
+    Nothing of a bundle is run without --on-device.
+    """
     from edgead.bundle import read_bundle
 
     if images is not None and not on_device:
