@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def command(name: str | None, weights: Path | None, as_json: bool) -> None:
     """List the backbones, or the feature maps of one.
 
-    NAME may have an argument: NAME:ARGUMENT, timm:resnet18 for instance. Where it needs a file of weights, its maps are listed without; their names go into the option `layers` of
-    a method.
+    NAME may have an argument: NAME:ARGUMENT, timm:resnet18 for instance. Where it needs a file of weights,
+    its maps are listed without; their names go into the option `layers` of a method.
     """
     from edgead.plugins import registry
 
