@@ -152,7 +152,6 @@ def _judge(
         FrameError,
         ImageError,
         InputError,
-        NotFiniteError,
         OutputError,
     )
     from edgead.sources import frames, label
@@ -168,10 +167,10 @@ def _judge(
                 start = time.perf_counter()
                 try:
                     prediction = detector(frame.image)
-                except (FrameError, NotFiniteError) as refused:
+                except FrameError as refused:
                     yield Verdict(frame.source, frame.index, error=str(refused)), refused
                     continue
-                except EngineError as failed:  # the next frame may fare no better
+                except EngineError as failed:  # no fault of the frame's: the next may fare no better
                     yield Verdict(frame.source, frame.index, error=str(failed)), failed
                     raise
                 took = (time.perf_counter() - start) * 1e3

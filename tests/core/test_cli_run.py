@@ -343,26 +343,31 @@ def test_a_heatmap_that_cannot_be_written_costs_no_verdict(
     assert len(list(csv.DictReader(Path("v.csv").read_text().splitlines()))) == 2
 
 
-def test_a_frame_without_a_verdict_has_its_line_and_an_engine_that_fails_ends_the_run(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind, lines, code", [("FrameError", 2, 2), ("InferenceError", 1, 5)])
+def test_a_frame_that_is_refused_ends_nothing_and_an_engine_that_fails_ends_the_run(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    lines: int,
+    code: int,
 ) -> None:
-    from edgead.errors import InferenceError, NotFiniteError
+    from edgead import errors
     from edgead.runtime.detector import Detector
 
     write("a.png", "b.png")
-    really = Detector.__call__
-    for error, lines in ((NotFiniteError("NaN"), 2), (InferenceError("gone"), 1)):
-        waiting = [error]
+    really, waiting = Detector.__call__, [getattr(errors, kind)("gone")]
 
-        def judge(self: Detector, frame: np.ndarray, waiting: list[Exception] = waiting) -> object:
-            if waiting:
-                raise waiting.pop()
-            return really(self, frame)
+    def judge(self: Detector, frame: np.ndarray) -> object:
+        if waiting:
+            raise waiting.pop()
+        return really(self, frame)
 
-        monkeypatch.setattr(Detector, "__call__", judge)
-        judged, err = run(capsys, "a.png", "b.png", code=5)
-        assert len(judged) == lines and judged[0]["error"] == str(error)
-        assert len(err.splitlines()) == 1
+    monkeypatch.setattr(Detector, "__call__", judge)
+    judged, err = run(capsys, "a.png", "b.png", "--csv", "v.csv", code=code)
+    assert len(judged) == lines and judged[0] == {"source": "a.png", "error": "gone"}
+    assert len(err.splitlines()) == 1
+    assert len(Path("v.csv").read_text().splitlines()) == 1 + lines
 
 
 @unix
