@@ -38,6 +38,11 @@ MAX_TOTAL_BYTES = 4 << 30
 MAX_PATH = 240
 """Longest path inside a bundle, in characters."""
 
+LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""Files that macOS and Windows leave in any folder that is looked at, besides macOS's ``._NAME``."""
+MAX_LITTER_BYTES = 1 << 20
+"""Largest of them that is overlooked."""
+
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 
 
@@ -147,13 +152,19 @@ def _is_plain(name: str) -> bool:
     )
 
 
+def _is_litter(name: str) -> bool:
+    return name in LITTER or name.startswith("._")
+
+
 def _walk(root: Path, listed: set[str] | None) -> dict[str, int]:
     """Return path and size of every file but the manifest, following nothing.
 
-    Given a listing, anything outside it ends the walk at once, so its cost is bounded by the listing's.
+    Given a listing, anything outside it ends the walk at once, so its cost is bounded by the listing's. Only
+    what a file browser leaves is overlooked, as far as it's a plain, small file and there isn't much of it.
     """
     folders = {"/".join(name.split("/")[:i]) for name in listed or () for i in range(1, name.count("/") + 1)}
     sizes: dict[str, int] = {}
+    overlooked = 0
     waiting = [""]
     while waiting:
         prefix = waiting.pop()
@@ -167,6 +178,10 @@ def _walk(root: Path, listed: set[str] | None) -> dict[str, int]:
                 raise LinkError(
                     f"{root}: {name!r} is a link or special file; a bundle holds plain files only"
                 )
+            if listed is not None and name not in listed and not is_folder and _is_litter(entry.name):
+                overlooked += 1
+                if overlooked <= MAX_FILES and mode.st_size <= MAX_LITTER_BYTES:
+                    continue
             if listed is not None and name != MANIFEST and name not in (folders if is_folder else listed):
                 raise ExtraFileError(f"{root}: {name!r} isn't in the manifest; remove it or export again")
             if is_folder:
@@ -205,6 +220,7 @@ class Staging:
         """
         with output_errors(self.final):
             try:
+                _remove_litter(self.folder)
                 _remove_empty_folders(self.folder)
                 manifest = dataclasses.replace(manifest, files=_list_files(self.folder))
                 (self.folder / MANIFEST).write_bytes(manifest.to_json().encode())
@@ -224,6 +240,13 @@ class Staging:
 def _list_files(root: Path) -> tuple[FileRecord, ...]:
     sizes = _walk(root, None)
     return tuple(FileRecord(name, sizes[name], sha256_of(root / name)) for name in sorted(sizes))
+
+
+def _remove_litter(root: Path) -> None:
+    """What a file browser left while the bundle was in the making doesn't become a part of it."""
+    for folder, _, names in os.walk(root):
+        for name in filter(_is_litter, names):
+            (Path(folder) / name).unlink()
 
 
 def _remove_empty_folders(root: Path) -> None:

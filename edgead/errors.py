@@ -6,6 +6,7 @@
     │   ├── DatasetError                 a folder of images
     │   ├── FrameError                   an array given to a detector
     │   ├── OptionError                  an option's name or value
+    │   │   └── NeedsFileError                   a backbone's file or network isn't named
     │   └── UnknownNameError             a method, backbone, target ... that nobody registers
     ├── BundleError                  3   a bundle can't be trusted
     │   ├── BundleNotFoundError          no such folder, or no manifest in it
@@ -30,13 +31,14 @@
     ├── OutputError                  7   a result can't be written
     └── TrainingError                8   a network's training went wrong: nothing of it is used
 
-A message is one line and says what to do next. Exit code 0 is success, 130 an interrupt (Ctrl-C).
+A message is one line and says what to do next. Exit code 0 is success, 130 an interrupt (Ctrl-C), 128 and its
+number a signal to end (143 for SIGTERM).
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class EdgeadError(Exception):
@@ -65,6 +67,28 @@ class FrameError(InputError):
 
 class OptionError(InputError):
     """An option is unknown, or its value is of the wrong type or out of range."""
+
+
+class NeedsFileError(OptionError):
+    """A backbone needs a file, or a network's name, that wasn't given; what is known without comes along.
+
+    Args:
+        message: what it needs.
+        feature_maps: channels and stride of each map by name, the finest first; empty where only the file or
+            network that is meant can tell.
+        multiple: what height and width must be multiples of, or None where that isn't known.
+        maps: in a few words where the maps come from, where ``feature_maps`` is empty.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        feature_maps: Mapping[str, tuple[int, int]] | None = None,
+        multiple: int | None = None,
+        maps: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.feature_maps, self.multiple, self.maps = feature_maps or {}, multiple, maps
 
 
 class UnknownNameError(InputError):

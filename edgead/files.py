@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,6 +76,28 @@ def write_file(path: Path, data: bytes) -> None:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
             raise
+
+
+def is_file(path: Path) -> bool:
+    """As ``Path.is_file``; a name that no file can have, too long or with a NUL, is none."""
+    return _told(Path.is_file, path)
+
+
+def is_folder(path: Path) -> bool:
+    """As ``Path.is_dir``; a name that no folder can have, too long or with a NUL, is none."""
+    return _told(Path.is_dir, path)
+
+
+def exists(path: Path) -> bool:
+    """As ``Path.exists``; a name that nothing can have, too long or with a NUL, is nothing."""
+    return _told(Path.exists, path)
+
+
+def _told(question: Callable[[Path], bool], path: Path) -> bool:
+    try:
+        return question(path)
+    except (OSError, ValueError):
+        return False
 
 
 def sha256_of(file: Path) -> str:

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from edgead.errors import EdgeadError
 from edgead.extras import EXTRAS
 from edgead.processor import Cpu, cpu
+from edgead.runtime.signal_stack import keeps_signal_stack
 
 CORE = ("numpy", "opencv-python-headless", "pluggy", "click")
 
@@ -24,6 +25,7 @@ def absent_packages() -> dict[str, list[str]]:
     return {extra: [name for name in names if installed(name) is None] for extra, names in EXTRAS.items()}
 
 
+@keeps_signal_stack
 def engine_devices() -> dict[str, dict[str, str] | str]:
     """Return each engine's devices with what they are, or one line on why the engine can't be used."""
     return {"openvino": _ask(_openvino_devices), "onnxruntime": _ask(_onnxruntime_devices)}

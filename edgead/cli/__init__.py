@@ -1,13 +1,14 @@
 """The ``edgead`` command: one file a verb, each imported only when it's typed.
 
 ``main`` turns every outcome into an exit code and at most one line on stderr: an ``EdgeadError`` has its own
-code (see ``edgead.errors``), a wrong command line 2, an interrupt 130, and anything else is a fault of ours,
-1, with its traceback behind ``--debug``.
+code (see ``edgead.errors``), a wrong command line 2, an interrupt 130, a signal to end 128 and its number,
+and anything else is a fault of ours, 1, with its traceback behind ``--debug``.
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,14 +18,17 @@ import click
 
 import edgead
 from edgead.cli.group import READER_GONE, LazyGroup
+from edgead.cli.signals import Ended, ended_by_signals
+from edgead.cli.words import logging_to_stderr, read_anywhere
 from edgead.discovery import ALLOW_LIST
 from edgead.errors import EdgeadError, OutputError, PluginError
 from edgead.extras import missing
+from edgead.names import shown
 from edgead.registry import FIRST_PARTY
 
 VERBS = (
     *("fit", "export", "run", "eval", "compare", "benchmark", "bench"),
-    *("inspect", "verify", "methods", "backbones", "datasets", "plugins", "doctor", "demo"),
+    *("inspect", "verify", "methods", "backbones", "datasets", "plugins", "doctor", "demo", "completion"),
 )
 
 
@@ -32,7 +36,13 @@ VERBS = (
 @click.version_option(edgead.__version__, message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
 @click.option("--no-plugins", is_flag=True, help="Use edgead's own plugins alone; may stand anywhere.")
-def cli(debug: bool, no_plugins: bool) -> None:
+@click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    help="Say on stderr what is done and how long it takes, twice in detail; may stand anywhere.",
+)
+def cli(debug: bool, no_plugins: bool, verbose: int) -> None:
     """Visual anomaly detection: from a folder of good images to a verdict on an edge camera.
 
     \b
@@ -43,7 +53,7 @@ def cli(debug: bool, no_plugins: bool) -> None:
 
     Exit codes: 0 success, 1 a fault in edgead, 2 bad input or options, 3 a bundle that can't be trusted, 4 a
     missed export gate, 5 an engine, device or missing package, 6 a plugin, 7 an output that can't be written,
-    8 a training that went wrong, 130 interrupted, 141 the reader of a pipe went away.
+    8 a training that went wrong, 130 interrupted, 141 the reader of a pipe went away, 143 ended by SIGTERM.
     """
 
 
@@ -53,12 +63,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the words after ``edgead``; those of the process by default.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
-    no_plugins = "--no-plugins" in words
-    words = [word for word in words if word not in ("--debug", "--no-plugins")]
-    with _without_plugins() if no_plugins else nullcontext():
-        return _run(words, debug)
+    typed = read_anywhere(sys.argv[1:] if arguments is None else arguments)
+    if not _outputs_are_open():
+        return OutputError.exit_code
+    _take_any_text()
+    with _without_plugins() if typed.no_plugins else nullcontext(), logging_to_stderr(typed.verbose):
+        return _run(typed.words, typed.debug)
+
+
+def _outputs_are_open() -> bool:
+    """Refuse a closed stdout before any work; its number would go to the next file that's opened."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    if sys.stdout is None:
+        click.echo("error: stdout is closed: leave it open, or redirect it to a file or /dev/null", err=True)
+        return False
+    return True
+
+
+def _take_any_text() -> None:
+    """Escape what stdout's encoding can't hold: a file's name mustn't end the work that it's named in."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager
@@ -83,12 +110,15 @@ def _forget_registry() -> None:
 
 def _run(words: list[str], debug: bool) -> int:
     try:
-        code = cli.main(words, prog_name="edgead", standalone_mode=False)
-        sys.stdout.flush()  # a full disk or a closed pipe shows here, not at the interpreter's exit
+        with ended_by_signals():
+            code = cli.main(words, prog_name="edgead", standalone_mode=False)
+            sys.stdout.flush()  # a full disk or a closed pipe shows here, not at the interpreter's exit
     except EdgeadError as error:
         return _fail(str(error), error.exit_code, debug)
     except click.ClickException as error:
         return _fail(_usage(error), 2, debug)
+    except Ended as ended:
+        return _fail(f"ended by {ended.signal}; nothing half-written is left", ended.exit_code, debug=False)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130, debug=False)
     except BrokenPipeError:
@@ -146,7 +176,7 @@ def _fail(message: str, code: int, debug: bool) -> int:
 
         traceback.print_exc()
     # An engine's own words may have several lines.
-    click.echo(f"error: {' '.join(line.strip() for line in message.splitlines())}", err=True)
+    click.echo(shown(f"error: {' '.join(line.strip() for line in message.splitlines())}"), err=True)
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,19 +11,37 @@ from typing import Any, TypeVar
 import click
 
 from edgead.errors import BundleNotFoundError
+from edgead.files import exists, is_file, is_folder
+from edgead.names import shown
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+MOST_CORES = 4096
+"""No machine has more processors."""
+MOST_THREADS = 1024
+"""An engine that's given many more hangs while it makes them."""
+_SPAN = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
 
 
 def engine_options(function: F) -> F:
     """Add ``--device``, ``--engine`` and ``--threads``."""
     options = (
         click.option(
-            "--device", metavar="NAME", default="auto", help="The engine's device; see `edgead doctor`."
+            "--device",
+            metavar="NAME",
+            default="auto",
+            help="Device of the engine, GPU for instance; `edgead doctor` lists them.",
         ),
-        click.option("--engine", metavar="NAME", help="openvino or onnxruntime instead of the bundle's own."),
         click.option(
-            "--threads", metavar="N", type=click.IntRange(1), help="CPU threads; all of them by default."
+            "--engine",
+            metavar="NAME",
+            help="Run it with openvino or onnxruntime instead of the bundle's own.",
+        ),
+        click.option(
+            "--threads",
+            metavar="N",
+            type=click.IntRange(1, MOST_THREADS),
+            help="CPU threads; all of them by default.",
         ),
     )
     for option in reversed(options):
@@ -42,11 +61,14 @@ class Cores(click.ParamType[tuple[int, ...]]):
             return tuple(value)
         cores: list[int] = []
         for part in value.split(","):
-            first, _, last = part.partition("-")
-            if not first.isdecimal() or not (last or "0").isdecimal():
+            match = _SPAN.fullmatch(part)
+            if not match:
                 self.fail(f"'{value}' isn't a list of cores such as 2,3 or 0-3", param, ctx)
-            cores.extend(range(int(first), int(last or first) + 1))
-        return tuple(cores)
+            first, last = int(match[1]), int(match[2] or match[1])
+            if first > last or last >= MOST_CORES:
+                self.fail(f"'{part}' isn't a span of cores from a lower to a higher number", param, ctx)
+            cores.extend(range(first, last + 1))
+        return tuple(dict.fromkeys(cores))
 
 
 def camera_options(function: F) -> F:
@@ -55,7 +77,9 @@ def camera_options(function: F) -> F:
         click.option(
             "--cores", metavar="N,N", type=Cores(), help="Pin to these processor cores: 2,3 or 0-3."
         ),
-        click.option("--cache", is_flag=True, help="Keep the compiled graph for a faster next start."),
+        click.option(
+            "--cache", is_flag=True, help="Keep the compiled graph, so that the next start is faster."
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -71,14 +95,42 @@ def find_bundle(text: str) -> Path:
     path = Path(text)
     named = path.with_name(f"{path.name}.edgead") if path.name else path
     for folder in (path, named):
-        if (folder / "manifest.json").is_file():
+        if is_file(folder / "manifest.json"):
             return folder
-    if path.exists():
+    if exists(path):
+        if holds := _images_in(path):
+            raise BundleNotFoundError(
+                f"{text}: {holds}, not a bundle: the bundle comes first, then what it judges"
+            )
         return path  # reading it will say what's wrong with it
     known = [folder.name for folder in sorted(Path.cwd().glob("*.edgead"))]
     near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`edgead fit METHOD GOOD_DIR` makes one"
-    raise BundleNotFoundError(f"{text}: no such bundle: {hint}")
+    made = f"; here are {', '.join(known)}" if known else ""
+    hint = f"did you mean {' or '.join(near)}?" if near else f"`edgead fit METHOD GOOD_DIR` makes one{made}"
+    raise BundleNotFoundError(f"{shown(text)}: no such bundle: {hint}")
 
 
-__all__ = ["camera_options", "engine_options", "find_bundle"]
+def _images_in(path: Path) -> str | None:
+    """Tell what the user has taken for a bundle, in a few words, where it's images."""
+    from edgead.errors import DatasetError
+    from edgead.images import SUFFIXES, list_images
+
+    if is_file(path):
+        return "an image" if path.suffix.lower() in SUFFIXES else None
+    try:
+        return f"a folder of {len(list_images(path)):,} images"
+    except DatasetError:
+        return None
+
+
+def refuse_swapped(method: str) -> None:
+    """A folder where the method belongs: say in which order they come.
+
+    Raises:
+        click.UsageError: ``method`` is a folder.
+    """
+    if is_folder(Path(method)):
+        raise click.UsageError(f"{method} is a folder: METHOD comes first, then the folder of good images")
+
+
+__all__ = ["camera_options", "engine_options", "find_bundle", "refuse_swapped"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgead.cli.arguments import camera_options, engine_options, find_bundle
-from edgead.cli.output import json_option, print_json, print_table, quiet_option
+from edgead.cli.completion import complete_paths
+from edgead.cli.output import json_option, print_json, print_table, quiet_option, show_notices
 from edgead.cli.progress import make_progress
 from edgead.names import shown, told_apart
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("bench")
-@click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...")
+@click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...", shell_complete=complete_paths)
 @engine_options
 @camera_options
 @click.option(
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     metavar="FPS",
     type=click.FloatRange(min=0, min_open=True),
     multiple=True,
-    help="Frames come at this rate instead, as a camera's do; deadlines missed are counted. May be repeated.",
+    help="Let the frames come at this rate, as a camera's do, and count the late ones. May be repeated.",
 )
 @quiet_option
 @json_option
@@ -46,7 +47,10 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Time each BUNDLE, frame to prediction, in turns in one run; compare only what one run prints."""
+    """Time each BUNDLE from frame to prediction, in turns.
+
+    Compare only what one run prints: a machine's pace changes from run to run.
+    """
     from edgead import machine
     from edgead.evaluation.bench import bench
     from edgead.evaluation.memory import peak_memory
@@ -56,6 +60,8 @@ def command(
     detectors = [
         load(path, device=device, engine=engine, threads=threads, cores=cores, cache=cache) for path in paths
     ]
+    for name, detector in zip(_names(paths), detectors, strict=True):
+        show_notices(detector.bundle.manifest.notices, name if len(paths) > 1 else "")
     if rates:
         _paced(paths, detectors, rates, frames, quiet, as_json)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import click
 from edgead.cli.making import making_options
 from edgead.cli.output import json_option, print_json, print_notes, print_table, quiet_option
 from edgead.cli.progress import make_progress, silent
+from edgead.cli.signals import Ended, ended_by_signals
 from edgead.names import shown
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from edgead.evaluation.grid import Line, Run
 
 METRICS = "image_auroc,pixel_auroc,aupro_30"
+GRACE_SECONDS = 5.0
+"""How long a cell may clean up when the benchmark ends before it."""
 
 
 def _words(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> list[str]:
@@ -150,7 +154,7 @@ def _metrics(text: str) -> list[str]:
 
 @contextmanager
 def _processes(draws: int, timed: bool) -> Iterator[Run]:
-    """What runs a cell in a process of its own; those still running at the block's end are killed."""
+    """What runs a cell in a process of its own; those still running at the block's end are ended."""
     running: set[subprocess.Popen[str]] = set()
 
     def run(cell: Cell) -> dict[str, Any]:
@@ -174,7 +178,18 @@ def _processes(draws: int, timed: bool) -> Iterator[Run]:
     try:
         yield run
     finally:
-        for process in list(running):
+        _end(list(running))
+
+
+def _end(processes: list[subprocess.Popen[str]]) -> None:
+    """Let them remove what they have half-written; one that's busy in an engine for long is killed."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
             process.kill()
 
 
@@ -193,5 +208,14 @@ def _run_cell() -> None:
     print(json.dumps(answer, allow_nan=False))
 
 
+def _main() -> int:
+    try:
+        with ended_by_signals():
+            _run_cell()
+    except Ended as ended:
+        return ended.exit_code
+    return 0
+
+
 if __name__ == "__main__":
-    _run_cell()
+    sys.exit(_main())

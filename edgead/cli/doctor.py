@@ -10,7 +10,10 @@ from edgead.cli.output import json_option, print_json, print_table
 @click.command("doctor")
 @json_option
 def command(as_json: bool) -> None:
-    """Show Python, packages, extras, engines, devices and CPU units: what to paste into a bug report."""
+    """Show what this machine can do, for a bug report.
+
+    That is Python, packages, extras, engines, their devices, and the processor's units.
+    """
     import platform
 
     import edgead

@@ -7,13 +7,15 @@ from typing import Any
 
 import click
 
+from edgead.cli.arguments import refuse_swapped
+from edgead.cli.completion import complete_names
 from edgead.cli.fitting import FitWords, describe_fit, fit_options, fit_record, run_fit
-from edgead.cli.output import json_option, print_json, quiet_option
+from edgead.cli.output import json_option, print_json, quiet_option, typed
 from edgead.cli.progress import make_progress
 
 
 @click.command("fit")
-@click.argument("method")
+@click.argument("method", shell_complete=complete_names("methods"))
 @click.argument("good_dir", nargs=-1, required=True, type=click.Path(path_type=Path))
 @fit_options
 @click.option(
@@ -31,6 +33,7 @@ def command(
 
     Of several products, give each one's folder: one model is fitted on them all, with one threshold.
     """
+    refuse_swapped(method)
     out = out or Path(f"{method}.edgead")
     bundle, why = run_fit(method, good_dir, out, FitWords(**words), make_progress(quiet))
     if as_json:
@@ -38,4 +41,4 @@ def command(
         return
     for line in describe_fit(bundle, why):
         click.echo(line)
-    click.echo(f"next: edgead export {bundle.path} --target openvino")
+    click.echo(f"next: {typed('edgead', 'export', bundle.path, '--target', 'openvino')}")

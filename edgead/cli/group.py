@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgead.cli.words import MEANT
+
 if TYPE_CHECKING:
     from edgead.registry import Entry
 
@@ -60,6 +62,7 @@ class LazyGroup(click.Group):
             known = self.list_commands(ctx)
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+            hint = MEANT.get(name.lower(), hint)
             raise click.UsageError(f"no command '{name}': {hint}", ctx)
         return super().resolve_command(ctx, args)
 

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgead.cli.arguments import find_bundle
+from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_table
+from edgead.names import shown
+from edgead.notices import say
+
+if TYPE_CHECKING:
+    from edgead.manifest import Manifest
 
 
 @click.command("inspect")
-@click.argument("bundle")
+@click.argument("bundle", shell_complete=complete_paths)
 @json_option
 def command(bundle: str, as_json: bool) -> None:
-    """Show BUNDLE's method, input, threshold, precision, reports and files."""
+    """Show what BUNDLE says of itself.
+
+    That is its method, input, threshold, precision, what to know of it, reports and files.
+    """
     from edgead.bundle import read_bundle
     from edgead.options import show
 
     found = read_bundle(find_bundle(bundle))
     manifest = found.manifest
     if as_json:
-        click.echo(manifest.to_json(), nl=False)
+        click.echo(_as_json(manifest), nl=False)
         return
     method, threshold, rule = manifest.method, manifest.threshold, manifest.input
     options = " ".join(f"{name}={show(value)}" for name, value in sorted(method.options.items()))
@@ -40,6 +49,10 @@ def command(bundle: str, as_json: bool) -> None:
              f"on {threshold.n_images} held-out good images"),
         ("", threshold.note),
     ])  # fmt: skip
+    if manifest.notices:
+        click.echo("\nWhat to know")
+    for notice in manifest.notices:
+        click.echo(click.wrap_text(shown(say(notice)), 110, "  * ", "    "))
     for title, facts in (
         ("Facts", manifest.facts),
         ("Provenance", manifest.provenance),
@@ -51,6 +64,15 @@ def command(bundle: str, as_json: bool) -> None:
     click.echo("\nFiles")
     rows = [(file.path, f"{file.bytes:,}", file.sha256[:16]) for file in manifest.files]
     print_table(rows, ("path", "bytes", "sha256"), indent="  ")
+
+
+def _as_json(manifest: Manifest) -> str:
+    """The manifest as it's written, but each notice with its sentence."""
+    if not manifest.notices:
+        return manifest.to_json()
+    document = json.loads(manifest.to_json())
+    document["notices"] = [notice.record() for notice in manifest.notices]
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

@@ -6,14 +6,18 @@ import dataclasses
 
 import click
 
+from edgead.cli.completion import complete_names
 from edgead.cli.output import json_option, print_json, print_table
 
 
 @click.command("methods")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_names("methods"))
 @json_option
 def command(name: str | None, as_json: bool) -> None:
-    """List the methods, or show the options of one (NAME) for `edgead fit -o key=value`."""
+    """List the methods, or the options of one.
+
+    An option of the method NAME is given to fit as `-o key=value`.
+    """
     from edgead.options import describe_options, show
     from edgead.plugins import registry
 

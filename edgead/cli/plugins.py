@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgead.cli.output import json_option, print_json, print_table
+from edgead.cli.output import json_option, print_json, print_table, typed
 
 if TYPE_CHECKING:
     from edgead.registry import Plugin
@@ -172,6 +172,6 @@ def new(name: str, out: Path | None) -> None:
     for file in files:
         click.echo(str(file))
     click.echo(
-        f"\nNext: cd {folder} && pip install -e '.[test]' && "
+        f"\nNext: {typed('cd', folder)} && pip install -e '.[test]' && "
         f"edgead plugins check {PREFIX}{name.removeprefix(PREFIX)} && pytest"
     )

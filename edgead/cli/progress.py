@@ -23,7 +23,7 @@ def make_progress(quiet: bool = False) -> Progress:
     Args:
         quiet: no bar, whatever stderr is.
     """
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         return silent
     try:
         from rich.console import Console

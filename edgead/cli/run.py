@@ -1,8 +1,15 @@
-"""``edgead run``: a verdict for each frame, as JSON lines, and heatmaps where asked for."""
+"""``edgead run``: a verdict for each frame, as lines for people or of JSON, and heatmaps where asked for."""
 
 from __future__ import annotations
 
-import json
+import logging
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,23 +17,46 @@ from typing import TYPE_CHECKING
 import click
 
 from edgead.cli.arguments import camera_options, engine_options, find_bundle
+from edgead.cli.completion import complete_paths
+from edgead.cli.output import show_notices
+from edgead.cli.progress import make_progress
 
 if TYPE_CHECKING:
+    from edgead.cli.verdicts import HeatmapNames, Verdict
+    from edgead.errors import EdgeadError
     from edgead.runtime.detector import Detector
     from edgead.sources import Frame
     from edgead.types import Prediction
 
+log = logging.getLogger(__name__)
+
 
 @click.command("run")
-@click.argument("bundle")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("bundle", shell_complete=complete_paths)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=complete_paths)
 @engine_options
 @camera_options
 @click.option("--threshold", type=float, metavar="SCORE", help="Another threshold than the calibrated one.")
 @click.option(
+    "--depth",
+    type=click.IntRange(9, 16),
+    metavar="BITS",
+    help="Bits that 16-bit images really use, 12 for instance (default: as the bundle learned).",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Write a heatmap of each frame here."
 )
+@click.option(
+    "--csv",
+    "csv_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a row for each frame here, as soon as it's judged.",
+)
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Stop after N frames of each SOURCE.")
+@click.option("--json", "--jsonl", "as_json", is_flag=True, help="Print lines of JSON on a terminal too.")
+@click.option("--text", "as_text", is_flag=True, help="Print lines for people into a pipe or file too.")
+@click.option("-q", "--quiet", is_flag=True, help="Show neither progress nor the summary.")
 def command(
     bundle: str,
     sources: tuple[str, ...],
@@ -36,17 +66,40 @@ def command(
     cores: tuple[int, ...] | None,
     cache: bool,
     threshold: float | None,
+    depth: int | None,
     out: Path | None,
+    csv_path: Path | None,
     limit: int | None,
+    as_json: bool,
+    as_text: bool,
+    quiet: bool,
 ) -> None:
-    """Judge each SOURCE, an image, folder, video or camera number: one line of JSON for each frame."""
-    from edgead.errors import ImageError
-    from edgead.files import output_errors
-    from edgead.runtime.detector import load
-    from edgead.sources import frames
+    """Judge each SOURCE and print a line for each frame.
 
+    A SOURCE is an image, a folder of images, a quoted pattern such as 'photos/*.png', a video, a camera (0 or
+    /dev/video0), a stream (rtsp://...), or - for a list of paths on stdin.
+
+    \b
+    edgead run part.edgead photos/
+    edgead run part.edgead 'photos/*.png' --csv verdicts.csv --out heatmaps
+    edgead run part.edgead rtsp://user:password@10.0.0.5/stream
+    find photos -name '*.png' | edgead run part.edgead -
+
+    On a terminal the lines are for people, with a summary; in a pipe or a file they are JSON. Exit code 2
+    where something couldn't be judged: its line has "error", and the others are judged all the same.
+    """
+    from edgead.cli.verdicts import HeatmapNames, Tally, csv_file, print_for_people, print_json_line
+    from edgead.runtime.detector import load
+    from edgead.sources import STDIN, check_sources, count, expand
+
+    if as_json and as_text:
+        raise click.UsageError("--json and --text exclude each other: give one of them")
+    check_sources(sources)
+    found = list(expand(sources)) if STDIN not in sources else None
+    began = time.perf_counter()
+    path = find_bundle(bundle)
     detector = load(
-        find_bundle(bundle),
+        path,
         device=device,
         engine=engine,
         threads=threads,
@@ -54,43 +107,131 @@ def command(
         cores=cores,
         cache=cache,
     )
+    log.info("%s on %s, loaded in %.2f s", path, detector.runs_on, time.perf_counter() - began)
+    depth = _agreed_depth(detector.bundle.manifest.input.depth, depth)
+    show_notices(detector.bundle.manifest.notices)
     if detector.bundle.manifest.target == "jetson":
         click.echo(detector.runs_on, err=True)
     if out is not None:
-        with output_errors(out):
-            out.mkdir(parents=True, exist_ok=True)
-    total = 0
-    unusable = []
+        _make_folder(out, sources)
+    for_people = as_text or (sys.stdout.isatty() and not as_json)
+    tally, failures = Tally(), []
+    total = count(found) if found is not None and limit is None else None
+    with ExitStack() as stack:
+        sinks: list[Callable[[Verdict], None]] = [print_for_people if for_people else print_json_line]
+        if csv_path is not None:
+            sinks.insert(0, stack.enter_context(csv_file(csv_path)))
+        if for_people and not quiet:  # whatever ends the run, the summary is printed
+            stack.callback(lambda: click.echo(str(tally)))
+        advance = stack.enter_context(make_progress(quiet or not _to_file())("judging", total))
+        names = HeatmapNames() if out is not None else None
+        listed = iter(found) if found is not None else expand(sources, sys.stdin.buffer if sys.stdin else ())
+        for verdict, error in _judge(listed, detector, depth, limit, out, names):
+            tally.add(verdict)
+            if error is not None:
+                failures.append(error)
+            for sink in sinks:
+                sink(verdict)
+            advance(1)
+    _raise_for(failures, tally.good + tally.anomalous + tally.failed)
+
+
+def _judge(
+    sources: Iterator[str],
+    detector: Detector,
+    depth: int | None,
+    limit: int | None,
+    out: Path | None,
+    names: HeatmapNames | None,
+) -> Iterator[tuple[Verdict, EdgeadError | None]]:
+    """Yield what becomes of each frame; a frame, or a source, that fails ends nothing but itself."""
+    from edgead.cli.verdicts import Verdict
+    from edgead.errors import (
+        DeviceError,
+        EngineError,
+        FrameError,
+        ImageError,
+        InputError,
+        OutputError,
+    )
+    from edgead.sources import frames, label
+
     for source in sources:
-        for frame in islice(frames(source), limit):
-            total += 1
-            if frame.image is None:
-                unusable.append(frame.problem or frame.source)
-                click.echo(json.dumps({"source": frame.source, "error": frame.problem}, ensure_ascii=False))
-                continue
-            prediction = detector(frame.image)
-            click.echo(_line(frame, prediction))
-            if out is not None:
-                _write_heatmap(out, frame, prediction, detector)
-    if total == len(unusable) == 1:
-        raise ImageError(unusable[0])
-    if unusable:
-        raise ImageError(f'{len(unusable)} of {total} images can\'t be used; see the lines with "error"')
+        log.debug("source %s", label(source))
+        try:
+            for frame in islice(frames(source, depth), limit):
+                if frame.image is None:
+                    error = ImageError(frame.problem or frame.source)
+                    yield Verdict(frame.source, frame.index, error=str(error)), error
+                    continue
+                start = time.perf_counter()
+                try:
+                    prediction = detector(frame.image)
+                except FrameError as refused:
+                    yield Verdict(frame.source, frame.index, error=str(refused)), refused
+                    continue
+                except EngineError as failed:  # no fault of the frame's: the next may fare no better
+                    yield Verdict(frame.source, frame.index, error=str(failed)), failed
+                    raise
+                took = (time.perf_counter() - start) * 1e3
+                heatmap = None
+                if out is not None and names is not None:
+                    heatmap = out / names(frame.name, frame.source)
+                verdict = Verdict(frame.source, frame.index, prediction, None, frame.note, heatmap, took)
+                if heatmap is not None:
+                    try:
+                        _write_heatmap(heatmap, frame, prediction, detector)
+                    except OutputError:  # what is judged is said, whatever becomes of its picture
+                        yield replace(verdict, heatmap=None), None
+                        raise
+                yield verdict, None
+        except (InputError, DeviceError) as error:
+            yield Verdict(label(source), error=str(error)), error
 
 
-def _line(frame: Frame, prediction: Prediction) -> str:
-    regions = [{"box": list(r.box), "area": r.area, "peak": r.peak} for r in prediction.regions]
-    where = {"source": frame.source} | ({} if frame.index is None else {"frame": frame.index})
-    verdict = {
-        "score": prediction.score,
-        "is_anomalous": prediction.is_anomalous,
-        "threshold": prediction.threshold,
-        "regions": regions,
-    }
-    return json.dumps(where | verdict, ensure_ascii=False)
+def _agreed_depth(learned: int, given: int | None) -> int | None:
+    """The one depth of the images that were learned, 8 where that's open, and of those that are judged."""
+    from edgead.errors import OptionError
+
+    if given is not None and learned > 8 and given != learned:
+        raise OptionError(
+            f"depth {given} isn't the {learned} bits of the images it learned; leave --depth out"
+        )
+    return given if learned <= 8 else learned
 
 
-def _write_heatmap(folder: Path, frame: Frame, prediction: Prediction, detector: Detector) -> None:
+def _raise_for(failures: Sequence[EdgeadError], total: int) -> None:
+    """One failure is the command's own; several are counted, and are printed already."""
+    from edgead.errors import ImageError
+
+    if len(failures) == total == 1:
+        raise failures[0]
+    if failures:
+        kind = type(failures[0]) if len({type(error) for error in failures}) == 1 else ImageError
+        raise kind(f'{len(failures)} of {total} couldn\'t be judged; see the lines with "error"')
+
+
+def _make_folder(out: Path, sources: Sequence[str]) -> None:
+    from edgead.files import output_errors
+
+    with output_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    for source in sources:
+        if Path(source).is_dir() and out.samefile(source):
+            raise click.UsageError(
+                f"--out {out} is a source too, so heatmaps would be judged next time: give another folder"
+            )
+
+
+def _to_file() -> bool:
+    """Whether stdout goes to a file: a bar doesn't disturb it, as it would what reads a pipe."""
+    try:
+        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError):  # closed, or not a file at all
+        return False
+
+
+def _write_heatmap(file: Path, frame: Frame, prediction: Prediction, detector: Detector) -> None:
     import cv2
 
     from edgead.evaluation.heatmap import overlay
@@ -105,4 +246,4 @@ def _write_heatmap(folder: Path, frame: Frame, prediction: Prediction, detector:
         rule=detector.rule,
         outline=prediction.is_anomalous,
     )
-    write_file(folder / f"{frame.name}.heatmap.png", cv2.imencode(".png", drawn)[1].tobytes())
+    write_file(file, cv2.imencode(".png", drawn)[1].tobytes())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgead.cli.arguments import find_bundle
+from edgead.cli.completion import complete_paths
 from edgead.errors import BundleError, InputError, ParityError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("verify")
-@click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...")
+@click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...", shell_complete=complete_paths)
 @click.option(
     "--on-device",
     is_flag=True,
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
     help="Images for --on-device besides those in the bundle.",
 )
 def command(bundles: tuple[str, ...], on_device: bool, images: Path | None) -> None:
-    """Check every file of each BUNDLE against its manifest; nothing of it is run without --on-device."""
+    """Check each BUNDLE's files against its manifest.
+
+    Nothing of a bundle is run without --on-device.
+    """
     from edgead.bundle import read_bundle
 
     if images is not None and not on_device:

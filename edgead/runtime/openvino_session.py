@@ -22,6 +22,7 @@ from edgead import telemetry
 from edgead.errors import CompileError, DeviceError, InferenceError
 from edgead.runtime.compiled_cache import entry
 from edgead.runtime.session import HEAVY, Outputs, inference_error, last_line, not_installed
+from edgead.runtime.signal_stack import keeps_signal_stack
 from edgead.types import Arithmetic
 
 IDLE_REQUESTS = 16
@@ -41,6 +42,7 @@ class OpenVINOSession:
     engine = "openvino"
     honours = frozenset({"throughput", "cache"})
 
+    @keeps_signal_stack
     def __init__(
         self,
         model: Path,

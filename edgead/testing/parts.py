@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.runtime.signal_stack import keeps_signal_stack
+
 if TYPE_CHECKING:
     import onnx
     from spox import Var
@@ -32,6 +34,7 @@ def build_part(part: Callable[..., Mapping[str, Var]], inputs: Arrays) -> onnx.M
         return _tidy(model, _arrays(parameters))
 
 
+@keeps_signal_stack
 def run_part(
     part: Callable[..., Mapping[str, Var]], inputs: Arrays, engine: str = "onnxruntime"
 ) -> dict[str, NDArray[Any]]:

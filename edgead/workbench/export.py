@@ -9,6 +9,7 @@ precision gate use the calibration form, which hasn't learnt from the held-out i
 from __future__ import annotations
 
 import dataclasses
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,9 @@ from edgead.workbench.calibrate import calibrate
 from edgead.workbench.choose import choose, processor_ms
 from edgead.workbench.precision import PrecisionGate, Separation, Trial, defective_images
 from edgead.workbench.probes import CARRIED, carry, held_out
+from edgead.workbench.steps import logged
+
+log = logging.getLogger(__name__)
 
 MAX_LOSS = 0.005
 """AUROC that a form may lose against FP32, as a fraction: half a point."""
@@ -158,6 +162,7 @@ def export(
         GateError: no form passes, or the named one doesn't; nothing is written.
         EngineError: the named form can't be compiled.
     """
+    progress = logged(progress, log)
     manifest = reference.manifest
     if manifest.kind != "reference":
         raise InputError(
@@ -198,6 +203,8 @@ def export(
             gate = gate or PrecisionGate(judge, good, defects, max_loss, manifest.method.seed)
             trial, separation = gate.judge(judge)
             report = _judge(form, trial, sessions[form], file, probes, rate, folder)
+            log.info("%s for %s: %s", form, exporter.target, separation)
+            log.debug("%s: %s", form, report.parity)
             reports.insert(0, dataclasses.replace(report, separation=separation))
             advance(1)
         if getattr(exporter, "timed_here", True):
@@ -205,6 +212,8 @@ def export(
             reports = _on_one_core(reports, artifacts, Path(scratch), good[0])
         on_report(reports)
         chosen = _choose(reports, precision)
+        log.info("%s chosen, on one core in ms: %s", chosen.precision,
+                 {r.precision: r.cpu_ms for r in reports})  # fmt: skip
         for name in artifacts[chosen.precision].files:
             (Path(scratch) / chosen.precision / name).rename(staging.folder / name)
         count = CARRIED_IMAGES if getattr(exporter, "carries_images", False) else CARRIED

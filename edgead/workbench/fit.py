@@ -13,6 +13,7 @@ times, and the held-out images.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,9 @@ from edgead.workbench.forms import Recipe, backbone_forms, check_takes_defects, 
 from edgead.workbench.frames import read_good, split
 from edgead.workbench.precision import run_trial
 from edgead.workbench.probes import CARRIED, FOLDER, records
+from edgead.workbench.steps import logged
+
+log = logging.getLogger(__name__)
 
 MAX_HELD_OUT = 500
 FORM_FILES: dict[Precision, str] = {
@@ -110,6 +114,7 @@ def fit(
     Raises:
         InputError, OutputError, EngineError: see ``edgead.errors``.
     """
+    progress = logged(progress, log)
     if defects:
         check_takes_defects(recipe)
     with write_bundle(out) as staging:  # first, so that a path that can't be written costs no fitting
@@ -122,6 +127,8 @@ def fit(
         )
         share = min(settings.holdout, MAX_HELD_OUT / len(frames))
         training, held_out = split(frames, share, settings.seed)
+        counts = len(frames), frames.rule.size, len(held_out)
+        log.info("%s on %d images of %s, %d of them held out: %s", recipe.method, *counts, recipe.options)
         again = recipe.final_fit if settings.final_fit is None else settings.final_fit
         checkpoint = _checkpoint(out)
         ready = trained(recipe, training, settings.seed, checkpoint / "first", progress, annotated)

@@ -21,6 +21,7 @@ from edgead.errors import CompileError, MissingDependencyError
 from edgead.extras import install
 from edgead.registry import one_line
 from edgead.runtime.openvino_session import block_telemetry
+from edgead.runtime.signal_stack import keeps_signal_stack
 from edgead.types import Image
 from edgead.workbench.integer_weights import requantise
 from edgead.workbench.stem import centre_on_level, exact_input, find_stem
@@ -29,6 +30,7 @@ CALIBRATION_IMAGES = 64
 """How many training images activation ranges are read off; more gain nothing (docs/quantisation.md)."""
 
 
+@keeps_signal_stack  # nncf loads OpenVINO to ask for the processor
 def quantise_backbone(
     model: onnx.ModelProto,
     images: Iterable[Image],

@@ -298,6 +298,55 @@ def test_an_extra_file(good: Path, name: str) -> None:
     refused(good, ExtraFileError)
 
 
+LITTER = (".DS_Store", "Thumbs.db", "desktop.ini", "._fp32.onnx", "forms/.DS_Store", "forms/._fp32.onnx")
+
+
+@pytest.mark.parametrize("name", LITTER)
+def test_what_a_file_browser_leaves_is_overlooked(good: Path, name: str) -> None:
+    (good / name).write_bytes(b"x" * 5000)
+    assert name not in {record.path for record in read_bundle(good).manifest.files}
+
+
+@pytest.mark.parametrize(
+    "name", [".DS_Store2", ".ds_store", "thumbs.db", "Desktop.ini", ".hidden", "DS_Store", "_x"]
+)
+def test_nothing_else_is_overlooked(good: Path, name: str) -> None:
+    (good / name).write_bytes(b"x")
+    refused(good, ExtraFileError)
+
+
+@pytest.mark.parametrize("name", LITTER)
+def test_what_a_file_browser_leaves_is_a_small_plain_file(good: Path, name: str) -> None:
+    (good / name).symlink_to("manifest.json")
+    refused(good, LinkError)
+    (good / name).unlink()
+    (good / name).mkdir()
+    refused(good, ExtraFileError)
+    (good / name).rmdir()
+    with (good / name).open("wb") as file:
+        file.truncate(bundle_module.MAX_LITTER_BYTES + 1)
+    refused(good, ExtraFileError)
+
+
+def test_there_is_not_much_of_what_a_file_browser_leaves(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle_module, "MAX_FILES", 6)
+    for index in range(6):
+        (good / f"._{index}").touch()
+    read_bundle(good)
+    (good / "._6").touch()
+    refused(good, ExtraFileError)
+
+
+def test_what_a_file_browser_leaves_is_never_written(tmp_path: Path) -> None:
+    made = make(
+        tmp_path / "b.edgead", {**FILES, ".DS_Store": b"x", "forms/._fp32.onnx": b"x", "Thumbs.db": b"x"}
+    )
+    written = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
+    assert written == {*FILES, "manifest.json"}
+    (made / ".DS_Store").touch()
+    assert read_bundle(make(made)).path == made  # nor is it in the way of the next bundle
+
+
 def test_an_extra_folder_is_not_entered(good: Path) -> None:
     deep = good / "extra" / "very" / "deep"
     deep.mkdir(parents=True)

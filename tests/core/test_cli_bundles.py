@@ -14,44 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edgead.bundle import write_bundle
 from edgead.cli import main
-from edgead.manifest import InputRecord, Manifest, MethodRecord, ThresholdRecord
+from tests.mean_bundle import HEIGHT, WIDTH, picture, write_mean_bundle
 
-onnx = pytest.importorskip("onnx", reason="needs the [fit] extra")
+pytest.importorskip("onnx", reason="needs the [fit] extra")
 pytest.importorskip("onnxruntime", reason="needs the [onnx] extra")
-
-HEIGHT, WIDTH = 32, 48
-
-
-def graph() -> bytes:
-    from onnx import TensorProto, helper
-
-    nodes = [
-        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["float", "channel"], ["mean"], keepdims=1),
-        helper.make_node("Transpose", ["mean"], ["anomaly_map"], perm=[0, 3, 1, 2]),
-        helper.make_node("ReduceMax", ["anomaly_map", "all"], ["score"], keepdims=0),
-    ]
-    model = helper.make_model(
-        helper.make_graph(
-            nodes,
-            "tiny",
-            [helper.make_tensor_value_info("image", TensorProto.UINT8, (1, HEIGHT, WIDTH, 3))],
-            [
-                helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, (1, 1, HEIGHT, WIDTH)),
-                helper.make_tensor_value_info("score", TensorProto.FLOAT, (1,)),
-            ],
-            [
-                helper.make_tensor("channel", TensorProto.INT64, (1,), [3]),
-                helper.make_tensor("all", TensorProto.INT64, (3,), [1, 2, 3]),
-            ],
-        ),
-        opset_imports=[helper.make_opsetid("", 18)],
-        ir_version=9,
-    )
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
 
 
 @pytest.fixture
@@ -62,33 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def bundle(folder: Path) -> Path:
-    manifest = Manifest(
-        edgead="0.1.0",
-        kind="compiled",
-        method=MethodRecord("mean", "mean", "none", {"layers": ["layer2", "layer3"]}, 7),
-        input=InputRecord((HEIGHT, WIDTH), "stretch"),
-        threshold=ThresholdRecord(100.0, 100.0, "by hand", 0.01, 20, "a note"),
-        target="onnx",
-        engine="onnxruntime",
-        engine_precision="f32",
-        precision="fp32",
-        model="model.onnx",
-        reports={"forms": [{"precision": "fp32"}]},
-        provenance={"backbone": {"name": "none"}},
-        facts={"bank": [1, 2]},
-    )
-    with write_bundle(folder / "mean.edgead") as staging:
-        (staging.folder / "model.onnx").write_bytes(graph())
-        staging.finish(manifest)
-    return folder / "mean.edgead"
-
-
-def picture(spot: int = 0) -> np.ndarray:
-    """A grey image with a square of this brightness in its middle, of twice the model's size."""
-    image = np.full((2 * HEIGHT, 2 * WIDTH, 3), 50, np.uint8)
-    if spot:
-        image[20:40, 30:50] = spot
-    return image
+    return write_mean_bundle(folder / "mean.edgead")
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tuple[str, str]:
@@ -147,7 +88,7 @@ def test_run_goes_on_after_a_bad_image_and_says_so(
     bad, good = lines(out)
     assert "a.png" in str(bad["error"])
     assert good["score"] == 50.0
-    assert "1 of 2 images can't be used" in err
+    assert "1 of 2 couldn't be judged" in err
     _, err = run(capsys, "run", "mean.edgead", "new/a.png", code=2)
     assert "a.png" in err
     assert len(err.strip().splitlines()) == 1

@@ -116,7 +116,9 @@ def test_the_command_ends_there_with_the_engines_code(tmp_path, capsys):
         cv2.imwrite(str(tmp_path / f"{name}.png"), picture(spot))
     assert main(["run", str(bundle), *(str(tmp_path / f"{name}.png") for name in "abc")]) == 5
     out, err = capsys.readouterr()
-    assert [json.loads(line)["is_anomalous"] for line in out.splitlines()] == [False]
+    judged, failed = map(json.loads, out.splitlines())
+    assert judged["is_anomalous"] is False
+    assert failed["source"].endswith("b.png") and "NaN" in failed["error"] and "is_anomalous" not in failed
     assert err.startswith("error: line.edgead: the model yields NaN") and len(err.splitlines()) == 1
 
 

@@ -57,12 +57,16 @@ def test_auto_takes_the_engine_that_is_there(reference_bundle, monkeypatch):
     assert open_session(reference_bundle.file("model.onnx")).engine == "onnxruntime"
 
 
-def test_an_engine_that_cannot_read_the_model_is_refused_before_it_is_tried(compiled, capsys, monkeypatch):
+def test_an_engine_that_cannot_read_the_model_is_refused_before_it_is_tried(
+    compiled, capsys, monkeypatch, tmp_path
+):
     from edgead.cli import main
+
+    (tmp_path / "photo.png").touch()
 
     path = compiled("openvino").bundle.path
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # it isn't even looked for
-    assert main(["run", str(path), "photos", "--engine", "onnxruntime"]) == 2
+    assert main(["run", str(path), str(tmp_path / "photo.png"), "--engine", "onnxruntime"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: onnxruntime can't read model.xml, only openvino can: leave the engine out")
 

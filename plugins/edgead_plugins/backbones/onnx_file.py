@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edgead.errors import OptionError
+from edgead.errors import NeedsFileError, OptionError
 from edgead.types import FeatureInfo, InputSpec, Size
 from edgead_plugins.backbones import graphs
 from edgead_plugins.backbones.graphs import IR_VERSION, OPSET, onnx
@@ -64,7 +64,10 @@ def onnx_backbone(argument: str, weights: Path | None) -> OnnxBackbone:
     if argument and weights is not None:
         raise OptionError(f"'{argument}' holds its own weights: leave --weights out")
     if not argument and weights is None:
-        raise OptionError("backbone 'onnx' needs a file: use --backbone onnx:PATH")
+        raise NeedsFileError(
+            "backbone 'onnx' needs a file: use --backbone onnx:PATH",
+            maps="the file's outputs (1, C, h, w) float32; `edgead backbones onnx:PATH` lists them",
+        )
     return OnnxBackbone(weights or Path(argument).expanduser())
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.errors import OptionError
+from edgead.errors import NeedsFileError, OptionError
 from edgead.types import FeatureInfo, InputSpec, Size
 from edgead_plugins.backbones.graphs import IR_VERSION, OPSET, onnx
 from edgead_plugins.backbones.preprocessing import check_maps, check_size, prepend_preprocessing
@@ -255,6 +255,16 @@ def _network(
 # ---------------------------------------------------------------- the backbone
 
 
+def _feature_info(arch: Architecture, layers: int) -> dict[str, FeatureInfo]:
+    """The maps of a network that ends with layer ``layers``."""
+    return {f"layer{n}": FeatureInfo(arch.layer_channels(n), 2 ** (n + 1)) for n in range(1, layers + 1)}
+
+
+def _multiple(layers: int) -> int:
+    """What its height and width must be multiples of: the last layer's stride."""
+    return int(2 ** (layers + 1))
+
+
 class ResNet:
     """A ResNet with a user's weights; see ``edgead.types.Backbone``.
 
@@ -277,10 +287,8 @@ class ResNet:
             if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
                 raise OptionError(f"'{path}': BatchNorm of '{key}' has a negative variance or overflows")
         self.name = name
-        self.feature_info = {
-            f"layer{n}": FeatureInfo(arch.layer_channels(n), 2 ** (n + 1)) for n in range(1, layers + 1)
-        }
-        self.input = InputSpec(multiple=2 ** (layers + 1))
+        self.feature_info = _feature_info(arch, layers)
+        self.input = InputSpec(multiple=_multiple(layers))
         self.provenance = {"weights_file": path.name, "weights_sha256": sha256(path)}
 
     def onnx(self, feature_maps: Sequence[str], size: Size) -> onnx.ModelProto:
@@ -295,9 +303,13 @@ def resnet_backbone(name: str, argument: str, weights: Path | None) -> ResNet:
     if argument:
         raise OptionError(f"backbone '{name}' takes no argument, got '{argument}': use --backbone {name}")
     if weights is None:
-        raise OptionError(
+        arch = ARCHITECTURES[name]
+        maps = _feature_info(arch, len(arch.depths))
+        raise NeedsFileError(
             f"backbone '{name}' needs --weights FILE.safetensors with torchvision's key names, for instance "
-            f"model.safetensors from https://huggingface.co/timm/{name}.tv_in1k"
+            f"model.safetensors from https://huggingface.co/timm/{name}.tv_in1k",
+            {layer: (info.channels, info.stride) for layer, info in maps.items()},
+            _multiple(len(maps)),
         )
     check_file(weights)
     if weights.suffix != ".safetensors" and looks_pickled(weights):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgead import __version__
-from edgead.errors import CompileError, OptionError
+from edgead.errors import CompileError, NeedsFileError, OptionError
 from edgead.types import FeatureInfo, InputSpec, Size
 from edgead_plugins.backbones import cache
 from edgead_plugins.backbones.graphs import OPSET, onnx
@@ -104,8 +104,9 @@ class TimmBackbone:
 def timm_backbone(argument: str, weights: Path | None) -> TimmBackbone:
     """Open ``timm:argument``; the factory of the backbone ``timm``."""
     if not argument:
-        raise OptionError(
-            "backbone 'timm' needs a network: use --backbone timm:NAME, for instance timm:resnet18"
+        raise NeedsFileError(
+            "backbone 'timm' needs a network: use --backbone timm:NAME, for instance timm:resnet18",
+            maps="those of timm's features_only model; `edgead backbones timm:NAME` lists them",
         )
     if weights is not None:
         check_file(weights)
