@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class Frame:
         return base if self.index is None else f"{base}.{self.index:06d}"
 
 
-def frames(source: str, depth: int | None = None) -> Iterator[Frame]:
+def frames(source: str, read: Callable[[Path], Image] = read_image) -> Iterator[Frame]:
     """Yield the frames of a source in order.
 
     An image that can't be used is yielded with its problem, so that one bad file doesn't end a folder.
@@ -60,7 +60,7 @@ def frames(source: str, depth: int | None = None) -> Iterator[Frame]:
     Args:
         source: an image file, a folder of images, a video file, a camera's number (``0`` or ``camera:0``) or
             device file (``/dev/video0``), or a stream's address (``rtsp://...``, ``http://...``).
-        depth: significant bits of 16-bit image files, as ``read_image`` takes it.
+        read: reads an image file, at a depth of its own for instance (``Detector.read_image``).
 
     Raises:
         edgead.errors.DatasetError: a folder without images.
@@ -78,11 +78,11 @@ def frames(source: str, depth: int | None = None) -> Iterator[Frame]:
         yield from _live(source, source, "the cable and your rights to the device")
     elif is_folder(path):
         for file in list_images(path):
-            yield _image(file, depth)
+            yield _image(file, read)
     elif path.suffix.lower() in VIDEO_SUFFIXES and is_file(path):
         yield from _video(source)
     else:
-        yield _image(path, depth)
+        yield _image(path, read)
 
 
 def label(source: str) -> str:
@@ -168,9 +168,9 @@ def _matches(source: str) -> list[str]:
     return sorted(glob.glob(source, recursive=True))  # noqa: PTH207 (an absolute pattern, and ** as typed)
 
 
-def _image(path: Path, depth: int | None) -> Frame:
+def _image(path: Path, read: Callable[[Path], Image]) -> Frame:
     try:
-        return Frame(str(path), None, read_image(path, depth))
+        return Frame(str(path), None, read(path))
     except ImageError as error:
         return Frame(str(path), None, None, str(error))
 

@@ -89,6 +89,7 @@ def command(
     where something couldn't be judged: its line has "error", and the others are judged all the same.
     """
     from edgead.cli.verdicts import HeatmapNames, Tally, csv_file, print_for_people, print_json_line
+    from edgead.folders import left_out
     from edgead.runtime.detector import load
     from edgead.sources import STDIN, check_sources, count, expand
 
@@ -106,10 +107,13 @@ def command(
         threshold=threshold,
         cores=cores,
         cache=cache,
+        depth=depth,
     )
     log.info("%s on %s, loaded in %.2f s", path, detector.runs_on, time.perf_counter() - began)
-    depth = _agreed_depth(detector.bundle.manifest.input.depth, depth)
     show_notices(detector.bundle.manifest.notices)
+    for source in dict.fromkeys(found or ()):
+        if Path(source).is_dir():
+            show_notices(left_out(Path(source)))
     if detector.bundle.manifest.target == "jetson":
         click.echo(detector.runs_on, err=True)
     if out is not None:
@@ -126,20 +130,21 @@ def command(
         advance = stack.enter_context(make_progress(quiet or not _to_file())("judging", total))
         names = HeatmapNames() if out is not None else None
         listed = iter(found) if found is not None else expand(sources, sys.stdin.buffer if sys.stdin else ())
-        for verdict, error in _judge(listed, detector, depth, limit, out, names):
+        for verdict, error in _judge(listed, detector, limit, out, names):
             tally.add(verdict)
             if error is not None:
                 failures.append(error)
             for sink in sinks:
                 sink(verdict)
             advance(1)
+    if doubt := detector.depth_notice():
+        show_notices([doubt])
     _raise_for(failures, tally.good + tally.anomalous + tally.failed)
 
 
 def _judge(
     sources: Iterator[str],
     detector: Detector,
-    depth: int | None,
     limit: int | None,
     out: Path | None,
     names: HeatmapNames | None,
@@ -159,7 +164,7 @@ def _judge(
     for source in sources:
         log.debug("source %s", label(source))
         try:
-            for frame in islice(frames(source, depth), limit):
+            for frame in islice(frames(source, detector.read_image), limit):
                 if frame.image is None:
                     error = ImageError(frame.problem or frame.source)
                     yield Verdict(frame.source, frame.index, error=str(error)), error
@@ -187,17 +192,6 @@ def _judge(
                 yield verdict, None
         except (InputError, DeviceError) as error:
             yield Verdict(label(source), error=str(error)), error
-
-
-def _agreed_depth(learned: int, given: int | None) -> int | None:
-    """The one depth of the images that were learned, 8 where that's open, and of those that are judged."""
-    from edgead.errors import OptionError
-
-    if given is not None and learned > 8 and given != learned:
-        raise OptionError(
-            f"depth {given} isn't the {learned} bits of the images it learned; leave --depth out"
-        )
-    return given if learned <= 8 else learned
 
 
 def _raise_for(failures: Sequence[EdgeadError], total: int) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgead import telemetry
 from edgead.errors import CompileError, InferenceError, MissingDependencyError, OptionError
+from edgead.extras import install
 from edgead.types import Arithmetic
 
 Outputs = Mapping[str, NDArray[Any]]
@@ -145,7 +146,7 @@ def not_installed(engine: str, model: Path | None = None) -> MissingDependencyEr
     others = READERS.get(model.suffix, ()) if model is not None else ()
     others = tuple(name for name in others if name != engine and _installed(name))
     return MissingDependencyError(
-        f'{engine} isn\'t installed: pip install "edgead[{EXTRAS[engine]}]"'
+        f"{engine} isn't installed: {install(EXTRAS[engine])}"
         + "".join(f", or use --engine {name}" for name in others)
     )
 

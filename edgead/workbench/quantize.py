@@ -123,5 +123,6 @@ def _import_nncf() -> Any:
         import nncf
     except ImportError as error:
         raise MissingDependencyError(f"quantising needs nncf: {install('fit')}") from error
-    nncf.set_log_level(logging.ERROR)
+    # Not nncf.set_log_level: it would also silence handlers that the logger shares with others.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf
