@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgead.errors import CompileError, DeviceError, MissingDependencyError, OptionError
+from edgead.extras import install
 from edgead.runtime.session import open_session
 
 
@@ -49,7 +50,7 @@ def test_without_any_engine_auto_names_one_to_install(tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, engine, None)
     with pytest.raises(MissingDependencyError) as error:
         open_session(tmp_path / "model.onnx")
-    assert str(error.value) == 'openvino isn\'t installed: pip install "edgead[openvino]"'
+    assert str(error.value) == f"openvino isn't installed: {install('openvino')}"
 
 
 def test_auto_takes_the_engine_that_is_there(reference_bundle, monkeypatch):
