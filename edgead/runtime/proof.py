@@ -8,7 +8,6 @@ verdict would differ; what passed is remembered beside the compiled graphs.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -23,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.bundle import Bundle
-from edgead.cache import cache_folder
+from edgead.cache import remember, remembered
 from edgead.errors import ParityError
-from edgead.files import write_file
 from edgead.images import read_image
 from edgead.manifest import ProbeRecord
 from edgead.processor import cpu
@@ -46,8 +44,6 @@ CHANGES: Mapping[str, Callable[[Image], Image]] = {
 """What makes more probes of one image, in whole numbers, so the same everywhere."""
 PARTS = 4
 """A map is compared by its maximum in each of so many rows and columns of equal parts."""
-REMEMBERED = 256
-"""Proofs kept; each is a file of some hundred bytes."""
 ISA_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ORT_DISABLE_AMX")
 """Environment variables that change which kernels an engine chooses."""
 
@@ -169,7 +165,7 @@ def prove(bundle: Bundle, session: Session, runs_on: str, threshold: float) -> N
         raise ParityError(f"{bundle.path}: {told(found, runs_on)}")
     _log.info("%s: proven on %s: %s", bundle.path, runs_on, found)
     if file is not None:
-        _remember(file, found, runs_on)
+        remember(file, json.dumps({"runs_on": runs_on, **asdict(found)}, indent=2).encode())
 
 
 def told(found: Parity, runs_on: str) -> str:
@@ -196,38 +192,16 @@ def _file(bundle: Bundle, session: Session, runs_on: str, threshold: float) -> P
     """Where the proof is remembered; None where the cache can't be trusted with it."""
     version = getattr(sys.modules.get(session.engine), "__version__", "")
     manifest = bundle.manifest
-    facts = [
-        *sorted(f"{file.path} {file.sha256}" for file in manifest.files),
-        json.dumps([asdict(probe) for probe in manifest.probes]),
-        *map(repr, (manifest.precision, manifest.engine_precision, threshold, manifest.threshold.pixel)),
-        *(session.engine, version, cv2.__version__, runs_on, cpu().identity),
-        *(f"{name}={os.environ.get(name, '')}" for name in ISA_VARIABLES),
-    ]
-    folder = cache_folder() / "proven"
-    if not _is_ours(folder):
-        _log.warning("%s can be written by others: proofs aren't kept there", folder)
-        return None
-    return folder / f"{hashlib.sha256(chr(10).join(facts).encode()).hexdigest()[:32]}.json"
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether nobody else can put a proof there; a folder that isn't there yet is made with such rights."""
-    try:
-        status = folder.stat()
-    except OSError:
-        return True
-    return not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
-
-
-def _remember(file: Path, found: Parity, runs_on: str) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        kept = sorted(file.parent.glob("*.json"), key=lambda other: other.stat().st_mtime)
-        for old in kept[: max(0, len(kept) - REMEMBERED + 1)]:
-            old.unlink(missing_ok=True)
-        write_file(file, json.dumps({"runs_on": runs_on, **asdict(found)}, indent=2).encode())
-    except Exception as error:  # a full disk or a folder without rights: it's proven again next time
-        _log.warning("the proof can't be kept in %s (%s)", file.parent, error)
+    return remembered(
+        "proven",
+        [
+            *sorted(f"{file.path} {file.sha256}" for file in manifest.files),
+            json.dumps([asdict(probe) for probe in manifest.probes]),
+            *map(repr, (manifest.precision, manifest.engine_precision, threshold, manifest.threshold.pixel)),
+            *(session.engine, version, cv2.__version__, runs_on, cpu().identity),
+            *(f"{name}={os.environ.get(name, '')}" for name in ISA_VARIABLES),
+        ],
+    )
 
 
 __all__ = ["CHANGES", "MAP_TOLERANCE", "TOLERANCE", "Parity", "compare", "prove", "record", "replay", "told"]

@@ -1,16 +1,24 @@
 """Which form ships: the fastest that passes its gates, and of those as fast as each other the most exact.
 
 Latency on a busy machine says more about the other work than about the forms. So what's compared is the
-processor's time for one image on one core, which other work hardly touches.
+processor's time for one image on one core, which other work hardly touches. It still wanders by a percent, so
+what was measured of graphs of the same shapes is remembered: the same export takes the same form again.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import onnx
 
+from edgead.cache import remember, remembered
+from edgead.processor import cpu
 from edgead.runtime.session import Session
 from edgead.types import PRECISIONS, Image, Precision
 
@@ -41,6 +49,45 @@ def processor_ms(sessions: Mapping[Precision, Session], image: Image) -> dict[Pr
     return {form: float(np.median(found)) * 1e3 for form, found in times.items()}
 
 
+def remembered_ms(
+    graphs: Mapping[Precision, onnx.ModelProto], engine: str, measure: Callable[[], dict[Precision, float]]
+) -> dict[Precision, float]:
+    """What was measured of such graphs on this machine, or else what ``measure`` yields now.
+
+    Args:
+        graphs: the forms that compete; their weights don't count, only operators and shapes.
+        engine: what runs them.
+        measure: as ``processor_ms`` yields.
+    """
+    version = getattr(sys.modules.get(engine), "__version__", "")
+    shapes = [f"{form} {_structure(graph)}" for form, graph in sorted(graphs.items())]
+    file = remembered("speeds", [engine, version, cpu().identity, *shapes])
+    try:
+        found = json.loads(file.read_bytes()) if file is not None else {}
+        if found.keys() == graphs.keys() and all(0 < float(ms) < math.inf for ms in found.values()):
+            return {form: float(found[form]) for form in graphs}
+    except (OSError, ValueError, TypeError, AttributeError):
+        pass
+    measured = measure()
+    if file is not None:
+        remember(file, json.dumps(measured).encode())
+    return measured
+
+
+def _structure(graph: onnx.ModelProto) -> str:
+    """A hash of what decides how long a graph takes: operators, attributes, and the shapes of weights."""
+    digest = hashlib.sha256()
+    for node in graph.graph.node:
+        digest.update(node.op_type.encode())
+        for attribute in node.attribute:
+            digest.update(attribute.SerializeToString(deterministic=True))
+    for value in graph.graph.initializer:
+        digest.update(f"{value.data_type} {list(value.dims)}".encode())
+    for value in graph.graph.input:
+        digest.update(value.type.SerializeToString(deterministic=True))
+    return digest.hexdigest()
+
+
 def choose(passing: Sequence[Precision], cpu_ms: Mapping[Precision, float]) -> Precision:
     """The form to ship.
 
@@ -54,4 +101,4 @@ def choose(passing: Sequence[Precision], cpu_ms: Mapping[Precision, float]) -> P
     return max((f for f in passing if cpu_ms[f] <= fastest * SAME_SPEED), key=PRECISIONS.index)
 
 
-__all__ = ["SAME_SPEED", "choose", "processor_ms"]
+__all__ = ["SAME_SPEED", "choose", "processor_ms", "remembered_ms"]

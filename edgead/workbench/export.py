@@ -34,7 +34,7 @@ from edgead.runtime.proof import Parity
 from edgead.runtime.session import Session, open_session
 from edgead.types import Artifact, Exporter, Image, Precision, Progress
 from edgead.workbench.calibrate import calibrate
-from edgead.workbench.choose import choose, processor_ms
+from edgead.workbench.choose import choose, processor_ms, remembered_ms
 from edgead.workbench.precision import PrecisionGate, Separation, Trial, defective_images
 from edgead.workbench.probes import CARRIED, carry, held_out
 from edgead.workbench.steps import logged
@@ -209,7 +209,8 @@ def export(
             advance(1)
         if getattr(exporter, "timed_here", True):
             reports = _timed(reports, sessions, good[0])
-            reports = _on_one_core(reports, artifacts, Path(scratch), good[0])
+            files = {form: reference.file(held[form]) for form in forms}
+            reports = _on_one_core(reports, artifacts, files, Path(scratch), good[0])
         on_report(reports)
         chosen = _choose(reports, precision)
         log.info("%s chosen, on one core in ms: %s", chosen.precision,
@@ -300,18 +301,27 @@ def _timed(
 
 
 def _on_one_core(
-    reports: Sequence[FormReport], artifacts: Mapping[Precision, Artifact], scratch: Path, image: Image
+    reports: Sequence[FormReport],
+    artifacts: Mapping[Precision, Artifact],
+    graphs: Mapping[Precision, Path],
+    scratch: Path,
+    image: Image,
 ) -> list[FormReport]:
     """The processor times of the forms that pass; one alone needs no choice."""
     passing = [r.precision for r in reports if not r.misses]
     if len(passing) < 2:
         return list(reports)
-    sessions = {}
-    for form in passing:
-        made = artifacts[form]
-        model = scratch / form / made.model
-        sessions[form] = open_session(model, made.engine, precision=made.engine_precision, threads=1)
-    times = processor_ms(sessions, image)
+
+    def measure() -> dict[Precision, float]:
+        sessions = {}
+        for form in passing:
+            made = artifacts[form]
+            model = scratch / form / made.model
+            sessions[form] = open_session(model, made.engine, precision=made.engine_precision, threads=1)
+        return processor_ms(sessions, image)
+
+    loaded = {form: onnx.load(graphs[form]) for form in passing}
+    times = remembered_ms(loaded, artifacts[passing[0]].engine, measure)
     return [dataclasses.replace(r, cpu_ms=times.get(r.precision)) for r in reports]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import time
 
 import numpy as np
 import onnx
@@ -19,10 +18,11 @@ from edgead.plugins import registry
 from edgead.processor import Cpu
 from edgead.runtime.proof import Parity
 from edgead.types import Artifact
+from edgead.workbench import choose as choose_module
 from edgead.workbench import export as export_module
 from edgead.workbench import forms as forms_module
 from edgead.workbench import precision as precision_module
-from edgead.workbench.choose import processor_ms
+from edgead.workbench.choose import processor_ms, remembered_ms
 from edgead.workbench.export import FormReport, export
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.precision import Separation
@@ -295,17 +295,39 @@ def test_bf16_is_left_out_where_the_processor_lacks_it(reference_bundle, tmp_pat
         make_compiled(reference_bundle, "openvino", "bf16", tmp_path / "bf16.edgead")
 
 
-def test_what_is_compared_is_the_processors_time_and_not_the_clocks():
-    """A form that waits, as all do on a busy machine, isn't slower; one that calculates is."""
+def test_what_is_compared_is_the_processors_time_and_not_the_clocks(monkeypatch):
+    clock = {"now": 0.0}
+    monkeypatch.setattr(choose_module.time, "process_time", lambda: clock["now"])
 
-    def waits(image):
-        time.sleep(0.01)
+    def takes(seconds):
+        def session(image):
+            clock["now"] += seconds
 
-    def calculates(image):
-        np.linalg.svd(np.ones((60, 60)))
+        return session
 
-    found = processor_ms({"int8": waits, "fp32": calculates}, good_image(0))
-    assert found["int8"] < found["fp32"]
+    found = processor_ms({"int8": takes(0.002), "fp32": takes(0.009)}, good_image(0))
+    assert found == pytest.approx({"int8": 2.0, "fp32": 9.0})
+
+
+def test_what_was_measured_of_graphs_of_the_same_shapes_is_taken_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGEAD_CACHE", str(tmp_path))
+
+    def graph(channels, value):
+        nodes = [onnx.helper.make_node("Relu", ["x"], ["y"])]
+        weights = onnx.numpy_helper.from_array(np.full((channels, 2), value, np.float32), "w")
+        return onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [], [weights]))
+
+    def measured(value):
+        return lambda: {"int8": value, "fp32": 4.0}
+
+    first = {"int8": graph(8, 1), "fp32": graph(8, 2)}
+    others = {"int8": graph(8, 3), "fp32": graph(8, 4)}
+    assert remembered_ms(first, "onnxruntime", measured(1.0))["int8"] == 1.0
+    assert remembered_ms(others, "onnxruntime", measured(2.0))["int8"] == 1.0, "other weights, same shapes"
+    assert remembered_ms({**first, "int8": graph(9, 1)}, "onnxruntime", measured(2.0))["int8"] == 2.0
+    for text in ("", "{", '{"int8": -1, "fp32": 1}', '{"int8": 1}', "[1]"):
+        next(f for f in (tmp_path / "speeds").iterdir() if '"int8": 1.0' in f.read_text()).write_text(text)
+        assert remembered_ms(first, "onnxruntime", measured(1.0))["int8"] == 1.0, "damage is measured anew"
 
 
 # ---------------------------------------------------------------- faults
