@@ -1,0 +1,158 @@
+"""Good images that stand out: a defect among them, another product, a lamp that was off.
+
+A detector that has learned a defect can't see it, so each image is judged by the others alone. An image is a
+grid of feature vectors of the pretrained backbone, each the mean of its surroundings and of length 1, as
+PatchCore's patch embeddings are. A vector is as odd as its distance to the nearest one in the image that
+ranks at ``QUORUM`` of the other images, nearest first: a few images with the same defect don't vouch for each
+other, and neither do near copies. An image is as odd as its oddest vectors (the mean of ``ODDEST`` of them),
+and stands out where that, on a logarithmic scale, is more than ``LIMIT`` robust standard deviations over the
+median of all.
+
+All images are judged by a sample of them, so that the time stays near what a pass of the backbone takes.
+
+Apart from that, the held-out images' own scores show which of them the threshold hangs on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgead.notices import Notice
+from edgead.types import Backbone, Progress
+from edgead.workbench.features import opened
+from edgead.workbench.frames import Frames
+from edgead.workbench.groups import name_of
+
+QUORUM = 0.15
+ODDEST = 0.015
+LIMIT = 3.0
+LEAST_SPREAD = 0.02
+"""Standard deviation of the logarithm that is assumed at least: scores that differ by less are alike."""
+FEWEST = 8
+"""With fewer images there's no telling what is usual."""
+JUDGES = 40
+"""Images that the others are compared with, at most."""
+PRODUCTS = 1e11
+"""Multiplications allowed; the judges' vectors are thinned out to keep to it."""
+FEWEST_VECTORS = 32
+STRIDE = 16
+"""The grid's pitch in pixels, where the backbone has such a map."""
+NAMED = 10
+FLAT = 1e-3
+"""Held-out scores that differ by less than this share of the largest are all the same."""
+HELD_OUT_LIMIT, HELD_OUT_SPREAD, HELD_OUT_FEWEST = 4.0, 0.1, 5
+"""As ``LIMIT``, ``LEAST_SPREAD`` and ``FEWEST``, of held-out scores: a few tell little of their spread."""
+
+Floats = NDArray[np.float32]
+
+
+def find_standouts(
+    frames: Frames, labels: NDArray[np.int64], backbone: Backbone, seed: int, progress: Progress
+) -> list[Notice]:
+    """Name the good images that are unlike all others.
+
+    Args:
+        labels: (n,), equal for images of one part, which don't judge each other.
+        seed: draws the judges.
+    """
+    names = _maps(backbone)
+    if len(np.unique(labels)) < FEWEST or not names:
+        return []
+    with progress("looking for images that stand out", None):
+        vectors = np.stack(list(_vectors(frames, backbone, names)))
+        found = deviations(odd_scores(vectors, labels, seed), LEAST_SPREAD)
+    order = [int(i) for i in np.argsort(-found, kind="stable") if found[i] > LIMIT]
+    if not order:
+        return []
+    rows = [{"image": name_of(frames.paths[i], frames.paths), "deviation": _brief(found[i])} for i in order]
+    said = [f"{row['image']} {row['deviation']}" for row in rows[:NAMED]]
+    usual = _brief(np.sort(found)[: len(found) - len(order)][-1])
+    names_said = ", ".join(said) + (f" and {len(rows) - NAMED} more" if len(rows) > NAMED else "")
+    return [Notice("stands-out", {"names": names_said, "next": usual, "images": rows})]
+
+
+def held_out_notices(paths: Sequence[Path], scores: NDArray[np.float64]) -> list[Notice]:
+    """Say what is doubtful about a threshold from these scores.
+
+    Args:
+        paths: the held-out images.
+        scores: their image scores, by a model that hasn't learned them.
+    """
+    order = np.argsort(-scores, kind="stable")
+    top = scores[order[0]]
+    if len(scores) == 1:
+        return [Notice("one-held-out", {"image": name_of(paths[0], paths), "score": _brief(top)})]
+    if np.ptp(scores) <= FLAT * max(top, 1e-12):
+        return [Notice("flat-scores", {"images": len(scores), "score": _brief(top)})]
+    if len(scores) < HELD_OUT_FEWEST:
+        return []
+    out = deviations(scores, HELD_OUT_SPREAD)[order] > HELD_OUT_LIMIT
+    if not out.any():
+        return []
+    rows = [{"image": name_of(paths[i], paths), "score": _brief(scores[i])} for i in order[out]]
+    said = ", ".join(f"{row['image']} {row['score']}" for row in rows[:NAMED])
+    return [
+        Notice("held-out-stands-out", {"names": said, "next": _brief(scores[order[~out][0]]), "images": rows})
+    ]
+
+
+def _brief(value: float) -> float:
+    """To three digits: what is said and kept doesn't hang on the last bits."""
+    return float(f"{value:.3g}")
+
+
+def odd_scores(vectors: Floats, labels: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """(n,) scores of (n, p, c) vectors of length 1; see the module's text."""
+    n, p, c = vectors.shape
+    rng = np.random.default_rng(seed)
+    judges = np.sort(rng.choice(n, min(n, JUDGES), replace=False))
+    kept = int(np.clip(PRODUCTS / (n * p * c * len(judges)), min(FEWEST_VECTORS, p), p))
+    rows = np.stack([vectors[j][np.sort(rng.choice(p, kept, replace=False))] for j in judges])
+    bank = np.ascontiguousarray(rows.reshape(-1, c).T)
+    oddest = max(1, round(ODDEST * p))
+    scores = np.empty(n)
+    for i in range(n):
+        nearest = (vectors[i] @ bank).reshape(p, len(judges), kept).max(axis=2)
+        others = labels[judges] != labels[i]
+        rank = max(1, round(QUORUM * others.sum()))
+        distance = np.sqrt(np.maximum(2 - 2 * nearest[:, others], 0))
+        quorum = np.partition(distance, rank - 1, axis=1)[:, rank - 1]
+        scores[i] = np.sort(quorum)[-oddest:].mean()
+    return scores
+
+
+def deviations(scores: NDArray[np.float64], least: float) -> NDArray[np.float64]:
+    """How many robust standard deviations, ``least`` or more each, the logarithms are over their median."""
+    logs = np.log(np.maximum(scores, 1e-6))
+    off = logs - np.median(logs)
+    spread = max(float(np.median(np.abs(off))) * 1.4826, least)
+    deviation: NDArray[np.float64] = off / spread
+    return deviation
+
+
+def _maps(backbone: Backbone) -> list[str]:
+    """The map that is the grid, and the next finer one."""
+    by_stride = sorted(backbone.feature_info, key=lambda name: backbone.feature_info[name].stride)
+    fine = [name for name in by_stride if backbone.feature_info[name].stride <= STRIDE]
+    return fine[-2:] or by_stride[:1]
+
+
+def _vectors(frames: Frames, backbone: Backbone, names: Sequence[str]) -> Iterator[Floats]:
+    with opened(backbone.onnx(names, frames.rule.size), throughput=True) as session:
+        for outputs in session.map(image[None] for image in frames):
+            shape = outputs[names[-1]].shape[:1:-1]  # width, height of the grid, as OpenCV wants them
+            channels = [
+                cv2.resize(cv2.blur(channel, (3, 3)), shape, interpolation=cv2.INTER_AREA).ravel()
+                for name in names
+                for channel in outputs[name][0]
+            ]
+            vectors = np.stack(channels, 1)
+            yield vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-6)
+
+
+__all__ = ["deviations", "find_standouts", "held_out_notices", "odd_scores"]
