@@ -18,6 +18,8 @@ SENTENCES: dict[str, str] = {
     "learned, the other {others} images in it are not",
     "copies-across": "{images} images in different groups look like near copies ({names}): check that "
     "--group {by} tells parts apart, for a part that is learned and held out makes the threshold too low",
+    "few-held-out": "only {parts} held-out part(s) judge this model, and threshold and gates say little with "
+    "fewer than {wanted}; give more images, or a larger --holdout",
     "flat-scores": "all {images} held-out images score the same, {score}, so the threshold says nothing of "
     "other parts; give images of more parts that differ as the line's do",
     "hardly-differ": "two of the good images usually differ by {levels} grey levels only: if they show one "
@@ -76,6 +78,8 @@ SENTENCES: dict[str, str] = {
     "unread-masks": "files in {folder} that have an image's name and an unknown ending: {count}, {example} "
     "for one; not read: save masks as PNG",
     "left-out": "{count} of {total} images could not be read and are in no figure: {problems}",
+    "weak-separation": "this model can hardly tell defects: its AUROC on synthetic ones is {auroc}, under "
+    "{wanted}; try a larger --size, finer layers, a larger bank, or more good images",
     "stands-out": "these good images are unlike all others, by robust standard deviations: {names}, next "
     "{next}; look at them and leave out what isn't good, for a defect that is learned is never found",
 }

@@ -16,6 +16,7 @@ docs/training-images.md has the figures that these numbers rest on.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -38,6 +39,8 @@ FEWEST = 8
 """With fewer images there's no telling what they have in common: then only equal pictures are found."""
 SAME = 0.25
 """Grey levels, root mean square at ``SIDE``: images no further apart are one picture."""
+VARIOUS, FALL = 200, 1.5
+"""Images, at most, that tell what all have in common; see ``_various``."""
 SAMPLE = 1000
 """Pairs that tell what two images usually share."""
 ROUNDS = 5
@@ -81,8 +84,10 @@ def find_copies(images: Iterable[Image]) -> Copies:
         equal = some[_apart(thumbs, some) <= SAME]
         return Copies(_joined(np.arange(n), equal), spread, False)
     coarse = np.stack([cv2.resize(t, (COARSE, COARSE), interpolation=cv2.INTER_AREA) for t in thumbs])
-    coarse = _unlike_the_rest(_without_light(coarse, COARSE_LIGHT))
-    details = _unlike_the_rest(_without_light(thumbs, LIGHT))
+    coarse = _standardised(_without_light(coarse, COARSE_LIGHT))
+    various = _various(coarse)
+    coarse = _unlike_the_rest(coarse, various)
+    details = _unlike_the_rest(_standardised(_without_light(thumbs, LIGHT)), various)
     del thumbs
     spectra = np.fft.rfft2(details.reshape(n, SIDE, SIDE)).astype(np.complex64)
     limit = _limit(_shared(spectra, some))
@@ -107,13 +112,37 @@ def _without_light(thumbs: Floats, scale: float) -> Floats:
     return np.stack([t - cv2.GaussianBlur(t, (0, 0), scale) for t in thumbs])
 
 
-def _unlike_the_rest(thumbs: Floats) -> Floats:
-    """(n, pixels), each of length 1: that in which an image differs from what all have in common."""
+def _standardised(thumbs: Floats) -> Floats:
+    """(n, pixels), each of mean 0 and standard deviation 1, but for flat ones."""
     rows = thumbs.reshape(len(thumbs), -1)
     rows = rows - rows.mean(1, keepdims=True)
-    rows /= rows.std(1, keepdims=True) + 1e-3
-    rows -= rows.mean(0)
-    scale = rows.std(0)
+    scaled: Floats = rows / (rows.std(1, keepdims=True) + 1e-3)
+    return scaled
+
+
+def _various(rows: Floats) -> Integers:
+    """Images that are unlike each other: a part of many copies mustn't pass for what all have in common.
+
+    The farthest from those chosen is chosen next, up to the step where the distance falls at once by
+    ``FALL``: from there on it's copies. Where it doesn't, up to ``VARIOUS``, or all if there are few.
+    """
+    chosen = [int(np.argmax(((rows - rows.mean(0)) ** 2).sum(1)))]
+    nearest = np.full(len(rows), np.inf)
+    reached = [np.inf]
+    while len(chosen) < min(len(rows), VARIOUS):
+        nearest = np.minimum(nearest, np.sqrt(((rows - rows[chosen[-1]]) ** 2).sum(1)))
+        chosen.append(int(np.argmax(nearest)))
+        reached.append(float(nearest[chosen[-1]]))
+    falls = [a / max(b, 1e-6) for a, b in itertools.pairwise(reached[FEWEST - 1 :])]
+    if falls and max(falls) >= FALL:
+        chosen = chosen[: FEWEST + int(np.argmax(falls))]
+    return np.array(chosen)
+
+
+def _unlike_the_rest(rows: Floats, various: Integers) -> Floats:
+    """(n, pixels), each of length 1: that in which an image differs from what the various have in common."""
+    rows = rows - rows[various].mean(0)
+    scale = rows[various].std(0)
     rows /= scale + 0.1 * scale.mean() + 1e-6
     unit: Floats = rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-6)
     return unit
@@ -158,7 +187,8 @@ def _shared(spectra: NDArray[np.complex64], pairs: Integers) -> Floats:
     found = [np.zeros(0, np.float32)]
     for start in range(0, len(pairs), BATCH):
         i, j = pairs[start : start + BATCH].T
-        found.append((down @ (spectra[i] * spectra[j].conj()) @ across).real.max(axis=(1, 2)))
+        rows = np.tensordot(spectra[i] * spectra[j].conj(), across, 1)  # in two large products
+        found.append(np.tensordot(down, rows, (1, 1)).real.max(axis=(0, 2)))
     return np.concatenate(found)
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.notices import Notice
+from edgead.runtime.session import Session
 from edgead.types import Backbone, Progress
 from edgead.workbench.features import opened
 from edgead.workbench.frames import Frames
@@ -35,10 +36,11 @@ LEAST_SPREAD = 0.02
 """Standard deviation of the logarithm that is assumed at least: scores that differ by less are alike."""
 FEWEST = 8
 """With fewer images there's no telling what is usual."""
-JUDGES = 40
-"""Images that the others are compared with, at most."""
-PRODUCTS = 1e11
-"""Multiplications allowed; the judges' vectors are thinned out to keep to it."""
+JUDGES = (10, 40)
+"""Images that all are compared with: at least, unless there are fewer, and at most."""
+PRODUCTS, PRODUCTS_EACH = 2e11, 2.6e8
+"""Multiplications allowed, in all and for each image, whichever is more: so many judges there are, and where
+the fewest are too many, some of their vectors are left out."""
 FEWEST_VECTORS = 32
 STRIDE = 16
 """The grid's pitch in pixels, where the backbone has such a map."""
@@ -61,11 +63,29 @@ def find_standouts(
         seed: draws the judges.
     """
     names = _maps(backbone)
+    n, (height, width) = len(frames), frames.rule.size
     if len(np.unique(labels)) < FEWEST or not names:
         return []
-    with progress("looking for images that stand out", None):
-        vectors = np.stack(list(_vectors(frames, backbone, names)))
-        found = deviations(odd_scores(vectors, labels, seed), LEAST_SPREAD)
+    stride = backbone.feature_info[names[-1]].stride
+    shape = (height // stride) * (width // stride), sum(backbone.feature_info[m].channels for m in names)
+    rng = np.random.default_rng(seed)
+    count, kept = _panel(n, *shape)
+    judges = np.sort(rng.choice(n, count, replace=False))
+    with (
+        opened(backbone.onnx(names, frames.rule.size), throughput=True) as session,
+        progress("looking for images that stand out", n) as advance,
+    ):
+        bank = np.stack(
+            [
+                v[np.sort(rng.choice(len(v), min(kept, len(v)), replace=False))]
+                for v in _vectors(frames.subset(judges.tolist()), session, names)
+            ]
+        )
+        scores = np.empty(n)
+        for i, vectors in enumerate(_vectors(frames, session, names)):
+            scores[i] = odd_score(vectors, bank[labels[judges] != labels[i]])
+            advance(1)
+    found = deviations(scores, LEAST_SPREAD)
     order = [int(i) for i in np.argsort(-found, kind="stable") if found[i] > LIMIT]
     if not order:
         return []
@@ -106,24 +126,20 @@ def _brief(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def odd_scores(vectors: Floats, labels: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """(n,) scores of (n, p, c) vectors of length 1; see the module's text."""
-    n, p, c = vectors.shape
-    rng = np.random.default_rng(seed)
-    judges = np.sort(rng.choice(n, min(n, JUDGES), replace=False))
-    kept = int(np.clip(PRODUCTS / (n * p * c * len(judges)), min(FEWEST_VECTORS, p), p))
-    rows = np.stack([vectors[j][np.sort(rng.choice(p, kept, replace=False))] for j in judges])
-    bank = np.ascontiguousarray(rows.reshape(-1, c).T)
-    oddest = max(1, round(ODDEST * p))
-    scores = np.empty(n)
-    for i in range(n):
-        nearest = (vectors[i] @ bank).reshape(p, len(judges), kept).max(axis=2)
-        others = labels[judges] != labels[i]
-        rank = max(1, round(QUORUM * others.sum()))
-        distance = np.sqrt(np.maximum(2 - 2 * nearest[:, others], 0))
-        quorum = np.partition(distance, rank - 1, axis=1)[:, rank - 1]
-        scores[i] = np.sort(quorum)[-oddest:].mean()
-    return scores
+def odd_score(vectors: Floats, others: Floats) -> float:
+    """How odd an image is; see the module's text.
+
+    Args:
+        vectors: (p, c), of length 1.
+        others: (images, vectors, c), of length 1: what it's judged by.
+    """
+    images, kept, c = others.shape
+    nearest = (vectors @ others.reshape(-1, c).T).reshape(len(vectors), images, kept).max(axis=2)
+    distance = np.sqrt(np.maximum(2 - 2 * nearest, 0))
+    rank = max(1, round(QUORUM * images))
+    quorum = np.partition(distance, rank - 1, axis=1)[:, rank - 1]
+    oddest = max(1, round(ODDEST * len(vectors)))
+    return float(np.sort(quorum)[-oddest:].mean())
 
 
 def deviations(scores: NDArray[np.float64], least: float) -> NDArray[np.float64]:
@@ -135,6 +151,13 @@ def deviations(scores: NDArray[np.float64], least: float) -> NDArray[np.float64]
     return deviation
 
 
+def _panel(n: int, p: int, c: int) -> tuple[int, int]:
+    """How many of n images judge, and with how many of their p vectors of c numbers."""
+    each = max(PRODUCTS, n * PRODUCTS_EACH) / (n * p * c)  # vectors that each one can be compared with
+    judges = min(n, int(np.clip(each / p, *JUDGES)))
+    return judges, int(np.clip(each / judges, min(FEWEST_VECTORS, p), p))
+
+
 def _maps(backbone: Backbone) -> list[str]:
     """The map that is the grid, and the next finer one."""
     by_stride = sorted(backbone.feature_info, key=lambda name: backbone.feature_info[name].stride)
@@ -142,17 +165,17 @@ def _maps(backbone: Backbone) -> list[str]:
     return fine[-2:] or by_stride[:1]
 
 
-def _vectors(frames: Frames, backbone: Backbone, names: Sequence[str]) -> Iterator[Floats]:
-    with opened(backbone.onnx(names, frames.rule.size), throughput=True) as session:
-        for outputs in session.map(image[None] for image in frames):
-            shape = outputs[names[-1]].shape[:1:-1]  # width, height of the grid, as OpenCV wants them
-            channels = [
-                cv2.resize(cv2.blur(channel, (3, 3)), shape, interpolation=cv2.INTER_AREA).ravel()
-                for name in names
-                for channel in outputs[name][0]
-            ]
-            vectors = np.stack(channels, 1)
-            yield vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-6)
+def _vectors(frames: Frames, session: Session, names: Sequence[str]) -> Iterator[Floats]:
+    """Each frame's (p, c) feature vectors, of length 1."""
+    for outputs in session.map(image[None] for image in frames):
+        shape = outputs[names[-1]].shape[:1:-1]  # width, height of the grid, as OpenCV wants them
+        channels = [
+            cv2.resize(cv2.blur(channel, (3, 3)), shape, interpolation=cv2.INTER_AREA).ravel()
+            for name in names
+            for channel in outputs[name][0]
+        ]
+        vectors = np.stack(channels, 1)
+        yield vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-6)
 
 
-__all__ = ["deviations", "find_standouts", "held_out_notices", "odd_scores"]
+__all__ = ["deviations", "find_standouts", "held_out_notices", "odd_score"]
