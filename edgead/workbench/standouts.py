@@ -38,10 +38,12 @@ FEWEST = 8
 """With fewer images there's no telling what is usual."""
 JUDGES = (10, 40)
 """Images that all are compared with: at least, unless there are fewer, and at most."""
-PRODUCTS, PRODUCTS_EACH = 2e11, 2.6e8
+PRODUCTS, PRODUCTS_EACH = 7e10, 1e8
 """Multiplications allowed, in all and for each image, whichever is more: so many judges there are, and where
 the fewest are too many, some of their vectors are left out."""
 FEWEST_VECTORS = 32
+AXES = 191
+"""Main axes that are kept of the vectors; see ``_reduced``."""
 STRIDE = 16
 """The grid's pitch in pixels, where the backbone has such a map."""
 NAMED = 10
@@ -67,7 +69,8 @@ def find_standouts(
     if len(np.unique(labels)) < FEWEST or not names:
         return []
     stride = backbone.feature_info[names[-1]].stride
-    shape = (height // stride) * (width // stride), sum(backbone.feature_info[m].channels for m in names)
+    channels = sum(backbone.feature_info[name].channels for name in names)
+    shape = (height // stride) * (width // stride), min(channels, AXES + 1)
     rng = np.random.default_rng(seed)
     count, kept = _panel(n, *shape)
     judges = np.sort(rng.choice(n, count, replace=False))
@@ -81,9 +84,11 @@ def find_standouts(
                 for v in _vectors(frames.subset(judges.tolist()), session, names)
             ]
         )
+        axes = _main_axes(bank)
+        bank = _reduced(bank, axes)
         scores = np.empty(n)
         for i, vectors in enumerate(_vectors(frames, session, names)):
-            scores[i] = odd_score(vectors, bank[labels[judges] != labels[i]])
+            scores[i] = odd_score(_reduced(vectors, axes), bank[labels[judges] != labels[i]])
             advance(1)
     found = deviations(scores, LEAST_SPREAD)
     order = [int(i) for i in np.argsort(-found, kind="stable") if found[i] > LIMIT]
@@ -163,6 +168,23 @@ def _maps(backbone: Backbone) -> list[str]:
     by_stride = sorted(backbone.feature_info, key=lambda name: backbone.feature_info[name].stride)
     fine = [name for name in by_stride if backbone.feature_info[name].stride <= STRIDE]
     return fine[-2:] or by_stride[:1]
+
+
+def _main_axes(bank: Floats) -> Floats:
+    """(c, axes), orthonormal: those along which the judges' vectors lie most."""
+    rows = bank.reshape(-1, bank.shape[-1]).astype(np.float64)
+    axes: Floats = np.linalg.eigh(rows.T @ rows)[1][:, -AXES:].astype(np.float32)
+    return axes
+
+
+def _reduced(vectors: Floats, axes: Floats) -> Floats:
+    """Vectors of length 1 along the main axes, and with one number more: how much of them lies elsewhere.
+
+    Without it, what no other image shows would be what is left out.
+    """
+    along = vectors @ axes
+    rest = np.sqrt(np.maximum(1 - (along**2).sum(-1, keepdims=True), 0))
+    return np.concatenate([along, rest], -1)
 
 
 def _vectors(frames: Frames, session: Session, names: Sequence[str]) -> Iterator[Floats]:
