@@ -6,7 +6,7 @@ PatchCore's patch embeddings are. A vector is as odd as its distance to the near
 ranks at ``QUORUM`` of the other images, nearest first: a few images with the same defect don't vouch for each
 other, and neither do near copies. An image is as odd as its oddest vectors (the mean of ``ODDEST`` of them),
 and stands out where that, on a logarithmic scale, is more than ``LIMIT`` robust standard deviations over the
-median of all.
+median of all, or of many images more than the largest of so many would be by chance.
 
 All images are judged by a sample of them, so that the time stays near what a pass of the backbone takes.
 
@@ -15,6 +15,7 @@ Apart from that, the held-out images' own scores show which of them the threshol
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from edgead.workbench.groups import name_of
 
 QUORUM = 0.15
 ODDEST = 0.015
-LIMIT = 3.0
+LIMIT, MARGIN = 3.0, 0.3
 LEAST_SPREAD = 0.02
 """Standard deviation of the logarithm that is assumed at least: scores that differ by less are alike."""
 FEWEST = 8
@@ -91,7 +92,8 @@ def find_standouts(
             scores[i] = odd_score(_reduced(vectors, axes), bank[labels[judges] != labels[i]])
             advance(1)
     found = deviations(scores, LEAST_SPREAD)
-    order = [int(i) for i in np.argsort(-found, kind="stable") if found[i] > LIMIT]
+    limit = max(LIMIT, math.sqrt(2 * math.log(n)) + MARGIN)
+    order = [int(i) for i in np.argsort(-found, kind="stable") if found[i] > limit]
     if not order:
         return []
     rows = [{"image": name_of(frames.paths[i], frames.paths), "deviation": _brief(found[i])} for i in order]
