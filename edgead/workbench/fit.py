@@ -127,9 +127,7 @@ def fit(
         reading = read_good(images, settings.size, multiple, progress, settings.depth)
         frames = reading.frames
         doubts: list[Notice] = []
-        annotated = read_defects(
-            defects, frames.rule, progress, depth=settings.depth, tell=doubts.append
-        )
+        annotated = read_defects(defects, frames.rule, progress, depth=settings.depth, tell=doubts.append)
         share = min(settings.holdout, MAX_HELD_OUT / len(frames))
         grouping = group(frames, settings.group, progress)
         training, held_out = split(frames, share, settings.seed, grouping.labels)
