@@ -69,7 +69,7 @@ def test_on_the_command_line_as_text_as_json_and_as_an_exit_code(tmp_path, monke
     assert "strict: nothing was written" in line and "only 1 held-out part" in line
     assert not (tmp_path / "patchcore-onnx.edgead").exists()
     assert main(words) == 0
-    assert "note: only 1 held-out part" in capsys.readouterr().out
+    assert "note: only 1 held-out part" in capsys.readouterr().err
     assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["notices"]
     assert {"one-held-out", "few-held-out"} <= {notice["code"] for notice in told}
