@@ -2,7 +2,7 @@
 
     python benchmarks/choice.py REFERENCE.edgead... [--target openvino] [--times 10]
 
-Half of the exports run alone, half beside a busy process for every second core, at least one. Printed is which
+Half of the exports run alone, half beside a busy process for every second core. Printed is which
 form each took, and how far the ratio of a form's processor time to FP32's wandered.
 """
 

@@ -65,6 +65,9 @@ class ThresholdRecord:
         false_positive_rate: the rate aimed at, 0 to 1.
         n_images: held-out good images that they were calibrated on.
         note: their uncertainty, in one sentence.
+        expected_rate: the false-positive rate to expect, 0 to 1; 0 where only the note says it.
+        upper_rate: the rate is below this with 95 % confidence; 1 where nothing is known.
+        n_groups: groups that the images form, each counted once; 0 where each counts.
     """
 
     score: float
@@ -73,6 +76,9 @@ class ThresholdRecord:
     false_positive_rate: float
     n_images: int
     note: str
+    expected_rate: float = field(default=0.0, metadata=ADDED)
+    upper_rate: float = field(default=1.0, metadata=ADDED)
+    n_groups: int = field(default=0, metadata=ADDED)
 
 
 @dataclass(frozen=True)
@@ -199,6 +205,9 @@ def _check_ranges(manifest: Manifest) -> None:
         ("input.depth", 8 <= manifest.input.depth <= 16, "8 to 16 bits"),
         ("threshold.false_positive_rate", 0 <= threshold.false_positive_rate <= 1, "a rate of 0 to 1"),
         ("threshold.n_images", threshold.n_images >= 0, "0 or more"),
+        ("threshold.expected_rate", 0 <= threshold.expected_rate <= 1, "a rate of 0 to 1"),
+        ("threshold.upper_rate", 0 <= threshold.upper_rate <= 1, "a rate of 0 to 1"),
+        ("threshold.n_groups", 0 <= threshold.n_groups <= threshold.n_images, "0 to n_images"),
         ("model", bool(manifest.model), "a file name"),
         ("files", len({file.path for file in files}) == len(files), "each path once"),
         ("files.bytes", all(file.bytes >= 0 for file in files), "0 or more"),

@@ -16,6 +16,22 @@ SENTENCES: dict[str, str] = {
     "in it are learned, the other {others} images are not",
     "dataset-train": "{folder} is a data set in the layout {layout}: its {images} training images are "
     "learned, the other {others} images in it are not",
+    "copies-across": "{images} images in different groups look like near copies ({names}): check that "
+    "--group {by} tells parts apart, for a part that is learned and held out makes the threshold too low",
+    "few-held-out": "only {parts} held-out part(s) judge this model, and threshold and gates say little with "
+    "fewer than {wanted}; give more images, or a larger --holdout",
+    "flat-scores": "all {images} held-out images score the same, {score}, so the threshold says nothing of "
+    "other parts; give images of more parts that differ as the line's do",
+    "hardly-differ": "two of the good images usually differ by {levels} grey levels only: if they show one "
+    "part, the threshold holds for that one alone; add images of other parts",
+    "held-out-stands-out": "the threshold hangs on held-out images that score far over the others: {names}, "
+    "next {next}; look at them, and leave them out if they aren't good",
+    "near-copies": "{images} images show about {parts} different parts ({names}): near copies are held out "
+    "together and count once; images of more parts are worth more than more images of these",
+    "one-held-out": "the threshold {score} rests on one held-out image, {image}; give more images, or a "
+    "larger --holdout",
+    "one-part": "all {images} images look like near copies of one another, so no false-positive rate can be "
+    "stated; add images of different parts, or say with --group which images show which part",
     "depth-unsaid": "the 16-bit images use at most {bits} of their 16 bits: give --depth {likely} if the "
     "camera gives so many, or --depth 16 if they really are that dark",
     "left-out-files": "{files} files in {folder} look like images of kinds that are not read ({kinds}: "
@@ -62,6 +78,10 @@ SENTENCES: dict[str, str] = {
     "unread-masks": "files in {folder} that have an image's name and an unknown ending: {count}, {example} "
     "for one; not read: save masks as PNG",
     "left-out": "{count} of {total} images could not be read and are in no figure: {problems}",
+    "weak-separation": "this model can hardly tell defects: its AUROC on synthetic ones is {auroc}, under "
+    "{wanted}; try a larger --size, finer layers, a larger bank, or more good images",
+    "stands-out": "these good images are unlike all others, by robust standard deviations: {names}, next "
+    "{next}; look at them and leave out what isn't good, for a defect that is learned is never found",
 }
 """A notice's code to its sentence, with the values' names in braces: what is so, and what to do about it."""
 

@@ -42,6 +42,19 @@ PRECISIONS = ("auto", "int8", "mixed", "bf16", "fp32")
     help="Points of AUROC that a form may lose against FP32 on synthetic defects.",
 )
 @click.option(
+    "--min-auroc",
+    metavar="X",
+    type=click.FloatRange(0, 1),
+    default=0.7,
+    show_default=True,
+    help="AUROC on synthetic defects, 0 to 1, under which the bundle gets a warning.",
+)
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Refuse a model that hardly tells defects, or that too few images judge (exit code 4).",
+)
+@click.option(
     "--images",
     metavar="GOOD_DIR",
     multiple=True,
@@ -62,6 +75,8 @@ def command(
     target: str,
     precision: str,
     max_loss: float,
+    min_auroc: float,
+    strict: bool,
     images: tuple[Path, ...],
     out: Path | None,
     quiet: bool,
@@ -90,7 +105,7 @@ def command(
         reference = read_bundle(find_bundle(source))
     out = out or Path(f"{reference.path.resolve().name.removesuffix('.edgead')}-{target}.edgead")
     report = (lambda forms: None) if as_json else print_forms
-    done = export(reference, exporter, precision, out, progress, report, max_loss / 100)
+    done = export(reference, exporter, precision, out, progress, report, max_loss / 100, min_auroc, strict)
     manifest = done.bundle.manifest
     if as_json:
         forms = [{**f.record(), "p50_ms": f.p50_ms, "cpu_ms": f.cpu_ms} for f in done.forms]
@@ -103,7 +118,8 @@ def command(
     size = sum(file.bytes for file in manifest.files)
     click.echo(f"{done.bundle.path}: {done.chosen} for {target}, {size / 1e6:.1f} MB")
     click.echo(f"threshold {manifest.threshold.score:.4g}: {shown(manifest.threshold.note)}")
-    show_notices(manifest.notices)
+    told = reference.manifest.notices if images else ()
+    show_notices([notice for notice in manifest.notices if notice not in told])
     click.echo(f"next: {typed('edgead', 'run', done.bundle.path, 'IMAGES')}")
 
 

@@ -33,6 +33,7 @@ class FitWords:
     fpr: float
     final_fit: bool | None
     depth: int | None
+    group: str | None
 
 
 def parse_size(
@@ -108,6 +109,13 @@ def fit_options(function: F) -> F:
             help="Share of images held out for threshold and gates (default 0.2).",
         ),
         click.option(
+            "--group",
+            metavar="PATTERN|LEVEL",
+            help="Which images show one part and are held out together: a regular expression with one "
+            "group, searched for in the file name, or parent or grandparent, a folder's name (default: near "
+            "copies).",
+        ),
+        click.option(
             "--final-fit/--no-final-fit",
             default=None,
             help="Fit once more with the held-out images in (default: as the method prefers).",
@@ -143,6 +151,7 @@ def run_fit(
         false_positive_rate=words.fpr,
         final_fit=words.final_fit,
         depth=words.depth,
+        group=words.group,
     )
     recipe = resolve(method, words.backbone, words.weights, words.option, words.preset)
     images = folders[0] if len(folders) == 1 else folders

@@ -4,6 +4,11 @@ Split conformal calibration (Vovk et al. 2005; Laxhammar and Falkman 2010 for an
 scores, the k-th smallest, k = ceil((n + 1)(1 - rate)), is exceeded by a new good image with probability at
 most ``rate``. Where k > n, n images can't show so small a rate: the largest score is taken and the note
 says what rate it stands for.
+
+That holds for scores that are drawn independently of each other, and of the learned images, as those of the
+line will be. Several images of one part are not: so a group of them counts once, by its largest score. A new
+part's image exceeds the threshold no more often than the largest of a group of its images would, so what is
+stated for groups holds for images as well.
 """
 
 from __future__ import annotations
@@ -19,6 +24,11 @@ from edgead.errors import DatasetError, OptionError
 from edgead.manifest import ThresholdRecord
 
 CONFIDENCE = 0.95
+LEARNED = -1
+"""Group of a held-out image whose part is among the learned ones."""
+RULE = "split conformal quantile of held-out good images"
+ASSUMED = "those images show different parts, drawn as the line's are"
+ASSUMED_OF_GROUPS = "the groups are drawn as the line's are"
 
 
 @dataclass(frozen=True)
@@ -54,31 +64,85 @@ def conformal_quantile(scores: Sequence[float], rate: float) -> Quantile:
     return Quantile(float(ordered[k - 1]), (n + 1 - k) / (n + 1), _upper_bound(n, k))
 
 
-def calibrate(scores: Sequence[float], map_maxima: Sequence[float], rate: float) -> ThresholdRecord:
+def calibrate(
+    scores: Sequence[float],
+    map_maxima: Sequence[float],
+    rate: float,
+    groups: Sequence[int] | None = None,
+    by: str = "",
+) -> ThresholdRecord:
     """Thresholds for image score and pixel, and the sentence that says how far they can be trusted.
 
     Args:
         scores: image scores of held-out good images.
         map_maxima: the maxima of their anomaly maps; over the pixel threshold is anomalous.
         rate: false-positive rate aimed at, per image.
+        groups: which group each image belongs to, where not every one shows a part of its own; ``LEARNED`` of
+            those whose part is among the learned ones too, and then no rate is stated.
+        by: what the user grouped them by, if he did.
+
+    Raises:
+        DatasetError: no scores, or one isn't finite.
+        OptionError: the rate isn't between 0 and 1.
     """
-    image, pixel = conformal_quantile(scores, rate), conformal_quantile(map_maxima, rate)
     n = len(scores)
+    if groups is not None and LEARNED in groups:
+        return _without_promise(scores, map_maxima, rate)
+    image = conformal_quantile(largest_by_group(scores, groups), rate)
+    pixel = conformal_quantile(largest_by_group(map_maxima, groups), rate)
+    n_groups = n if groups is None else len(set(groups))
+    counted = _count(n, "held-out image")
+    if n_groups != n:
+        counted = f"{_count(n_groups, 'group' if by else 'different part')} in {counted}"
     note = (
         f"expect {image.expected_rate:.2%} of good images over the threshold, "
         f"under {image.upper_rate:.2%} with {CONFIDENCE:.0%} confidence"
     )
     if image.expected_rate > rate * (1 + 1e-9):
         needed = math.ceil(1 / rate) - 1
-        note = f"{n} held-out images can't show a rate of {rate:.2%}, that takes {needed}: " + note
+        note = f"{counted} can't show a rate of {rate:.2%}, that takes {needed}: " + note
+    elif n_groups != n:
+        note += f", from {counted}"
     return ThresholdRecord(
         score=_single(image.threshold),
         pixel=_single(pixel.threshold),
-        rule="split conformal quantile of held-out good images",
+        rule=RULE if n_groups == n else f"{RULE}, each group's largest",
         false_positive_rate=rate,
         n_images=n,
-        note=note,
+        note=f"{note}, if {ASSUMED_OF_GROUPS if by else ASSUMED}",
+        expected_rate=image.expected_rate,
+        upper_rate=image.upper_rate,
+        n_groups=0 if n_groups == n else n_groups,
     )
+
+
+def largest_by_group(values: Sequence[float], groups: Sequence[int] | None) -> list[float]:
+    """The largest value of each group, in the order of their first; all values where there are no groups."""
+    if groups is None:
+        return list(values)
+    largest: dict[int, float] = {}
+    for value, group in zip(values, groups, strict=True):
+        largest[group] = max(value, largest.get(group, value))
+    return list(largest.values())
+
+
+def _without_promise(scores: Sequence[float], map_maxima: Sequence[float], rate: float) -> ThresholdRecord:
+    """The largest scores, of parts that are learned too: nothing follows from them for other parts."""
+    return ThresholdRecord(
+        score=_single(conformal_quantile([max(scores)], rate).threshold),
+        pixel=_single(conformal_quantile([max(map_maxima)], rate).threshold),
+        rule=RULE,
+        false_positive_rate=rate,
+        n_images=len(scores),
+        note="no false-positive rate can be stated: the held-out images are near copies of learned ones",
+        expected_rate=1.0,
+        upper_rate=1.0,
+        n_groups=1,
+    )
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _single(value: float) -> float:

@@ -26,6 +26,7 @@ from edgead.bundle import Bundle, write_bundle
 from edgead.errors import CompileError, EngineError, GateError, InputError, ParityError, PrecisionError
 from edgead.images import read_image
 from edgead.manifest import ProbeRecord, ThresholdRecord
+from edgead.notices import Notice
 from edgead.processor import cpu
 from edgead.resize import ResizeRule
 from edgead.runtime.exact import ExactSession
@@ -35,7 +36,8 @@ from edgead.runtime.session import Session, open_session
 from edgead.types import Artifact, Exporter, Image, Precision, Progress
 from edgead.workbench.calibrate import calibrate
 from edgead.workbench.choose import choose, processor_ms, remembered_ms
-from edgead.workbench.precision import PrecisionGate, Separation, Trial, defective_images
+from edgead.workbench.doubts import MIN_AUROC, check_limit, doubts, refuse_grave
+from edgead.workbench.precision import PrecisionGate, Separation, defective_images
 from edgead.workbench.probes import CARRIED, carry, held_out
 from edgead.workbench.steps import logged
 
@@ -47,7 +49,7 @@ TIMED_RUNS, FEWEST_RUNS, TIMED_SECONDS = 15, 5, 1.5
 """How often latencies are taken: so often, unless it takes longer than that; but a few times in any case."""
 CARRIED_IMAGES = 16
 """Held-out images that a target's bundle takes along where its exporter says ``carries_images``."""
-REFERENCE_FACTS = ("forms", "calibration_forms", "lacking")
+REFERENCE_FACTS = ("forms", "calibration_forms", "lacking", "held_out_groups")
 """Facts of a reference bundle alone; see ``fit``."""
 
 
@@ -65,6 +67,7 @@ class FormReport:
         model_bytes: size of the compiled files.
         p50_ms: median latency here and now; printed, not kept, since it differs from run to run.
         cpu_ms: median processor time of an image on one core, of forms that pass; likewise.
+        notices: what is doubtful about the model in this form, though it passes.
     """
 
     precision: Precision
@@ -76,6 +79,7 @@ class FormReport:
     model_bytes: int = 0
     p50_ms: float | None = None
     cpu_ms: float | None = None
+    notices: tuple[Notice, ...] = ()
 
     @property
     def auroc(self) -> float | None:
@@ -147,6 +151,8 @@ def export(
     progress: Progress,
     on_report: Callable[[Sequence[FormReport]], None] = lambda reports: None,
     max_loss: float = MAX_LOSS,
+    min_auroc: float = MIN_AUROC,
+    strict: bool = False,
 ) -> Export:
     """Compile, gate, choose, calibrate and write.
 
@@ -156,12 +162,16 @@ def export(
         out: the compiled bundle's path.
         on_report: is given the table of forms before anything is written or refused.
         max_loss: AUROC that a form may lose against FP32 on the gate's images, 0 to 1.
+        min_auroc: AUROC on the gate's images, 0 to 1, under which the bundle gets a notice.
+        strict: refuse a bundle whose verdicts are doubtful, ``doubts.GRAVE``, rather than note it.
 
     Raises:
         InputError: the bundle isn't a reference, or the target has no such form.
-        GateError: no form passes, or the named one doesn't; nothing is written.
+        GateError: no form passes, or the named one doesn't, or the bundle is doubtful and ``strict`` is set;
+            nothing is written.
         EngineError: the named form can't be compiled.
     """
+    check_limit(min_auroc)
     progress = logged(progress, log)
     manifest = reference.manifest
     if manifest.kind != "reference":
@@ -176,6 +186,8 @@ def export(
     defects = defective_images(good, manifest.method.seed)
     probes = probe_images(good, rule, manifest.method.seed)
     rate = manifest.threshold.false_positive_rate
+    groups = manifest.facts.get("held_out_groups")
+    by = manifest.provenance.get("images", {}).get("group", "")
     with (
         write_bundle(out) as staging,
         tempfile.TemporaryDirectory(prefix="edgead-") as scratch,
@@ -202,10 +214,12 @@ def export(
                 continue
             gate = gate or PrecisionGate(judge, good, defects, max_loss, manifest.method.seed)
             trial, separation = gate.judge(judge)
-            report = _judge(form, trial, sessions[form], file, probes, rate, folder)
+            threshold = calibrate(trial.good.tolist(), trial.good_maxima.tolist(), rate, groups, by)
+            report = _judge(form, threshold, sessions[form], file, probes, folder)
             log.info("%s for %s: %s", form, exporter.target, separation)
             log.debug("%s: %s", form, report.parity)
-            reports.insert(0, dataclasses.replace(report, separation=separation))
+            doubtful = doubts(trial, groups, min_auroc)
+            reports.insert(0, dataclasses.replace(report, separation=separation, notices=doubtful))
             advance(1)
         if getattr(exporter, "timed_here", True):
             reports = _timed(reports, sessions, good[0])
@@ -215,6 +229,8 @@ def export(
         chosen = _choose(reports, precision)
         log.info("%s chosen, on one core in ms: %s", chosen.precision,
                  {r.precision: r.cpu_ms for r in reports})  # fmt: skip
+        if strict:
+            refuse_grave(_notices(reference, chosen))
         for name in artifacts[chosen.precision].files:
             (Path(scratch) / chosen.precision / name).rename(staging.folder / name)
         count = CARRIED_IMAGES if getattr(exporter, "carries_images", False) else CARRIED
@@ -261,14 +277,12 @@ def _compile(exporter: Exporter, graph: Path, form: Precision, folder: Path) -> 
 
 def _judge(
     form: Precision,
-    trial: Trial,
+    threshold: ThresholdRecord,
     session: Session,
     file: Path,
     probes: Sequence[Image],
-    rate: float,
     folder: Path,
 ) -> FormReport:
-    threshold = calibrate(trial.good.tolist(), trial.good_maxima.tolist(), rate)
     reference = ExactSession(file)
     return FormReport(
         precision=form,
@@ -372,4 +386,11 @@ def _manifest(
         facts={k: v for k, v in reference.manifest.facts.items() if k not in REFERENCE_FACTS},
         files=(),
         probes=probes,
+        notices=_notices(reference, chosen),
     )
+
+
+def _notices(reference: Bundle, chosen: FormReport) -> tuple[Notice, ...]:
+    """The reference's, and the chosen form's of what isn't said yet."""
+    known = {notice.code for notice in reference.manifest.notices}
+    return (*reference.manifest.notices, *(n for n in chosen.notices if n.code not in known))

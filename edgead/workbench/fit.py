@@ -33,11 +33,13 @@ from edgead.runtime.exact import ExactSession
 from edgead.runtime.session import open_session
 from edgead.types import PRECISIONS, Image, Precision, Progress, Size
 from edgead.workbench.annotated import read_defects
-from edgead.workbench.calibrate import calibrate
+from edgead.workbench.calibrate import LEARNED, calibrate
 from edgead.workbench.forms import Recipe, backbone_forms, check_takes_defects, fit_forms, trained
-from edgead.workbench.frames import read_good, split
+from edgead.workbench.frames import Frames, read_good, split
+from edgead.workbench.groups import Grouping, group
 from edgead.workbench.precision import run_trial
 from edgead.workbench.probes import CARRIED, FOLDER, records
+from edgead.workbench.standouts import find_standouts, held_out_notices
 from edgead.workbench.steps import logged
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,8 @@ class Settings:
         final_fit: whether the forms that ship learn from the held-out images too; None: as the method
             prefers.
         depth: significant bits of 16-bit images, 9 to 16; None where there are none, or 16 is obvious.
+        group: which images show one part and are held out together: ``parent`` or ``grandparent``, a folder's
+            name, or a regular expression with one group, searched for in the file's name; None: near copies.
     """
 
     size: Size | None = None
@@ -74,6 +78,7 @@ class Settings:
     precisions: Sequence[Precision] = PRECISIONS
     final_fit: bool | None = None
     depth: int | None = None
+    group: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.holdout < 1:
@@ -122,11 +127,13 @@ def fit(
         reading = read_good(images, settings.size, multiple, progress, settings.depth)
         frames = reading.frames
         doubts: list[Notice] = []
-        annotated = read_defects(
-            defects, frames.rule, progress, depth=settings.depth, tell=doubts.append
-        )
+        annotated = read_defects(defects, frames.rule, progress, depth=settings.depth, tell=doubts.append)
         share = min(settings.holdout, MAX_HELD_OUT / len(frames))
-        training, held_out = split(frames, share, settings.seed)
+        grouping = group(frames, settings.group, progress)
+        training, held_out = split(frames, share, settings.seed, grouping.labels)
+        held_out = _at_most(held_out, MAX_HELD_OUT)
+        groups = _groups_of(held_out, frames, grouping)
+        odd = find_standouts(frames, grouping.labels, recipe.backbone, settings.seed, progress)
         counts = len(frames), frames.rule.size, len(held_out)
         log.info("%s on %d images of %s, %d of them held out: %s", recipe.method, *counts, recipe.options)
         again = recipe.final_fit if settings.final_fit is None else settings.final_fit
@@ -158,7 +165,11 @@ def fit(
             ),
             input=InputRecord(frames.rule.size, frames.rule.mode, depth=reading.depth),
             threshold=calibrate(
-                trial.good.tolist(), trial.good_maxima.tolist(), settings.false_positive_rate
+                trial.good.tolist(),
+                trial.good_maxima.tolist(),
+                settings.false_positive_rate,
+                groups,
+                grouping.by,
             ),
             target="reference",
             engine="onnxruntime",
@@ -171,6 +182,8 @@ def fit(
                 "images": {
                     "fitted_on": len(frames if again else training),
                     "held_out": len(held_out),
+                    **({"parts": grouping.count} if not grouping.is_plain else {}),
+                    **({"group": grouping.by} if grouping.by else {}),
                     **({"defects": len(annotated)} if annotated else {}),
                 },
                 "scorer": dict(recipe.provenance),
@@ -179,12 +192,20 @@ def fit(
                 "forms": {p: FORM_FILES[p] for p in forms},
                 "calibration_forms": {p: CALIBRATION_FILES[p] for p in judged} if again else {},
                 "lacking": lacking,
+                **({"held_out_groups": groups} if groups else {}),
                 **forms["fp32"],
             },
             probes=records(
                 ExactSession(staging.folder / FORM_FILES["fp32"]), staging.folder, probes[:CARRIED]
             ),
-            notices=(*reading.notices, *doubts, *_told_by_plugin(forms["fp32"])),
+            notices=(
+                *reading.notices,
+                *doubts,
+                *grouping.notices,
+                *odd,
+                *held_out_notices(held_out.paths, trial.good),
+                *_told_by_plugin(forms["fp32"]),
+            ),
         )
         bundle = staging.finish(manifest)
         shutil.rmtree(checkpoint, ignore_errors=True)
@@ -193,6 +214,21 @@ def fit(
 
 def _told_by_plugin(facts: Mapping[str, Any]) -> list[Notice]:
     return [Notice("plugin", {"text": str(text)}) for text in facts.get("warnings", ())]
+
+
+def _at_most(frames: Frames, limit: int) -> Frames:
+    """As many of the frames, spread over all: one group can be larger than what is worth scoring."""
+    return frames.subset(sorted({i * len(frames) // limit for i in range(limit)}))
+
+
+def _groups_of(held_out: Frames, frames: Frames, grouping: Grouping) -> list[int] | None:
+    """The held-out images' groups, or None where each is its own."""
+    if grouping.is_plain:
+        return None
+    if grouping.count == 1:
+        return [LEARNED] * len(held_out)
+    labels = dict(zip(frames.paths, grouping.labels.tolist(), strict=True))
+    return [labels[path] for path in held_out.paths]
 
 
 def _checkpoint(out: Path) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgead.errors import DatasetError, ImageError
 from edgead.images import as_8_bits, check_depth, read_image, read_pixels, unusable
@@ -178,16 +179,26 @@ def _shapes(paths: Sequence[Path], progress: Progress) -> list[Size]:
     return shapes
 
 
-def split(frames: Frames, holdout: float, seed: int) -> tuple[Frames, Frames]:
-    """Split at random into training and held-out frames, each in file order.
+def split(
+    frames: Frames, holdout: float, seed: int, labels: NDArray[np.int64] | None = None
+) -> tuple[Frames, Frames]:
+    """Split at random into training and held-out frames, each in file order; no group is torn.
+
+    Groups are drawn whatever their size: a choice by size would favour parts that were photographed less.
 
     Args:
-        holdout: share held out, 0 < share < 1; at least one image lands on either side.
+        holdout: share of the groups held out, 0 < share < 1; at least one lands on either side.
         seed: decides which.
+        labels: (n,), equal for frames of one group; each frame is its own where they are not given, and where
+            they are all of one.
     """
-    held = min(max(1, round(len(frames) * holdout)), len(frames) - 1)
-    order = np.random.default_rng(seed).permutation(len(frames))
+    of_one = labels is None or not np.ptp(labels)
+    labels = np.arange(len(frames)) if labels is None or of_one else labels
+    groups = np.unique(labels)
+    held = min(max(1, round(len(groups) * holdout)), len(groups) - 1)
+    order = np.random.default_rng(seed).permutation(len(groups))
+    is_held = np.isin(labels, groups[order[:held]])
     return (
-        frames.subset(sorted(order[held:].tolist())),
-        frames.subset(sorted(order[:held].tolist())),
+        frames.subset(np.flatnonzero(~is_held).tolist()),
+        frames.subset(np.flatnonzero(is_held).tolist()),
     )

@@ -367,7 +367,7 @@ def test_one_image_is_too_few(tmp_path):
 def test_two_images_are_enough_to_fit(tmp_path):
     bundle = make_reference(tmp_path, n=2, precisions=())
     assert bundle.manifest.threshold.n_images == 1
-    assert "1 held-out images can't show" in bundle.manifest.threshold.note
+    assert "1 held-out image can't show" in bundle.manifest.threshold.note
 
 
 def test_a_bad_image_is_named_before_any_work(tmp_path):

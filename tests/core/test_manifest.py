@@ -27,7 +27,9 @@ EXAMPLE = Manifest(
     kind="compiled",
     method=MethodRecord("patchcore", "patchcore", "gaussian", {"layers": ["a", "b"], "ratio": 0.01}, 0),
     input=InputRecord((640, 256), "stretch", depth=12),
-    threshold=ThresholdRecord(3.25, 2.5, "order statistic", 0.01, 40, "0.01 can't be read off 40 images"),
+    threshold=ThresholdRecord(
+        3.25, 2.5, "order statistic", 0.01, 40, "0.01 can't be read off 40 images", 0.04, 0.13, 24
+    ),
     target="openvino",
     engine="openvino",
     engine_precision="f32",
@@ -40,7 +42,14 @@ EXAMPLE = Manifest(
     probes=(ProbeRecord("model.bin", "none", 1.5, (0.5,) * 16),),
     notices=(Notice("near-copies", {"images": 3}),),
 )
-ADDED = {("input", "depth"): 8, ("probes",): (), ("notices",): ()}
+ADDED = {
+    ("input", "depth"): 8,
+    ("probes",): (),
+    ("notices",): (),
+    ("threshold", "expected_rate"): 0.0,
+    ("threshold", "upper_rate"): 1.0,
+    ("threshold", "n_groups"): 0,
+}
 """Fields that the format's first bundles didn't have, and what their absence says."""
 
 
@@ -194,6 +203,10 @@ def test_a_format_that_is_no_number_is_refused(number: object) -> None:
         (("threshold", "false_positive_rate"), 1.5),
         (("threshold", "false_positive_rate"), -0.1),
         (("threshold", "n_images"), -1),
+        (("threshold", "expected_rate"), 1.5),
+        (("threshold", "upper_rate"), -0.5),
+        (("threshold", "n_groups"), 41),
+        (("threshold", "n_groups"), -1),
         (("model",), ""),
         (("input", "depth"), 7),
         (("input", "depth"), 17),
