@@ -45,7 +45,7 @@ PRECISIONS = ("auto", "int8", "mixed", "bf16", "fp32")
     "--min-auroc",
     metavar="X",
     type=click.FloatRange(0, 1),
-    default=0.7,
+    default=0.75,
     show_default=True,
     help="AUROC on synthetic defects, 0 to 1, under which the bundle gets a warning.",
 )

@@ -33,7 +33,10 @@ def patches(n, offset=0.0, seed=0):
 
 
 def rounded(bank):
-    step = np.abs(bank - bank.mean(0)).max() / 127
+    centred = bank - bank.mean(0)
+    one, other = centred[:, 0::2], centred[:, 1::2]  # neighbours of one sign fit 16 bits together
+    pair = np.where(one * other > 0, np.abs(one + other), np.maximum(np.abs(one), np.abs(other))).max()
+    step = max(np.abs(centred).max() / 127, pair / 127)
     return np.rint((bank - bank.mean(0)) / step) * step + bank.mean(0)
 
 
