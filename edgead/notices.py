@@ -78,8 +78,8 @@ SENTENCES: dict[str, str] = {
     "unread-masks": "files in {folder} that have an image's name and an unknown ending: {count}, {example} "
     "for one; not read: save masks as PNG",
     "left-out": "{count} of {total} images could not be read and are in no figure: {problems}",
-    "weak-separation": "this model can hardly tell defects that are hard to see: its AUROC on synthetic ones is "
-    "{auroc}, under {wanted}; try a larger --size, finer layers, a larger bank, or more good images",
+    "weak-separation": "this model can hardly tell defects that are hard to see: its AUROC on synthetic ones "
+    "is {auroc}, under {wanted}; try a larger --size, finer layers, a larger bank, or more good images",
     "stands-out": "these good images are unlike all others, by robust standard deviations: {names}, next "
     "{next}; look at them and leave out what isn't good, for a defect that is learned is never found",
 }

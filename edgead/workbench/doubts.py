@@ -11,9 +11,9 @@ from edgead.notices import Notice, say
 from edgead.workbench.precision import Trial
 
 MIN_AUROC = 0.75
-"""Of held-out good images against the same with synthetic defects, many of them barely visible: models of five
-real sets have 0.72 to 0.90, one that found none of a hundred real defects 0.67. The limit is on the side of a
-word too many: under it, fine defects are missed even where gross ones are found."""
+"""Of held-out good images against the same with synthetic defects, many of them barely visible: models of
+five real sets have 0.72 to 0.90, one that found none of a hundred real defects 0.67. The limit is on the side
+of a word too many: under it, fine defects are missed even where gross ones are found."""
 FEWEST_HELD_OUT = 5
 """Held-out parts; of fewer, gates and threshold say little."""
 NOTHING = 1e-3
