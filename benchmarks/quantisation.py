@@ -85,7 +85,7 @@ VARIANTS: list[Variant] = [
     ),
     ("edgead's int8: exact input, safe weights, measured bias", lambda m, i: quantise_backbone(m, i), "f32"),
     (
-        "edgead's mixed: first convolution FP32, the rest so",
+        "edgead's mixed: first convolution FP32",
         lambda m, i: quantise_backbone(m, i, True),
         "f32",
     ),
