@@ -15,7 +15,7 @@ from edgead.cli.output import print_table
 
 if TYPE_CHECKING:
     from edgead.types import Precision
-    from edgead.workbench.export import FormReport
+    from edgead.workbench.form_report import FormReport
 
 SAME_SPEED = 1.1
 """As ``edgead.workbench.choose`` has it, which would bring numpy to a verb's help."""

@@ -25,8 +25,9 @@ from edgead.files import output_errors
 from edgead.plugins import registry
 from edgead.runtime.openvino_session import import_openvino
 from edgead.types import Precision, Progress
-from edgead.workbench.export import Export, FormReport, export
+from edgead.workbench.export import Export, export
 from edgead.workbench.fit import Settings, fit
+from edgead.workbench.form_report import FormReport
 from edgead.workbench.recipe import resolve
 
 METHOD, TARGET = "patchcore", "openvino"

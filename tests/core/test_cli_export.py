@@ -13,7 +13,7 @@ import pytest
 from edgead.cli import main
 from edgead.cli.forms import explain_choice, print_forms
 from edgead.runtime.proof import Parity
-from edgead.workbench.export import FormReport
+from edgead.workbench.form_report import FormReport
 from edgead.workbench.precision import Separation
 from edgead.workbench.steps import logged
 

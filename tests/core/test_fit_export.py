@@ -23,8 +23,9 @@ from edgead.workbench import export as export_module
 from edgead.workbench import forms as forms_module
 from edgead.workbench import precision as precision_module
 from edgead.workbench.choose import processor_ms, remembered_ms
-from edgead.workbench.export import FormReport, export
+from edgead.workbench.export import export
 from edgead.workbench.fit import Settings, fit
+from edgead.workbench.form_report import FormReport
 from edgead.workbench.precision import Separation
 from edgead.workbench.recipe import resolve
 from edgead_plugins.patchcore import PatchCore

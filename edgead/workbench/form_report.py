@@ -1,0 +1,92 @@
+"""What export finds out about one form of a graph on the target, and which gates it misses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgead.manifest import ThresholdRecord
+from edgead.notices import Notice
+from edgead.runtime.proof import Parity
+from edgead.types import Precision
+from edgead.workbench.precision import Separation
+
+
+@dataclass(frozen=True)
+class FormReport:
+    """What export found out about one form on the target.
+
+    Attributes:
+        precision: the form.
+        failure: why it couldn't be compiled or run, or None; then the rest is filled in.
+        parity: the parity gate's figures.
+        separation: the precision gate's figures.
+        threshold: the form's own calibration.
+        execution: convolutions and matrix products by the precision that they really run in.
+        model_bytes: size of the compiled files.
+        p50_ms: median latency here and now; printed, not kept, since it differs from run to run.
+        cpu_ms: median processor time of an image on one core, of forms that pass; likewise.
+        notices: what is doubtful about the model in this form, though it passes.
+    """
+
+    precision: Precision
+    failure: str | None = None
+    parity: Parity | None = None
+    separation: Separation | None = None
+    threshold: ThresholdRecord | None = None
+    execution: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    model_bytes: int = 0
+    p50_ms: float | None = None
+    cpu_ms: float | None = None
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def auroc(self) -> float | None:
+        """Separation of good images from synthetic defects, 0 to 1, or None where the form didn't run."""
+        return None if self.separation is None else self.separation.auroc
+
+    @property
+    def loss(self) -> float | None:
+        """The expected loss of AUROC against FP32, 0 to 1, or None where the form didn't run."""
+        return None if self.separation is None else self.separation.expected_loss
+
+    @property
+    def misses(self) -> list[str]:
+        """The gates that it misses, in words; empty where it passes."""
+        if self.failure is not None or self.parity is None or self.separation is None:
+            return [self.failure or "not run"]
+        found = []
+        if not self.parity.passed:
+            found.append(
+                f"parity: score {self.parity.score:.2%}, map {self.parity.map:.2%} off the reference, "
+                f"{self.parity.tolerance:.2%} and {self.parity.map_tolerance:.2%} allowed, "
+                f"{self.parity.flips} verdicts flipped"
+            )
+        if not self.separation.passed:
+            s = self.separation
+            found.append(
+                f"precision: expected to lose {s.expected_loss * 100:.2f} points of AUROC, lost "
+                f"{s.measured_loss * 100:.2f} on synthetic defects, {s.max_loss * 100:.2f} allowed"
+            )
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """The part that the manifest keeps: the same for the same images, options, seed and machine."""
+        parity, separation = (
+            dataclasses.asdict(gate) | {"passed": gate.passed} if gate else None
+            for gate in (self.parity, self.separation)
+        )
+        return {
+            "precision": self.precision,
+            "failure": self.failure,
+            "parity": parity,
+            "separation": separation,
+            "execution": dict(self.execution),
+            "model_bytes": self.model_bytes,
+            "misses": self.misses,
+        }
+
+
+__all__ = ["FormReport"]
