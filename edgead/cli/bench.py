@@ -128,7 +128,7 @@ def _paced(
         return
     header = (
         "bundle",
-        "frames/s",
+        "asked/s",
         "p50 ms",
         "p99 ms",
         "max ms",
@@ -150,6 +150,6 @@ def _paced(
     ]
     print_table(table, header)
     click.echo(
-        f"{processor.model}, {processor.threads} processors; from the moment that a frame is due, own: the "
-        "detector's time alone; missed: not judged when the next frame was due"
+        f"{processor.model}, {processor.threads} threads; asked/s: frames a second that come. Times count "
+        "from when a frame is due; own: the detector's time alone; missed: not judged when the next was due"
     )

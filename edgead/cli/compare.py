@@ -99,9 +99,7 @@ def _evaluate(name: str, data: Dataset, words: dict[str, Any], draws: int, progr
             path = make_bundle(Making(name, **words), data, Path(folder), progress)[0].path
         else:
             path = find_bundle(name)
-        return judge(
-            load(path, throughput=True), data.test, progress, f"images: {shown(name)}", draws=draws
-        )
+        return judge(load(path, throughput=True), data.test, progress, f"images: {shown(name)}", draws=draws)
 
 
 def _print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,9 @@ def command(
         forms = [{**f.record(), "p50_ms": f.p50_ms, "cpu_ms": f.cpu_ms} for f in done.forms]
         print_json({"bundle": str(done.bundle.path), "precision": done.chosen, "forms": forms,
                     "threshold": manifest.threshold.score,
+                    "calibration": dataclasses.asdict(manifest.threshold),
+                    "fitted_threshold": reference.manifest.threshold.score,
+                    "why": explain_choice(done.forms, done.chosen, precision),
                     "notices": [notice.record() for notice in manifest.notices], **fitted})  # fmt: skip
         return
     for line in explain_choice(done.forms, done.chosen, precision):
@@ -118,6 +122,8 @@ def command(
     size = sum(file.bytes for file in manifest.files)
     click.echo(f"{done.bundle.path}: {done.chosen} for {target}, {size / 1e6:.1f} MB")
     click.echo(f"threshold {manifest.threshold.score:.4g}: {shown(manifest.threshold.note)}")
+    if f"{manifest.threshold.score:.4g}" != f"{(fitted_at := reference.manifest.threshold.score):.4g}":
+        click.echo(f"  (fit said {fitted_at:.4g}, of FP32: each form has scores and a threshold of its own)")
     told = reference.manifest.notices if images else ()
     show_notices([notice for notice in manifest.notices if notice not in told])
     click.echo(f"next: {typed('edgead', 'run', done.bundle.path, 'IMAGES')}")

@@ -12,6 +12,8 @@ from edgead.cli.completion import complete_names
 from edgead.cli.fitting import FitWords, describe_fit, fit_options, fit_record, run_fit
 from edgead.cli.output import json_option, print_json, quiet_option, typed
 from edgead.cli.progress import make_progress
+from edgead.files import is_file
+from edgead.names import shown
 
 
 @click.command("fit")
@@ -35,10 +37,13 @@ def command(
     """
     refuse_swapped(method)
     out = out or Path(f"{method}.edgead")
+    replaces = is_file(out / "manifest.json")
     bundle, why = run_fit(method, good_dir, out, FitWords(**words), make_progress(quiet))
     if as_json:
-        print_json(fit_record(bundle, why))
+        print_json({**fit_record(bundle, why), "replaced": replaces})
         return
+    if replaces:
+        click.echo(f"{shown(out)}: replaces the bundle that was there; --out gives another name")
     for line in describe_fit(bundle, why):
         click.echo(line)
     click.echo(f"next: {typed('edgead', 'export', bundle.path, '--target', 'openvino')}")

@@ -44,7 +44,8 @@ def print_forms(forms: Sequence[FormReport]) -> None:
     How many layers run in which arithmetic is shown with ``--verbose``.
     """
     print_table([_row(form) for form in forms], HEADER)
-    for line in LEGEND:
+    compared = any(form.cpu_ms is not None for form in forms)
+    for line in LEGEND if compared else LEGEND[1:]:
         click.echo(f"  {line}")
     if logging.getLogger("edgead").isEnabledFor(logging.INFO):
         for form in forms:

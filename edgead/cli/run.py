@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
@@ -89,16 +89,17 @@ def command(
     where something couldn't be judged: its line has "error", and the others are judged all the same.
     """
     from edgead.cli.verdicts import HeatmapNames, Tally, csv_file, print_for_people, print_json_line
+    from edgead.errors import DatasetError
     from edgead.folders import left_out
     from edgead.runtime.detector import load
     from edgead.sources import STDIN, check_sources, count, expand
 
     if as_json and as_text:
         raise click.UsageError("--json and --text exclude each other: give one of them")
+    path = find_bundle(bundle)
     check_sources(sources)
     found = list(expand(sources)) if STDIN not in sources else None
     began = time.perf_counter()
-    path = find_bundle(bundle)
     detector = load(
         path,
         device=device,
@@ -129,7 +130,8 @@ def command(
             stack.callback(lambda: click.echo(str(tally)))
         advance = stack.enter_context(make_progress(quiet or not _to_file())("judging", total))
         names = HeatmapNames() if out is not None else None
-        listed = iter(found) if found is not None else expand(sources, sys.stdin.buffer if sys.stdin else ())
+        lines = sys.stdin.buffer if sys.stdin else ()
+        listed = (expand([source], lines) for source in sources)
         for verdict, error in _judge(listed, detector, limit, out, names):
             tally.add(verdict)
             if error is not None:
@@ -139,17 +141,23 @@ def command(
             advance(1)
     if doubt := detector.depth_notice():
         show_notices([doubt])
+    if not tally.good + tally.anomalous + tally.failed:
+        raise DatasetError("-: no path on stdin, so nothing was judged; give a list of images, one a line")
     _raise_for(failures, tally.good + tally.anomalous + tally.failed)
 
 
 def _judge(
-    sources: Iterator[str],
+    sources: Iterable[Iterable[str]],
     detector: Detector,
     limit: int | None,
     out: Path | None,
     names: HeatmapNames | None,
 ) -> Iterator[tuple[Verdict, EdgeadError | None]]:
-    """Yield what becomes of each frame; a frame, or a source, that fails ends nothing but itself."""
+    """Yield what becomes of each frame; a frame, or a source, that fails ends nothing but itself.
+
+    Args:
+        sources: what each source that was typed stands for; the limit is on the frames of each.
+    """
     from edgead.cli.verdicts import Verdict
     from edgead.errors import (
         DeviceError,
@@ -161,10 +169,11 @@ def _judge(
     )
     from edgead.sources import frames, label
 
-    for source in sources:
+    for source, left in _up_to(limit, sources):
         log.debug("source %s", label(source))
         try:
-            for frame in islice(frames(source, detector.read_image), limit):
+            for frame in islice(frames(source, detector.read_image), left[0]):
+                left[0] = None if left[0] is None else left[0] - 1
                 if frame.image is None:
                     error = ImageError(frame.problem or frame.source)
                     yield Verdict(frame.source, frame.index, error=str(error)), error
@@ -192,6 +201,16 @@ def _judge(
                 yield verdict, None
         except (InputError, DeviceError) as error:
             yield Verdict(label(source), error=str(error)), error
+
+
+def _up_to(limit: int | None, sources: Iterable[Iterable[str]]) -> Iterator[tuple[str, list[int | None]]]:
+    """Each source, with how many of its frames are left of the limit: whoever takes some counts it down."""
+    for group in sources:
+        left = [limit]
+        for source in group:
+            if left[0] == 0:
+                break
+            yield source, left
 
 
 def _raise_for(failures: Sequence[EdgeadError], total: int) -> None:

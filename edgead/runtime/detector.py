@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
+import operator
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -118,10 +120,14 @@ class Detector:
         depth: int | None = None,
     ) -> None:
         manifest = bundle.manifest
+        threshold = _number("threshold", threshold)
         if threshold is not None and not math.isfinite(threshold):
             raise OptionError(f"threshold {threshold} must be a finite number")
+        threads, depth = _whole("threads", threads), _whole("depth", depth)
         if threads is not None and threads < 1:
             raise OptionError(f"threads {threads} must be at least 1")
+        if cores is not None and not isinstance(cores, Sequence):
+            raise OptionError(f"cores {cores!r} must be a list of processor cores, [2, 3] for instance")
         if cores is not None:
             pin(cores)
             threads = threads or len(set(cores))
@@ -131,6 +137,7 @@ class Detector:
         learned = manifest.input.depth
         self.depth = _agreed(learned if learned > 8 else None, depth)
         self._depth_use = DepthUse()
+        self._asked_depth = threading.Lock()
         self._pixel_threshold = manifest.threshold.pixel
         file, engine = bundle.file(manifest.model), engine or manifest.engine
         self._open = partial(
@@ -230,7 +237,12 @@ class Detector:
         self, frame: NDArray[Any], channel_order: Literal["bgr", "rgb"], depth: int | None
     ) -> tuple[Image, tuple[int, ...]]:
         if getattr(frame, "dtype", None) in _DEEP:
-            depth = _agreed(self.depth, depth)
+            depth = _agreed(self.depth, _whole("depth", depth))
+            if depth is None and self._asked_depth.acquire(blocking=False):  # once a detector
+                _log.warning(
+                    "%s: uint16 frames are taken for 16 bits; say depth=12 where the camera gives fewer",
+                    self.bundle.path.name,
+                )
         image = as_bgr(frame, channel_order) if depth is None else as_bgr(frame, channel_order, depth)
         return self.rule.apply(image), image.shape
 
@@ -255,6 +267,22 @@ class Detector:
             mask=mask,
             regions=find_regions(anomaly_map, mask, self.rule, shape),
         )
+
+
+def _number(name: str, value: Any) -> float | None:
+    """A number or None, of whatever type it came in but text."""
+    try:
+        return None if value is None else float(value + 0)
+    except (TypeError, ValueError):
+        raise OptionError(f"{name} {value!r} must be a number") from None
+
+
+def _whole(name: str, value: Any) -> int | None:
+    """A whole number or None, whatever integer type it came in."""
+    try:
+        return None if value is None else operator.index(value)
+    except TypeError:
+        raise OptionError(f"{name} {value!r} must be a whole number") from None
 
 
 def _agreed(known: int | None, given: int | None) -> int | None:

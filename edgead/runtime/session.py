@@ -86,7 +86,7 @@ def open_session(
             f32 whatever is allowed.
         threads: CPU threads, all of the machine's where None.
         throughput: prefer many images a second over a short latency. ONNX Runtime has no such form: it runs
-            one image after another, and a warning is logged.
+            one image after another, and that is logged.
         cache: keep the compiled graph in the user's cache for the next start. ONNX Runtime keeps TensorRT's
             engines, asked or not, and nothing on the CPU, where a warning is logged.
 
@@ -109,7 +109,9 @@ def open_session(
         session = ONNXRuntimeSession(model, device, threads)
     for option, asked in (("throughput", throughput), ("cache", cache)):
         if asked and option not in session.honours:
-            _log.warning("%s has no %s on %s: the option changes nothing", engine, option, session.device)
+            # The workbench asks for throughput of whatever engine there is; a cache, only a user.
+            level = logging.INFO if option == "throughput" else logging.WARNING
+            _log.log(level, "%s has no %s on %s: the option changes nothing", engine, option, session.device)
     return session
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import tempfile
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -113,24 +113,23 @@ def export(
     rate = manifest.threshold.false_positive_rate
     groups = manifest.facts.get("held_out_groups")
     by = manifest.provenance.get("images", {}).get("group", "")
-    with (
-        write_bundle(out) as staging,
-        tempfile.TemporaryDirectory(prefix="edgead-") as scratch,
-        ExitStack() as stack,
-    ):
+    with write_bundle(out) as staging, ExitStack() as stack:
+        # In the bundle's own disk and folder: renamed from there, and removed with it whatever happens.
+        scratch = staging.folder / "scratch"
+        scratch.mkdir()
         reports: list[FormReport] = []
         artifacts: dict[Precision, Artifact] = {}
         sessions: dict[Precision, Session] = {}
         gate: PrecisionGate | None = None
         advance = stack.enter_context(progress("compiling and gating", len(forms)))
         for form in reversed(forms):  # FP32 first: the others are compared with it
-            folder = Path(scratch) / form
+            folder = scratch / form
             file = reference.file(held[form])
             try:
                 artifacts[form], sessions[form] = _compile(exporter, file, form, folder)
                 judge = sessions[form]
                 if judged:
-                    twin = Path(scratch) / f"{form}-calibration"
+                    twin = scratch / f"{form}-calibration"
                     _, judge = _compile(exporter, reference.file(judged[form]), form, twin)
             except EngineError as error:
                 if form == "fp32":  # then there's nothing to hold the others against
@@ -149,7 +148,7 @@ def export(
         if getattr(exporter, "timed_here", True):
             reports = _timed(reports, sessions, good[0])
             files = {form: reference.file(held[form]) for form in forms}
-            reports = _on_one_core(reports, artifacts, files, Path(scratch), good[0])
+            reports = _on_one_core(reports, artifacts, files, scratch, good[0])
         on_report(reports)
         chosen = _choose(reports, precision)
         log.info("%s chosen, on one core in ms: %s", chosen.precision,
@@ -157,10 +156,11 @@ def export(
         if strict:
             refuse_grave(_notices(reference, chosen))
         for name in artifacts[chosen.precision].files:
-            (Path(scratch) / chosen.precision / name).rename(staging.folder / name)
+            (scratch / chosen.precision / name).rename(staging.folder / name)
         count = CARRIED_IMAGES if getattr(exporter, "carries_images", False) else CARRIED
         carried = carry(reference, held[chosen.precision], staging.folder, count)
         sessions.clear()
+        shutil.rmtree(scratch)
         return Export(
             staging.finish(_manifest(reference, exporter, artifacts, chosen, reports, carried)),
             chosen.precision,

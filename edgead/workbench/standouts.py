@@ -160,6 +160,7 @@ def deviations(scores: NDArray[np.float64], least: float) -> NDArray[np.float64]
 
 def _panel(n: int, p: int, c: int) -> tuple[int, int]:
     """How many of n images judge, and with how many of their p vectors of c numbers."""
+    p = max(p, 1)  # an input of a few pixels has hardly a position; the backbone says what it takes
     each = max(PRODUCTS, n * PRODUCTS_EACH) / (n * p * c)  # vectors that each one can be compared with
     judges = min(n, int(np.clip(each / p, *JUDGES)))
     return judges, int(np.clip(each / judges, min(FEWEST_VECTORS, p), p))

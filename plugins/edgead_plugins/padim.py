@@ -65,7 +65,9 @@ class PaDiMOptions:
         }
         for name, good in checks.items():
             if not good:
-                raise OptionError(f"padim: {name}={getattr(self, name)} is out of range; see its help")
+                raise OptionError(
+                    f"padim: {name}={getattr(self, name)} is out of range; see `edgead methods padim`"
+                )
         if self.rank is not None and self.form != "low-rank":
             raise OptionError(f"padim: rank={self.rank} goes with form=low-rank; add -o form=low-rank")
 

@@ -71,7 +71,9 @@ class PatchCoreOptions:
         }
         for name, good in checks.items():
             if not good:
-                raise OptionError(f"patchcore: {name}={getattr(self, name)} is out of range; see its help")
+                raise OptionError(
+                    f"patchcore: {name}={getattr(self, name)} is out of range; see `edgead methods patchcore`"
+                )
 
 
 class PatchCore:

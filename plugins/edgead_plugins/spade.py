@@ -65,7 +65,9 @@ class SpadeOptions:
         }
         for name, good in checks.items():
             if not good:
-                raise OptionError(f"spade: {name}={getattr(self, name)} is out of range; see its help")
+                raise OptionError(
+                    f"spade: {name}={getattr(self, name)} is out of range; see `edgead methods spade`"
+                )
 
 
 class Spade:

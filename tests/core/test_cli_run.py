@@ -441,3 +441,23 @@ def test_a_bundles_name_that_cannot_be(
     assert "no such bundle" in capsys.readouterr().err
     assert main(["run", "mean.edgead", name]) == 2
     assert main(["fit", name, "good"]) == 2
+
+
+def test_a_limit_is_on_each_source_as_it_was_typed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write("many/a.png", "many/b.png", "many/c.png")
+    lines, _ = run(capsys, "many/*.png", "many", "many/a.png", "--limit", "2")
+    assert [str(line["source"])[-5] for line in lines] == ["a", "b", "a", "b", "a"]
+
+
+def test_an_empty_list_on_stdin_is_no_success(folder: Path) -> None:
+    done = subprocess.run(
+        [*EDGEAD, "run", "mean.edgead", "-"], input=b"", capture_output=True, env=ENVIRONMENT, check=False
+    )
+    assert done.returncode == 2 and b"no path on stdin" in done.stderr
+
+
+def test_a_bundle_that_is_not_there_is_said_before_its_sources(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "my", "mean.edgead", "a"]) == 3
+    assert "my: no such bundle" in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from edgead.errors import DeviceError, FrameError, HashMismatchError, OptionErro
 from tests.bundles import bad_image, good_image
 
 TARGETS = ("openvino", "onnx")
+GOLDEN = Path(__file__).parents[1] / "golden" / "v1.edgead"
 
 
 @pytest.fixture(scope="module", params=TARGETS)
@@ -153,3 +156,23 @@ def test_a_changed_model_is_refused(compiled, tmp_path):
     (copy / "model.onnx").write_bytes(data)
     with pytest.raises(HashMismatchError):
         edgead.load(copy)
+
+
+@pytest.mark.parametrize(
+    "words", [{"depth": 12.0}, {"depth": "12"}, {"threads": "2"}, {"cores": 3}, {"threshold": "3"}]
+)
+def test_options_of_a_wrong_type_are_refused_at_load(words):
+    with pytest.raises(OptionError, match=next(iter(words))):
+        edgead.load(GOLDEN, **words)
+
+
+def test_sixteen_bits_are_asked_about_once_where_nobody_said_how_many_count(caplog):
+    detector = edgead.load(GOLDEN)
+    frame = np.full((30, 40), 3000, np.uint16)
+    for _ in range(3):
+        detector(frame)
+    assert caplog.text.count("uint16 frames are taken for 16 bits") == 1
+    caplog.clear()
+    edgead.load(GOLDEN, depth=12)(frame)
+    detector(frame, depth=12)
+    assert "taken for" not in caplog.text

@@ -86,7 +86,9 @@ def test_options_that_change_nothing_are_said(compiled, caplog):
         caplog.clear()
         open_session(file, "onnxruntime", **options)
         assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == [
-            f"onnxruntime has no {name} on CPU: the option changes nothing" for name in options
+            f"onnxruntime has no {name} on CPU: the option changes nothing"
+            for name in options
+            if name == "cache"  # throughput is what the workbench asks of every engine: told at INFO
         ]
 
 

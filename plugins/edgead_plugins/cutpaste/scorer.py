@@ -77,7 +77,9 @@ class CutPasteOptions:
         }
         for name, good in checks.items():
             if not good:
-                raise OptionError(f"cutpaste: {name}={getattr(self, name)} is out of range; see its help")
+                raise OptionError(
+                    f"cutpaste: {name}={getattr(self, name)} is out of range; see `edgead methods cutpaste`"
+                )
 
 
 class CutPaste:

@@ -72,7 +72,9 @@ class DeSTSegOptions:
         }
         for name, good in checks.items():
             if not good:
-                raise OptionError(f"destseg: {name}={getattr(self, name)} is out of range; see its help")
+                raise OptionError(
+                    f"destseg: {name}={getattr(self, name)} is out of range; see `edgead methods destseg`"
+                )
         if len(self.layers) not in (0, 3):
             raise OptionError(f"destseg: layers={','.join(self.layers)} must name three maps, finest first")
 

@@ -92,7 +92,9 @@ class DMADOptions:
         }
         for name, good in checks.items():
             if not good:
-                raise OptionError(f"dmad: {name}={getattr(self, name)} is out of range; see its help")
+                raise OptionError(
+                    f"dmad: {name}={getattr(self, name)} is out of range; see `edgead methods dmad`"
+                )
 
 
 class DMAD:

@@ -77,7 +77,9 @@ class FYDOptions:
         }
         for name, good in checks.items():
             if not good:
-                raise OptionError(f"fyd: {name}={getattr(self, name)} is out of range; see its help")
+                raise OptionError(
+                    f"fyd: {name}={getattr(self, name)} is out of range; see `edgead methods fyd`"
+                )
         self.density()
 
     def density(self) -> PaDiMOptions:

@@ -119,9 +119,7 @@ def _strays(folder: Path, images: Sequence[Path], used: Collection[Path]) -> lis
         if path not in used and name.casefold() not in stems
     ]
     unread = [
-        path
-        for path in every
-        if path.suffix.lower() not in SUFFIXES and image_stem(path).casefold() in stems
+        path for path in every if path.suffix.lower() not in SUFFIXES and image_stem(path).casefold() in stems
     ]
     where = shown(Path(folder.parent.name, folder.name))
     return [

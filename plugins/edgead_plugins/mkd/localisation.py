@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from edgead.bundle import Bundle, read_bundle
 from edgead.errors import OptionError
-from edgead.images import as_bgr
+from edgead.images import as_bgr, read_image
 from edgead.resize import ResizeRule
 from edgead.runtime.detector import Detector
 from edgead.types import Image, Prediction
@@ -102,6 +102,14 @@ class GradientDetector:
         self._network = OnnxModule(manifest.method.name, model).eval()
         self._relus = [n.output[0] for n in model.graph.node if n.op_type == "Relu"]
         self._pixels = next(n.output[0] for n in model.graph.node if n.op_type == "Cast")
+
+    def read_image(self, path: Path) -> Image:
+        """Read an image file at the bundle's depth; see ``Detector.read_image``."""
+        depth = self.bundle.manifest.input.depth
+        return read_image(path, depth if depth > 8 else None)
+
+    def depth_notice(self) -> None:
+        """Nothing: what's asked about is the detector's to ask."""
 
     def map(self, frames: Iterable[NDArray[Any]]) -> Iterator[Prediction]:
         """Judge frames one by one; see ``Detector.map``. Masks and regions stay empty."""

@@ -69,7 +69,9 @@ class MKDOptions:
         }
         for name, good in checks.items():
             if not good:
-                raise OptionError(f"mkd: {name}={getattr(self, name)} is out of range; see its help")
+                raise OptionError(
+                    f"mkd: {name}={getattr(self, name)} is out of range; see `edgead methods mkd`"
+                )
 
     @property
     def weights(self) -> tuple[float, float]:

@@ -95,7 +95,10 @@ class StudentsOptions:
             if not good:
                 value = getattr(self, name)
                 shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-                raise OptionError(f"uninformed-students: {name}={shown} is out of range; see its help")
+                raise OptionError(
+                    f"uninformed-students: {name}={shown} is out of range; see "
+                    "`edgead methods uninformed-students`"
+                )
         if not self.distillation and not self.metric:
             raise OptionError(
                 "uninformed-students: with distillation=0 and metric=0 the teacher learns nothing; raise one"
