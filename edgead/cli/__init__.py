@@ -53,7 +53,8 @@ def cli(debug: bool, no_plugins: bool, verbose: int) -> None:
 
     Exit codes: 0 success, 1 a fault in edgead, 2 bad input or options, 3 a bundle that can't be trusted, 4 a
     missed export gate, 5 an engine, device or missing package, 6 a plugin, 7 an output that can't be written,
-    8 a training that went wrong, 130 interrupted, 141 the reader of a pipe went away, 143 ended by SIGTERM.
+    8 a training that went wrong, 129 hung up, 130 interrupted, 141 the reader of a pipe went away, 143
+    terminated.
     """
 
 

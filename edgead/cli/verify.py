@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgead.cli.arguments import find_bundle
 from edgead.cli.completion import complete_paths
+from edgead.cli.output import json_option, print_json
 from edgead.errors import BundleError, InputError, ParityError
 
 if TYPE_CHECKING:
@@ -30,51 +33,73 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Images for --on-device besides those in the bundle.",
 )
-def command(bundles: tuple[str, ...], on_device: bool, images: Path | None) -> None:
+@json_option
+def command(bundles: tuple[str, ...], on_device: bool, images: Path | None, as_json: bool) -> None:
     """Check each BUNDLE's files against its manifest.
 
     Nothing of a bundle is run without --on-device.
     """
-    from edgead.bundle import read_bundle
-
     if images is not None and not on_device:
         raise click.UsageError("--images is for --on-device: add it, or leave both out")
     faults: list[BundleError | ParityError] = []
+    records = []
     for text in bundles:
+        record: dict[str, Any] = {"bundle": text, "ok": True}
+        records.append(record)
         try:
-            found = read_bundle(find_bundle(text))
-            files = found.manifest.files
-            click.echo(f"ok   {found.path}: {len(files)} files, {sum(file.bytes for file in files):,} bytes")
-            if on_device:
-                for line in _check_on_device(found, images):
-                    click.echo(line)
+            _check(text, record, on_device, images, (lambda line: None) if as_json else click.echo)
         except (BundleError, ParityError) as error:
             faults.append(error)
-            if len(bundles) > 1:
+            record |= {"ok": False, "error": str(error), "kind": type(error).__name__}
+            if len(bundles) > 1 and not as_json:
                 click.echo(f"BAD  {error}")
+    if as_json:
+        print_json(records)
     if len(faults) == 1:
         raise faults[0]
     if faults:
         raise BundleError(f"{len(faults)} of {len(bundles)} bundles can't be trusted")
 
 
-def _check_on_device(bundle: Bundle, images: Path | None) -> list[str]:
-    """What this machine's engine makes of the bundle's probes, and of the user's images, in a line each."""
-    from edgead.runtime.proof import replay, told
+def _check(
+    text: str, record: dict[str, Any], on_device: bool, images: Path | None, say: Callable[[str], None]
+) -> None:
+    """Check one bundle, and put what is found into the record as well."""
+    from edgead.bundle import read_bundle
+
+    found = read_bundle(find_bundle(text))
+    files = found.manifest.files
+    record |= {"bundle": str(found.path), "files": len(files), "bytes": sum(file.bytes for file in files)}
+    say(f"ok   {found.path}: {record['files']} files, {record['bytes']:,} bytes")
+    if on_device:
+        runs_on, parities = _on_device(found, images)
+        record |= {"runs_on": runs_on, "parity": [dataclasses.asdict(parity) for parity in parities]}
+        _require(found, runs_on, parities)
+        for line in (runs_on, *map(str, parities)):
+            say(f"ok   {line}")
+
+
+def _on_device(bundle: Bundle, images: Path | None) -> tuple[str, list[Parity]]:
+    """What runs the bundle here, and what that makes of its probes and of the user's images."""
+    from edgead.runtime.proof import replay
     from edgead.runtime.session import open_session
 
     manifest = bundle.manifest
-    here = open_session(bundle.file(manifest.model), manifest.engine, precision=manifest.engine_precision)
-    runs_on: str = getattr(here, "runs_on", f"{here.engine} on {here.device}")
     if not manifest.probes and images is None:
         raise InputError(f"{bundle.path}: it carries no images: give some good ones with --images")
+    here = open_session(bundle.file(manifest.model), manifest.engine, precision=manifest.engine_precision)
     found = [replay(bundle, here)] if manifest.probes else []
     if images is not None:
         found.append(_on_images(bundle, here, images))
-    for parity in found:
+    return getattr(here, "runs_on", f"{here.engine} on {here.device}"), found
+
+
+def _require(bundle: Bundle, runs_on: str, parities: Sequence[Parity]) -> None:
+    from edgead.runtime.proof import told
+
+    for parity in parities:
         if not parity.passed:
             raise ParityError(f"{bundle.path}: {told(parity, runs_on)}")
-    return [f"ok   {runs_on}", *(f"ok   {parity}" for parity in found)]
 
 
 def _on_images(bundle: Bundle, here: Session, images: Path) -> Parity:

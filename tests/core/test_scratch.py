@@ -1,4 +1,4 @@
-"""Scratch lies where the bundle will: temporary files on another disk make no difference, and nothing stays."""
+"""Scratch lies where the bundle will: temporary files on another disk change nothing, and nothing stays."""
 
 from __future__ import annotations
 

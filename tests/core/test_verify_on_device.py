@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgead.cli import cli
-from edgead.errors import HashMismatchError, InputError, ParityError
+from edgead.errors import FileSizeError, HashMismatchError, InputError, ParityError
 from edgead.runtime import onnxruntime_session
 from tests.bundles import good_image, write_images
 
@@ -97,6 +97,17 @@ def test_it_passes_every_target(compiled):
             pytest.importorskip("openvino", reason="needs the [openvino] extra")
         result = verify(compiled(target, "int8").bundle.path, "--on-device")
         assert result.exit_code == 0 and "on 8 images" in result.output, result.output
+
+
+def test_json_says_the_same_of_whole_and_of_damaged_bundles(compiled, tmp_path):
+    whole = compiled("onnx", "int8").bundle.path
+    broken = shutil.copytree(whole, tmp_path / "broken.edgead")
+    (broken / "model.onnx").write_bytes(b"x")
+    result = CliRunner().invoke(cli, ["verify", str(whole), str(broken), "--on-device", "--json"])
+    good, bad = json.loads(result.stdout)
+    assert good["ok"] and good["runs_on"].startswith("onnxruntime") and good["parity"][0]["flips"] == 0
+    assert not bad["ok"] and bad["kind"] == "FileSizeError" and "model.onnx" in bad["error"]
+    assert isinstance(result.exception, FileSizeError)
 
 
 def test_it_needs_images_and_takes_the_users(compiled, tmp_path):
