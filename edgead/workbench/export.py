@@ -39,6 +39,7 @@ from edgead.workbench.doubts import MIN_AUROC, check_limit, doubts, refuse_grave
 from edgead.workbench.form_report import FormReport
 from edgead.workbench.precision import PrecisionGate, defective_images
 from edgead.workbench.probes import CARRIED, carry, held_out
+from edgead.workbench.saturation import unsafe_layers
 from edgead.workbench.steps import logged
 
 log = logging.getLogger(__name__)
@@ -189,7 +190,13 @@ def _held_out(reference: Bundle) -> list[Image]:
 
 def _compile(exporter: Exporter, graph: Path, form: Precision, folder: Path) -> tuple[Artifact, Session]:
     folder.mkdir()
-    made = exporter.compile(onnx.load(graph), form, folder)
+    loaded = onnx.load(graph)
+    if unsafe := unsafe_layers(loaded):
+        raise CompileError(
+            f"{form} is left out: processors without VNNI would clip its sums (layer {min(unsafe)}) and give "
+            "other verdicts; fit it again with this version of edgead, or tell the plugin's author"
+        )
+    made = exporter.compile(loaded, form, folder)
     processor = cpu()
     if made.engine_precision == "bf16" and processor.units and not processor.units["BF16"]:
         # The engine would calculate in something else, and the gates would judge that.

@@ -11,8 +11,9 @@ Quantization through Weight Equalization and Bias Correction", ICCV 2019, sectio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,7 +22,7 @@ from onnx import numpy_helper
 
 from edgead.runtime.exact import ExactSession
 from edgead.types import Image
-from edgead.workbench.saturation import PAIR, SUMMED_AXIS, worst_pair
+from edgead.workbench.saturation import PAIR, PRODUCTS, summed_axis, worst_pair
 
 IMAGES = 8
 """Images that a layer's mean output is read off; it's over all positions, so a few are enough."""
@@ -68,11 +69,15 @@ def requantise(
             name = f"{layer.dequantise.input[place]}_{number}"
             layer.dequantise.input[place] = name
             model.graph.initializer.append(numpy_helper.from_array(value, name))
+    biased = [layer.node for layer in layers if _has_bias(layer.node, arrays)]
+    for number, node in enumerate(biased):  # two layers may share a bias, but not its correction
+        value = numpy_helper.to_array(arrays[node.input[2]])
+        node.input[2] = f"{node.input[2]}_{number}"
+        model.graph.initializer.append(numpy_helper.from_array(value, node.input[2]))
     used = {name for node in model.graph.node for name in node.input}
     kept = [value for value in model.graph.initializer if value.name in used]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
-    biased = [layer.node for layer in layers if len(layer.node.input) == 3 and layer.node.input[2] in arrays]
     chosen = images[:: max(1, len(images) // IMAGES)][:IMAGES]
     _correct_biases(plain, model, biased, [image[None] for image in chosen])
     return model
@@ -113,7 +118,7 @@ def _layers(plain: onnx.ModelProto, quantised: onnx.ModelProto) -> Iterator[Laye
     weights_of = {
         node.name: numpy_helper.to_array(floats[node.input[1]])
         for node in plain.graph.node
-        if node.op_type in SUMMED_AXIS and node.input[1] in floats
+        if node.op_type in PRODUCTS and node.input[1] in floats
     }
     made_by = {name: node for node in quantised.graph.node for name in node.output}
     arrays = {value.name: value for value in quantised.graph.initializer}
@@ -128,7 +133,15 @@ def _layers(plain: onnx.ModelProto, quantised: onnx.ModelProto) -> Iterator[Laye
         axis = next((a.i for a in dequantise.attribute if a.name == "axis"), 1)
         plain_weights = weights_of[node.name]
         axis %= plain_weights.ndim
-        yield Layer(node, plain_weights, dequantise, SUMMED_AXIS[node.op_type], None if one_step else axis)
+        summed = summed_axis(node, plain_weights.ndim)
+        yield Layer(node, plain_weights, dequantise, summed, None if one_step else axis)
+
+
+def _has_bias(node: onnx.NodeProto, arrays: Mapping[str, onnx.TensorProto]) -> bool:
+    """Whether a layer adds an initialiser, as it is, to each channel."""
+    if len(node.input) < 3 or node.input[2] not in arrays or len(arrays[node.input[2]].dims) != 1:
+        return False
+    return all(a.f == 1 for a in node.attribute if a.name == "beta")
 
 
 def _correct_biases(
@@ -155,15 +168,15 @@ def _correct_biases(
 def _means(
     model: onnx.ModelProto, outputs: Sequence[str], images: Sequence[Image]
 ) -> list[NDArray[np.float64]]:
-    """The mean of each of these (1, C, h, w) tensors for each channel, over images and positions."""
+    """The mean of each of these tensors for each channel, their axis 1, over images and positions."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     _set_outputs(copy, outputs)
     session = ExactSession(copy.SerializeToString())
-    total = [np.float64(0)] * len(outputs)
+    total = [np.zeros(1)] * len(outputs)
     for image in images:
         found = session(image)
-        total = [t + found[name].mean((0, 2, 3), dtype=float) for t, name in zip(total, outputs, strict=True)]
+        total = [t + _per_channel(found[name]) for t, name in zip(total, outputs, strict=True)]
     return [np.asarray(each) / len(images) for each in total]
 
 
@@ -182,18 +195,19 @@ class _Stepwise:
     def mean(self, output: str) -> NDArray[np.float64]:
         """The layer's mean output for each channel, over images and positions."""
         piece = self._pieces.pop(output)
-        session, total = ExactSession(piece.SerializeToString()), np.float64(0)
+        session, total = ExactSession(piece.SerializeToString()), np.zeros(1)
         for known in self._known:
             inputs = {value.name: known[value.name] for value in piece.graph.input}
             known[output] = session.run(inputs)[output]
-            total = total + known[output].mean((0, 2, 3), dtype=float)
+            total = total + _per_channel(known[output])
         return np.asarray(total) / len(self._known)
 
     def correct(self, output: str, shift: NDArray[np.float64]) -> None:
         """Add the shift, (channels,), to the layer's output, and forget what no later layer reads."""
         needed = {value.name for piece in self._pieces.values() for value in piece.graph.input}
         for known in self._known:
-            known[output] = known[output] + shift.astype(np.float32)[None, :, None, None]
+            ones = [1] * (known[output].ndim - 2)
+            known[output] = known[output] + shift.astype(np.float32).reshape(-1, *ones)
             for name in known.keys() - needed - {self._image}:
                 del known[name]
 
@@ -222,6 +236,12 @@ def _piece(model: onnx.ModelProto, output: str, layers: Sequence[str]) -> onnx.M
         field.extend(values)
     _set_outputs(copy, [output])
     return copy
+
+
+def _per_channel(value: NDArray[Any]) -> NDArray[np.float64]:
+    """(C,) means of (1, C, ...)."""
+    means: NDArray[np.float64] = value.mean((0, *range(2, value.ndim)), dtype=float)
+    return means
 
 
 def _set_outputs(model: onnx.ModelProto, outputs: Sequence[str]) -> None:

@@ -50,6 +50,7 @@ def quantise_backbone(
         CompileError: nncf can't quantise this graph.
     """
     nncf = _import_nncf()
+    model = _named(model)
     sample = [image[None] for image in images]
     stem = None if keep_first_float else find_stem(model)
     source = model if stem is None else centre_on_level(model, stem)
@@ -75,7 +76,24 @@ def quantise_backbone(
             f"nncf can't quantise this backbone ({one_line(error)}): it has no int8 form"
         ) from error
     quantised = quantised if stem is None else exact_input(quantised, stem)
-    return requantise(source, quantised, [image[0] for image in sample])
+    try:
+        return requantise(source, quantised, [image[0] for image in sample])
+    except Exception as error:  # a graph of a kind that it hasn't met: then there's no such form
+        raise CompileError(
+            f"the quantised backbone can't be made safe ({one_line(error)}): it has no int8 form"
+        ) from error
+
+
+def _named(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose nodes have names of their own: NNCF names nameless ones, and then nobody finds them."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    seen: set[str] = set()
+    for place, node in enumerate(copy.graph.node):
+        if not node.name or node.name in seen:
+            node.name = f"{node.name or node.op_type}_{place}"
+        seen.add(node.name)
+    return copy
 
 
 def calibration_indices(count: int) -> list[int]:

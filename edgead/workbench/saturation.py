@@ -17,8 +17,16 @@ from onnx import numpy_helper
 
 PAIR = 128
 """What two neighbouring weights of one sign may add up to: 255 times it is a 16-bit number."""
-SUMMED_AXIS = {"Conv": 1, "ConvTranspose": 0, "MatMul": 0}
-"""Operators with integer weights, and the weights' axis that is summed over."""
+PRODUCTS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+"""Operators that multiply by weights, their second input."""
+
+
+def summed_axis(node: onnx.NodeProto, ndim: int) -> int:
+    """The axis of the weights of a product, of so many dimensions, that it sums over."""
+    if node.op_type == "Conv":
+        return 1
+    turned = any(a.name == "transB" and a.i for a in node.attribute)
+    return ndim - 1 if turned else 0 if node.op_type == "ConvTranspose" else ndim - 2
 
 
 def worst_pair(rows: NDArray[Any]) -> NDArray[np.float64]:
@@ -52,21 +60,16 @@ def unsafe_layers(model: onnx.ModelProto) -> dict[str, int]:
     made_by = {name: node for node in model.graph.node for name in node.output}
     found = {}
     for node in model.graph.node:
-        if node.op_type not in SUMMED_AXIS:
+        if node.op_type not in PRODUCTS:
             continue
         weights, axis = _integers(node, made_by, arrays)
         if weights is None:
             continue
         rows = np.moveaxis(weights, axis, -1)
-        if node.op_type == "MatMul":
+        if node.op_type in ("MatMul", "Gemm"):
             worst = int(neighbour_sums(rows).max(initial=0))
-        else:
-            channels = 0 if node.op_type == "Conv" else 1 - axis
-            worst = int(
-                worst_pair(
-                    np.moveaxis(rows, channels, 0).reshape(rows.shape[channels], -1, rows.shape[-1])
-                ).max()
-            )
+        else:  # channels lie first now, whichever of the two it was
+            worst = int(worst_pair(rows.reshape(len(rows), -1, rows.shape[-1])).max())
         if worst > PAIR:
             found[node.name or node.output[0]] = worst
     return found
@@ -88,10 +91,10 @@ def _integers(
     if not quantised or arrays[name].data_type != onnx.TensorProto.INT8:
         return None, 0
     weights = numpy_helper.to_array(arrays[name]).astype(np.int16)
-    axis = weights.ndim - 2 if node.op_type == "MatMul" else SUMMED_AXIS[node.op_type]
+    axis = summed_axis(node, weights.ndim)
     for turn in turns:
         axis = turn[axis]
     return weights, axis
 
 
-__all__ = ["PAIR", "SUMMED_AXIS", "neighbour_sums", "unsafe_layers", "worst_pair"]
+__all__ = ["PAIR", "PRODUCTS", "neighbour_sums", "summed_axis", "unsafe_layers", "worst_pair"]

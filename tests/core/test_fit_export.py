@@ -296,6 +296,21 @@ def test_bf16_is_left_out_where_the_processor_lacks_it(reference_bundle, tmp_pat
         make_compiled(reference_bundle, "openvino", "bf16", tmp_path / "bf16.edgead")
 
 
+def test_a_form_that_saturates_elsewhere_is_left_out(reference_bundle, tmp_path, monkeypatch):
+    def only_int8(graph):
+        return (
+            {"conv7": 180}
+            if any(i.name == "pixel_zero" or "pixel_zero" in i.name for i in graph.graph.initializer)
+            else {}
+        )
+
+    monkeypatch.setattr(export_module, "unsafe_layers", only_int8)
+    made = make_compiled(reference_bundle, "onnx", "auto", tmp_path / "auto.edgead")
+    left_out = next(r for r in made.forms if r.precision == "int8")
+    assert "processors without VNNI would clip its sums (layer conv7)" in left_out.failure
+    assert made.chosen != "int8"
+
+
 def test_what_is_compared_is_the_processors_time_and_not_the_clocks(monkeypatch):
     clock = {"now": 0.0}
     monkeypatch.setattr(choose_module.time, "process_time", lambda: clock["now"])

@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgead.errors import CompileError
 from edgead.runtime.exact import ExactSession
 from edgead.workbench.integer_weights import round_pairs
 from edgead.workbench.quantize import quantise_backbone
@@ -178,3 +179,111 @@ def test_a_bank_is_seen_through_its_transposition():
         [numpy_helper.from_array(rows, "rows"), numpy_helper.from_array(np.float32(1), "step")],
     )
     assert unsafe_layers(helper.make_model(graph)) == {"search": 200}
+
+
+def small(nodes, arrays, outputs=("y",), size=(16, 16)):
+    """A graph from ``image`` through Cast, Transpose ("t") and these nodes."""
+    start = [
+        helper.make_node("Cast", ["image"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["f"], ["t"], perm=[0, 3, 1, 2]),
+    ]
+    graph = helper.make_graph(
+        [*start, *nodes],
+        "g",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, *size, 3])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in arrays.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return onnx.shape_inference.infer_shapes(model)
+
+
+def quantise(model):
+    return quantise_backbone(model, [good_image(i, (16, 16)) for i in range(4)])
+
+
+def test_layers_without_names_are_safe_too():
+    nodes = [
+        helper.make_node("Conv", ["t", "w1", "b1"], ["c1"], pads=[1] * 4),
+        helper.make_node("Relu", ["c1"], ["r1"]),
+        helper.make_node("Conv", ["r1", "w2", "b2"], ["y"], pads=[1] * 4),
+    ]
+    # Neighbours of one size and sign: rounded plainly, every pair would add up to 254.
+    loud = {"w1": np.full((8, 3, 3, 3), 0.01), "w2": np.full((8, 8, 3, 3), 0.1)}
+    model = small(nodes, {**loud, "b1": np.zeros(8), "b2": np.zeros(8)})
+    assert unsafe_layers(quantise(model)) == {}
+
+
+@pytest.mark.parametrize("turned", [0, 1])
+def test_a_gemms_weights_are_safe_too(turned):
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["t"], ["p"], name="pool"),
+        helper.make_node("Flatten", ["p"], ["q"], name="flat"),
+        helper.make_node("Gemm", ["q", "w1", "b1"], ["h"], name="g1", transB=turned),
+        helper.make_node("Relu", ["h"], ["r"], name="r"),
+        helper.make_node("Gemm", ["r", "w2", "b2"], ["y"], name="g2", transB=turned),
+    ]
+    w1, w2 = np.full((3, 8), 0.01), np.full((8, 6), 0.1)
+    arrays = {"w1": w1.T if turned else w1, "w2": w2.T if turned else w2}
+    model = quantise(small(nodes, {**arrays, "b1": np.zeros(8), "b2": np.zeros(6)}))
+    assert any(n.op_type == "DequantizeLinear" and "w2" in n.input[0] for n in model.graph.node)
+    assert unsafe_layers(model) == {}
+
+
+def test_layers_that_share_a_bias_are_corrected_each_by_its_own():
+    rng = np.random.default_rng(3)
+    nodes = [
+        helper.make_node("Conv", ["t", "w1", "b1"], ["c1"], name="first", pads=[1] * 4),
+        helper.make_node("Relu", ["c1"], ["r1"], name="r1"),
+        helper.make_node("Conv", ["r1", "w2", "b"], ["c2"], name="second", pads=[1] * 4),
+        helper.make_node("Relu", ["c2"], ["r2"], name="r2"),
+        helper.make_node("Conv", ["r2", "w3", "b"], ["y"], name="third", pads=[1] * 4),
+    ]
+    arrays = {
+        "w1": rng.normal(0, 0.01, (8, 3, 3, 3)), "b1": np.zeros(8), "w2": rng.normal(0, 0.1, (8, 8, 3, 3)),
+        "w3": rng.normal(0, 0.1, (8, 8, 3, 3)), "b": rng.normal(0, 0.1, 8),
+    }  # fmt: skip
+    plain = small(nodes, arrays)
+    images = [good_image(i, (16, 16))[None] for i in range(4)]
+    before, after = (ExactSession(m.SerializeToString()) for m in (plain, quantise(plain)))
+    x, y = (np.concatenate([s(image)["y"] for image in images]) for s in (before, after))
+    assert (abs(x.mean((0, 2, 3)) - y.mean((0, 2, 3))) < 1e-4 * x.std((0, 2, 3))).all()
+
+
+def test_a_layer_of_one_dimension_is_corrected():
+    rng = np.random.default_rng(3)
+    nodes = [
+        helper.make_node("Reshape", ["t", "shape"], ["line"], name="line"),
+        helper.make_node("Conv", ["line", "w1", "b1"], ["c1"], name="first", pads=[1, 1]),
+        helper.make_node("Relu", ["c1"], ["r1"], name="r1"),
+        helper.make_node("Conv", ["r1", "w2", "b2"], ["y"], name="second", pads=[1, 1]),
+    ]
+    arrays = {
+        "w1": rng.normal(0, 0.01, (8, 3, 3)), "b1": np.zeros(8),
+        "w2": rng.normal(0, 0.1, (8, 8, 3)), "b2": np.zeros(8),
+    }  # fmt: skip
+    model = small(nodes, arrays)
+    model.graph.initializer.append(numpy_helper.from_array(np.int64([1, 3, -1]), "shape"))
+    try:
+        assert unsafe_layers(quantise(model)) == {}
+    except CompileError as error:
+        assert "it has no int8 form" in str(error)
+
+
+def test_a_transposed_convolution_is_judged_by_its_own_channels():
+    weights = np.int8(np.random.default_rng(0).integers(-60, 60, (5, 4, 3, 3)))
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s"], ["d"]),
+        helper.make_node("ConvTranspose", ["x", "d"], ["y"], name="up"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 5, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.float32(1), "s")],
+    )
+    assert unsafe_layers(helper.make_model(graph)) == {}
+    weights[0, 2, 1, 1], weights[3, 2, 0, 0] = 100, 90  # of one output channel: any two may meet
+    graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "w"))
+    assert unsafe_layers(helper.make_model(graph)) == {"up": 190}
