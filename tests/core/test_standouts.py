@@ -101,6 +101,9 @@ def test_held_out_scores_that_say_little_or_stand_out_are_told():
         assert notice.code == "flat-scores"
     (out,) = held_out_notices(paths, np.array([*usual[:7], 11.3]))
     assert out.code == "held-out-stands-out" and "7.png 11.3, next 5.0" in say(out)
+    names, scores = [Path("nut") / path for path in paths], np.array([*usual[:7], 11.3])
+    (out,) = held_out_notices(names, scores, [*names, Path("bolt/7.png")])  # which isn't held out
+    assert "nut/7.png 11.3, next 5.0" in say(out)
 
 
 def test_cracked_cookies_among_good_ones_are_named(shared_data):
