@@ -19,13 +19,17 @@ OTHER_IMAGES = (
 """Endings of files that are likely images, of kinds that aren't read."""
 GOOD_FOLDERS = ("good", "ok", "normal", "nominal", "pass")
 """Usual names of the folder of good images, the first the most usual; in upper or lower case."""
+_MASK_FOLDERS = ("ground_truth", "masks", "mask")
 _NAMED = 3
 _LOOKED_AT = 100_000
 """Entries of subfolders that are looked at, so that a whole disk isn't."""
 
 
-def list_images(folder: Path) -> list[Path]:
+def list_images(folder: Path, *, good: bool = False) -> list[Path]:
     """Return the images directly in ``folder``, sorted by name; hidden files and subfolders are left out.
+
+    Args:
+        good: whether good images are wanted, so that an error names the subfolder that likely holds them.
 
     Raises:
         DatasetError: the folder doesn't exist, can't be read or holds no image.
@@ -36,7 +40,7 @@ def list_images(folder: Path) -> list[Path]:
         images = [p for p in entries if _is_image_name(p.name) and not p.is_dir()]
         if images:
             return images
-        hint = _where_instead(folder, entries)
+        hint = _where_instead(folder, entries, good)
     except FileNotFoundError:
         raise DatasetError(f"{folder}: no such folder; give the folder that holds the images") from None
     except NotADirectoryError:
@@ -78,14 +82,17 @@ def _is_image_name(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(SUFFIXES)
 
 
-def _where_instead(folder: Path, entries: Sequence[Path]) -> str:
+def _where_instead(folder: Path, entries: Sequence[Path], good: bool) -> str:
     """Say what else to give: where only other kinds are, or which subfolder holds images."""
     inside = [p for p in entries if p.is_dir() and not p.name.startswith(".")]
     below = [q for p in inside for q in _subfolders(p)]
     holding = [p for p in (*inside, *below) if _holds_images(p)]
     if holding:
-        best = min(holding, key=_unlike_good)
-        return f"its subfolder '{best.relative_to(folder).as_posix()}' has some, give that"
+        order = sorted(holding, key=_unlike_good if good else _unlike_images)
+        inner = [path.relative_to(folder).as_posix() for path in order]
+        if good or len(inner) == 1:
+            return f"its subfolder '{inner[0]}' has some, give that"
+        return f"its subfolders {name_some(inner)} have some, give one of them"
     others = sorted({p.suffix.lower() for p in entries if p.name.lower().endswith(OTHER_IMAGES)})
     return f"{f'{chr(32).join(others)} is not read, ' if others else ''}known are {' '.join(SUFFIXES)}"
 
@@ -96,6 +103,12 @@ def _unlike_good(folder: Path) -> tuple[int, int]:
     rank = GOOD_FOLDERS.index(name) if name in GOOD_FOLDERS else len(GOOD_FOLDERS)
     part = 0 if parent == "train" or name == "train" else 2 if parent.startswith("test") else 1
     return rank, part
+
+
+def _unlike_images(folder: Path) -> tuple[bool, bool, Path]:
+    """Order folders by name, but those of training images first, and of masks last."""
+    names = {folder.name.lower(), folder.parent.name.lower()}
+    return not names.isdisjoint(_MASK_FOLDERS), "train" not in names, folder
 
 
 def _subfolders(folder: Path) -> list[Path]:

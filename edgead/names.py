@@ -83,4 +83,22 @@ def told_apart(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     return [name.as_posix() for name in names]
 
 
-__all__ = ["json_text", "shown", "told_apart"]
+def image_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Return what to call each image among these: its file's name, and of its folders what tells it apart.
+
+    No name goes above the folder that all lie in, so that the same images elsewhere have the same names.
+
+    Example:
+        >>> list(image_names([Path("/x/nut/1.png"), Path("/x/bolt/1.png"), Path("/x/nut/2.png")]).values())
+        ['nut/1.png', 'bolt/1.png', '2.png']
+    """
+    whole = [Path(os.path.normpath(path.absolute())) for path in paths]
+    try:
+        root = os.path.commonpath(path.parent for path in whole) if whole else ""
+        inside = [path.relative_to(root) for path in whole]
+    except ValueError:  # on several drives
+        inside = whole
+    return dict(zip(paths, map(shown, told_apart(inside)), strict=True))
+
+
+__all__ = ["image_names", "json_text", "shown", "told_apart"]

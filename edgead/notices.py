@@ -34,6 +34,13 @@ SENTENCES: dict[str, str] = {
     "stated; add images of different parts, or say with --group which images show which part",
     "depth-unsaid": "the 16-bit images use at most {bits} of their 16 bits: give --depth {likely} if the "
     "camera gives so many, or --depth 16 if they really are that dark",
+    "learns-test-images": "{images} images in {folder} are test images of the data set {data} (layout "
+    "{layout}), and figures measured on these will look better than they are; give {data}, whose training "
+    "images are learned",
+    "learns-all-good": "{images} images in {folder} are the good ones of the data set {data} (layout "
+    "{layout}), and figures measured on these will look better than they are; measure on others",
+    "learns-beside-good": "{images} images in {folder} are learned as good, and lie beside a folder of good "
+    "images as defective ones do in a data set (layout {layout}): if they are defective, leave them out",
     "left-out-files": "{files} files in {folder} look like images of kinds that are not read ({kinds}: "
     "{names}); convert them to PNG or move them out",
     "left-out-subfolders": "{images} images in subfolders of {folder} are not used ({names}); give those "
@@ -50,6 +57,8 @@ SENTENCES: dict[str, str] = {
     "no-masks": "no masks, so pixel metrics will be undefined",
     "some-unmasked": "{count} of {total} defective images have no mask, {example} for one, so pixel metrics "
     "will be undefined",
+    "masks-above": "the folder above, {folder}, is a data set in the layout {layout} and has masks for these "
+    "images: give {folder}",
     "no-defective": "no defective test images, so AUROC will be undefined",
     "no-good": "no good test images, so AUROC will be undefined",
     "mask-empty": "{count} of {total} masked defective images have masks that mark nothing, {example} for "

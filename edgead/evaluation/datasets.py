@@ -7,24 +7,27 @@ docs/datasets.md. A folder is one data set, or one category of it; or the root o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
-from edgead.errors import DatasetError, EdgeadError, PluginError, UnknownNameError
+from edgead.errors import DatasetError, UnknownNameError
+from edgead.evaluation.recognition import (
+    ask,
+    existing,
+    find_whole,
+    fitting,
+    folder_above,
+    layout_names,
+    subfolders_in,
+)
 from edgead.folders import SUFFIXES, left_out
 from edgead.names import shown
 from edgead.notices import Notice, say
 from edgead.plugins import registry
-from edgead.registry import one_line
-from edgead.types import GOOD, Layout, Sample
+from edgead.types import GOOD, Sample
 
-T = TypeVar("T")
-
-_PARTS = ("train", "test", "validation", "ground_truth")
-"""Subfolders that are parts of a data set, never categories of their own."""
 _SHOWN = 20
 """How many categories an error message names."""
 
@@ -78,7 +81,7 @@ def open_dataset(folder: Path, layout: str | None = None, category: str | None =
             a part of the data set is missing or empty.
         PluginError: a layout fails in a way of its own.
     """
-    root = _existing(folder)
+    root = existing(folder)
     here = root
     if category is not None:
         here = root / category
@@ -88,7 +91,7 @@ def open_dataset(folder: Path, layout: str | None = None, category: str | None =
                 raise DatasetError(f"{root}: is one data set and has no categories; leave '{category}' out")
             raise UnknownNameError("category", category, known)
     chosen = _choose(here, layout)
-    split = _ask(chosen, here, lambda it: it.read(here))
+    split = ask(chosen, here, lambda it: it.read(here))
     if not split.test:
         raise DatasetError(f"{here}: no test images; is the data set complete?")
     found = Dataset(
@@ -116,11 +119,11 @@ def find_categories(folder: Path, layout: str | None = None) -> tuple[str, ...]:
         UnknownNameError: no such layout.
         DatasetError: the folder doesn't exist, or neither it nor any subfolder is in a known layout.
     """
-    root = _existing(folder)
-    names = _names(layout)
-    if _fitting(root, names):
+    root = existing(folder)
+    names = layout_names(layout)
+    if fitting(root, names):
         return ()
-    categories = _subfolders_in(root, names)
+    categories = subfolders_in(root, names)
     if not categories:
         raise DatasetError(_unrecognised(root, layout))
     return tuple(categories)
@@ -133,7 +136,7 @@ def layouts_of(folder: Path) -> list[str]:
         DatasetError: the folder doesn't exist or can't be read.
         PluginError: a layout fails in a way of its own.
     """
-    return _fitting(_existing(folder), _names(None))
+    return fitting(existing(folder), layout_names(None))
 
 
 def find_samples(folder: Path, layout: str | None = None) -> list[Sample]:
@@ -144,72 +147,17 @@ def find_samples(folder: Path, layout: str | None = None) -> list[Sample]:
 # ---------------------------------------------------------------- recognition
 
 
-def _existing(folder: Path) -> Path:
-    """Return the folder with a name: ``.`` and ``..`` have none."""
-    folder = Path(folder)
-    if not folder.exists():
-        raise DatasetError(f"{folder}: no such folder; give the folder of a data set")
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: a file, not a folder; give the folder of a data set")
-    return folder.resolve() if folder.name in ("", "..") else folder
-
-
-def _names(layout: str | None) -> list[str]:
-    if layout is None:
-        names = registry().names("layouts")
-        if not names:
-            raise PluginError(
-                "no layout is registered; install edgead anew with pip, and see `edgead plugins`"
-            )
-        return names
-    registry().entry("layouts", layout)  # raises where nobody registers it
-    return [layout]
-
-
-def _ask(layout: str, folder: Path, question: Callable[[Layout], T]) -> T:
-    """Put a question to a layout; what goes wrong in a plugin is told by the plugin's name."""
-    factory = registry().get("layouts", layout)
-    try:
-        return question(factory())
-    except EdgeadError:
-        raise
-    except OSError as error:
-        where = error.filename or folder
-        raise DatasetError(f"{where}: can't be read ({error.strerror}); check the path and rights") from None
-    except Exception as error:
-        entry = registry().entry("layouts", layout)
-        raise PluginError(
-            f"{entry.distribution} {entry.version}: layout '{layout}' fails on {folder} ({one_line(error)}); "
-            "name another with --layout, or uninstall it"
-        ) from error
-
-
-def _fitting(folder: Path, names: Sequence[str]) -> list[str]:
-    """Return the layouts that recognise a folder, without those that another of them refines."""
-    fitting = [name for name in names if _ask(name, folder, lambda it: it.recognises(folder))]
-    above = {name: set(_ask(name, folder, lambda it: tuple(it.refines))) for name in fitting}
-    covered: set[str] = set()
-    for name in fitting:
-        todo = set(above[name])
-        while todo:
-            general = todo.pop()
-            if general not in covered and general in registry().names("layouts"):
-                todo |= set(_ask(general, folder, lambda it: tuple(it.refines)))
-            covered.add(general)
-    return [name for name in fitting if name not in covered]
-
-
 def _choose(folder: Path, layout: str | None) -> str:
-    names = _names(layout)
-    fitting = _fitting(folder, names)
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
+    names = layout_names(layout)
+    fit = fitting(folder, names)
+    if len(fit) == 1:
+        return fit[0]
+    if fit:
         raise DatasetError(
-            f"{folder}: fits the layouts {' and '.join(fitting)}; "
-            f"choose with --layout {' or --layout '.join(fitting)}"
+            f"{folder}: fits the layouts {' and '.join(fit)}; "
+            f"choose with --layout {' or --layout '.join(fit)}"
         )
-    categories = _subfolders_in(folder, names)
+    categories = subfolders_in(folder, names)
     if categories:
         more = ", ..." if len(categories) > _SHOWN else ""
         raise DatasetError(
@@ -219,28 +167,20 @@ def _choose(folder: Path, layout: str | None) -> str:
     raise DatasetError(_unrecognised(folder, layout))
 
 
-def _subfolders_in(folder: Path, names: Sequence[str]) -> list[str]:
-    try:
-        inside = sorted(path for path in folder.iterdir() if path.is_dir())
-    except OSError as error:
-        raise DatasetError(f"{folder}: can't be read ({error.strerror}); check the path and rights") from None
-    inside = [path for path in inside if not path.name.startswith(".") and path.name not in _PARTS]
-    return [path.name for path in inside if _fitting(path, names)]
-
-
 def _unrecognised(folder: Path, layout: str | None) -> str:
     """Say why nothing fits, and what is near that does."""
     everything = registry().names("layouts")
     if layout is not None:
-        other = _fitting(folder, everything)
+        other = fitting(folder, everything)
         hint = f"it looks like {' or '.join(other)}" if other else "see docs/datasets.md for what it expects"
         return f"{folder}: not in the layout {layout}; {hint}"
-    parent = folder.absolute().parent
-    if near := _fitting(parent, everything):
-        return f"{folder}: a part of a data set in the layout {near[0]}; give the folder above it, {parent}"
+    whole = find_whole(folder)
+    above = folder_above(folder) if whole is None else whole.folder
+    if near := [whole.layout] if whole else fitting(above, everything):
+        return f"{folder}: a part of a data set in the layout {near[0]}; give the folder above it, {above}"
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         with suppress(DatasetError):  # a folder that can't be read is no reason to say less
-            if _subfolders_in(path, everything):
+            if subfolders_in(path, everything):
                 return f"{folder}: the data sets are one folder further down; give {path}"
     if any(path.suffix.lower() in SUFFIXES for path in folder.iterdir()):
         return f"{folder}: images without labels; sort them into good/ and a folder for each defect"
@@ -261,6 +201,11 @@ def _notices(found: Dataset) -> list[Notice]:
         example = shown(Path(one.parent.name, one.name))
         values = {"count": len(missing), "total": defective, "example": example}
         notices.append(Notice("some-unmasked", values))
+    if missing and (whole := find_whole(found.folder)):
+        masked = {sample.image for sample in whole.split.test if sample.masks}
+        if any(Path(os.path.normpath(sample.image.absolute())) in masked for sample in missing):
+            values = {"folder": shown(whole.folder), "layout": whole.layout}
+            notices.append(Notice("masks-above", values))
     if not defective or defective == len(found.test):
         notices.append(Notice("no-good" if defective else "no-defective"))
     return notices

@@ -203,7 +203,7 @@ def fit(
                 *doubts,
                 *grouping.notices,
                 *odd,
-                *held_out_notices(held_out.paths, trial.good),
+                *held_out_notices(held_out.paths, trial.good, frames.paths),
                 *_told_by_plugin(forms["fp32"]),
             ),
         )

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgead.errors import DatasetError, ImageError, PluginError
 from edgead.evaluation.datasets import Dataset, find_categories, layouts_of, open_dataset
+from edgead.evaluation.recognition import Whole, find_whole
 from edgead.folders import left_out, list_images
 from edgead.images import read_pixels
 from edgead.notices import Notice
@@ -53,6 +54,10 @@ def gather(images: Path | Sequence[Path]) -> Gathered:
         found = _folder(path) if alone or path.is_dir() else Gathered((path,), ())
         paths += found.paths
         notices += found.notices
+    files = [path for path in given if path in paths]
+    for folder in dict.fromkeys(file.parent for file in files):
+        own = [file for file in files if file.parent == folder]
+        notices += _of_test(folder, own, find_whole(folder))
     return Gathered(tuple(paths), tuple(notices))
 
 
@@ -68,13 +73,59 @@ def _folder(folder: Path) -> Gathered:
             code = "dataset-train" if here == data.folder else "dataset-part"
             unseen.insert(0, Notice(code, {**values, "others": others}))
         return Gathered(data.train, tuple(unseen))
+    whole = find_whole(folder)
     try:
-        images = list_images(folder)
+        images = list_images(folder, good=True)
     except DatasetError:
+        if whole is not None and whole.split.train:
+            raise DatasetError(
+                f"{folder}: a part of a data set in the layout {whole.layout}, with no images of its own; "
+                f"give {whole.folder}, whose training images are learned"
+            ) from None
         _refuse_several(folder)
         raise
+    told = _of_test(folder, images, whole)
     _refuse_masks(folder, images)
-    return Gathered(tuple(images), left_out(folder))
+    return Gathered(tuple(images), (*told, *left_out(folder)))
+
+
+def _of_test(folder: Path, images: Sequence[Path], whole: Whole | None) -> tuple[Notice, ...]:
+    """Say which images a data set keeps for testing.
+
+    Args:
+        images: in ``folder``.
+        whole: the data set that the folder is a part of, if any.
+
+    Raises:
+        DatasetError: some are defective, or masks. Where a folder is just beside one that's called good, and
+            neither training images nor masks say more, it may as well be another product's: that's a notice.
+    """
+    if whole is None:
+        return ()
+    split = whole.split
+    is_sure = bool(split.train) or any(sample.masks for sample in split.test)
+    where = {"folder": folder.resolve().name, "data": whole.name, "layout": whole.layout}
+    real = {image.resolve() for image in images}
+    masks = real & {mask.resolve() for sample in split.test for mask in sample.masks}
+    bad = real & {sample.image.resolve() for sample in split.test if not sample.is_good}
+    if bad and not is_sure:
+        return (Notice("learns-beside-good", {**where, "images": len(bad)}),)
+    if masks or bad:
+        counts = ((bad, "defective test images"), (masks, "masks"))
+        what = " and ".join(f"{name} ({len(files)})" for files, name in counts if files)
+        if split.train:
+            instead = f"give {whole.folder}, whose training images are learned"
+        else:
+            instead = "give its folder of good images"
+        raise DatasetError(
+            f"{folder}: holds {what} of the data set {whole.folder} (layout {whole.layout}), which would be "
+            f"learned as good; {instead}"
+        )
+    good = real & {sample.image.resolve() for sample in split.test if sample.is_good}
+    if not good or (not split.train and all(sample.is_good for sample in split.test)):
+        return ()
+    code = "learns-test-images" if split.train else "learns-all-good"
+    return (Notice(code, {**where, "images": len(good)}),)
 
 
 def _dataset_of(folder: Path) -> Dataset | None:

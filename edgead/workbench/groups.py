@@ -6,7 +6,6 @@ learned doesn't show such a part, and of several images of one part each says li
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import DatasetError, OptionError
+from edgead.names import image_names, shown
 from edgead.notices import Notice
 from edgead.types import Progress
 from edgead.workbench.frames import Frames
@@ -113,11 +113,11 @@ def _matched(paths: Sequence[Path], by: str) -> list[str]:
             "name: '(part[0-9]+)_' for instance"
         )
     found = [pattern.search(path.name) for path in paths]
-    missed = [path.name for path, match in zip(paths, found, strict=True) if not (match and match[1])]
+    missed = [path for path, match in zip(paths, found, strict=True) if not (match and match[1])]
     if missed:
         raise OptionError(
-            f"--group {by} doesn't match {len(missed)} of {len(paths)} file names, '{shown(missed[0])}' for "
-            "instance; give a pattern that says of each which part it shows"
+            f"--group {by} doesn't match {len(missed)} of {len(paths)} file names, '{shown(missed[0].name)}' "
+            "for instance; give a pattern that says of each which part it shows"
         )
     return [match[1] for match in found if match]
 
@@ -152,24 +152,13 @@ def _copies_across(paths: Sequence[Path], labels: Integers, copies: Copies, by: 
 def _alike(paths: Sequence[Path], labels: Integers) -> str:
     """Name some groups of more than one: 'a.png = b.png, c.png = d.png and 3 more'."""
     groups: dict[int, list[str]] = {}
+    called = image_names(paths)
     for path, label in zip(paths, labels.tolist(), strict=True):
-        groups.setdefault(label, []).append(name_of(path, paths))
+        groups.setdefault(label, []).append(called[path])
     several = [names for names in groups.values() if len(names) > 1]
     said = [" = ".join(names[:NAMED]) + (" = ..." if len(names) > NAMED else "") for names in several[:NAMED]]
     more = len(several) - NAMED
     return ", ".join(said) + (f" and {more} more" if more > 0 else "")
 
 
-def name_of(path: Path, among: Sequence[Path]) -> str:
-    """The file's name, with its folder's where images of several folders may share it."""
-    several = len({other.parent for other in among}) > 1
-    return shown(f"{path.parent.name}/{path.name}" if several else path.name)
-
-
-def shown(name: str) -> str:
-    """A file name as text that can be printed and kept: what isn't UTF-8 or printable is escaped."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-__all__ = ["LEVELS", "Grouping", "group", "group_by_name", "name_of", "shown"]
+__all__ = ["LEVELS", "Grouping", "group", "group_by_name"]

@@ -23,12 +23,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.names import image_names
 from edgead.notices import Notice
 from edgead.runtime.session import Session
 from edgead.types import Backbone, Progress
 from edgead.workbench.features import opened
 from edgead.workbench.frames import Frames
-from edgead.workbench.groups import name_of
 
 QUORUM = 0.15
 ODDEST = 0.015
@@ -96,24 +96,29 @@ def find_standouts(
     order = [int(i) for i in np.argsort(-found, kind="stable") if found[i] > limit]
     if not order:
         return []
-    rows = [{"image": name_of(frames.paths[i], frames.paths), "deviation": _brief(found[i])} for i in order]
+    called = image_names(frames.paths)
+    rows = [{"image": called[frames.paths[i]], "deviation": _brief(found[i])} for i in order]
     said = [f"{row['image']} {row['deviation']}" for row in rows[:NAMED]]
     usual = _brief(np.sort(found)[: len(found) - len(order)][-1])
     names_said = ", ".join(said) + (f" and {len(rows) - NAMED} more" if len(rows) > NAMED else "")
     return [Notice("stands-out", {"names": names_said, "next": usual, "images": rows})]
 
 
-def held_out_notices(paths: Sequence[Path], scores: NDArray[np.float64]) -> list[Notice]:
+def held_out_notices(
+    paths: Sequence[Path], scores: NDArray[np.float64], among: Sequence[Path] = ()
+) -> list[Notice]:
     """Say what is doubtful about a threshold from these scores.
 
     Args:
         paths: the held-out images.
         scores: their image scores, by a model that hasn't learned them.
+        among: all the good images, which the names tell them apart from; these alone by default.
     """
+    called = image_names(among or paths)
     order = np.argsort(-scores, kind="stable")
     top = scores[order[0]]
     if len(scores) == 1:
-        return [Notice("one-held-out", {"image": name_of(paths[0], paths), "score": _brief(top)})]
+        return [Notice("one-held-out", {"image": called[paths[0]], "score": _brief(top)})]
     if np.ptp(scores) <= FLAT * max(top, 1e-12):
         return [Notice("flat-scores", {"images": len(scores), "score": _brief(top)})]
     if len(scores) < HELD_OUT_FEWEST:
@@ -121,7 +126,7 @@ def held_out_notices(paths: Sequence[Path], scores: NDArray[np.float64]) -> list
     out = deviations(scores, HELD_OUT_SPREAD)[order] > HELD_OUT_LIMIT
     if not out.any():
         return []
-    rows = [{"image": name_of(paths[i], paths), "score": _brief(scores[i])} for i in order[out]]
+    rows = [{"image": called[paths[i]], "score": _brief(scores[i])} for i in order[out]]
     said = ", ".join(f"{row['image']} {row['score']}" for row in rows[:NAMED])
     return [
         Notice("held-out-stands-out", {"names": said, "next": _brief(scores[order[~out][0]]), "images": rows})

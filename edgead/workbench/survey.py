@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgead.depth import DepthUse
 from edgead.folders import name_some
+from edgead.names import image_names
 from edgead.notices import Notice
 from edgead.types import Size
 
@@ -84,7 +85,8 @@ class Survey:
         return odd if len(odd) <= MINORITY * len(self.images) else ()
 
     def _notice(self, code: str, odd: Sequence[Traits], **values: Any) -> Notice:
-        names = name_some([image.path.name for image in odd])
+        called = image_names([image.path for image in self.images])
+        names = name_some([called[image.path] for image in odd])
         return Notice(code, {"images": len(odd), "total": len(self.images), "names": names, **values})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +166,23 @@ def test_a_part_of_a_data_set_points_at_the_whole(tmp_path):
     assert f"give the folder above it, {folder}" in refusal(folder / "ground_truth")
     item = trees.kolektor(tmp_path / "KolektorSDD") / "kos01"
     assert f"layout kolektor-sdd; give the folder above it, {item.parent}" in refusal(item)
+
+
+def test_a_part_deep_inside_points_at_the_outermost_as_it_was_typed(tmp_path, monkeypatch):
+    trees.mvtec(tmp_path / "w" / "bottle")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for part in ("test/crack", "train/good", "ground_truth/crack", "ground_truth"):
+        said = refusal(Path("../w/bottle") / part)
+        assert said.endswith("in the layout mvtec; give the folder above it, ../w/bottle")
+
+
+def test_test_images_alone_whose_masks_lie_in_the_folder_above_are_told(tmp_path):
+    folder = trees.mvtec(tmp_path / "bottle")
+    (told,) = [n for n in open_dataset(folder / "test").notices if n.code == "masks-above"]
+    assert told.values == {"folder": str(folder), "layout": "mvtec"}
+    shutil.rmtree(folder / "ground_truth")
+    assert "masks-above" not in [n.code for n in open_dataset(folder / "test").notices]
 
 
 def test_a_category_without_its_test_images_is_no_root(tmp_path):

@@ -80,7 +80,7 @@ def test_a_link_that_leads_round_in_a_circle_ends(tmp_path: Path) -> None:
 def test_a_folder_of_folders_is_answered_with_the_one_that_is_likely_meant(tmp_path, folders, named):
     put(*(tmp_path / folder / "1.png" for folder in folders))
     with pytest.raises(DatasetError, match=f"subfolder '{named}' has some"):
-        list_images(tmp_path)
+        list_images(tmp_path, good=True)
 
 
 def test_a_folder_of_other_kinds_of_image_says_which(tmp_path: Path) -> None:
@@ -151,9 +151,9 @@ def test_a_faint_mask_of_16_bits_still_marks_a_defect(tmp_path: Path) -> None:
     assert names(gather(tmp_path).paths, tmp_path) == [f"train/{i}.png" for i in (2, 4, 6)]
 
 
-def test_a_data_sets_test_images_are_asked_about_where_masks_lie_beside_them(tmp_path: Path) -> None:
+def test_a_data_sets_test_images_are_refused_where_masks_lie_beside_them(tmp_path: Path) -> None:
     kolektor(tmp_path)
-    with pytest.raises(DatasetError, match=r"100_GT\.png beside 100\.png, 8 in all"):
+    with pytest.raises(DatasetError, match=r"defective test images \(4\) and masks \(4\)"):
         gather(tmp_path / "test")
 
 
@@ -188,6 +188,69 @@ def test_a_folder_of_good_images_beside_defects_is_learned_as_ever(tmp_path: Pat
         gather(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [
+        ("ground_truth/crack", "masks (3)"),
+        ("test/crack", "defective test images (3)"),
+        ("test/crack/000.png", "defective test images (1)"),
+    ],
+)
+def test_a_data_sets_defective_images_and_masks_are_never_learned(tmp_path, monkeypatch, part, what):
+    mvtec(tmp_path / "w" / "nut")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    given = Path("../w/nut") / part
+    with pytest.raises(DatasetError) as caught:
+        gather([given] if given.suffix else given)
+    text = str(caught.value)
+    assert f"holds {what} of the data set ../w/nut (layout mvtec)" in text and "\n" not in text
+    assert text.endswith("give ../w/nut, whose training images are learned") and "train/" not in text
+
+
+def test_a_folder_that_is_called_from_within_or_by_a_link_is_a_part_all_the_same(tmp_path, monkeypatch):
+    mvtec(tmp_path / "nut")
+    (tmp_path / "link").symlink_to(tmp_path / "nut" / "test" / "crack", target_is_directory=True)
+    monkeypatch.chdir(tmp_path / "nut" / "test" / "crack")
+    for folder in (Path(), tmp_path / "link"):
+        with pytest.raises(DatasetError, match=f"give {tmp_path / 'nut'}, whose"):
+            gather(folder)
+
+
+def test_good_test_images_are_learned_and_told(tmp_path: Path) -> None:
+    mvtec(tmp_path / "nut")
+    found = gather(tmp_path / "nut" / "test" / "good")
+    assert len(found.paths) == 3 and codes(found.notices) == ["learns-test-images"]
+    assert found.notices[0].values == {"images": 3, "folder": "good", "data": "nut", "layout": "mvtec"}
+    assert say(found.notices[0]).endswith("give nut, whose training images are learned")
+    assert gather(list(found.paths)).notices == found.notices
+
+
+def test_of_a_plain_folder_without_training_images_the_same_is_said(tmp_path: Path) -> None:
+    put(*(tmp_path / "set" / kind / f"{i}.png" for i in range(3) for kind in ("good", "scratch")))
+    assert codes(gather(tmp_path / "set" / "good").notices) == ["learns-all-good"]
+    (told,) = gather(tmp_path / "set" / "scratch").notices  # which may be the good images of another product
+    assert told.code == "learns-beside-good" and say(told).startswith("3 images in scratch are learned as ")
+    put(tmp_path / "set" / "masks" / "scratch" / "0_mask.png")
+    with pytest.raises(DatasetError, match=r"test images \(3\) of.*; give its folder of good"):
+        gather(tmp_path / "set" / "scratch")
+    put(tmp_path / "alone" / "good" / "1.png")
+    assert gather(tmp_path / "alone" / "good").notices == ()
+
+
+@pytest.mark.parametrize("part", ["test", "ground_truth"])
+def test_a_part_without_images_of_its_own_points_at_the_whole(tmp_path: Path, part: str) -> None:
+    mvtec(tmp_path / "nut")
+    with pytest.raises(DatasetError, match=f"give {tmp_path / 'nut'}, whose training images are learned$"):
+        gather(tmp_path / "nut" / part)
+
+
+def test_where_any_images_are_wanted_the_subfolders_with_some_are_named(tmp_path: Path) -> None:
+    mvtec(tmp_path / "nut")
+    with pytest.raises(DatasetError, match="subfolders train/good, test/crack, test/good and 1 more have"):
+        list_images(tmp_path / "nut")
+
+
 # ---------------------------------------------------------------- images unlike the rest
 
 
@@ -210,6 +273,18 @@ def test_a_few_images_of_another_depth_colour_or_size_are_named(tmp_path: Path) 
     assert colour.startswith("1 of 26 images are colour and the others grey: tinted.png;")
     assert size.startswith("4 of 26 images are of another size than 120 x 80 (height x width): large0.png, ")
     assert "large2.png and 1 more" in size
+
+
+def test_odd_images_of_two_products_are_told_apart_as_briefly_as_can_be(tmp_path: Path) -> None:
+    told = []
+    for place in ("here", "there/deeper"):
+        folders = [tmp_path / place / product / "train" / "good" for product in ("nut", "bolt")]
+        for folder in folders:
+            write_images(folder, [good_image(i) for i in range(10)])
+        write_images(folders[1], [good_image(0, (240, 160))])
+        found = read_good(folders, (64, 64), 32, silent).notices
+        told.append([say(notice) for notice in found])
+    assert told[0] == told[1] and ": bolt/train/good/000.png;" in told[0][0]
 
 
 def test_grey_images_stored_with_one_or_three_channels_are_alike(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from edgead.notices import say
 from edgead.resize import ResizeRule
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.frames import Frames, split
-from edgead.workbench.groups import group, group_by_name, name_of, shown
+from edgead.workbench.groups import group, group_by_name
 from edgead.workbench.recipe import resolve
 from tests.bundles import SIZE, good_image, make_compiled, write_images
 
@@ -91,12 +91,15 @@ def test_a_grouping_that_says_nothing_is_refused(by, error, said):
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_names_are_shown_as_text_whatever_their_bytes():
-    assert shown("größe.png") == "größe.png"
-    assert shown("caf\udce9.png") == "caf\\xe9.png"
-    assert shown("a\x1b[31m\n.png") == "a\\x1b[31m\\n.png"
-    several = [Path("one/a.png"), Path("two/a.png")]
-    assert name_of(several[1], several) == "two/a.png" and name_of(several[0], several[:1]) == "a.png"
+def test_near_copies_among_two_products_are_told_apart(tmp_path):
+    folders = [tmp_path / product / "train" / "good" for product in ("nut", "bolt")]
+    for start, folder in zip((0, 20), folders, strict=True):
+        write_images(folder, [good_image(start + i) for i in (*range(10), 0)])
+    paths = tuple(sorted(file for folder in folders for file in folder.iterdir()))
+    (told,) = group(Frames(paths, ResizeRule(SIZE)), None, silent).notices
+    each = "{0}/train/good/000.png = {0}/train/good/010.png"
+    assert told.code == "near-copies"
+    assert told.values["names"] == f"{each.format('bolt')}, {each.format('nut')}"
 
 
 def parts_and_copies(folder: Path, parts: int = 12, copies: int = 5) -> Path:

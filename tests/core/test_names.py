@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgead.names import shown, told_apart
+from edgead.names import image_names, shown, told_apart
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,12 @@ def test_a_surrogate_that_stands_for_no_byte_is_shown_too() -> None:
 def test_paths_are_told_apart_by_as_little_as_will_do(paths: list[str], names: list[str]) -> None:
     assert told_apart(paths) == names
     assert len(set(names)) == len(set(paths))
+
+
+@pytest.mark.parametrize("place", ["/data", "/x/1.png/data"])
+def test_images_have_the_same_names_in_another_place_and_none_goes_above_their_folder(place: str) -> None:
+    inside = ("a/x/1.png", "a/1.png", "b/1.png", "b/2.png", "b/caf\udce9.png")
+    names = image_names([Path(place, name) for name in inside])
+    assert list(names.values()) == ["x/1.png", "a/1.png", "b/1.png", "2.png", "caf\\xe9.png"]
+    assert list(image_names([Path("/a/x/1.png"), Path("/a/x/a/x/1.png")]).values()) == ["1.png", "x/1.png"]
+    assert list(image_names([Path("one/1.png"), Path("two/../one/2.png")]).values()) == ["1.png", "2.png"]
