@@ -7,21 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from edgead.errors import DatasetError, ImageError, PluginError
+from edgead.errors import DatasetError, PluginError
 from edgead.evaluation.datasets import Dataset, find_categories, layouts_of, open_dataset
 from edgead.evaluation.recognition import Whole, find_whole
 from edgead.folders import left_out, list_images
-from edgead.images import read_pixels
+from edgead.masks.beside import find_masks, name_pairs
 from edgead.notices import Notice
-
-MASK_ENDINGS = ("_mask", "-mask", "_masks", "_gt", "_label", "_labels", "_seg", "_segmentation", "_anno")
-"""What a mask's name has more than its image's, in upper or lower case."""
-LOOKED_AT = 3
-"""Masks that are opened, to see whether they are any."""
-TWO_TONES = 0.98
-"""Share of a mask's pixels that are one of two values; a lossy file's edges are neither."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +56,8 @@ def _folder(folder: Path) -> Gathered:
     data = _dataset_of(folder)
     if data is not None:
         used = sorted({path.parent for path in data.train})
+        for parent in used:
+            _refuse_masks(parent, [path for path in data.train if path.parent == parent])
         unseen = [notice for parent in used for notice in left_out(parent)]
         others = len(_images_below(folder)) - len(data.train)
         if others:
@@ -174,35 +167,13 @@ def _refuse_several(folder: Path) -> None:
 
 def _refuse_masks(folder: Path, images: Sequence[Path]) -> None:
     """Where masks lie beside images, some of the images are defective and the masks aren't images at all."""
-    pairs = _masked(images)
-    if not any(_is_two_toned(mask) for mask, _ in pairs[:LOOKED_AT]):
-        return
-    mask, image = pairs[0]
-    raise DatasetError(
-        f"{folder}: masks lie beside the images ({mask.name} beside {image.name}, {len(pairs)} in all), so "
-        "some may be defective, and the masks would be learned as good; give a folder of good images alone, "
-        "or a data set that `edgead datasets` recognises"
-    )
-
-
-def _masked(images: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Pairs of a mask and its image, told by their names."""
-    by_stem = {image.stem.lower(): image for image in images}
-    return [
-        (file, by_stem[stem.removesuffix(ending)])
-        for stem, file in by_stem.items()
-        for ending in MASK_ENDINGS
-        if stem.endswith(ending) and stem.removesuffix(ending) in by_stem
-    ]
-
-
-def _is_two_toned(file: Path) -> bool:
-    try:
-        pixels = read_pixels(file)
-    except ImageError:
-        return False
-    values = np.sort(np.unique(pixels.reshape(-1), return_counts=True)[1])
-    return bool(values[-2:].sum() >= TWO_TONES * pixels.size)
+    masks = find_masks(images)
+    if masks:
+        raise DatasetError(
+            f"{folder}: masks lie beside the images ({name_pairs(masks)}), so some may be defective, and the "
+            "masks would be learned as good; give a folder of good images alone, or a data set that "
+            "`edgead datasets` recognises"
+        )
 
 
 __all__ = ["Gathered", "gather"]

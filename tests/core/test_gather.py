@@ -15,6 +15,7 @@ from edgead.errors import DatasetError, ImageError
 from edgead.evaluation.datasets import open_dataset
 from edgead.folders import left_out, list_images
 from edgead.manifest import Manifest
+from edgead.masks.beside import find_masks
 from edgead.notices import Notice, say
 from edgead.workbench.frames import read_good
 from edgead.workbench.gather import gather
@@ -168,6 +169,80 @@ def test_a_photo_that_is_only_called_like_a_mask_is_learned(tmp_path: Path) -> N
     write_images(tmp_path, [good_image(i) for i in range(4)])
     cv2.imwrite(str(tmp_path / "000_label.png"), good_image(9))  # a picture of the part's label
     assert len(gather(tmp_path).paths) == 5
+
+
+PAIRS = (
+    ("exp1_num_{0}.jpg", "exp1_num_{0}.png"),
+    ("{0:03}.png", "mask_{0:03}.png"),
+    ("{0:03}.png", "GT_{0:03}.png"),
+    ("{0:03}.png", "{0:03}.mask.png"),
+    ("{0:03}.png", "{0:03}_m.png"),
+    ("{0:03}.png", "{0:03}_mask0.png"),
+    ("{0:03}.png", "{0:03}_mask_1.png"),
+    ("{0:03}.png", "{0:03}-gt.png"),
+    ("{0:03}.png", "{0:03}_groundtruth.png"),
+    ("{0:03}.png", "{0:03}Mask.png"),
+    *(("{0:03}.png", f"{{0:03}}_{word}.png") for word in ("bw", "annotation", "binary", "target", "defect")),
+    ("{0:03}.png", "{0:03}.bmp"),
+    ("{0:03}.png", "{0:03}_mask.jpg"),
+    ("img_{0}.png", "mask_{0}.png"),
+    ("{0}_image.png", "{0}_y.png"),
+    ("{0}_rgb.png", "{0}.png"),
+)
+
+
+def write_pairs(root: Path, image: str, mask: str, n: int = 12) -> None:
+    """Pictures, and for each a mask with a slanted line on it."""
+    root.mkdir(parents=True, exist_ok=True)
+    for i in range(n):
+        cv2.imwrite(str(root / image.format(i)), good_image(i))
+        marks = np.zeros((120, 80), np.uint8)
+        cv2.line(marks, (10, 20 + i), (60, 50), 255, 3)
+        cv2.imwrite(str(root / mask.format(i)), marks)
+
+
+@pytest.mark.parametrize(("image", "mask"), PAIRS)
+def test_masks_beside_images_are_asked_about_whatever_their_names_add(tmp_path, image, mask):
+    write_pairs(tmp_path, image, mask)
+    with pytest.raises(DatasetError, match="masks lie beside the images") as caught:
+        gather(tmp_path)
+    assert f"{mask.format(0)} beside {image.format(0)}" in str(caught.value) and "12 in all" in str(
+        caught.value
+    )
+
+
+def test_masks_among_a_data_sets_training_images_are_asked_about_too(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "train" / "good", "{0}.jpg", "{0}.png")
+    write_images(tmp_path / "test" / "good", [good_image(i) for i in range(2)])
+    write_images(tmp_path / "test" / "bad", [good_image(i) for i in range(2)])
+    with pytest.raises(DatasetError, match="masks lie beside the images"):
+        gather(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "other", ["{0:03}_left.png", "left_{0:03}.png", "{0:03}.jpg", "{0:03}_mask.png", "{0}.png"]
+)
+def test_pictures_with_names_alike_are_learned(tmp_path: Path, other: str) -> None:
+    for i in range(12):
+        cv2.imwrite(str(tmp_path / f"{i:03}.png"), good_image(i))
+        cv2.imwrite(str(tmp_path / other.format(i)), good_image(i + 20))
+    assert len(gather(tmp_path).paths) == 24
+
+
+def test_two_views_of_a_silhouette_are_learned(tmp_path: Path) -> None:
+    for i in range(8):
+        lit = np.full((120, 80), 255, np.uint8)
+        cv2.circle(lit, (40, 60), 20 + i, 0, -1)
+        cv2.imwrite(str(tmp_path / f"{i}.png"), lit)
+        cv2.imwrite(str(tmp_path / f"{i}_left.png"), lit[:, ::-1])
+    assert len(gather(tmp_path).paths) == 16
+
+
+def test_no_real_set_of_good_images_is_taken_for_masks(shared_data: Path) -> None:
+    for name in sorted(path.name for path in shared_data.iterdir() if path.is_dir()):
+        files = list_images(shared_data / name / "train" / "good")
+        assert gather(shared_data / name / "train" / "good").paths == tuple(files)
+        assert not find_masks(files)
 
 
 def test_a_root_of_several_data_sets_and_a_folder_given_twice_are_answered(tmp_path: Path) -> None:
@@ -336,10 +411,14 @@ def test_fit_tells_what_it_left_out_in_words_in_json_and_in_the_bundle(tmp_path,
     document = json.loads(out)
     kept = Manifest.from_json(Path("patchcore.edgead/manifest.json").read_bytes())
     assert [f"note: {notice['text']}" for notice in document["notices"]] == notes
-    assert codes(kept.notices) == [n["code"] for n in document["notices"]] == [
-        "left-out-subfolders",
-        "left-out-files",
-    ]
+    assert (
+        codes(kept.notices)
+        == [n["code"] for n in document["notices"]]
+        == [
+            "left-out-subfolders",
+            "left-out-files",
+        ]
+    )
     assert document["images"] == {"fitted_on": 12, "held_out": 5} and document["bundle"] == "patchcore.edgead"
     assert document["threshold"]["score"] == kept.threshold.score
     assert document["input"]["size"] == [96, 64] and document["input"]["depth"] == 8
