@@ -54,6 +54,8 @@ SENTENCES: dict[str, str] = {
     "plugin": "{text}",
     "layout": "{text}",
     "no-train": "no training images, only test images",
+    "masks-beside": "{count} masks among the test images in {folder} are no images and are taken as their "
+    "masks: {example} for {image}; move them to ground_truth if that isn't so",
     "no-masks": "no masks, so pixel metrics will be undefined",
     "some-unmasked": "{count} of {total} defective images have no mask, {example} for one, so pixel metrics "
     "will be undefined",

@@ -68,7 +68,8 @@ class Dataset:
 
 
 def open_dataset(folder: Path, layout: str | None = None, category: str | None = None) -> Dataset:
-    """List what is in a data set. No image is opened, except masks that alone tell good from defective.
+    """List what is in a data set. No image is opened, but for masks that tell good from defective, and
+    files beside others that may be masks.
 
     Args:
         folder: one data set or category; or, with ``category``, the root of several.

@@ -67,6 +67,11 @@ def test_two_folders_of_good_images(tmp_path):
         ("candle,test,normal,candle\\secret.png,", "isn't a plain path"),
         ("candle,test,normal,,", "isn't a plain path"),
         ("candle,valid,normal,candle/Data/Images/Normal/0007.JPG,", "the split is 'valid'"),
+        (
+            "candle,test,Nrmal,candle/Data/Images/Normal/0007.JPG,",
+            "the label is 'Nrmal'; it must be normal or",
+        ),
+        ("candle,train,,candle/Data/Images/Normal/0007.JPG,", "the label is ''"),
         ("candle,test,normal", r"line 2: must have 5 values"),
         ("candle,test,normal,candle/Data/Images/Normal/0007.JPG,,,", r"line 2: must have 5 values"),
         ("pcb1,test,normal,pcb1/Data/Images/Normal/0001.JPG,", "nothing of 'candle' in it, only of pcb1"),
@@ -99,6 +104,25 @@ def test_visas_csv_with_a_byte_order_mark_and_windows_line_ends(tmp_path):
     expected = open_dataset(folder)
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
     assert open_dataset(folder) == expected
+
+
+def test_visas_labels_may_be_in_upper_or_lower_case(tmp_path):
+    folder = trees.visa(tmp_path)
+    expected = open_dataset(folder)
+    rows = [
+        row.replace(",train,", ",TRAIN,").replace(",normal,", ",Normal,").replace(",anomaly,", ",ANOMALY,")
+        for row in trees.VISA_ROWS
+    ]
+    trees.write_visa_csv(tmp_path, *rows)
+    assert open_dataset(folder) == expected
+
+
+@pytest.mark.parametrize("other", ["ok", "OK", "normal"])
+@pytest.mark.parametrize("part", ["test", "train"])
+def test_two_folders_of_good_images_in_mvtecs_form(part, other, tmp_path):
+    folder = trees.mvtec(tmp_path / "bottle")
+    trees.put(folder, f"{part}/{other}/9.png")
+    assert f"'good' and '{other}' both mean good images" in refusal(folder)
 
 
 def test_visas_defective_training_images_are_left_out(tmp_path):

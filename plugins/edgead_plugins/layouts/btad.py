@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgead.types import Split
-from edgead_plugins.layouts.folders import images_if_any, read_labelled
+from edgead_plugins.layouts.folders import images_if_any, read_labelled, refuse_two_good
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class BTAD:
         return (folder / "test" / "ok").is_dir() and (folder / "test" / "ko").is_dir()
 
     def read(self, folder: Path) -> Split:
+        refuse_two_good(folder / "train", "ok")
         found = read_labelled(folder / "test", "ok", folder / "ground_truth")
         return Split(images_if_any(folder / "train" / "ok"), found.samples, notes=found.notes)
 

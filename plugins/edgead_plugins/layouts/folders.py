@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgead.errors import DatasetError
+from edgead.folders import GOOD_FOLDERS
 from edgead.images import SUFFIXES, list_images
 from edgead.masks import MaskNames
 from edgead.masks.matching import image_stem
 from edgead.names import shown
 from edgead.notices import Notice, say
 from edgead.types import GOOD, Sample
+from edgead_plugins.layouts.strays import sort_out
 
 
 def subfolders(folder: Path) -> list[str]:
@@ -55,20 +57,42 @@ def read_labelled(folder: Path, good: str, masks: Path | None, leave_out: Collec
         leave_out: subfolders that are no class.
 
     Raises:
-        edgead.errors.DatasetError: a class holds no image.
+        edgead.errors.DatasetError: a class holds no image, two are of good images, or masks lie among the
+            images and it isn't clear whose they are.
     """
+    refuse_two_good(folder, good)
     defects = [name for name in subfolders(folder) if name != good and name not in leave_out]
-    listed = _list_all(folder, (good, *defects))
-    samples = [Sample(image, GOOD) for image in listed[good]]
-    notices: list[Notice] = []
-    for defect in defects:
-        images = listed[defect]
+    found = sort_out(folder, _list_all(folder, (good, *defects)), good)
+    samples = [Sample(image, GOOD) for image in found.images[good]]
+    notices: list[Notice] = list(found.notices)
+    for defect in (name for name in defects if name in found.images):
+        images = found.images[defect]
         where = _named(masks, defect) if masks else None
         mask = MaskNames(masks_by_image(where) if where else {})
-        samples += [Sample(image, defect, mask.find(image.stem) or ()) for image in images]
+        for image in images:
+            own, beside = mask.find(image.stem) or (), found.masks.get(image, ())
+            if own and beside:
+                raise DatasetError(
+                    f"{image}: has two masks, {shown(own[0])} and {shown(beside[0])}; keep one of them"
+                )
+            samples.append(Sample(image, defect, own or beside))
         if where:
             notices += _strays(where, images, {file for each in samples for file in each.masks})
     return Labelled(tuple(samples), tuple(say(notice) for notice in notices))
+
+
+def refuse_two_good(folder: Path, good: str) -> None:
+    """Refuse a folder in which another usual name of good images lies beside the one that is taken.
+
+    Raises:
+        edgead.errors.DatasetError: so it is.
+    """
+    names = subfolders(folder)
+    others = [name for name in names if name != good and name.lower() in GOOD_FOLDERS]
+    if good in names and others:
+        raise DatasetError(
+            f"{folder}: '{good}' and '{others[0]}' both mean good images; keep them in one folder"
+        )
 
 
 def masks_by_image(folder: Path) -> dict[str, tuple[Path, ...]]:
@@ -137,4 +161,12 @@ def _images(folder: Path) -> list[Path]:
     )
 
 
-__all__ = ["Labelled", "images_if_any", "labelled", "masks_by_image", "read_labelled", "subfolders"]
+__all__ = [
+    "Labelled",
+    "images_if_any",
+    "labelled",
+    "masks_by_image",
+    "read_labelled",
+    "refuse_two_good",
+    "subfolders",
+]

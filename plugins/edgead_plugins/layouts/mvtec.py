@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgead.errors import DatasetError
 from edgead.types import Split
-from edgead_plugins.layouts.folders import images_if_any, read_labelled
+from edgead_plugins.layouts.folders import images_if_any, read_labelled, refuse_two_good
 
 MPDD_CATEGORIES = ("bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes")
 
@@ -25,6 +25,7 @@ class MVTec:
         return (folder / "test" / "good").is_dir()
 
     def read(self, folder: Path) -> Split:
+        refuse_two_good(folder / "train", "good")
         found = read_labelled(folder / "test", "good", folder / "ground_truth")
         return Split(
             train=images_if_any(folder / "train" / "good"),

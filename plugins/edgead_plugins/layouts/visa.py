@@ -14,6 +14,7 @@ SPLIT = Path("split_csv", "1cls.csv")
 """The publisher's division for learning from good images only, in the data set's root."""
 
 _COLUMNS = ("object", "split", "label", "image", "mask")
+_PARTS, _LABELS = ("train", "test"), ("normal", "anomaly")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class VisA:
     """``Data/Images/Normal``, ``Data/Images/Anomaly`` and ``Data/Masks/Anomaly`` in each category's folder.
 
     ``../split_csv/1cls.csv`` divides them. Its columns are object (the category), split (train, test), label
-    (normal, anomaly), image and mask, both relative to the root. A mask's
+    (normal, anomaly; both in upper or lower case), image and mask, both relative to the root. A mask's
     values are small numbers, one for each kind of defect.
     """
 
@@ -39,7 +40,11 @@ class VisA:
         for where, row in _rows(root / SPLIT, folder.name):
             image = _file(root, row["image"], where)
             masks = (_file(root, row["mask"], where),) if row["mask"] else ()
-            match row["split"], row["label"]:
+            match row["split"].lower(), row["label"].lower():
+                case part, label if part in _PARTS and label not in _LABELS:
+                    raise DatasetError(
+                        f"{where}: the label is '{row['label']}'; it must be normal or anomaly"
+                    )
                 case "train", "normal":
                     train.append(image)
                 case "train", _:
@@ -48,8 +53,8 @@ class VisA:
                     good.append(Sample(image, GOOD))
                 case "test", label:
                     bad.append(Sample(image, label, masks))
-                case part, _:
-                    raise DatasetError(f"{where}: the split is '{part}'; it must be train or test")
+                case _:
+                    raise DatasetError(f"{where}: the split is '{row['split']}'; it must be train or test")
         bad.sort(key=lambda sample: (sample.defect, sample.image))
         note = f"{left_out} defective training images are not used"
         return Split(
