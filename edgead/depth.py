@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.names import image_names
 from edgead.notices import Notice
 
 DEPTHS = (10, 12, 14)
@@ -36,7 +37,7 @@ class DepthUse:
         self.largest = 0
         self._usual = [0] * 17  # images by the bits of all but their hot pixels
         self._most = [0] * 17  # and by those of their largest value
-        self._names: list[list[str]] = [[] for _ in range(17)]  # the first few of the latter
+        self._paths: list[list[Path]] = [[] for _ in range(17)]  # the first few of the latter
 
     def see(self, pixels: NDArray[Any], path: Path | None = None) -> None:
         """Take note of an image, (H, W) or (H, W, C) uint8 or uint16; its path serves to name it."""
@@ -48,8 +49,8 @@ class DepthUse:
         self.largest = max(self.largest, largest)
         self._usual[_bits_without_hot(pixels, most)] += 1
         self._most[most] += 1
-        if path is not None and len(self._names[most]) < _NAMED:
-            self._names[most].append(path.name)
+        if path is not None and len(self._paths[most]) < _NAMED:
+            self._paths[most].append(path)
 
     @property
     def bits(self) -> int:
@@ -69,7 +70,8 @@ class DepthUse:
     def over(self, depth: int) -> tuple[int, str]:
         """How many images hold a value over so many bits, and the names of some."""
         count = sum(self._most[depth + 1 :])
-        names = [name for some in self._names[depth + 1 :] for name in some][:_NAMED]
+        paths = [path for some in self._paths[depth + 1 :] for path in some][:_NAMED]
+        names = list(image_names(paths).values())
         more = f" and {count - len(names)} more" if count > len(names) else ""
         return count, (", ".join(names) + more) if names else "names unknown"
 
