@@ -1,6 +1,8 @@
 """How a picture is to be turned before it's shown, as its file says: EXIF's orientation, 1 to 8.
 
-Viewers turn pictures by it and so does ``read_image``; programs that draw masks often don't.
+Viewers turn pictures by it and so does ``read_image``; programs that draw masks often don't. What OpenCV,
+which turns the pictures, doesn't heed isn't heeded here either: a PNG's or WebP's block that begins with
+JPEG's ``Exif`` and two zeros, or a WebP's that its header doesn't announce.
 """
 
 from __future__ import annotations
@@ -14,9 +16,13 @@ from numpy.typing import NDArray
 
 T = TypeVar("T", bound=np.generic)
 
+BLOCK_STARTS = (b"II*\0", b"MM\0*")
+"""How a PNG's block must begin: libpng passes over another, with a word on stderr."""
 UPRIGHT = 1
 """The orientation of a picture that is shown as it's stored."""
 _ORIENTATION = 274
+_HAS_EXIF = 8
+"""The bit of a WebP's header."""
 _TAGS = 4096
 """Entries of a directory that are read at most."""
 
@@ -99,7 +105,6 @@ def read_directory(data: bytes, at: int | None = None) -> Directory:
 
 
 def _of(block: bytes) -> int:
-    block = block.removeprefix(b"Exif\0\0")
     stated = read_directory(block).tags.get(_ORIENTATION, UPRIGHT) if block else UPRIGHT
     return stated if 1 <= stated <= 8 else UPRIGHT
 
@@ -112,7 +117,7 @@ def _in_jpeg(data: bytes) -> bytes:
             continue
         (length,) = struct.unpack_from(">H", data, at + 2)
         if data[at + 1] == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            return data[at + 4 : at + 2 + length]
+            return data[at + 10 : at + 2 + length]
         at += 2 + length
     return b""
 
@@ -121,13 +126,17 @@ def _in_png(data: bytes) -> bytes:
     at = 8
     while at < len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"eXIf":
-            return data[at + 8 : at + 8 + length]
+        block = data[at + 8 : at + 8 + length]
+        if kind == b"eXIf" and block.startswith(BLOCK_STARTS):
+            return block
         at += 12 + length
     return b""
 
 
 def _in_webp(data: bytes) -> bytes:
+    """The block, where the header says that there's one: libwebp, and so OpenCV, passes over it otherwise."""
+    if data[12:16] != b"VP8X" or not data[20] & _HAS_EXIF:
+        return b""
     at = 12
     while at < len(data):
         kind, length = struct.unpack_from("<4sI", data, at)
@@ -137,4 +146,4 @@ def _in_webp(data: bytes) -> bytes:
     return b""
 
 
-__all__ = ["UPRIGHT", "Directory", "orientation", "read_directory", "turn"]
+__all__ = ["BLOCK_STARTS", "UPRIGHT", "Directory", "orientation", "read_directory", "turn"]

@@ -17,6 +17,12 @@ OTHER_IMAGES = (
     ".pfm", ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".raf", ".ras", ".raw", ".rw2", ".tga",
 )  # fmt: skip
 """Endings of files that are likely images, of kinds that aren't read."""
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+"""Videos that are read, each given by itself."""
+OTHER_VIDEOS = (
+    ".3gp", ".asf", ".flv", ".h264", ".h265", ".m2ts", ".m2v", ".mjpeg", ".mts", ".ogv", ".ts", ".vob",
+)  # fmt: skip
+"""Endings of files that are likely videos, of kinds that aren't read."""
 GOOD_FOLDERS = ("good", "ok", "normal", "nominal", "pass")
 """Usual names of the folder of good images, the first the most usual; in upper or lower case."""
 _MASK_FOLDERS = ("ground_truth", "masks", "mask")
@@ -53,7 +59,8 @@ def list_images(folder: Path, *, good: bool = False) -> list[Path]:
 def left_out(folder: Path) -> tuple[Notice, ...]:
     """Return what ``list_images`` leaves out of a folder and likely shouldn't: nothing that isn't an image.
 
-    The notices are ``left-out-subfolders`` and ``left-out-files``. Names in them are without the way to them.
+    The notices are ``left-out-subfolders``, ``left-out-files`` and ``left-out-videos``. Names in them are
+    without the way to them.
     """
     try:
         entries = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: p.name)
@@ -61,6 +68,8 @@ def left_out(folder: Path) -> tuple[Notice, ...]:
         return ()
     counts = {p.name: n for p in entries if p.is_dir() and (n := _count_images(p))}
     others = [p.name for p in entries if p.name.lower().endswith(OTHER_IMAGES) and not p.is_dir()]
+    endings = (*VIDEO_SUFFIXES, *OTHER_VIDEOS)
+    videos = [p.name for p in entries if p.name.lower().endswith(endings) and not p.is_dir()]
     found = []
     if counts:
         names = {"folder": folder.name, "names": name_some(list(counts))}
@@ -69,6 +78,9 @@ def left_out(folder: Path) -> tuple[Notice, ...]:
         kinds = sorted({Path(name).suffix.lower() for name in others})
         names = {"folder": folder.name, "names": name_some(others)}
         found.append(Notice("left-out-files", {**names, "files": len(others), "kinds": " ".join(kinds)}))
+    if videos:
+        values = {"folder": folder.name, "names": name_some(videos), "files": len(videos)}
+        found.append(Notice("left-out-videos", values))
     return tuple(found)
 
 
@@ -94,6 +106,8 @@ def _where_instead(folder: Path, entries: Sequence[Path], good: bool) -> str:
             return f"its subfolder '{inner[0]}' has some, give that"
         return f"its subfolders {name_some(inner)} have some, give one of them"
     others = sorted({p.suffix.lower() for p in entries if p.name.lower().endswith(OTHER_IMAGES)})
+    if not others and any(p.name.lower().endswith(VIDEO_SUFFIXES) for p in entries):
+        return "it holds videos: give each by itself to be judged, and images to learn from"
     return f"{f'{chr(32).join(others)} is not read, ' if others else ''}known are {' '.join(SUFFIXES)}"
 
 
@@ -141,4 +155,12 @@ def _below(folder: Path) -> Iterator[Path]:
         return
 
 
-__all__ = ["GOOD_FOLDERS", "OTHER_IMAGES", "SUFFIXES", "left_out", "list_images", "name_some"]
+__all__ = [
+    "GOOD_FOLDERS",
+    "OTHER_IMAGES",
+    "SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "left_out",
+    "list_images",
+    "name_some",
+]

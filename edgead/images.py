@@ -54,7 +54,7 @@ def read_image(path: Path, depth: int | None = None, use: DepthUse | None = None
     """
     pixels = read_pixels(path)
     if use is not None:
-        use.see(pixels)
+        use.see(pixels, path)
     return as_8_bits(path, pixels, depth)
 
 
@@ -78,7 +78,8 @@ def read_pixels(path: Path) -> NDArray[Any]:
         _check_size(path, header)
         check_content(header.kind, data)
     except DamagedFile as problem:
-        raise ImageError(f"{path}: {problem}; replace or remove the file") from None
+        advice = problem.advice or "replace or remove the file"
+        raise ImageError(f"{path}: {problem}; {advice}") from None
     with quiet_opencv():
         try:
             encoded = np.frombuffer(essential(header.kind, data), np.uint8)

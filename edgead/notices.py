@@ -41,8 +41,13 @@ SENTENCES: dict[str, str] = {
     "{layout}), and figures measured on these will look better than they are; measure on others",
     "learns-beside-good": "{images} images in {folder} are learned as good, and lie beside a folder of good "
     "images as defective ones do in a data set (layout {layout}): if they are defective, leave them out",
+    "depth-contradicted": "most of the 16-bit images use at most {bits} of their 16 bits, but {over} of "
+    "{images} hold values up to {largest} ({names}), hot pixels perhaps: give --depth {likely} and mend or "
+    "leave those out if the camera gives so many bits, or --depth 16 if the others really are that dark",
     "left-out-files": "{files} files in {folder} look like images of kinds that are not read ({kinds}: "
     "{names}); convert them to PNG or move them out",
+    "left-out-videos": "{files} videos in {folder} are not looked at ({names}): to judge one, give `edgead "
+    "run` its file; to learn from one, save its frames as images",
     "left-out-subfolders": "{images} images in subfolders of {folder} are not used ({names}); give those "
     "folders too, or move the images up",
     "odd-colour": "{images} of {total} images are {kind} and the others {rest}: {names}; check that they "

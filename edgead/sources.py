@@ -10,9 +10,9 @@ from pathlib import Path
 
 from edgead.errors import DatasetError, DeviceError, EdgeadError, ImageError
 from edgead.files import exists, is_file, is_folder
+from edgead.folders import VIDEO_SUFFIXES
 from edgead.images import list_images, read_image
 from edgead.streams import (
-    VIDEO_SUFFIXES,
     camera_number,
     images,
     is_device,

@@ -7,7 +7,8 @@ left come as if they were all. So the frames read are compared with what the fil
   so that few, missing at the very end, are a note.
 * Matroska, WebM and the rest state how long they last, which makes a number at an even rate. Frames that
   stop before the stated end, or that leave a hole in an even rate, are damage; a rate that varies is not.
-* What states nothing, a live stream or a file that its writer didn't close, can't be compared.
+* What states nothing, a live stream or a file that its writer didn't close, can't be compared. Of an MPEG
+  program or transport stream the length is worked out from what is left: holes show, a cut end doesn't.
 
 A damaged frame that the decoder patches up with what it has isn't noticed.
 """
@@ -31,7 +32,6 @@ from edgead.images import quiet_opencv
 from edgead.names import shown
 from edgead.types import Image
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 TOLERATED = 2
 """Frames that a whole file may list too many."""
 EVEN = 0.9
@@ -41,6 +41,10 @@ TIMEOUT_MS = 10_000
 PATIENCE = 64
 """Damaged packets in a row after which a video file counts as ended, if it doesn't state more frames."""
 
+_PACKETS = 4
+"""Packets in a row whose first byte tells a transport stream."""
+_START = 204 * _PACKETS
+"""Bytes of a file that tell its kind."""
 _SCHEME = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt|rtp|mms|mmsh)://", re.IGNORECASE)
 _CAMERA = re.compile(r"(?:camera:)?(\d{1,4})", re.IGNORECASE)
 _SECRET = re.compile(r"pass|pwd|secret|token|key|auth|sig|credential", re.IGNORECASE)
@@ -102,6 +106,7 @@ class Stream:
         stated: the number of frames that the file states, or None where it states none.
         rate: stated frames a second, or None.
         read: frames read.
+        estimated: whether ``stated`` is only worked out from the times of the frames that are there.
         skipped: damaged packets between frames that were read.
         patience: damaged packets in a row after which it counts as ended, if it doesn't state more frames.
         last, longest: the last frame's time, and the longest step from frame to frame, in ms.
@@ -111,6 +116,7 @@ class Stream:
     listed: bool
     stated: int | None
     rate: float | None
+    estimated: bool = False
     read: int = 0
     skipped: int = 0
     patience: int = PATIENCE
@@ -148,6 +154,8 @@ class Stream:
         """Say why the video can't be told to be whole, or that it's as good as whole; None where it is."""
         if self.stated is None:
             return "it states no number of frames, so nobody can tell whether it is whole"
+        if self.estimated:
+            return "it doesn't state where it ends, so nobody can tell whether it is whole"
         if self.read < self.stated and self.damage() is None:
             why = "some encoders count one too many" if self.listed else "its frame rate varies"
             return f"it states {self.stated:,} frames, {self.read:,} were read; {why}"
@@ -166,7 +174,10 @@ def open_file(path: str) -> tuple[cv2.VideoCapture, Stream]:
         raise ImageError(f"{shown(path)}: the video's name isn't UTF-8; rename it") from None
     with _ffmpeg(OPENCV_FFMPEG_CAPTURE_OPTIONS="fflags;discardcorrupt"):  # half a frame at a cut is no frame
         capture = cv2.VideoCapture(path)
-    return capture, _stated(capture, _lists_frames(path))
+    start = _start_of(path)
+    return capture, dataclasses.replace(
+        _stated(capture, _lists_frames(start)), estimated=_is_mpeg_stream(start)
+    )
 
 
 def open_live(source: str | int) -> tuple[cv2.VideoCapture, Stream]:
@@ -218,13 +229,24 @@ def _stated(capture: cv2.VideoCapture, listed: bool) -> Stream:
     return Stream(listed, stated, float(rate) if math.isfinite(rate) and 0 < rate < 1e5 else None)
 
 
-def _lists_frames(path: str) -> bool:
-    """Tell by content whether the container has an index of its frames."""
+def _start_of(path: str) -> bytes:
     try:
         with Path(path).open("rb") as file:
-            start = file.read(12)
+            return file.read(_START)
     except OSError:
-        return False
+        return b""
+
+
+def _is_mpeg_stream(start: bytes) -> bool:
+    """Tell by content an MPEG program stream or transport stream, of plain, Blu-ray's and DVB's packets."""
+    return start.startswith(b"\0\0\1\xba") or any(
+        len(places := start[first::length][:_PACKETS]) == _PACKETS and set(places) == {0x47}
+        for first, length in ((0, 188), (4, 192), (0, 204))
+    )
+
+
+def _lists_frames(start: bytes) -> bool:
+    """Tell by content whether the container has an index of its frames."""
     return start[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide") or (
         start[:4] == b"RIFF" and start[8:12] == b"AVI "
     )
@@ -245,7 +267,6 @@ def _ffmpeg(**options: str) -> Iterator[None]:
 
 
 __all__ = [
-    "VIDEO_SUFFIXES",
     "Stream",
     "camera_number",
     "images",

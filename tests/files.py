@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
+import cv2
 import numpy as np
 
 
@@ -41,12 +42,12 @@ def png(
     ))  # fmt: skip
 
 
-def tiff(values: np.ndarray, orientation: int = 1) -> bytes:
-    """An uncompressed grey TIFF, 8 or 16 bits."""
+def tiff(values: np.ndarray, orientation: int = 1, photometric: int = 1) -> bytes:
+    """An uncompressed grey TIFF, 8 or 16 bits; photometric 0 says that 0 is white."""
     height, width = values.shape
     bits = 8 * values.dtype.itemsize
-    tags = ((256, width), (257, height), (258, bits), (259, 1), (262, 1), (273, 0), (274, orientation),
-            (277, 1), (278, height), (279, values.nbytes))  # fmt: skip
+    tags = ((256, width), (257, height), (258, bits), (259, 1), (262, photometric), (273, 0),
+            (274, orientation), (277, 1), (278, height), (279, values.nbytes))  # fmt: skip
     start = 8 + 2 + 12 * len(tags) + 4
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, start if tag == 273 else value) for tag, value in tags)
     body = values.astype(values.dtype.newbyteorder("<")).tobytes()
@@ -57,3 +58,21 @@ def turned_jpeg(data: bytes, orientation: int) -> bytes:
     """A JPEG with an EXIF orientation."""
     block = b"Exif\0\0" + exif(orientation)
     return data[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[2:]
+
+
+def webp(pixels: np.ndarray, block: bytes, announced: bool = True, frames: int = 0) -> bytes:
+    """A WebP without loss, with a block of EXIF that its header announces or doesn't; or an animation."""
+    ok, data = cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, 101])
+    assert ok
+    image, (height, width) = data.tobytes()[12:], pixels.shape[:2]
+    size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    flags = (8 if announced else 0) | (2 if frames else 0)
+    parts = b"VP8X" + struct.pack("<II", 10, flags) + size
+    if frames:
+        frame = bytes(6) + size + bytes(4) + image
+        parts += b"ANIM" + struct.pack("<I", 6) + bytes(6)
+        parts += (b"ANMF" + struct.pack("<I", len(frame)) + frame) * frames
+    else:
+        parts += image
+    body = b"WEBP" + parts + b"EXIF" + struct.pack("<I", len(block)) + block
+    return b"RIFF" + struct.pack("<I", len(body)) + body

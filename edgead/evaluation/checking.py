@@ -110,7 +110,8 @@ def _look(path: Path) -> tuple[Size, int]:
     try:
         height, width = read_header(data).size
     except DamagedFile as problem:
-        raise ImageError(f"{shown(path)}: {problem}; replace or remove the file") from None
+        advice = problem.advice or "replace or remove the file"
+        raise ImageError(f"{shown(path)}: {problem}; {advice}") from None
     if height * width > MAX_PIXELS or min(height, width) < MIN_SIDE:
         raise ImageError(
             f"{shown(path)}: {width} x {height} pixels; {MIN_SIDE} a side is the least and "

@@ -6,10 +6,13 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from edgead.exif import BLOCK_STARTS
 from edgead.imagefile.damage import DamagedFile
 from edgead.types import Size
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
+_ALPHA = 4
+"""The bit of a colour type; such a picture needs no further transparency."""
 _KEPT = (b"tRNS", b"eXIf")
 """Of what a decoder may leave out: transparency, and how the picture is turned."""
 
@@ -30,8 +33,19 @@ def read(data: bytes) -> tuple[Size, int]:
 
 def essential(data: bytes) -> bytes:
     """Return the file without colour profiles, texts and the like, at which libpng grumbles on stderr."""
-    kept = [(s, e) for kind, s, e in _chunks(data) if kind[:1].isupper() or kind in _KEPT]
+    kept = [
+        (start, end)
+        for kind, start, end in _chunks(data)
+        if kind[:1].isupper() or (kind in _KEPT and not _is_void(kind, data[start + 8 : end], data[25]))
+    ]
     return MAGIC + b"".join(data[start:end] for start, end in kept)
+
+
+def _is_void(kind: bytes, body: bytes, colour_type: int) -> bool:
+    """Whether libpng passes over the chunk, with a word on stderr."""
+    if kind == b"eXIf":
+        return not body.startswith(BLOCK_STARTS)
+    return colour_type & _ALPHA != 0
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -24,10 +24,10 @@ MAX_UNPACKED = 1 << 33
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _PACKING, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 _STRIPS, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR = 273, 277, 278, 279, 284
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _JPEG_TABLES = 322, 323, 324, 325, 347
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _FORMAT, _JPEG_TABLES = 322, 323, 324, 325, 339, 347
 _READ = {
     _SUBFILE, _WIDTH, _HEIGHT, _BITS, _PACKING, _PHOTOMETRIC, _STRIPS, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR,
-    _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _JPEG_TABLES,
+    _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _FORMAT, _JPEG_TABLES,
 }  # fmt: skip
 _NUMBERS = {1: "B", 3: "H", 4: "I", 7: "B", 16: "Q"}
 _REDUCED, _MASK = 1, 4
@@ -40,6 +40,7 @@ Tags = Mapping[int, tuple[int, ...]]
 def read(data: bytes) -> tuple[Size, int]:
     """Return the first page's (height, width) and the number of pages; previews and masks don't count."""
     first, *others = _directories(data)
+    _refuse_negative(first)
     pages = [tags for tags in others if not tags.get(_SUBFILE, (0,))[0] & (_REDUCED | _MASK)]
     return _size(first), 1 + len(pages)
 
@@ -61,6 +62,18 @@ def check(data: bytes) -> None:
         # The last strip may be padded with whole rows.
         if found is None or found < rows * row_bytes or found % row_bytes:
             raise DamagedFile("the TIFF file is damaged (a part of the picture doesn't unpack)")
+
+
+def _refuse_negative(tags: Tags) -> None:
+    """Where 0 is white, OpenCV turns pictures of 1 and 8 bits alone: others would be negatives."""
+    bits, photometric = tags.get(_BITS, (1,))[0], tags.get(_PHOTOMETRIC, (1,))[0]
+    signed = tags.get(_FORMAT, (1,))[0] != 1
+    if photometric == 0 and (bits > 8 or signed):
+        raise DamagedFile(
+            f"the TIFF file's 0 is white (PhotometricInterpretation 0) at {bits} bits, so it would be read "
+            "as a negative",
+            "save it with 0 as black",
+        )
 
 
 def _directories(data: bytes) -> Iterator[Tags]:

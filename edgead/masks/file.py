@@ -30,7 +30,7 @@ from edgead.imagefile import DamagedFile, check_content, essential, read_header
 from edgead.images import MAX_BYTES, MAX_PIXELS, quiet_opencv
 from edgead.names import shown
 
-_COMPRESSION, _SUBFILE = 259, 254
+_COMPRESSION = 259
 _LOSSY_TIFF = (6, 7, 34892, 50001)
 """JPEG of both ages, lossy JPEG in DNG, WebP."""
 _GREYS, _FAINT = 32, 0.25
@@ -68,19 +68,24 @@ def read_mask_file(path: Path) -> MaskFile:
     try:
         header = read_header(data)
     except DamagedFile as problem:
-        raise ImageError(f"{shown(path)}: {problem}; replace or remove the mask") from None
+        advice = problem.advice or "replace or remove the mask"
+        raise ImageError(f"{shown(path)}: {problem}; {advice}") from None
     height, width = header.size
     if height * width > MAX_PIXELS:
         raise ImageError(
             f"{shown(path)}: a mask of {width} x {height} pixels is over the limit of "
             f"{MAX_PIXELS // 10**6} megapixels; shrink it with its image"
         )
-    if header.kind == "TIFF":
-        _refuse_pages(path, data)
+    if header.pages > 1:  # of which only the first would be read
+        raise ImageError(
+            f"{shown(path)}: a mask of several pages ({header.pages}); save each as a file of its own, in a "
+            "folder with its image's name"
+        )
     try:
         check_content(header.kind, data)
     except DamagedFile as problem:
-        raise ImageError(f"{shown(path)}: {problem}; replace or remove the mask") from None
+        advice = problem.advice or "replace or remove the mask"
+        raise ImageError(f"{shown(path)}: {problem}; {advice}") from None
     pixels = _decode(essential(header.kind, data))
     if pixels is None:
         raise ImageError(
@@ -118,7 +123,7 @@ def _marks(
             marked = visible
             remarks.add("alpha")
     elif data.startswith(b"\x89PNG") and data[25] == 3 and (marked.all() or not marked.any()):
-        indices = _decode(_without_colours(data))
+        indices = _decode(_without_colours(essential("PNG", data)))
         if indices is not None and (indices != indices.flat[0]).any():
             marked = (indices if indices.ndim == 2 else indices[..., 0]) != 0
             remarks.add("palette")
@@ -149,22 +154,6 @@ def _chunks(data: bytes) -> set[bytes]:
         found.add(kind)
         at += 8 + length + length % 2
     return found
-
-
-def _refuse_pages(path: Path, data: bytes) -> None:
-    """Only the first page would be read, so a second is refused, unless it's the first made smaller."""
-    try:
-        first = exif.read_directory(data)
-        if not first.following:
-            return
-        if exif.read_directory(data, first.following).tags.get(_SUBFILE, 0) & 1:
-            return
-    except (struct.error, IndexError):
-        return  # the decoder says what's wrong with it
-    raise ImageError(
-        f"{shown(path)}: a mask of several pages; save each as a file of its own, in a folder with its "
-        "image's name"
-    )
 
 
 def _without_colours(data: bytes) -> bytes:

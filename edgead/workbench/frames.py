@@ -152,9 +152,10 @@ def _check_depth_of(survey: Survey, depth: int | None) -> None:
     if depth is not None and not survey.depth.images:
         raise DatasetError(f"depth {depth} is for 16-bit images, and none of these is one; leave --depth out")
     if depth is not None and survey.depth.bits > depth:
+        over, names = survey.depth.over(depth)
         raise DatasetError(
-            f"the 16-bit images hold values up to {survey.depth.largest}, over {depth} bits; give their true "
-            "--depth"
+            f"{over} of {survey.depth.images} 16-bit images hold values up to {survey.depth.largest}, over "
+            f"{depth} bits ({names}); give their true --depth, or mend or remove those with hot pixels"
         )
 
 

@@ -56,7 +56,7 @@ class Survey:
 
     def see(self, path: Path, pixels: NDArray[Any]) -> None:
         """Take note of an image, (H, W, 3) uint8 or uint16."""
-        self.depth.see(pixels)
+        self.depth.see(pixels, path)
         size = (pixels.shape[0], pixels.shape[1])
         self.images.append(Traits(path, size, pixels.dtype.itemsize == 2, _is_colour(pixels)))
 

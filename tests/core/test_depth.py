@@ -172,3 +172,52 @@ def test_eval_reads_files_as_the_bundle_learned_them(tmp_path, learned, capsys, 
     assert "--depth 12" in capsys.readouterr().out
     assert main(["eval", other, str(tmp_path), "--draws", "0", "-q", "--depth", "12"]) == 0
     assert "--depth" not in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- images that contradict the rest
+
+
+def test_neither_a_hot_pixel_nor_a_scaled_image_hides_that_the_others_have_12_bits(tmp_path):
+    plain = [deep(good_image(i)) for i in range(6)]
+    hot, scaled = [image.copy() for image in plain], [image.copy() for image in plain]
+    hot[3][4, 4] = 65535
+    scaled[5] = plain[5] * 16
+    for name, images, odd in (("hot", hot, "003.png"), ("scaled", scaled, "005.png")):
+        folder = write(tmp_path / name, images)
+        with pytest.raises(DatasetError, match=rf"1 of 6 hold .*\({odd}\).*--depth 12"):
+            fit(resolve("patchcore"), folder, Settings(SIZE), tmp_path / "x.edgead", silent)
+        with pytest.raises(DatasetError, match=rf"1 of 6 .* over 12 bits \({odd}\)"):
+            fit(resolve("patchcore"), folder, Settings(SIZE, depth=12), tmp_path / "x.edgead", silent)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_most_pixels_of_most_images_use_decides(channels):
+    def used(*images: np.ndarray) -> DepthUse:
+        use = DepthUse()
+        for number, image in enumerate(images):
+            use.see(image, Path(f"{number}.png"))
+        return use
+
+    dim = np.full((100, 100, channels), 4000, np.uint16)
+    glint, bright = dim.copy(), dim.copy()
+    glint[0, :10] = 65535  # a thousandth
+    bright[0, :11] = 65535
+    assert used(glint, glint).notice().values["likely"] == 12
+    assert used(bright, bright).notice() is None
+    assert used(dim, bright).notice() is None and used(dim, dim, bright).notice().values["over"] == 1
+    many = used(*[dim] * 9, *[bright] * 8).notice().values
+    assert many["over"] == 8 and many["names"] == "9.png, 10.png, 11.png and 5 more"
+    assert used(dim).notice().code == "depth-unsaid"
+
+
+def test_eval_and_run_name_the_images_that_contradict_the_rest(tmp_path, capsys, compiled):
+    images = [deep(good_image(i)) for i in range(4)]
+    images[2][3, 3] = 65535
+    write(tmp_path / "test" / "good", images)
+    write(tmp_path / "test" / "bad", [deep(bad_image(i)) for i in range(2)])
+    bundle = str(compiled("onnx").bundle.path)
+    assert main(["eval", bundle, str(tmp_path), "--draws", "0", "--json", "-q"]) == 0
+    told = {notice["code"]: notice["values"] for notice in json.loads(capsys.readouterr().out)["notices"]}
+    assert told["depth-contradicted"]["names"] == "002.png" and told["depth-contradicted"]["over"] == 1
+    main(["run", bundle, str(tmp_path / "test" / "good"), "--json", "-q"])
+    assert "002.png" in (line := capsys.readouterr().err) and "--depth 12" in line

@@ -433,3 +433,21 @@ def test_a_plugins_warnings_are_notices_of_the_bundle(tmp_path, capsys, monkeypa
     facts = Manifest.from_json(Path("padim.edgead/manifest.json").read_bytes()).facts
     assert facts["warnings"] == [n["text"] for n in document["notices"] if n["code"] == "plugin"]
     assert facts["warnings"]
+
+
+# ---------------------------------------------------------------- videos
+
+
+def test_videos_among_images_are_told_by_fit_and_by_run(tmp_path: Path, capsys, compiled) -> None:
+    good = tmp_path / "good"
+    write_images(good, [good_image(i) for i in range(2)])
+    put(good / "b.mp4", good / "C.TS", good / "notes.txt")
+    (told,) = left_out(good)
+    assert told.code == "left-out-videos" and told.values["files"] == 2
+    assert "2 videos in good" in say(told) and "C.TS, b.mp4" in say(told)
+    assert gather(good).notices == (told,)
+    main(["run", str(compiled("onnx").bundle.path), str(good), "--json", "-q"])
+    assert "C.TS, b.mp4" in capsys.readouterr().err
+    put(tmp_path / "films" / "b.mp4")
+    with pytest.raises(DatasetError, match="it holds videos: give each by itself"):
+        list_images(tmp_path / "films")

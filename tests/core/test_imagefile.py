@@ -269,6 +269,10 @@ def test_no_library_writes_to_stderr_about_a_file_that_it_does_not_name(tmp_path
     (tmp_path / "damaged.tif").write_bytes(lzw_data)
     profile = with_chunk(encode(".png", picture()), b"iCCP", b"x\0\0" + zlib.compress(b"not a profile"))
     (tmp_path / "profile.png").write_bytes(profile)
+    turned = with_chunk(encode(".png", picture()), b"eXIf", b"Exif\0\0II*\0" + bytes(12))
+    (tmp_path / "turned.png").write_bytes(turned)
+    clear = encode(".png", np.dstack([picture(), picture(1)]))
+    (tmp_path / "clear.png").write_bytes(with_chunk(clear, b"tRNS", bytes(6)))
     code = (
         "import sys; from pathlib import Path; from edgead.images import check_images\n"
         "print(*(p.name for p in check_images(sorted(Path(sys.argv[1]).iterdir()))))\n"

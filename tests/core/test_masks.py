@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -14,7 +16,7 @@ from edgead.masks import Doubts, MaskNames, read_marks, read_mask_file, to_input
 from edgead.masks.matching import grouped
 from edgead.notices import say
 from edgead.resize import ResizeRule
-from tests.files import png, tiff, turned_jpeg
+from tests.files import exif, png, tiff, turned_jpeg, webp
 
 MARKED = np.zeros((40, 60), bool)
 MARKED[5:15, 8:18] = True
@@ -235,3 +237,67 @@ def test_an_odd_name_in_a_notice_can_be_written(tmp_path: Path) -> None:
     found.add(Path("d/caf\udce9.png"), marks, to_input(marks.marked, ResizeRule((40, 60))))
     (notice,) = found.notices()
     assert r"caf\xe9.png" in say(notice) and say(notice).encode()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_where_0_is_white_a_picture_and_a_mask_are_turned_or_refused(bits: int, tmp_path: Path) -> None:
+    file = tmp_path / "mask.tiff"
+    top = (1 << bits) - 1
+    values = np.where(MARKED, 0, top).astype(f"u{bits // 8}")  # marked is white
+    file.write_bytes(tiff(values, photometric=0))
+    if bits == 8:
+        assert np.array_equal(read_mask_file(file).marked, MARKED)
+        assert np.array_equal(read_image(file)[..., 0] == 255, MARKED)
+        return
+    assert refusal(file).endswith("would be read as a negative; save it with 0 as black")
+    with pytest.raises(ImageError, match=r"0 is white .* at 16 bits.*save it with 0 as black"):
+        read_image(file)
+    file.write_bytes(tiff(values.astype(np.uint32), photometric=0))
+    assert "0 is white" in refusal(file)
+
+
+def test_a_mask_of_several_pictures_is_refused_whatever_its_kind(tmp_path: Path) -> None:
+    file = tmp_path / "mask"
+    still = png(WHERE * 255)
+    control = struct.pack(">II", 2, 0)
+    chunk = struct.pack(">I", 8) + b"acTL" + control + struct.pack(">I", zlib.crc32(b"acTL" + control))
+    file.write_bytes(still[:33] + chunk + still[33:])
+    assert "several pages (2)" in refusal(file)
+    file.write_bytes(webp(WHERE * 255, b"", frames=3))
+    assert "several pages (3)" in refusal(file)
+    # The second page is the first made smaller, the third is another picture.
+    pages = [tiff(WHERE)[8:]] * 3
+    data, places = bytearray(b"II*\0" + struct.pack("<I", 8)), []
+    for number, page in enumerate(pages):
+        start = len(data)
+        places.append(start)
+        body = bytearray(page)
+        if number == 1:  # the orientation's entry becomes the kind of page, and comes first
+            entries = [bytes(body[2 + 12 * i : 14 + 12 * i]) for i in range(10)]
+            entries = [struct.pack("<HHII", 254, 4, 1, 1), *(e for i, e in enumerate(entries) if i != 6)]
+            body[2:122] = b"".join(entries)
+        for i in range(10):
+            at = 2 + 12 * i
+            if struct.unpack_from("<H", body, at)[0] == 273:
+                struct.pack_into("<I", body, at + 8, start + 126)
+        data += body
+    for start, following in zip(places, [*places[1:], 0], strict=True):
+        struct.pack_into("<I", data, start + 122, following)
+    file.write_bytes(data)
+    assert "several pages (2)" in refusal(file)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("kind", ["webp", "webp, as JPEG", "webp, unannounced", "png, as JPEG"])
+def test_a_mask_is_turned_where_opencv_turns_the_picture(kind: str, orientation: int, tmp_path: Path) -> None:
+    file = tmp_path / "mask"
+    block = (b"Exif\0\0" if kind.endswith("as JPEG") else b"") + exif(orientation)
+    if kind.startswith("webp"):
+        file.write_bytes(webp(WHERE * 255, block, announced=not kind.endswith("unannounced")))
+    else:
+        body = struct.pack(">I", len(block)) + b"eXIf" + block
+        still = png(WHERE * 255)
+        file.write_bytes(still[:33] + body + struct.pack(">I", zlib.crc32(body[4:])) + still[33:])
+    found = read_mask_file(file)
+    assert np.array_equal(found.marked, read_image(file)[..., 0] > 127)
+    assert found.orientation == (orientation if kind == "webp" else 1)

@@ -140,6 +140,27 @@ def test_a_video_without_a_count_says_that_nobody_can_tell(tmp_path: Path, video
     assert "no number of frames" in str(got[-1].note)
 
 
+@pytest.mark.parametrize("name", ["v.mpg", "v.mpeg", "v.vob", "v.ts"])
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_an_mpeg_stream_whose_end_is_not_stated_says_that_nobody_can_tell(
+    name: str, share: float, tmp_path: Path
+) -> None:
+    made = tmp_path / name
+    writer = cv2.VideoWriter(str(made), cv2.VideoWriter.fourcc(*"PIM1"), 25, (96, 96))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no MPEG")
+    for image in np.random.default_rng(0).integers(0, 255, (N, 96, 96, 3), np.uint8):
+        writer.write(image)
+    writer.release()
+    data = made.read_bytes()
+    file = tmp_path / "told-by-content.mpg"
+    file.write_bytes(data[: int(len(data) * share)])
+    got, error = read(file)
+    assert len(got) >= N // 3 and all(frame.note is None for frame in got[:-1])
+    assert error or "nobody can tell whether it is whole" in str(got[-1].note)
+    assert share < 1 or not error
+
+
 @pytest.mark.parametrize(
     "address, printed",
     [
