@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 import edgead  # noqa: F401  (its import turns the engines' telemetry off, before any test imports one)
+
+if "EDGEAD_CACHE" not in os.environ:  # what tests prove and measure is no business of the user's cache
+    _cache = tempfile.TemporaryDirectory(prefix="edgead-tests-")
+    os.environ["EDGEAD_CACHE"] = _cache.name
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
