@@ -19,7 +19,7 @@
     │   ├── FileSizeError                a file is shorter, longer or larger than allowed
     │   └── HashMismatchError            a file's content was changed
     ├── GateError                    4   an export gate was missed
-    │   ├── ParityError                  the compiled graph differs from the reference
+    │   ├── ParityError                  a session differs from exact arithmetic
     │   └── PrecisionError               the form separates good from defective worse than stated
     ├── EngineError                  5   an engine, device or compiler
     │   ├── MissingDependencyError       a package of an extra isn't installed
@@ -152,13 +152,13 @@ class HashMismatchError(BundleError):
 
 
 class GateError(EdgeadError):
-    """An export gate was missed, so no bundle was written."""
+    """A gate was missed: an export's, so no bundle was written, or the proof where a bundle is loaded."""
 
     exit_code = 4
 
 
 class ParityError(GateError):
-    """The compiled graph and the reference engine disagree by more than the tolerance."""
+    """A session is off exact arithmetic by more than the tolerance: at export, or where a bundle is loaded."""
 
 
 class PrecisionError(GateError):

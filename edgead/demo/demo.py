@@ -145,7 +145,7 @@ def _gates(report: FormReport) -> str:
     assert report.parity is not None and report.loss is not None and report.auroc is not None
     changed = "loses" if report.loss > 0 else "wins"
     return (
-        f"which passes both gates: its map is at most {report.parity.map:.1%} off the reference engine's, "
+        f"which passes both gates: its map is at most {report.parity.map:.1%} off exact arithmetic's, "
         f"and on synthetic defects it {changed} {abs(report.loss) * 100:.1f} points of AUROC against FP32"
     )
 

@@ -160,7 +160,7 @@ def _gates(reports: Mapping[str, Any]) -> str:
         body += "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         body += f'<td class="text">{escape(f"no: {missed}" if missed else "yes")}</td></tr>'
     note = (
-        "The gates at export: each form against the reference engine (off by at most), and what it loses "
+        "The gates at export: each form against exact arithmetic (off by at most), and what it loses "
         "against FP32 on synthetic defects, in points."
     )
     return f"<h3>Gates</h3>{table(note, heads, body)}"
