@@ -158,7 +158,7 @@ class GateError(EdgeadError):
 
 
 class ParityError(GateError):
-    """A session is off exact arithmetic by more than the tolerance: at export, or where a bundle is loaded."""
+    """A session is off exact arithmetic by more than the tolerance: at export, or where a bundle loads."""
 
 
 class PrecisionError(GateError):
