@@ -24,6 +24,8 @@ from edgead.types import Precision, Resize, Size
 FORMAT = 1
 MAX_MANIFEST_BYTES = 4 << 20
 """Largest manifest that is read or written."""
+MAX_PROBES = 64
+"""Most images and changes of them that a detector runs before its first frame: export writes 22 at most."""
 ADDED = {"added": True}
 """Metadata of a field that bundles of this format didn't always have."""
 
@@ -213,6 +215,7 @@ def _check_ranges(manifest: Manifest) -> None:
         ("files.bytes", all(file.bytes >= 0 for file in files), "0 or more"),
         ("files.sha256", all(_is_sha256(file.sha256) for file in files), "64 lower-case hex digits"),
         ("probes", {p.file for p in manifest.probes} <= {f.path for f in files}, "listed files"),
+        ("probes", len(manifest.probes) <= MAX_PROBES, f"{MAX_PROBES} at most"),
         ("probes.peaks", all(len(p.peaks) == 16 for p in manifest.probes), "16 numbers"),
     )
     for name, holds, wanted in checks:

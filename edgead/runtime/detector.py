@@ -61,7 +61,7 @@ def load(
         threads: CPU threads; all of the machine's where None.
         threshold: a threshold on the image score instead of the calibrated one.
         throughput: prepare for ``Detector.map`` over many frames rather than for single frames; OpenVINO
-            only, elsewhere a warning is logged.
+            only, elsewhere it's logged that it changes nothing.
         cores: processor cores for the calling thread and the engine's; see ``edgead.runtime.cores.pin``.
             As many threads as cores, unless ``threads`` says otherwise.
         cache: keep the compiled graph in the user's cache, so that the next start is faster; OpenVINO's and

@@ -13,6 +13,7 @@ from edgead.errors import ManifestError, UnknownFormatError
 from edgead.manifest import (
     FORMAT,
     MAX_MANIFEST_BYTES,
+    MAX_PROBES,
     FileRecord,
     InputRecord,
     Manifest,
@@ -226,6 +227,12 @@ def test_files_are_listed_once_with_a_size_and_a_hash() -> None:
 
 def test_a_probe_is_one_of_the_files_and_has_its_peaks() -> None:
     assert "probes.peaks" in refused(changed(("probes", 0, "peaks"), [0.5] * 15))
+
+
+def test_a_stranger_cannot_make_a_start_take_for_ever() -> None:
+    (probe,) = example()["probes"]
+    assert len(Manifest.from_json(changed(("probes",), [probe] * MAX_PROBES)).probes) == MAX_PROBES
+    assert "'probes'" in refused(changed(("probes",), [probe] * (MAX_PROBES + 1)))
     assert "'probes'" in refused(changed(("probes", 0, "file"), "elsewhere.png"))
 
 
