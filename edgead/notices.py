@@ -7,59 +7,60 @@ English.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 SENTENCES: dict[str, str] = {
-    "dataset-part": "{folder} is a part of a data set in the layout {layout}: the {images} training images "
-    "in it are learned, the other {others} images are not",
-    "dataset-train": "{folder} is a data set in the layout {layout}: its {images} training images are "
-    "learned, the other {others} images in it are not",
-    "copies-across": "{images} images in different groups look like near copies ({names}): check that "
+    "dataset-part": "{folder} is a part of a data set in the layout {layout}: the {images:#training image} "
+    "in it are learned, the other {others:#image} are not",
+    "dataset-train": "{folder} is a data set in the layout {layout}: its {images:#training image} are "
+    "learned, the other {others:#image} in it are not",
+    "copies-across": "{images:#image} in different groups look like near copies ({names}): check that "
     "--group {by} tells parts apart, for a part that is learned and held out makes the threshold too low",
     "few-held-out": "only {parts} held-out part(s) judge this model, and threshold and gates say little with "
     "fewer than {wanted}; give more images, or a larger --holdout",
-    "flat-scores": "all {images} held-out images score the same, {score}, so the threshold says nothing of "
+    "flat-scores": "all {images:#held-out image} score the same, {score}, so the threshold says nothing of "
     "other parts; give images of more parts that differ as the line's do",
     "hardly-differ": "two of the good images usually differ by {levels} grey levels only: if they show one "
     "part, the threshold holds for that one alone; add images of other parts",
     "held-out-stands-out": "the threshold hangs on held-out images that score far over the others: {names}, "
     "next {next}; look at them, and leave them out if they aren't good",
-    "near-copies": "{images} images show about {parts} different parts ({names}): near copies are held out "
+    "near-copies": "{images:#image} show about {parts} different parts ({names}): near copies are held out "
     "together and count once; images of more parts are worth more than more images of these",
     "one-held-out": "the threshold {score} rests on one held-out image, {image}; give more images, or a "
     "larger --holdout",
-    "one-part": "all {images} images look like near copies of one another, so no false-positive rate can be "
+    "one-part": "all {images:#image} look like near copies of one another, so no false-positive rate can be "
     "stated; add images of different parts, or say with --group which images show which part",
     "depth-unsaid": "the 16-bit images use at most {bits} of their 16 bits: give --depth {likely} if the "
     "camera gives so many, or --depth 16 if they really are that dark",
-    "learns-test-images": "{images} images in {folder} are test images of the data set {data} (layout "
+    "learns-test-images": "{images:#image} in {folder} are test images of the data set {data} (layout "
     "{layout}), and figures measured on these will look better than they are; give {data}, whose training "
     "images are learned",
-    "learns-all-good": "{images} images in {folder} are the good ones of the data set {data} (layout "
+    "learns-all-good": "{images:#image} in {folder} are the good ones of the data set {data} (layout "
     "{layout}), and figures measured on these will look better than they are; measure on others",
-    "learns-beside-good": "{images} images in {folder} are learned as good, and lie beside a folder of good "
+    "learns-beside-good": "{images:#image} in {folder} are learned as good, and lie beside a folder of good "
     "images as defective ones do in a data set (layout {layout}): if they are defective, leave them out",
     "depth-contradicted": "most of the 16-bit images use at most {bits} of their 16 bits, but {over} of "
     "{images} hold values up to {largest} ({names}), hot pixels perhaps: give --depth {likely} and mend or "
     "leave those out if the camera gives so many bits, or --depth 16 if the others really are that dark",
-    "left-out-files": "{files} files in {folder} look like images of kinds that are not read ({kinds}: "
+    "left-out-files": "{files:#file} in {folder} look like images of kinds that are not read ({kinds}: "
     "{names}); convert them to PNG or move them out",
-    "left-out-videos": "{files} videos in {folder} are not looked at ({names}): to judge one, give `edgead "
+    "left-out-videos": "{files:#video} in {folder} are not looked at ({names}): to judge one, give `edgead "
     "run` its file; to learn from one, save its frames as images",
-    "left-out-subfolders": "{images} images in subfolders of {folder} are not used ({names}); give those "
+    "left-out-subfolders": "{images:#image} in subfolders of {folder} are not used ({names}); give those "
     "folders too, or move the images up",
-    "odd-colour": "{images} of {total} images are {kind} and the others {rest}: {names}; check that they "
+    "odd-colour": "{images} of {total:#image} are {kind} and the others {rest}: {names}; check that they "
     "come from the same camera and settings",
-    "odd-depth": "{images} of {total} images have {bits} bits and the others {rest}: {names}; check that "
+    "odd-depth": "{images} of {total:#image} have {bits} bits and the others {rest}: {names}; check that "
     "they come from the same camera and settings",
-    "odd-size": "{images} of {total} images are of another size than {rest} (height x width): {names}; check "
+    "odd-size": "{images} of {total:#image} are of another size than {rest} (height x width): {names}; check "
     "that they show the same view",
     "plugin": "{text}",
     "layout": "{text}",
     "no-train": "no training images, only test images",
-    "masks-beside": "{count} masks among the test images in {folder} are no images and are taken as their "
+    "masks-beside": "{count:#mask} among the test images in {folder} are no images and are taken as their "
     "masks: {example} for {image}; move them to ground_truth if that isn't so",
     "no-masks": "no masks, so pixel metrics will be undefined",
     "some-unmasked": "{count} of {total} defective images have no mask, {example} for one, so pixel metrics "
@@ -78,9 +79,9 @@ SENTENCES: dict[str, str] = {
     "visible: {count}, {example} for one; check the outlines in the report",
     "mask-palette": "masks read by their palette's numbers, as its colours tell nothing apart: {count}, "
     "{example} for one; check the outlines in the report",
-    "mask-most": "{count} of {total} masks mark most of their image, {example} for one ({share:.0%}): if "
+    "mask-most": "{count} of {total:#mask} mark most of their image, {example} for one ({share:.0%}): if "
     "they mark what's good, invert them",
-    "mask-odd": "{count} of {total} masks mark most of their image, unlike the others, {example} for one "
+    "mask-odd": "{count} of {total:#mask} mark most of their image, unlike the others, {example} for one "
     "({share:.0%}): if it marks what's good, invert it",
     "mask-turned": "images that are turned as their files say (EXIF orientation) while their masks aren't: "
     "{count}, {example} for one; a mask must be drawn on the image as a viewer shows it: one drawn on the "
@@ -93,13 +94,17 @@ SENTENCES: dict[str, str] = {
     "its image, or with _mask after the name",
     "unread-masks": "files in {folder} that have an image's name and an unknown ending: {count}, {example} "
     "for one; not read: save masks as PNG",
-    "left-out": "{count} of {total} images could not be read and are in no figure: {problems}",
+    "left-out": "{count} of {total:#image} could not be read and are in no figure: {problems}",
     "weak-separation": "this model can hardly tell defects that are hard to see: its AUROC on synthetic ones "
     "is {auroc}, under {wanted}; try a larger --size, finer layers, a larger bank, or more good images",
     "stands-out": "these good images are unlike all others, by robust standard deviations: {names}, next "
     "{next}; look at them and leave out what isn't good, for a defect that is learned is never found",
 }
 """A notice's code to its sentence, with the values' names in braces: what is so, and what to do about it."""
+
+
+_PLACE = re.compile(r"\{(\w+)(?::(#[\w -]+|\.\d[%fg]))?\}")
+"""``{name}``, ``{name:.2%}`` and its like, or ``{name:#image}`` for the number with its noun."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +114,13 @@ class Notice:
     Attributes:
         code: which, one of ``SENTENCES``; a bundle of another version may hold one that isn't known here.
         values: JSON values, what the sentence is made with.
+        sentence: of a code that isn't one of ``SENTENCES``, a plugin's own: the sentence, with the values'
+            names in braces as there.
     """
 
     code: str
     values: Mapping[str, Any] = field(default_factory=dict)
+    sentence: str = field(default="", metadata={"added": True})
 
     def record(self) -> dict[str, Any]:
         """As JSON, the sentence with it."""
@@ -121,11 +129,29 @@ class Notice:
 
 def say(notice: Notice) -> str:
     """The notice in one plain sentence; one whose code or values aren't known here is shown as it is."""
+    sentence = SENTENCES.get(notice.code, notice.sentence)
     try:
-        return SENTENCES[notice.code].format_map(notice.values)
-    except (KeyError, ValueError, IndexError, TypeError, AttributeError):
-        values = ", ".join(f"{name} {value}" for name, value in notice.values.items())
-        return f"{notice.code}: {values}" if values else notice.code
+        if sentence:
+            return _PLACE.sub(lambda place: _fill(place[1], place[2], notice.values), sentence)
+    except (KeyError, ValueError, TypeError):
+        pass
+    values = ", ".join(f"{name} {value}" for name, value in notice.values.items())
+    return f"{notice.code}: {values}" if values else notice.code
 
 
-__all__ = ["SENTENCES", "Notice", "say"]
+def _fill(name: str, how: str | None, values: Mapping[str, Any]) -> str:
+    """One place of a sentence. A bundle's own is a stranger's text, so nothing but this is done for it."""
+    value = values[name]
+    if how is None:
+        return str(value)
+    if how.startswith("#"):
+        return count(value, how[1:])
+    return format(value, how)
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun in the right form: ``1 image``, ``2 images``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+__all__ = ["SENTENCES", "Notice", "count", "say"]

@@ -25,6 +25,7 @@ from edgead.testing.engines import (
 )
 from edgead.testing.material import defective_image, good_image, hostile_frames
 from edgead.testing.workshop import Workshop
+from edgead.types import InNumpy
 
 if TYPE_CHECKING:
     from edgead.types import Method
@@ -170,15 +171,14 @@ def numpy_agrees(workshop: Workshop) -> None:
 
     workshop.graph()
     fitted = workshop.fit()
-    in_numpy = getattr(fitted.scorer, "in_numpy", None)
-    if in_numpy is None:
+    if not isinstance(fitted.scorer, InNumpy):
         raise Skipped("its fitted scorer has no in_numpy(maps), which is optional")
     for maps in fitted.maps:
         found = run_part(
             lambda **given: {"patch": fitted.scorer.graph(given, "fp32").patch},
             {name: array[None] for name, array in maps.items()},
         )["patch"]
-        off = apart(found[0, 0], np.asarray(in_numpy(maps)))
+        off = apart(found[0, 0], np.asarray(fitted.scorer.in_numpy(maps)))
         require(
             off <= 1e-3,
             f"in_numpy() and graph() are {off:.2%} of the largest patch score apart: one of them is wrong",

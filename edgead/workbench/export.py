@@ -32,7 +32,7 @@ from edgead.resize import ResizeRule
 from edgead.runtime.exact import ExactSession
 from edgead.runtime.parity import check_parity, probe_images
 from edgead.runtime.session import Session, open_session
-from edgead.types import Artifact, Exporter, Image, Precision, Progress
+from edgead.types import Artifact, CarriesImages, Exporter, Image, Precision, Progress, TimedElsewhere
 from edgead.workbench.calibrate import calibrate
 from edgead.workbench.choose import choose, processor_ms, remembered_ms
 from edgead.workbench.doubts import MIN_AUROC, check_limit, doubts, refuse_grave
@@ -146,7 +146,7 @@ def export(
             doubtful = doubts(trial, groups, min_auroc)
             reports.insert(0, dataclasses.replace(report, separation=separation, notices=doubtful))
             advance(1)
-        if getattr(exporter, "timed_here", True):
+        if not isinstance(exporter, TimedElsewhere) or exporter.timed_here:
             reports = _timed(reports, sessions, good[0])
             files = {form: reference.file(held[form]) for form in forms}
             reports = _on_one_core(reports, artifacts, files, scratch, good[0])
@@ -158,7 +158,8 @@ def export(
             refuse_grave(_notices(reference, chosen))
         for name in artifacts[chosen.precision].files:
             (scratch / chosen.precision / name).rename(staging.folder / name)
-        count = CARRIED_IMAGES if getattr(exporter, "carries_images", False) else CARRIED
+        more = isinstance(exporter, CarriesImages) and exporter.carries_images
+        count = CARRIED_IMAGES if more else CARRIED
         carried = carry(reference, held[chosen.precision], staging.folder, count)
         sessions.clear()
         shutil.rmtree(scratch)

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgead.runtime.session import Session, open_session
-from edgead.types import Arithmetic, Backbone, Image, Progress, Scorer, Training
+from edgead.types import Arithmetic, Backbone, FittingData, Image, Progress, Scorer
 from edgead.workbench.annotated import Defect
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import FEATURE_PREFIX, compose_features
@@ -29,7 +29,7 @@ def training_on(
     precision: Arithmetic = "f32",
     defects: tuple[Defect, ...] = (),
     checkpoint: Path | None = None,
-) -> Iterator[Training]:
+) -> Iterator[FittingData]:
     """Open the backbone's graph, quantised or not, and offer a scorer what it may learn from.
 
     Args:
@@ -45,7 +45,7 @@ def training_on(
             for outputs in session.map(image[None] for image in images):
                 yield {name.removeprefix(FEATURE_PREFIX): array[0] for name, array in outputs.items()}
 
-        yield Training(
+        yield FittingData(
             backbone=backbone,
             shapes=_shapes(model),
             n_images=len(frames),

@@ -14,8 +14,8 @@ from edgead.types import (
     Arithmetic,
     Backbone,
     BankPrecision,
-    Examples,
     FittedScorer,
+    KeepsNodesInFloat,
     LearnsDefects,
     PostProcessor,
     Precision,
@@ -23,6 +23,7 @@ from edgead.types import (
     Refittable,
     Scorer,
     Trainable,
+    TrainingData,
 )
 from edgead.workbench.annotated import Defect
 from edgead.workbench.features import training_on
@@ -56,7 +57,7 @@ class Recipe:
 
 def check_takes_defects(recipe: Recipe) -> None:
     """Raise ``OptionError`` where the method can't learn from annotated defects."""
-    if not isinstance(recipe.scorer, LearnsDefects):
+    if not (isinstance(recipe.scorer, LearnsDefects) and recipe.scorer.learns_defects):
         raise OptionError(
             f"{recipe.method} learns from good images alone: leave --defects out, or choose a method that "
             "learns from defects too"
@@ -74,7 +75,7 @@ def trained(
     """The recipe with the network that its scorer trains, where it trains one, as the backbone."""
     if not isinstance(recipe.scorer, Trainable):
         return recipe
-    examples = Examples(
+    examples = TrainingData(
         backbone=recipe.backbone,
         images=lambda: iter(frames),
         n_images=len(frames),
@@ -101,13 +102,12 @@ def backbone_forms(
         graphs["bf16"] = plain
     lacking: dict[Precision, str] = {}
     sample = frames.subset(calibration_indices(len(frames)))
+    floats = recipe.backbone.float_nodes if isinstance(recipe.backbone, KeepsNodesInFloat) else ()
     quantised: tuple[Precision, ...] = ("mixed", "int8")
     for precision in (p for p in quantised if p in precisions):
         try:
             with progress(f"quantising the backbone ({precision})", None):
-                graphs[precision] = quantise_backbone(
-                    plain, sample, precision == "mixed", getattr(recipe.backbone, "float_nodes", ())
-                )
+                graphs[precision] = quantise_backbone(plain, sample, precision == "mixed", floats)
         except CompileError as error:
             lacking[precision] = str(error)
     return graphs, lacking

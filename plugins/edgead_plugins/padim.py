@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal
 from spox import Var
 
 from edgead.errors import OptionError
-from edgead.types import Backbone, BankPrecision, Scores, Training
+from edgead.types import Backbone, BankPrecision, FittingData, Scores
 from edgead_plugins.channel_selection import ChannelSelection, select_channels
 from edgead_plugins.gaussian_density import (
     GaussianDensity,
@@ -91,7 +91,7 @@ class PaDiM:
         """The maps as they are: which channels count depends on the seed, which is fit's."""
         return {name: maps[name] for name in (self.options.layers or maps)}
 
-    def fit(self, training: Training) -> FittedPaDiM:
+    def fit(self, training: FittingData) -> FittedPaDiM:
         """Choose channels and estimate the density, in one pass where ``memory_mib`` allows.
 
         Raises:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from spox import Var
 
 from edgead.errors import DatasetError, OptionError
-from edgead.types import Backbone, BankPrecision, Scores, Training
+from edgead.types import Backbone, BankPrecision, FittingData, Scores
 from edgead.workbench.graph import parameter
 from edgead_plugins.coreset import greedy_coreset, random_projection, streaming_coreset
 from edgead_plugins.embedding import concatenated, pooled
@@ -101,7 +101,7 @@ class PatchCore:
         size = self.options.patch_size
         return {"patches": pooled(chosen, size, width) if width else concatenated(chosen, size)}
 
-    def fit(self, training: Training) -> FittedPatchCore:
+    def fit(self, training: FittingData) -> FittedPatchCore:
         """Select the memory bank. Two passes over the images where their embeddings don't fit in memory.
 
         Raises:
@@ -162,7 +162,7 @@ class FittedPatchCore:
     index: NDArray[np.int64]
     first: FittedPatchCore | None = None
 
-    def refit(self, training: Training) -> FittedPatchCore:
+    def refit(self, training: FittingData) -> FittedPatchCore:
         """The same patches, as another precision of the backbone embeds them; see ``Refittable``."""
         return replace(self, bank=_gather(training, self.index, self.bank.shape[1]), first=self)
 
@@ -242,7 +242,7 @@ def _smallest(values: Floats, count: int) -> NDArray[np.int64]:
     return smallest
 
 
-def _patches(training: Training, description: str) -> Iterator[Floats]:
+def _patches(training: FittingData, description: str) -> Iterator[Floats]:
     """(h * w, dim) embeddings, image by image."""
     with training.progress(description, training.n_images) as advance:
         for maps in training.features():
@@ -251,7 +251,7 @@ def _patches(training: Training, description: str) -> Iterator[Floats]:
             advance(1)
 
 
-def _all_patches(training: Training, total: int, dim: int) -> Floats:
+def _all_patches(training: FittingData, total: int, dim: int) -> Floats:
     """(total, dim), read into place so that they are in memory once."""
     rows = np.empty((total, dim), np.float32)
     start = 0
@@ -261,7 +261,7 @@ def _all_patches(training: Training, total: int, dim: int) -> Floats:
     return rows
 
 
-def _gather(training: Training, index: NDArray[np.int64], dim: int) -> Floats:
+def _gather(training: FittingData, index: NDArray[np.int64], dim: int) -> Floats:
     """The bank's rows by global patch index, in a second pass."""
     bank = np.empty((len(index), dim), np.float32)
     start = 0

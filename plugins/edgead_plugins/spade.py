@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from spox import Var
 
 from edgead.errors import DatasetError, OptionError
-from edgead.types import Backbone, BankPrecision, Scores, Training
+from edgead.types import Backbone, BankPrecision, FittingData, Scores
 from edgead_plugins.coreset import greedy_coreset
 from edgead_plugins.nearest import Bank
 from edgead_plugins.pyramid import Pyramid, pyramid
@@ -90,7 +90,7 @@ class Spade:
         chosen = {name: maps[name] for name in (self.options.layers or maps)}
         return {**chosen, POOLED: op.global_average_pool(list(chosen.values())[-1])}
 
-    def fit(self, training: Training) -> FittedSpade:
+    def fit(self, training: FittingData) -> FittedSpade:
         """Read the gallery, in one pass, or in two where ``gallery_mib`` leaves images out.
 
         Raises:
@@ -151,7 +151,7 @@ class FittedSpade:
     options: SpadeOptions
     size: tuple[int, int]
 
-    def refit(self, training: Training) -> FittedSpade:
+    def refit(self, training: FittingData) -> FittedSpade:
         """The same images and positions, as another precision of the backbone sees them."""
         pooled, gallery = read_gallery(
             training,
@@ -227,7 +227,7 @@ def _bytes(
     return pooled + gallery_bytes(images, rows, shape, precision)
 
 
-def _pooled(training: Training) -> Floats:
+def _pooled(training: FittingData) -> Floats:
     with training.progress("reading good images, to choose the gallery's", training.n_images) as advance:
         vectors = []
         for maps in training.features():

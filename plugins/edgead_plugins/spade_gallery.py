@@ -11,7 +11,7 @@ import spox.opset.ai.onnx.v18 as op
 from numpy.typing import NDArray
 from spox import Var
 
-from edgead.types import BankPrecision, Size, Training
+from edgead.types import BankPrecision, FittingData, Size
 from edgead_plugins.channel_selection import nearest_matrix
 from edgead_plugins.coreset import greedy_coreset, random_projection
 from edgead_plugins.nearest import Bank
@@ -143,7 +143,7 @@ def gallery_bytes(images: int, rows: Mapping[str, int], shape: Pyramid, precisio
 
 
 def read_gallery(
-    training: Training,
+    training: FittingData,
     shape: Pyramid,
     kind: Kind,
     images: Index,

@@ -27,7 +27,9 @@ TEXT = PAGE.read_text()
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("edgead_register_")}
 CROSSING = (
     *("Scorer", "Trainable", "LearnsDefects", "FittedScorer", "Refittable", "Scores", "PostProcessor"),
-    *("Training", "Examples", "Method", "Backbone", "FeatureInfo", "InputSpec", "Exporter", "Artifact"),
+    *("GivesNotices", "InNumpy", "KeepsNodesInFloat", "CarriesImages", "TimedElsewhere"),
+    *("LearningData", "TrainingData", "FittingData"),
+    *("Method", "Backbone", "FeatureInfo", "InputSpec", "Exporter", "Artifact"),
     *("Layout", "Split", "Sample"),
 )
 
@@ -82,6 +84,8 @@ def test_the_kinds_that_cross_are_all_there() -> None:
         *(
             "Arithmetic",
             "BankPrecision",
+            "Defect",
+            "Features",
             "GOOD",
             "Image",
             "PRECISIONS",

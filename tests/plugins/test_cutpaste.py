@@ -10,7 +10,7 @@ import pytest
 from edgead.cli.progress import silent
 from edgead.errors import OptionError, TrainingError
 from edgead.options import parse_options
-from edgead.types import Examples, FeatureInfo, InputSpec, Training
+from edgead.types import FeatureInfo, FittingData, InputSpec, TrainingData
 from edgead_plugins.cutpaste import CutPaste, CutPasteOptions
 from edgead_plugins.cutpaste.density import embedding_density, ledoit_wolf
 from edgead_plugins.cutpaste.scorer import patch_grid, receptive_matrix
@@ -55,7 +55,7 @@ def training(shapes, n=12):
         for i in range(n):
             yield {name: normal(embeddings(s, i)).astype(np.float32) for name, s in shapes.items()}
 
-    return Training(
+    return FittingData(
         backbone=Network(*shapes),
         shapes={name: (D, *s) for name, s in shapes.items()},
         n_images=n,
@@ -175,7 +175,7 @@ def test_options_out_of_range(word):
 
 
 def test_what_cant_be_trained_is_refused_before(tmp_path):
-    examples = Examples(
+    examples = TrainingData(
         backbone=Network("a"),
         images=lambda: iter(()),
         n_images=0,

@@ -14,7 +14,7 @@ from edgead.cli.progress import silent  # noqa: E402
 from edgead.errors import TrainingError  # noqa: E402
 from edgead.options import parse_options  # noqa: E402
 from edgead.runtime.session import open_session  # noqa: E402
-from edgead.types import Examples  # noqa: E402
+from edgead.types import TrainingData  # noqa: E402
 from edgead.workbench.fit import Settings, fit  # noqa: E402
 from edgead.workbench.recipe import open_backbone, resolve  # noqa: E402
 from edgead_plugins.cutpaste import CutPaste, CutPasteOptions  # noqa: E402
@@ -30,7 +30,7 @@ SIZE = (96, 80)
 WORDS = ("steps=5", "batch_size=2", "patch_stride=16", "frozen_steps=1", "learning_rate=0.003", "device=cpu")
 
 
-def examples(folder: Path, seed: int = 0, n: int = 5) -> Examples:
+def examples(folder: Path, seed: int = 0, n: int = 5) -> TrainingData:
     return examples_of(folder, SIZE, seed, n)
 
 
@@ -191,7 +191,7 @@ def test_the_whole_graph_equals_torch_and_numpy(bundle, engine, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Embeddings, "__init__", keep)
         again = CutPaste(parse_options(CutPasteOptions, WORDS)).train(
-            Examples(
+            TrainingData(
                 open_backbone("default"), lambda: iter(training), len(training), SIZE, 0, silent, tmp_path
             )
         )

@@ -8,7 +8,7 @@ import pytest
 from edgead.cli.progress import silent
 from edgead.errors import OptionError
 from edgead.options import parse_options
-from edgead.types import Examples, FeatureInfo, InputSpec, Scores, Training
+from edgead.types import FeatureInfo, FittingData, InputSpec, Scores, TrainingData
 from edgead_plugins.destseg import DeSTSeg, DeSTSegOptions
 from edgead_plugins.destseg.scorer import FOUND
 from edgead_plugins.destseg.upsampling import Bilinear, mean_of_highest
@@ -35,7 +35,7 @@ RESNET: dict[str, FeatureInfo] = {f"layer{i + 1}": FeatureInfo(64 << i, 4 << i) 
 
 
 def fitted(options: DeSTSegOptions | None = None, size=SIZE, **provenance):
-    training = Training(
+    training = FittingData(
         backbone=Network({"logits": FeatureInfo(1, 4)}, **provenance),
         shapes={"logits": (1, size[0] // 4, size[1] // 4)},
         n_images=1,
@@ -135,7 +135,7 @@ def test_the_teachers_layers():
 
 
 def test_a_size_that_doesnt_halve_five_times_is_refused_before_torch_is_asked_for(tmp_path):
-    examples = Examples(
+    examples = TrainingData(
         backbone=Network(RESNET),
         images=lambda: iter(()),
         n_images=0,

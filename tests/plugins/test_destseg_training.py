@@ -18,7 +18,7 @@ from edgead.cli import main  # noqa: E402
 from edgead.errors import OptionError, TrainingError  # noqa: E402
 from edgead.options import parse_options  # noqa: E402
 from edgead.runtime.session import open_session  # noqa: E402
-from edgead.types import Examples  # noqa: E402
+from edgead.types import TrainingData  # noqa: E402
 from edgead.workbench.recipe import open_backbone  # noqa: E402
 from edgead_plugins.destseg import DeSTSegOptions, fitting  # noqa: E402
 from edgead_plugins.destseg.losses import segmentation_loss, shrunk, student_loss  # noqa: E402
@@ -37,7 +37,7 @@ SMALL = ("student_width=2", "width=4", "device=cpu")
 WORDS = ("student_steps=3", "steps=3", "batch_size=3", *SMALL)
 
 
-def examples(folder: Path, seed: int = 0, n: int = 6) -> Examples:
+def examples(folder: Path, seed: int = 0, n: int = 6) -> TrainingData:
     return examples_of(folder, SIZE, seed, n)
 
 

@@ -22,7 +22,7 @@ from edgead.cli import main  # noqa: E402
 from edgead.cli.progress import silent  # noqa: E402
 from edgead.errors import TrainingError  # noqa: E402
 from edgead.runtime.session import open_session  # noqa: E402
-from edgead.types import Training  # noqa: E402
+from edgead.types import FittingData  # noqa: E402
 from edgead.workbench.fit import Settings, fit  # noqa: E402
 from edgead.workbench.recipe import open_backbone, resolve  # noqa: E402
 from edgead_plugins.dmad import DMAD, DMADOptions  # noqa: E402
@@ -44,12 +44,12 @@ def features(seed: int, n: int, offset: float = 0.0):
     return [{"patches": (rng.gamma(2, 1, (DIM, *GRID)) + offset).astype(np.float32)} for _ in range(n)]
 
 
-def training(folder: Path | None = None, seed: int = 0, defects: int = 0) -> Training:
+def training(folder: Path | None = None, seed: int = 0, defects: int = 0) -> FittingData:
     """Features without a backbone; the defective patches are the left half's."""
     mask = np.zeros(SIZE, np.uint8)
     mask[:, :24] = 1
     pairs = [(bad_image(i)[:64, :48].copy(), mask) for i in range(defects)]
-    return Training(
+    return FittingData(
         backbone=open_backbone("default"),
         shapes={"patches": (DIM, *GRID)},
         n_images=N,

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgead.bundle import read_bundle
 from edgead.cli.progress import silent
 from edgead.errors import OptionError, TrainingError
-from edgead.types import Examples
+from edgead.types import TrainingData
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.quantize import quantise_backbone
 from edgead.workbench.recipe import open_backbone, resolve
@@ -95,7 +95,7 @@ def tiny_network(tmp_path_factory):
 
 def examples(backbone, folder, images, seed=0):
     size = images[0].shape[:2]
-    return Examples(backbone, lambda: iter(images), len(images), size, seed, silent, Path(folder))
+    return TrainingData(backbone, lambda: iter(images), len(images), size, seed, silent, Path(folder))
 
 
 def options(**more):

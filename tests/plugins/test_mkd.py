@@ -10,7 +10,7 @@ import pytest
 from edgead.cli.progress import silent
 from edgead.errors import OptionError
 from edgead.options import parse_options
-from edgead.types import FeatureInfo, InputSpec, Training
+from edgead.types import FeatureInfo, FittingData, InputSpec
 from edgead_plugins.mkd import MKD, MKDOptions
 from tests.graphs import ENGINES, run
 from tests.plugins import mkd_oracle as oracle
@@ -43,7 +43,7 @@ class Network:
 
 def fitted(options: MKDOptions, numbers) -> Any:
     network = Network({f"{part}_{n}": FeatureInfo(1, 4) for n in numbers for part in ("source", "cloner")})
-    training = Training(
+    training = FittingData(
         backbone=network,
         shapes={name: value.shape for name, value in maps(numbers).items()},
         n_images=1,

@@ -15,7 +15,7 @@ from edgead.cli.progress import silent  # noqa: E402
 from edgead.errors import OptionError, TrainingError  # noqa: E402
 from edgead.options import parse_options  # noqa: E402
 from edgead.runtime.session import open_session  # noqa: E402
-from edgead.types import Examples  # noqa: E402
+from edgead.types import TrainingData  # noqa: E402
 from edgead.workbench.fit import Settings, fit  # noqa: E402
 from edgead.workbench.recipe import open_backbone, resolve  # noqa: E402
 from edgead_plugins.mkd import MKD, MKDOptions  # noqa: E402
@@ -38,7 +38,7 @@ WORDS = ("epochs=3", "batch_size=4", "cloner_width=8", "device=cpu")
 LAYERS = dict.fromkeys(["stage1", "stage2", "stage3"], False)
 
 
-def examples(folder: Path, seed: int = 0, n: int = 8) -> Examples:
+def examples(folder: Path, seed: int = 0, n: int = 8) -> TrainingData:
     return examples_of(folder, SIZE, seed, n)
 
 

@@ -12,7 +12,7 @@ from edgead.cli.progress import silent
 from edgead.errors import OptionError
 from edgead.images import list_images, read_image
 from edgead.resize import ResizeRule
-from edgead.types import FeatureInfo, InputSpec, Training
+from edgead.types import FeatureInfo, FittingData, InputSpec
 from edgead.workbench.features import opened, training_on
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import compose
@@ -52,7 +52,7 @@ def training(n=9, seed=0, shapes=SHAPES, descriptions=None):
             descriptions.append(description)
         return silent(description, total)
 
-    return Training(
+    return FittingData(
         backbone=Backbone(),
         shapes=shapes,
         n_images=n,

@@ -12,7 +12,7 @@ import pytest
 from edgead.errors import OptionError
 from edgead.images import list_images, read_image
 from edgead.resize import ResizeRule
-from edgead.types import FeatureInfo, InputSpec, Training
+from edgead.types import FeatureInfo, FittingData, InputSpec
 from edgead.workbench.features import opened, training_on
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import compose
@@ -46,7 +46,7 @@ def training(n=6, seed=0, dim=16, grid=(5, 4)):
         passes.append(1)
         return iter([{"patches": m} for m in maps])
 
-    offer = Training(
+    offer = FittingData(
         backbone=TwoMaps(),
         shapes={"patches": (dim, *grid)},
         n_images=n,

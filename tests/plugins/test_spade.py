@@ -15,7 +15,7 @@ from edgead.cli.progress import silent
 from edgead.errors import DatasetError, OptionError
 from edgead.images import list_images, read_image
 from edgead.resize import ResizeRule
-from edgead.types import FeatureInfo, InputSpec, Training
+from edgead.types import FeatureInfo, FittingData, InputSpec
 from edgead.workbench.features import opened, training_on
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import _collected_parameters, compose
@@ -63,7 +63,7 @@ def training(n=N, seed=0, scale=1.0, shapes=SHAPES, descriptions=None):
     def features():
         return (with_pooled({k: np.float32(scale) * m for k, m in maps(i).items()}) for i in range(n))
 
-    return Training(
+    return FittingData(
         backbone=Backbone(),
         shapes={**shapes, "pooled": (shapes["c"][0], 1, 1)},
         n_images=n,

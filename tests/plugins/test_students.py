@@ -11,7 +11,7 @@ from edgead.cli.progress import silent
 from edgead.errors import OptionError, TrainingError
 from edgead.options import parse_options
 from edgead.plugins import registry
-from edgead.types import FeatureInfo, InputSpec, Training
+from edgead.types import FeatureInfo, FittingData, InputSpec
 from edgead_plugins.students import StudentsOptions, UninformedStudents
 from edgead_plugins.students.scorer import held_out
 from tests.graphs import ENGINES, run
@@ -55,7 +55,7 @@ def fitted(scales, students=3, n=10, seed=0, words=()):
             yield embedded(descriptors(int(image[0, 0, 0]), scales, students))
 
     shapes = {name: value.shape for name, value in embedded(descriptors(0, scales, students)).items()}
-    training = Training(
+    training = FittingData(
         backbone=Network(),
         shapes=shapes,
         n_images=n,
@@ -142,7 +142,7 @@ def test_students_that_are_right_everywhere_are_reported():
         "teacher_33": np.ones((1, D, H, W), np.float32),
         "students_33": np.ones((1, 3 * D, H, W), np.float32),
     }
-    training = Training(
+    training = FittingData(
         Network(),
         {"error_33": (1, H, W), "variance_33": (1, H, W)},
         2,
@@ -199,7 +199,7 @@ def test_both_presets_are_options_of_the_method():
 
 def test_an_unknown_layer_is_refused_before_torch_is_needed():
     with pytest.raises(OptionError, match=r"no map 'stage9'.*teacher_33"):
-        from edgead.types import Examples
+        from edgead.types import TrainingData
 
-        examples = Examples(Network(), lambda: iter(()), 0, (24, 20), 0, silent, None)
+        examples = TrainingData(Network(), lambda: iter(()), 0, (24, 20), 0, silent, None)
         UninformedStudents(StudentsOptions(layer="stage9")).train(examples)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.torch
 from edgead.cli.progress import silent  # noqa: E402
 from edgead.errors import DatasetError, OptionError, TrainingError  # noqa: E402
 from edgead.options import parse_options  # noqa: E402
-from edgead.types import Examples  # noqa: E402
+from edgead.types import TrainingData  # noqa: E402
 from edgead.workbench.recipe import open_backbone  # noqa: E402
 from edgead_plugins.students import StudentsOptions, losses, pictures, teacher  # noqa: E402
 from edgead_plugins.students.patch_networks import (  # noqa: E402
@@ -38,7 +38,7 @@ def own_cache(tmp_path, monkeypatch):
 
 def find(folder: Path, *words: str, seed: int = 0):
     kept = [w for w in WORDS if w.split("=")[0] not in {x.split("=")[0] for x in words}]
-    examples = Examples(
+    examples = TrainingData(
         backbone=open_backbone("default"),
         images=lambda: iter(()),
         n_images=0,

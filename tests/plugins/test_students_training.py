@@ -21,7 +21,7 @@ from edgead.cli.progress import silent  # noqa: E402
 from edgead.errors import OptionError, TrainingError  # noqa: E402
 from edgead.options import parse_options  # noqa: E402
 from edgead.runtime.session import open_session  # noqa: E402
-from edgead.types import Examples  # noqa: E402
+from edgead.types import TrainingData  # noqa: E402
 from edgead.workbench.fit import Settings, fit  # noqa: E402
 from edgead.workbench.recipe import open_backbone, resolve  # noqa: E402
 from edgead_plugins.students import StudentsOptions, UninformedStudents, fitting, pictures  # noqa: E402
@@ -51,7 +51,7 @@ def train(folder: Path, *words: str, seed: int = 0, images=None):
     """Train without the conversion to ONNX, which takes seconds, and return the provenance."""
     kept = [w for w in WORDS if w.split("=")[0] not in {x.split("=")[0] for x in words}]
     images = images or [good_image(i, SIZE) for i in range(5)]
-    examples = Examples(
+    examples = TrainingData(
         backbone=open_backbone("default"),
         images=lambda: iter(images),
         n_images=len(images),

@@ -23,7 +23,7 @@ from torch import nn
 
 from edgead.cli.progress import silent
 from edgead.errors import OptionError, TrainingError
-from edgead.types import Examples, InputSpec
+from edgead.types import InputSpec, TrainingData
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import open_backbone, resolve
 from edgead_plugins.training import checkpoint
@@ -43,7 +43,7 @@ def images(n=6, size=SIZE, seed=0):
 def examples(folder, pictures=None, seed=0):
     pictures = images() if pictures is None else pictures
     backbone = open_backbone("default")
-    return Examples(backbone, lambda: iter(pictures), len(pictures), SIZE, seed, silent, Path(folder))
+    return TrainingData(backbone, lambda: iter(pictures), len(pictures), SIZE, seed, silent, Path(folder))
 
 
 class Small(nn.Module):

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgead.cli.progress import silent
-from edgead.types import Examples, Size
+from edgead.types import Size, TrainingData
 from edgead.workbench.recipe import open_backbone
 from tests.bundles import good_image
 
 
-def examples_of(folder: Path, size: Size, seed: int, n: int) -> Examples:
+def examples_of(folder: Path, size: Size, seed: int, n: int) -> TrainingData:
     """n drawn good images for the ``default`` backbone, with the checkpoint in a folder."""
-    return Examples(
+    return TrainingData(
         backbone=open_backbone("default"),
         images=lambda: (good_image(i, size) for i in range(n)),
         n_images=n,

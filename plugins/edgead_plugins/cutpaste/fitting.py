@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from edgead.types import Examples, Image
+from edgead.types import Image, TrainingData
 from edgead_plugins.cutpaste.network import Embeddings, Trunk, make_head
 from edgead_plugins.cutpaste.scorer import PATCH, CutPasteOptions, chance_loss
 from edgead_plugins.cutpaste.weaknesses import EXPLAINED, INVISIBLE, LAST_LOSS
@@ -29,7 +29,7 @@ CHANGED = 4.0
 """Mean grey levels that a pasted patch must change to be seen."""
 
 
-def train_cutpaste(examples: Examples, layer: str, options: CutPasteOptions) -> TrainedBackbone:
+def train_cutpaste(examples: TrainingData, layer: str, options: CutPasteOptions) -> TrainedBackbone:
     """Train the trunks and return them as a backbone; see ``CutPaste.train``."""
     images = list(examples.images())
     levels: tuple[Level, ...] = ("image", "patch")
@@ -54,7 +54,7 @@ def train_cutpaste(examples: Examples, layer: str, options: CutPasteOptions) -> 
 
 
 def _train(
-    examples: Examples, images: Sequence[Image], level: Level, layer: str, options: CutPasteOptions
+    examples: TrainingData, images: Sequence[Image], level: Level, layer: str, options: CutPasteOptions
 ) -> tuple[Trunk, list[float]]:
     device = pick_device(options.device)
     chosen, rng = _few(images), generator(examples.seed, 4)
@@ -115,7 +115,7 @@ def _few(images: Sequence[Image]) -> list[Image]:
     ]
 
 
-def _explained(examples: Examples, layer: str, images: Sequence[Image]) -> float:
+def _explained(examples: TrainingData, layer: str, images: Sequence[Image]) -> float:
     """How far position alone tells what the untrained backbone sees; see ``explained_by_position``."""
     from edgead_plugins.training.onnx_module import OnnxModule
 

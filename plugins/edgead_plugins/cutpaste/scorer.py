@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spox import Var
 
 from edgead.errors import OptionError
-from edgead.types import Backbone, BankPrecision, Examples, Scores, Size, Training
+from edgead.types import Backbone, BankPrecision, FittingData, Scores, Size, TrainingData
 from edgead_plugins.cutpaste.density import EmbeddingDensity, embedding_density
 from edgead_plugins.cutpaste.weaknesses import known_weaknesses
 from edgead_plugins.layers import deepest_unless
@@ -90,7 +90,7 @@ class CutPaste:
     def __init__(self, options: CutPasteOptions | None = None) -> None:
         self.options = options or CutPasteOptions()
 
-    def train(self, examples: Examples) -> Backbone:
+    def train(self, examples: TrainingData) -> Backbone:
         """Train on the proxy task, once for each level, and keep the trunks.
 
         Raises:
@@ -118,7 +118,7 @@ class CutPaste:
             return dict(maps)
         return {name: _unit(value) for name, value in maps.items()}
 
-    def fit(self, training: Training) -> FittedCutPaste:
+    def fit(self, training: FittingData) -> FittedCutPaste:
         """Estimate the densities.
 
         Raises:

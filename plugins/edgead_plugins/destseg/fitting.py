@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgead.evaluation.metrics import pixel_auroc
-from edgead.types import Examples, Image
+from edgead.types import Image, TrainingData
 from edgead_plugins.destseg.losses import segmentation_loss, shrunk, student_loss
 from edgead_plugins.destseg.network import Networks, products
 from edgead_plugins.destseg.options import DeSTSegOptions
@@ -31,14 +31,14 @@ STUDENT_DRAW, SEGMENTATION_DRAW, CHECK_DRAW = 1, 2, 3
 """What a generator is for, so that the phases draw other anomalies."""
 
 
-def train_destseg(examples: Examples, layers: Sequence[str], options: DeSTSegOptions) -> TrainedBackbone:
+def train_destseg(examples: TrainingData, layers: Sequence[str], options: DeSTSegOptions) -> TrainedBackbone:
     """Train both networks and return them with the teacher as a backbone; see ``DeSTSeg.train``."""
     networks, facts = train_networks(examples, layers, options)
     return to_backbone(networks, "destseg", examples.size, base=examples.backbone, facts=facts)
 
 
 def train_networks(
-    examples: Examples, layers: Sequence[str], options: DeSTSegOptions
+    examples: TrainingData, layers: Sequence[str], options: DeSTSegOptions
 ) -> tuple[Networks, dict[str, str]]:
     """The trained networks, and what the manifest should know of their training."""
     with deterministic(examples.seed):
@@ -48,7 +48,7 @@ def train_networks(
 class _Training:
     """What both phases share."""
 
-    def __init__(self, examples: Examples, layers: Sequence[str], options: DeSTSegOptions) -> None:
+    def __init__(self, examples: TrainingData, layers: Sequence[str], options: DeSTSegOptions) -> None:
         self.examples, self.options = examples, options
         self.device = pick_device(options.device)
         self.images = list(examples.images())

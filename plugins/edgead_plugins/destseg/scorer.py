@@ -11,7 +11,7 @@ import spox.opset.ai.onnx.v18 as op
 from spox import Var
 
 from edgead.errors import OptionError
-from edgead.types import Backbone, BankPrecision, Examples, Scores, Size, Training
+from edgead.types import Backbone, BankPrecision, FittingData, Scores, Size, TrainingData
 from edgead_plugins.destseg.options import DeSTSegOptions
 from edgead_plugins.destseg.upsampling import enlarged, mean_of_highest
 
@@ -33,7 +33,7 @@ class DeSTSeg:
     def __init__(self, options: DeSTSegOptions | None = None) -> None:
         self.options = options or DeSTSegOptions()
 
-    def train(self, examples: Examples) -> Backbone:
+    def train(self, examples: TrainingData) -> Backbone:
         """Train student and segmentation network; what comes back holds them and the teacher.
 
         Raises:
@@ -81,7 +81,7 @@ class DeSTSeg:
         """The maps as they are."""
         return dict(maps)
 
-    def fit(self, training: Training) -> FittedDeSTSeg:
+    def fit(self, training: FittingData) -> FittedDeSTSeg:
         """Nothing is left to learn."""
         provenance = training.backbone.provenance
         warnings = []

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edgead.types import Training
+from edgead.types import FittingData
 from edgead_plugins.dmad.memory import (
     Memory,
     Patches,
@@ -32,7 +32,7 @@ LOOKED_AT = 20000
 """Normal patches that the highest psi is taken from."""
 
 
-def fit_dmad(training: Training, coreset: FittedPatchCore, options: DMADOptions) -> FittedDMAD:
+def fit_dmad(training: FittingData, coreset: FittedPatchCore, options: DMADOptions) -> FittedDMAD:
     """Build the abnormal bank and train; see ``DMAD.fit``."""
     normal = normal_patches(training, training.seed, options.memory_mib)
     observed = observed_patches(training)
@@ -115,7 +115,7 @@ class Lesson:
         return loss(psi[0], psi[1], psi[2] if len(psi) > 2 else None, weights)
 
 
-def _train(training: Training, lesson: Lesson) -> list[float]:
+def _train(training: FittingData, lesson: Lesson) -> list[float]:
     options = lesson.options
     optimiser = torch.optim.AdamW(
         [

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.types import Training
+from edgead.types import FittingData
 from edgead.workbench.annotated import covered
 
 Floats = NDArray[np.float32]
@@ -46,7 +46,7 @@ class Memory:
     parts: tuple[int, int, int]
 
 
-def normal_patches(training: Training, seed: int, memory_mib: int) -> Patches:
+def normal_patches(training: FittingData, seed: int, memory_mib: int) -> Patches:
     """The good images' patches that training draws from: all of them, or as many of each as memory allows.
 
     Args:
@@ -65,7 +65,7 @@ def normal_patches(training: Training, seed: int, memory_mib: int) -> Patches:
     return Patches(rows, np.repeat(np.arange(training.n_images), few))
 
 
-def observed_patches(training: Training) -> Patches:
+def observed_patches(training: FittingData) -> Patches:
     """The patches of annotated defects that their masks select: the paper's Filter.
 
     A mask is brought to the grid by averaging. Selected is what is covered by half or more; of a defect too

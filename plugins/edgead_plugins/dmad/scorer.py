@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spox import Var
 
 from edgead.errors import OptionError
-from edgead.types import Backbone, BankPrecision, Scores, Training
+from edgead.types import Backbone, BankPrecision, FittingData, Scores
 from edgead.workbench.graph import parameter
 from edgead_plugins.dmad.knowledge import knowledge
 from edgead_plugins.dmad.memory import Memory, Patches, build_memory, observed_patches
@@ -114,7 +114,7 @@ class DMAD:
         """Patch embeddings, one map ``patches`` (1, dim, h, w): PatchCore's."""
         return self._encoder().embed(maps)
 
-    def fit(self, training: Training) -> FittedDMAD:
+    def fit(self, training: FittingData) -> FittedDMAD:
         """Build both banks and train P and psi.
 
         Raises:
@@ -193,7 +193,7 @@ class FittedDMAD:
     seed: int
     told: Mapping[str, Any] = field(default_factory=dict)
 
-    def refit(self, training: Training) -> FittedDMAD:
+    def refit(self, training: FittingData) -> FittedDMAD:
         """The same network, and both banks' patches as another precision of the backbone embeds them."""
         coreset = self.coreset.refit(training)
         normal = Patches(coreset.bank, self.memory.normal.image)

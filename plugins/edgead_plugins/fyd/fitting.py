@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgead.types import Examples
+from edgead.types import TrainingData
 from edgead_plugins.fyd.network import AlignedNetwork, Predictor, image_loss, similarity_loss
 from edgead_plugins.fyd.transformer import Bounds
 from edgead_plugins.training.checkpoint import fingerprint
@@ -24,13 +24,13 @@ LOOKED_AT = 8
 """Images that gains and collapse are measured on."""
 
 
-def train_fyd(examples: Examples, stages: tuple[str, ...], options: FYDOptions) -> TrainedBackbone:
+def train_fyd(examples: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> TrainedBackbone:
     """Train the aligned network and return it as a backbone; see ``FYD.train``."""
     with deterministic(examples.seed):
         return _train(examples, stages, options)
 
 
-def _train(examples: Examples, stages: tuple[str, ...], options: FYDOptions) -> TrainedBackbone:
+def _train(examples: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> TrainedBackbone:
     device = pick_device(options.device)
     images = torch.from_numpy(np.stack(list(examples.images())))
     bounds = Bounds(options.max_rotation, options.max_scale, options.max_shift)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spox import Var
 
 from edgead.errors import OptionError
-from edgead.types import Backbone, BankPrecision, Examples, Scores, Size, Training
+from edgead.types import Backbone, BankPrecision, FittingData, Scores, Size, TrainingData
 from edgead_plugins.padim import FittedPaDiM, PaDiM, PaDiMOptions
 
 ALIGNMENT = "alignment"
@@ -97,7 +97,7 @@ class FYD:
         self.options = options or FYDOptions()
         self._padim = PaDiM(self.options.density())
 
-    def train(self, examples: Examples) -> Backbone:
+    def train(self, examples: TrainingData) -> Backbone:
         """Train the alignments and fine-tune the backbone.
 
         Raises:
@@ -130,7 +130,7 @@ class FYD:
         """The maps as they are."""
         return dict(maps)
 
-    def fit(self, training: Training) -> FittedFYD:
+    def fit(self, training: FittingData) -> FittedFYD:
         """PaDiM's density of the aligned maps; see ``PaDiM.fit``."""
 
         def stages() -> Iterator[Mapping[str, NDArray[np.float32]]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgead.errors import TrainingError
-from edgead.types import Examples
+from edgead.types import TrainingData
 from edgead_plugins.mkd.network import Distillation, loss
 from edgead_plugins.mkd.scorer import MKDOptions
 from edgead_plugins.training.checkpoint import fingerprint
@@ -24,13 +24,13 @@ Lesson = tuple[list[torch.Tensor], torch.Tensor]
 """The source's maps of some images, and the images as the cloner sees them."""
 
 
-def train_mkd(examples: Examples, layers: Mapping[str, bool], options: MKDOptions) -> TrainedBackbone:
+def train_mkd(examples: TrainingData, layers: Mapping[str, bool], options: MKDOptions) -> TrainedBackbone:
     """Train the cloner and return it with its source as a backbone; see ``MKD.train``."""
     with deterministic(examples.seed):
         return _train(examples, layers, options)
 
 
-def _train(examples: Examples, layers: Mapping[str, bool], options: MKDOptions) -> TrainedBackbone:
+def _train(examples: TrainingData, layers: Mapping[str, bool], options: MKDOptions) -> TrainedBackbone:
     device = pick_device(options.device)
     images = torch.from_numpy(np.stack(list(examples.images())))
     few = images[np.linspace(0, len(images) - 1, min(PROBES, len(images))).round().astype(int)]
@@ -79,7 +79,7 @@ def _train(examples: Examples, layers: Mapping[str, bool], options: MKDOptions) 
 
 
 def _lessons(
-    network: Distillation, images: torch.Tensor, options: MKDOptions, examples: Examples
+    network: Distillation, images: torch.Tensor, options: MKDOptions, examples: TrainingData
 ) -> Lesson | None:
     """All the source has to say of the images, once: it's frozen. None where memory is short."""
     device = network.black.device

@@ -11,7 +11,7 @@ import spox.opset.ai.onnx.v18 as op
 from spox import Var
 
 from edgead.errors import OptionError
-from edgead.types import Backbone, BankPrecision, Examples, Scores, Training
+from edgead.types import Backbone, BankPrecision, FittingData, Scores, TrainingData
 
 SOURCE, CLONER = "source_", "cloner_"
 """The trained network's maps are named so, with the number of the critical layer, the finest 1."""
@@ -87,7 +87,7 @@ class MKD:
     def __init__(self, options: MKDOptions | None = None) -> None:
         self.options = options or MKDOptions()
 
-    def train(self, examples: Examples) -> Backbone:
+    def train(self, examples: TrainingData) -> Backbone:
         """Train the cloner; what comes back holds source and cloner.
 
         Raises:
@@ -134,7 +134,7 @@ class MKD:
         """The maps as they are."""
         return dict(maps)
 
-    def fit(self, training: Training) -> FittedMKD:
+    def fit(self, training: FittingData) -> FittedMKD:
         """Nothing is left to learn."""
         layers = {n: s for n, s in training.shapes.items() if n.startswith(SOURCE)}
         facts = {

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 
 from edgead.errors import TrainingError
-from edgead.types import Examples, InputSpec, Size
+from edgead.types import InputSpec, Size, TrainingData
 from edgead_plugins.backbones.graphs import onnx
 from edgead_plugins.students.losses import regression
 from edgead_plugins.students.options import DESCRIPTOR, EPOCHS, StudentsOptions
@@ -57,7 +57,7 @@ class Ensemble(nn.Module):  # type: ignore[misc]
         return maps
 
 
-def train_students(examples: Examples, layer: str, options: StudentsOptions) -> TrainedBackbone:
+def train_students(examples: TrainingData, layer: str, options: StudentsOptions) -> TrainedBackbone:
     """Train, or find, the teachers, then the students; see ``UninformedStudents.train``."""
     held = held_out(examples.n_images, options.heldout, examples.seed)
     images = [image for image, kept_back in zip(examples.images(), held, strict=True) if not kept_back]
@@ -109,7 +109,7 @@ def _before_last(model: onnx.ModelProto) -> list[str]:
 
 
 def _train(
-    examples: Examples, teacher: Teacher, images: torch.Tensor, options: StudentsOptions
+    examples: TrainingData, teacher: Teacher, images: torch.Tensor, options: StudentsOptions
 ) -> tuple[tuple[PatchNetworks, PatchNetworks], dict[str, str]]:
     """Teacher and students of one scale, and what the manifest should know."""
     device, scale, stride = pick_device(options.device), teacher.scale, options.stride

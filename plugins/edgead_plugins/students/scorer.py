@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spox import Var
 
 from edgead.errors import TrainingError
-from edgead.types import Backbone, BankPrecision, Examples, Scores, Training
+from edgead.types import Backbone, BankPrecision, FittingData, Scores, TrainingData
 from edgead.workbench.graph import parameter
 from edgead_plugins.layers import deepest_unless
 from edgead_plugins.students.options import StudentsOptions
@@ -32,7 +32,7 @@ class UninformedStudents:
     def __init__(self, options: StudentsOptions | None = None) -> None:
         self.options = options or StudentsOptions()
 
-    def train(self, examples: Examples) -> Backbone:
+    def train(self, examples: TrainingData) -> Backbone:
         """Train the teachers, unless there are some, and the students; what comes back holds both.
 
         Raises:
@@ -77,7 +77,7 @@ class UninformedStudents:
                 found[f"{VARIANCE}{scale}"] = op.div(squares, op.const(np.float32(count)))
         return found
 
-    def fit(self, training: Training) -> FittedStudents:
+    def fit(self, training: FittingData) -> FittedStudents:
         """Measure what's usual: mean and deviation of errors and variances on the images held out.
 
         Raises:

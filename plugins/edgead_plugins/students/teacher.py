@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgead.errors import OptionError
-from edgead.types import Backbone, Examples, Image, InputSpec, Size
+from edgead.types import Backbone, Image, InputSpec, Size, TrainingData
 from edgead_plugins.backbones import cache
 from edgead_plugins.students import losses
 from edgead_plugins.students.options import DESCRIPTOR, StudentsOptions
@@ -33,7 +33,7 @@ from edgead_plugins.training.pytorch import functional, nn, torch
 from edgead_plugins.training.seeding import deterministic, generator, pick_device
 
 
-def find_teachers(examples: Examples, layer: str, options: StudentsOptions) -> list[Teacher]:
+def find_teachers(examples: TrainingData, layer: str, options: StudentsOptions) -> list[Teacher]:
     """The teachers of all scales: from the file that the options name, from the cache, or trained.
 
     Raises:
@@ -58,7 +58,7 @@ def find_teachers(examples: Examples, layer: str, options: StudentsOptions) -> l
 
 
 def _cached(
-    examples: Examples,
+    examples: TrainingData,
     scale: int,
     layer: str,
     options: StudentsOptions,
@@ -91,7 +91,7 @@ def _cached(
 
 
 def _train(
-    examples: Examples,
+    examples: TrainingData,
     scale: int,
     layer: str,
     options: StudentsOptions,

@@ -11,11 +11,11 @@ from typing import Any
 
 import edgead
 from edgead.files import output_errors, write_file
-from edgead.types import Examples, Training
+from edgead.types import LearningData
 from edgead_plugins.training.pytorch import torch
 
 
-def fingerprint(examples: Examples | Training, **facts: Any) -> str:
+def fingerprint(examples: LearningData, **facts: Any) -> str:
     """SHA-256 of all that decides how a training ends; a checkpoint of another fingerprint isn't used.
 
     The images, defects, seed, backbone, edgead's and torch's version count by themselves.

@@ -24,9 +24,9 @@ class Run:
 
     Attributes:
         name: of the method or of one phase of it, for messages and the checkpoint's file.
-        folder: for checkpoints; ``Examples.checkpoint``.
+        folder: for checkpoints; ``TrainingData.checkpoint``.
         fingerprint: what tells this training from others; see ``checkpoint.fingerprint``.
-        progress: ``Examples.progress``.
+        progress: ``TrainingData.progress``.
         save_every: seconds between checkpoints; 0: one after every step.
         advice: what to do about a loss that isn't finite, the end of the message.
     """

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import spox.opset.ai.onnx.v18 as op
 from edgead.errors import OptionError
-from edgead.types import Backbone, BankPrecision, Scores, Training
+from edgead.types import Backbone, BankPrecision, FittingData, Scores
 from edgead_plugins.nearest import Bank
 from numpy.typing import NDArray
 from spox import Var
@@ -54,7 +54,7 @@ class Kmeans:
         (features,) = maps.values()
         return {"patches": op.average_pool(features, kernel_shape=[3, 3], pads=[1, 1, 1, 1])}
 
-    def fit(self, training: Training) -> FittedKmeans:
+    def fit(self, training: FittingData) -> FittedKmeans:
         """Learn the centres; all that is random comes from the seed."""
         patches = _patches(training)
         rng = np.random.default_rng(training.seed)
@@ -74,7 +74,7 @@ class FittedKmeans:
         """What ``edgead inspect`` shows."""
         return {"centres": len(self.centres)}
 
-    def refit(self, training: Training) -> FittedKmeans:
+    def refit(self, training: FittingData) -> FittedKmeans:
         """The same groups of the same patches, as another precision of the backbone yields them."""
         return FittedKmeans(group_means(_patches(training), self.groups), self.groups)
 
@@ -112,7 +112,7 @@ def group_means(points: Floats, groups: Groups) -> Floats:
     return means
 
 
-def _patches(training: Training) -> Floats:
+def _patches(training: FittingData) -> Floats:
     """All patches of all images, (images * h * w, channels), in order."""
     with training.progress("reading good images", training.n_images) as advance:
         rows = []

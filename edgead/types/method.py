@@ -1,0 +1,322 @@
+"""What makes a method: backbone, scorer, post-processor, and what they learn from.
+
+What a plugin may leave out is a protocol of its own: a scorer that has ``train`` is ``Trainable``, say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgead.notices import Notice
+from edgead.types.values import BankPrecision, Image, Progress, Size
+
+if TYPE_CHECKING:  # the workbench's packages; a camera has none of them
+    import onnx
+    from spox import Var
+
+Features = Mapping[str, NDArray[np.float32]]
+"""One image's maps by name, float32 (C, h, w)."""
+
+Defect = tuple[Image, NDArray[np.uint8]]
+"""An image (H, W, 3) uint8 BGR and its mask (H, W) uint8, 1 where it's defective, after the resize rule."""
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """What one named feature map of a backbone looks like.
+
+    Attributes:
+        channels: length of the vector at each position.
+        stride: input pixels between two neighbouring positions.
+    """
+
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a backbone wants to see. Documentation and defaults only: the graph does the arithmetic itself.
+
+    Attributes:
+        size: the one size that the graph takes, or None where any will do.
+        multiple: height and width must be multiples of this.
+        channel_order: the order that the network was trained in; the graph's ``image`` is always BGR.
+        mean, std: the network's normalisation, in 0..255 units, in ``channel_order``.
+    """
+
+    size: Size | None = None
+    multiple: int = 32
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A pretrained network as an ONNX graph that describes itself.
+
+    Attributes:
+        name: what the user typed, for instance ``timm:resnet18``.
+        feature_info: the feature maps by name, the finest first.
+        input: what the network wants to see.
+        provenance: facts for the manifest; ``weights_sha256`` at least.
+    """
+
+    name: str
+    feature_info: Mapping[str, FeatureInfo]
+    input: InputSpec
+    provenance: Mapping[str, str]
+
+    def onnx(self, feature_maps: Sequence[str], size: Size) -> onnx.ModelProto:
+        """Return a graph from ``image`` (1, H, W, 3) uint8 BGR to the maps (1, C, h, w) float32, by name.
+
+        The weights are initialisers, the opset is 18 and H, W are fixed to ``size``.
+
+        Raises:
+            edgead.errors.OptionError: a map that isn't in ``feature_info``, or a size that doesn't fit.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsNodesInFloat(Protocol):
+    """A backbone that INT8 harms in places.
+
+    Attributes:
+        float_nodes: nodes of its graph, by name, that stay in FP32 where it's quantised; of those, what the
+            graph holds.
+    """
+
+    float_nodes: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningData:
+    """What a scorer learns from, whatever it does with it: good images, and how to go about it.
+
+    Attributes:
+        backbone: for its ``feature_info``: the pretrained one that the recipe names; while fitting, the one
+            that was trained, where one was.
+        images: each call starts a pass over the good images after the resize rule, in order, (H, W, 3) uint8
+            BGR.
+        n_images: number of good images.
+        size: (height, width) of the images, and of the network's input.
+        seed: the only source of randomness that a scorer may use.
+        progress: to report long work with.
+        defects: each call starts a pass over annotated defects: image (H, W, 3) uint8 BGR and mask (H, W)
+            uint8, 1 where it's defective. Usually there are none.
+        checkpoint: a folder for what training needs to go on after a kill; it may hold an earlier run's, of
+            these or of other images and options. It's removed once the bundle is written. None where nothing
+            is kept.
+    """
+
+    backbone: Backbone
+    images: Callable[[], Iterator[Image]]
+    n_images: int
+    size: Size
+    seed: int
+    progress: Progress
+    defects: Callable[[], Iterator[Defect]] = field(default=lambda: iter(()))
+    checkpoint: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData(LearningData):
+    """What ``train`` gets: a network may be trained on it; there's always a ``checkpoint``."""
+
+    checkpoint: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittingData(LearningData):
+    """What ``fit`` and ``refit`` get: the good images' features as well.
+
+    Attributes:
+        shapes: (channels, height, width) of each map that the scorer's ``embed`` yields.
+        features: each call starts a pass over the good images, in order, one mapping of map name to float32
+            (C, h, w) per image: what ``embed`` yields, from the graph that the camera will run.
+        embed: the same for other images (H, W, 3) uint8 BGR, of ``size``.
+    """
+
+    shapes: Mapping[str, tuple[int, int, int]]
+    features: Callable[[], Iterator[Features]]
+    embed: Callable[[Iterable[Image]], Iterator[Features]] = field(default=lambda images: iter(()))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a scorer's part of the graph yields.
+
+    Attributes:
+        patch: (1, 1, h, w) float32, the anomaly of each position; larger is more anomalous, at least 0.
+        image: (1,) float32 image score, or None for the maximum of the finished anomaly map.
+    """
+
+    patch: Var
+    image: Var | None = None
+
+
+class FittedScorer(Protocol):
+    """What fitting yields: it lowers itself to ONNX operators and is then no longer needed.
+
+    Attributes:
+        facts: JSON values for the manifest and ``edgead inspect``, for instance the bank's shape.
+            ``warnings``, a list of sentences, is shown by ``edgead fit``; ``GivesNotices`` is better.
+    """
+
+    facts: Mapping[str, Any]
+
+    def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
+        """Compose the scores from what ``embed`` yields, (1, C, h, w), with spox operators of opset 18."""
+        ...
+
+
+@runtime_checkable
+class Refittable(Protocol):
+    """A fitted scorer that can carry what it chose over to another precision of the same backbone.
+
+    Optional: without it, the scorer is fitted from scratch for each precision, and forms then differ by more
+    than their arithmetic.
+    """
+
+    def refit(self, data: FittingData) -> FittedScorer:
+        """Learn the same from the same images' features, as another precision of the backbone yields them."""
+        ...
+
+
+@runtime_checkable
+class GivesNotices(Protocol):
+    """A fitted scorer that has something to say to whoever uses the bundle.
+
+    Attributes:
+        notices: with codes and sentences of the plugin's own; see ``edgead.notices.Notice``.
+    """
+
+    notices: Sequence[Notice]
+
+
+@runtime_checkable
+class InNumpy(Protocol):
+    """A fitted scorer that can calculate its patch scores without a graph, for the kit to compare."""
+
+    def in_numpy(self, maps: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the patch scores (h, w) of one image's maps (C, h, w), what ``embed`` yields."""
+        ...
+
+
+class Scorer(Protocol):
+    """A method's own part. The constructor takes ``Options``, stores it and does nothing else.
+
+    Attributes:
+        Options: a frozen dataclass with a default for every field, and a field docstring for ``-o``.
+    """
+
+    Options: ClassVar[type]
+
+    def feature_maps(self, backbone: Backbone) -> Sequence[str]:
+        """Name the backbone's feature maps that this scorer wants."""
+        ...
+
+    def embed(self, maps: Mapping[str, Var]) -> Mapping[str, Var]:
+        """Compose what happens to the feature maps before anything learnt, with spox operators of opset 18.
+
+        Written once, it serves fitting and the finished graph alike. Return ``maps`` where there's nothing.
+        """
+        ...
+
+    def fit(self, data: FittingData) -> FittedScorer:
+        """Learn from good images. Deterministic in ``data.seed``."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A scorer that trains a network of its own first.
+
+    What it returns takes the backbone's place: it's quantised as any backbone is, its feature maps (a
+    teacher's and a student's, say, or an embedding) are what ``feature_maps``, ``embed`` and ``fit`` see, and
+    its provenance is kept. So a trained method is a network, a loss and a score.
+    """
+
+    def train(self, data: TrainingData) -> Backbone:
+        """Train; deterministic in ``data.seed`` on one machine. torch is imported in here, if at all."""
+        ...
+
+
+@runtime_checkable
+class LearnsDefects(Protocol):
+    """A scorer that can learn from annotated defects too, ``edgead fit --defects``; others are given none.
+
+    Attributes:
+        learns_defects: whether it can; False is as good as nothing.
+    """
+
+    learns_defects: ClassVar[bool]
+
+
+class PostProcessor(Protocol):
+    """From patch scores to the graph's two outputs."""
+
+    def graph(self, scores: Scores, shape: Size, size: Size) -> tuple[Var, Var]:
+        """Return ``anomaly_map`` (1, 1, H, W) float32 and ``score`` (1,) float32.
+
+        Args:
+            scores: what the scorer yields.
+            shape: (h, w) of ``scores.patch``.
+            size: (H, W) of the input image.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named recipe.
+
+    Attributes:
+        scorer, postprocessor, backbone: registered names.
+        options: the recipe's changes to the scorer's defaults.
+        paper: where the method was published.
+        final_fit: fit once more, with the images that were held out for threshold and gates; False for
+            methods whose training takes long.
+        presets: further changes by name, ``--preset``: ``quick`` for a CPU and ``paper`` for the published
+            settings, say.
+    """
+
+    name: str
+    scorer: str
+    postprocessor: str = "gaussian"
+    backbone: str = "default"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    paper: str = ""
+    final_fit: bool = True
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+__all__ = [
+    "Backbone",
+    "Defect",
+    "FeatureInfo",
+    "Features",
+    "FittedScorer",
+    "FittingData",
+    "GivesNotices",
+    "InNumpy",
+    "InputSpec",
+    "KeepsNodesInFloat",
+    "LearningData",
+    "LearnsDefects",
+    "Method",
+    "PostProcessor",
+    "Refittable",
+    "Scorer",
+    "Scores",
+    "Trainable",
+    "TrainingData",
+]
