@@ -58,7 +58,7 @@ def _compile(reference, exporter, form, out: Path) -> None:
     """A compiled bundle with the reference's threshold, straight from the exporter."""
     manifest = reference.manifest
     with write_bundle(out) as staging:
-        graph = onnx.load(reference.file(manifest.facts["forms"][form]))
+        graph = onnx.load(reference.file(manifest.reference.forms[form]))
         artifact = exporter.compile(graph, form, staging.folder)
         staging.finish(
             dataclasses.replace(

@@ -187,7 +187,7 @@ def _timing(parts: dict[str, float]) -> Progress:
 
 
 def _bank(reference: Bundle) -> np.ndarray:
-    graph = onnx.load(reference.file(reference.manifest.facts["forms"]["fp32"])).graph
+    graph = onnx.load(reference.file(reference.manifest.reference.forms["fp32"])).graph
     held = {i.name: numpy_helper.to_array(i) for i in graph.initializer if i.name.startswith("memory_bank")}
     return np.ascontiguousarray(held["memory_bank"] + held["memory_bank_mean"])
 

@@ -17,7 +17,8 @@
     │   ├── MissingFileError             a listed file isn't there
     │   ├── ExtraFileError               a file that the manifest doesn't list
     │   ├── FileSizeError                a file is shorter, longer or larger than allowed
-    │   └── HashMismatchError            a file's content was changed
+    │   ├── HashMismatchError            a file's content was changed
+    │   └── HeldOutFileError             the held-out images' figures aren't as the manifest says
     ├── GateError                    4   an export gate was missed
     │   ├── ParityError                  a session differs from exact arithmetic
     │   └── PrecisionError               the form separates good from defective worse than stated
@@ -149,6 +150,10 @@ class FileSizeError(BundleError):
 
 class HashMismatchError(BundleError):
     """A file's SHA-256 differs from the manifest's."""
+
+
+class HeldOutFileError(BundleError):
+    """The held-out images' figures aren't as the manifest says, or no image yields such."""
 
 
 class GateError(EdgeadError):

@@ -97,6 +97,42 @@ SENTENCES: dict[str, str] = {
     "left-out": "{count} of {total:#image} could not be read and are in no figure: {problems}",
     "weak-separation": "this model can hardly tell defects that are hard to see: its AUROC on synthetic ones "
     "is {auroc}, under {wanted}; try a larger --size, finer layers, a larger bank, or more good images",
+    "rate-of-images": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
+    "{confidence:.0%} confidence, if those images show different parts, drawn as the line's are",
+    "rate-of-parts": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
+    "{confidence:.0%} confidence, from {counted:#different part} in {images:#held-out image}, if those images"
+    " show different parts, drawn as the line's are",
+    "rate-of-groups": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
+    "{confidence:.0%} confidence, from {counted:#group} in {images:#held-out image}, if the groups are drawn "
+    "as the line's are",
+    "rate-of-few-images": "{images:#held-out image} can't show a rate of {rate:.2%}, that takes {needed}: "
+    "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with {confidence:.0%} "
+    "confidence, if those images show different parts, drawn as the line's are",
+    "rate-of-few-parts": "{counted:#different part} in {images:#held-out image} can't show a rate of "
+    "{rate:.2%}, that takes {needed}: expect {expected:.2%} of good images over the threshold, under "
+    "{upper:.2%} with {confidence:.0%} confidence, if those images show different parts, drawn as the line's "
+    "are",
+    "rate-of-few-groups": "{counted:#group} in {images:#held-out image} can't show a rate of {rate:.2%}, "
+    "that takes {needed}: expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
+    "{confidence:.0%} confidence, if the groups are drawn as the line's are",
+    "rate-largest-of-learned": "no false-positive rate can be stated: the held-out images are near copies of"
+    " learned ones",
+    "rate-given": "the thresholds were set by hand, so nothing is known of their false-positive rate",
+    "rule-split-conformal": "split conformal quantile of held-out good images",
+    "rule-split-conformal-largest": "split conformal quantile of held-out good images, each group's largest",
+    "rule-largest-of-learned": "the largest of held-out good images",
+    "rule-given": "set by hand",
+    "threshold-note": "about the threshold: {text}",
+    "input-asked": "input {height} x {width} (height x width), stretched, as asked for",
+    "input-mixed": "input {height} x {width} (height x width), stretched: the median aspect, from which "
+    "{off:.0%} of the images differ by more than 1.5 times",
+    "input-long": "input {height} x {width} (height x width), stretched: the images are about {image_height}"
+    " x {image_width}, longer than the limit of {limit:.3g} to 1",
+    "input-square": "input {height} x {width} (height x width), stretched: the images are about "
+    "{image_height} x {image_width}, close to square",
+    "input-aspect": "input {height} x {width} (height x width), stretched: the images are about "
+    "{image_height} x {image_width} and keep their aspect of {ratio:.2f} to 1",
+    "no-form": "{reason}",
     "stands-out": "these good images are unlike all others, by robust standard deviations: {names}, next "
     "{next}; look at them and leave out what isn't good, for a defect that is learned is never found",
 }

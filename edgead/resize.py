@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from edgead.errors import DatasetError, OptionError
+from edgead.notices import Notice
 from edgead.types import Image, Resize, Size
 
 Box = tuple[int, int, int, int]
@@ -103,7 +104,7 @@ def _resize(frame: Image, size: Size) -> Image:
 
 def choose_resize(
     shapes: Sequence[Size], multiple: int = 32, short_side: int = 256, max_ratio: float = 4.0
-) -> tuple[ResizeRule, str]:
+) -> tuple[ResizeRule, Notice]:
     """Choose the model's input from the images' sizes, so that a strip stays a strip.
 
     The median aspect decides: its short side becomes ``short_side``, its long side follows in whole
@@ -117,7 +118,7 @@ def choose_resize(
         multiple: what both sides must be a multiple of.
 
     Returns:
-        The rule, and one sentence for the user that says what was chosen and why.
+        The rule, and what was chosen and why, for ``edgead.notices.say``.
 
     Raises:
         DatasetError: no shapes.
@@ -134,14 +135,16 @@ def choose_resize(
     width = statistics.median_low([s[1] for s in shapes])
     off = sum(abs(aspect - middle) > math.log(1.5) for aspect in aspects) / len(aspects)
     if off > 0.1:
-        why = f"the median aspect, from which {off:.0%} of the images differ by more than 1.5 times"
+        why = "input-mixed"
     elif ratio > max_ratio:
-        why = f"the images are about {height} x {width}, longer than the limit of {max_ratio:g} to 1"
-    elif long == short:
-        why = f"the images are about {height} x {width}, close to square"
+        why = "input-long"
     else:
-        why = f"the images are about {height} x {width} and keep their aspect of {ratio:.2f} to 1"
-    return ResizeRule(size), f"input {size[0]} x {size[1]} (height x width), stretched: {why}"
+        why = "input-square" if long == short else "input-aspect"
+    told = {
+        "height": size[0], "width": size[1], "image_height": height, "image_width": width,
+        "ratio": ratio, "limit": max_ratio, "off": off,
+    }  # fmt: skip
+    return ResizeRule(size), Notice(why, told)
 
 
 __all__ = ["PAD", "Box", "ResizeRule", "choose_resize"]

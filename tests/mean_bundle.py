@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edgead.bundle import write_bundle
-from edgead.manifest import InputRecord, Manifest, MethodRecord, ThresholdRecord
+from edgead.manifest import ComposedMethod, InputRecord, Manifest, ThresholdRecord
 from edgead.notices import Notice
 
 HEIGHT, WIDTH = 32, 48
@@ -50,9 +50,9 @@ def write_mean_bundle(path: Path, notices: Sequence[Notice] = ()) -> Path:
     manifest = Manifest(
         edgead="0.1.0",
         kind="compiled",
-        method=MethodRecord("mean", "mean", "none", {"layers": ["layer2", "layer3"]}, 7),
+        method=ComposedMethod("mean", "mean", "none", {"layers": ["layer2", "layer3"]}, 7),
         input=InputRecord((HEIGHT, WIDTH), "stretch"),
-        threshold=ThresholdRecord(100.0, 100.0, "by hand", 0.01, 20, "a note"),
+        thresholds={"default": ThresholdRecord(100.0, 100.0, "given", 0.01, 20, "images", 20, 0.0, 1.0)},
         target="onnx",
         engine="onnxruntime",
         engine_precision="f32",

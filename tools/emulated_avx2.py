@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from edgead.bundle import read_bundle
+from edgead.device.parity import probe_images
 from edgead.images import ResizeRule, read_image
 from edgead.processor import cpu
 from edgead.runtime.exact import ExactSession
-from edgead.runtime.parity import probe_images
 from edgead.runtime.proof import Parity, compare
 
 PROBES = 6
@@ -55,7 +55,7 @@ def main() -> int:
     missed = False
     for path in arguments.bundles:
         bundle = read_bundle(path)
-        file = bundle.file(bundle.manifest.facts["forms"][arguments.form])
+        file = bundle.file(bundle.manifest.reference.forms[arguments.form])
         names = sorted(f.path for f in bundle.manifest.files if f.path.startswith("probes/"))[:PROBES]
         good = [read_image(bundle.file(name)) for name in names]
         rule = ResizeRule(bundle.manifest.input.size, bundle.manifest.input.resize)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,12 @@ import click
 
 from edgead.cli.arguments import find_bundle
 from edgead.cli.completion import complete_names, complete_paths
-from edgead.cli.fitting import FitWords, describe_fit, fit_options, fit_record, run_fit
+from edgead.cli.fitting import FitWords, describe_fit, fit_options, fit_record, run_fit, threshold_record
 from edgead.cli.forms import explain_choice, print_forms
 from edgead.cli.output import json_option, print_json, quiet_option, show_notices, typed
 from edgead.cli.progress import make_progress
 from edgead.names import shown
+from edgead.notices import say
 
 PRECISIONS = ("auto", "int8", "mixed", "bf16", "fp32")
 
@@ -112,7 +112,7 @@ def command(
         forms = [{**f.record(), "p50_ms": f.p50_ms, "cpu_ms": f.cpu_ms} for f in done.forms]
         print_json({"bundle": str(done.bundle.path), "precision": done.chosen, "forms": forms,
                     "threshold": manifest.threshold.score,
-                    "calibration": dataclasses.asdict(manifest.threshold),
+                    "calibration": threshold_record(manifest.threshold),
                     "fitted_threshold": reference.manifest.threshold.score,
                     "why": explain_choice(done.forms, done.chosen, precision),
                     "notices": [notice.record() for notice in manifest.notices], **fitted})  # fmt: skip
@@ -121,7 +121,7 @@ def command(
         click.echo(line)
     size = sum(file.bytes for file in manifest.files)
     click.echo(f"{done.bundle.path}: {done.chosen} for {target}, {size / 1e6:.1f} MB")
-    click.echo(f"threshold {manifest.threshold.score:.4g}: {shown(manifest.threshold.note)}")
+    click.echo(f"threshold {manifest.threshold.score:.4g}: {shown(say(manifest.threshold.notice()))}")
     if f"{manifest.threshold.score:.4g}" != f"{(fitted_at := reference.manifest.threshold.score):.4g}":
         click.echo(f"  (fit said {fitted_at:.4g}, of FP32: each form has scores and a threshold of its own)")
     told = reference.manifest.notices if images else ()

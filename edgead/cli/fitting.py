@@ -13,6 +13,8 @@ import click
 
 if TYPE_CHECKING:
     from edgead.bundle import Bundle
+    from edgead.manifest import ThresholdRecord
+    from edgead.notices import Notice
     from edgead.types import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -135,8 +137,8 @@ def fit_options(function: F) -> F:
 
 def run_fit(
     method: str, folders: Sequence[Path], out: Path, words: FitWords, progress: Progress
-) -> tuple[Bundle, str]:
-    """Fit and write the reference bundle; returns it with a sentence on the input size.
+) -> tuple[Bundle, Notice]:
+    """Fit and write the reference bundle; returns it with what input size was chosen and why.
 
     Args:
         folders: of good images, or data sets; one model learns from them all.
@@ -159,38 +161,51 @@ def run_fit(
     return done.bundle, done.why
 
 
-def describe_fit(bundle: Bundle, why: str) -> list[str]:
+def describe_fit(bundle: Bundle, why: Notice) -> list[str]:
     """Say in a few lines what was fitted."""
     from edgead.notices import say
 
     manifest = bundle.manifest
     counts = manifest.provenance["images"]
     threshold = manifest.threshold
-    again = manifest.facts["calibration_forms"]
+    reference = manifest.reference
+    assert reference is not None, "fit writes reference bundles"
     depth = manifest.input.depth
+    whence = "of them, held out of a first fit" if reference.calibration_forms else "more"
     return [
         f"{bundle.path}: {manifest.method.name} fitted on {counts['fitted_on']} good images"
         f"{f' and {n} defects' if (n := counts.get('defects')) else ''}, threshold from "
-        f"{counts['held_out']} {'of them, held out of a first fit' if again else 'more'}",
-        why,
+        f"{counts['held_out']} {whence}",
+        say(why),
         *([f"16-bit images are read as {depth} bits, here and on the camera"] if depth > 8 else []),
         f"threshold {threshold.score:.4g} for a false-positive rate of {threshold.false_positive_rate:.2%}: "
-        f"{threshold.note}",
-        *(f"no {form} form: {reason}" for form, reason in manifest.facts["lacking"].items()),
+        f"{say(threshold.notice())}",
+        *(f"no {form} form: {say(reason)}" for form, reason in reference.lacking.items()),
         *(f"note: {say(notice)}" for notice in manifest.notices),
     ]
 
 
-def fit_record(bundle: Bundle, why: str) -> dict[str, Any]:
+def threshold_record(threshold: ThresholdRecord) -> dict[str, Any]:
+    """A threshold's figures, with the sentence on them, as a JSON object."""
+    from edgead.notices import say
+
+    return {**dataclasses.asdict(threshold), "note": say(threshold.notice())}
+
+
+def fit_record(bundle: Bundle, why: Notice) -> dict[str, Any]:
     """Say the same as one JSON object."""
-    manifest = bundle.manifest
+    from edgead.notices import say
+
+    manifest, reference = bundle.manifest, bundle.manifest.reference
+    assert reference is not None, "fit writes reference bundles"
     return {
         "bundle": str(bundle.path),
         "method": manifest.method.name,
         "images": dict(manifest.provenance["images"]),
-        "input": {"size": list(manifest.input.size), "depth": manifest.input.depth, "why": why},
-        "threshold": dataclasses.asdict(manifest.threshold),
-        "lacking": dict(manifest.facts["lacking"]),
+        "input": {"size": list(manifest.input.size), "depth": manifest.input.depth, "why": say(why),
+                  "choice": why.record()},
+        "threshold": threshold_record(manifest.threshold),
+        "lacking": {form: reason.record() for form, reason in reference.lacking.items()},
         "notices": [notice.record() for notice in manifest.notices],
     }
 
@@ -203,4 +218,5 @@ __all__ = [
     "fit_record",
     "parse_size",
     "run_fit",
+    "threshold_record",
 ]

@@ -27,6 +27,7 @@ def command(bundle: str, as_json: bool) -> None:
     That is its method, input, threshold, precision, what to know of it, reports and files.
     """
     from edgead.bundle import read_bundle
+    from edgead.manifest import DEFAULT, parts_of
     from edgead.options import show
 
     found = read_bundle(find_bundle(bundle))
@@ -39,15 +40,17 @@ def command(bundle: str, as_json: bool) -> None:
     print_table([
         ("bundle", str(found.path)),
         ("kind", f"{manifest.kind}, format {manifest.format}, written by edgead {manifest.edgead}"),
-        ("method", f"{method.name} (scorer {method.scorer}, post-processor {method.postprocessor})"),
+        ("method", f"{method.name} ({parts_of(method)})"),
         ("options", f"{options} seed={method.seed}".strip()),
         ("input", f"{rule.size[0]}x{rule.size[1]} (height x width), {rule.channel_order}, {rule.resize}"),
         ("target", f"{manifest.target}, runs on {manifest.engine}"),
         ("precision", f"{manifest.precision} (the rest in {manifest.engine_precision})"),
         ("threshold", f"image score {threshold.score:.6g}, anomaly map {threshold.pixel:.6g}"),
-        ("", f"{threshold.rule}, for a false-positive rate of {threshold.false_positive_rate:g} "
+        ("", f"{say(threshold.how())}, for a false-positive rate of {threshold.false_positive_rate:g} "
              f"on {threshold.n_images} held-out good images"),
-        ("", threshold.note),
+        ("", say(threshold.notice())),
+        *((f"threshold of {name}", f"image score {own.score:.6g}, anomaly map {own.pixel:.6g}")
+          for name, own in manifest.thresholds.items() if name != DEFAULT),
     ])  # fmt: skip
     if manifest.notices:
         click.echo("\nWhat to know")

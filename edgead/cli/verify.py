@@ -104,10 +104,10 @@ def _require(bundle: Bundle, runs_on: str, parities: Sequence[Parity]) -> None:
 
 def _on_images(bundle: Bundle, here: Session, images: Path) -> Parity:
     """The same graph in exact arithmetic, on the user's images and changes of them."""
+    from edgead.device.parity import check_parity, probe_images
     from edgead.images import list_images, read_image
     from edgead.resize import ResizeRule
     from edgead.runtime.exact import ExactSession
-    from edgead.runtime.parity import check_parity, probe_images
 
     manifest, file = bundle.manifest, bundle.file(bundle.manifest.model)
     if file.suffix != ".onnx":

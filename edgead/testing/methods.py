@@ -236,27 +236,27 @@ def int8_passes_the_gates(workshop: Workshop) -> None:
     """its INT8 form passes both gates (precision: within 10 points of AUROC, on the kit's tiny images)"""
     import onnx
 
+    from edgead.device.calibrate import calibrate
+    from edgead.device.parity import check_parity, probe_images
     from edgead.runtime.exact import ExactSession
-    from edgead.runtime.parity import check_parity, probe_images
-    from edgead.workbench.calibrate import calibrate
     from edgead.workbench.export import MAX_LOSS as EXPORTS
     from edgead.workbench.precision import compare, defective_images, run_trial
 
     bundle, (_, held_out) = workshop.bundle(), workshop.frames()
-    facts = bundle.manifest.facts
-    require("int8" not in facts["lacking"], f"there is no INT8 form: {facts['lacking'].get('int8')}")
+    reference = workshop.reference()
+    require("int8" not in reference.lacking, f"there is no INT8 form: {workshop.why_not('int8')}")
     good = list(held_out)
     bad = list(defective_images(good, 0, DEFECTS))
-    plain, int8 = (onnx.load(bundle.file(facts["forms"][form])) for form in ("fp32", "int8"))
+    plain, int8 = (onnx.load(bundle.file(reference.forms[form])) for form in ("fp32", "int8"))
     engine = installed_engines()[-1]
     with opened(plain, engine) as session:
         fp32 = run_trial(session, good, bad)
-    reference = ExactSession(bundle.file(facts["forms"]["int8"]))
+    exact = ExactSession(bundle.file(reference.forms["int8"]))
     with opened(int8, engine) as session:
         trial = run_trial(session, good, bad)
         threshold = calibrate(trial.good.tolist(), trial.good_maxima.tolist(), 0.1)
         probes = probe_images(good, held_out.rule, 0)
-        parity = check_parity(session, reference, probes, threshold, "int8")
+        parity = check_parity(session, exact, probes, threshold, "int8")
     loss = compare(trial, fp32, MAX_LOSS if workshop.wishes.folder is None else EXPORTS, 0)
     require(
         parity.passed,
@@ -274,16 +274,16 @@ def int8_is_the_same_on_old_processors(workshop: Workshop) -> None:
     """its INT8 form gives the same numbers on processors without VNNI"""
     import onnx
 
+    from edgead.device.parity import probe_images
     from edgead.runtime.exact import ExactSession
-    from edgead.runtime.parity import probe_images
     from edgead.runtime.proof import compare
     from edgead.workbench.saturation import PAIR, unsafe_layers
 
     bundle, (_, held_out) = workshop.bundle(), workshop.frames()
-    facts = bundle.manifest.facts
-    if "int8" in facts["lacking"]:
+    reference = workshop.reference()
+    if "int8" in reference.lacking:
         raise Skipped("it has no INT8 form")
-    file = bundle.file(facts["forms"]["int8"])
+    file = bundle.file(reference.forms["int8"])
     unsafe = unsafe_layers(onnx.load(file))
     require(
         not unsafe,

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgead.bundle import Bundle
+    from edgead.manifest import ReferenceRecord
     from edgead.runtime.detector import Detector
-    from edgead.types import FittedScorer
-    from edgead.workbench.forms import Recipe
+    from edgead.types import FittedScorer, Precision
     from edgead.workbench.frames import Frames
+    from edgead.workbench.recipe import Recipe
 
 IMAGES = 16
 HELD_OUT = 0.4
@@ -100,6 +101,18 @@ class Workshop:
         """The reference bundle, as ``edgead fit`` writes it."""
         return self._or_skip("bundle-is-written", self.write_bundle)
 
+    def reference(self) -> ReferenceRecord:
+        """What the bundle has for export."""
+        found = self.bundle().manifest.reference
+        assert found is not None, "fit writes reference bundles"
+        return found
+
+    def why_not(self, form: Precision) -> str:
+        """Why the bundle has no such form."""
+        from edgead.notices import say
+
+        return say(self.reference().lacking[form])
+
     def write_bundle(self) -> Bundle:
         """The same; whatever writing raises."""
         return self._once("bundle", self._write_bundle)
@@ -144,7 +157,7 @@ class Workshop:
         return fixed or (SIZE if self.wishes.folder is None else None)
 
     def _fit(self) -> Fitted:
-        from edgead.workbench.features import training_on
+        from edgead.workbench.features import fitting_data, training_data
         from edgead.workbench.forms import backbone_forms, trained
         from edgead.workbench.graph import compose
 
@@ -152,12 +165,13 @@ class Workshop:
         size = frames.rule.size
         checkpoint = Path(tempfile.mkdtemp(dir=self.folder))  # a new one, or a second training would go on
         _elsewhere()
-        ready = trained(self.recipe(), frames, SEED, checkpoint, silent)
-        backbone = backbone_forms(ready, frames, (), silent)[0]["fp32"]
-        parts = backbone, ready.backbone, ready.scorer, frames, SEED, silent
-        with training_on(*parts, checkpoint=checkpoint) as training:
-            scorer = ready.scorer.fit(training)
-            maps = tuple(training.embed([good_image(500, size), defective_image(500, size)]))
+        recipe = self.recipe()
+        data = training_data(recipe.backbone, frames, SEED, silent, checkpoint)
+        ready = trained(recipe, data)
+        backbone = backbone_forms(ready, data, ())[0]["fp32"]
+        with fitting_data(backbone, ready, data) as offer:
+            scorer = ready.scorer.fit(offer)
+            maps = tuple(offer.embed([good_image(500, size), defective_image(500, size)]))
         return Fitted(
             compose(backbone, ready.scorer, scorer, ready.postprocessor, size, "fp32"), scorer, maps
         )

@@ -15,11 +15,9 @@ from edgead.masks import Doubts, MaskNames, read_marks, to_input
 from edgead.masks.matching import grouped
 from edgead.notices import Notice
 from edgead.resize import ResizeRule
-from edgead.types import Image, Progress
+from edgead.types import Defect, Progress
 
 IMAGES, MASKS = "images", "masks"
-Defect = tuple[Image, NDArray[np.uint8]]
-"""An image (H, W, 3) uint8 BGR and its mask (H, W) uint8, 1 where it's defective, after the resize rule."""
 
 
 def find_defects(folder: Path) -> list[tuple[Path, Path]]:

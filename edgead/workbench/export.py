@@ -11,47 +11,43 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 
 import edgead
 from edgead.bundle import Bundle, write_bundle
+from edgead.device.calibrate import calibrate
+from edgead.device.parity import check_parity, probe_images
 from edgead.errors import CompileError, EngineError, GateError, InputError, ParityError, PrecisionError
+from edgead.held_out import HeldOut, read_held_out, write_held_out
 from edgead.images import read_image
-from edgead.manifest import ProbeRecord, ThresholdRecord
-from edgead.notices import Notice
+from edgead.manifest import DEFAULT, Manifest, ReferenceRecord, ThresholdRecord
+from edgead.notices import Notice, say
 from edgead.processor import cpu
 from edgead.resize import ResizeRule
 from edgead.runtime.exact import ExactSession
-from edgead.runtime.parity import check_parity, probe_images
 from edgead.runtime.session import Session, open_session
 from edgead.types import Artifact, CarriesImages, Exporter, Image, Precision, Progress, TimedElsewhere
-from edgead.workbench.calibrate import calibrate
-from edgead.workbench.choose import choose, processor_ms, remembered_ms
+from edgead.workbench.choose import choose
 from edgead.workbench.doubts import MIN_AUROC, check_limit, doubts, refuse_grave
 from edgead.workbench.form_report import FormReport
-from edgead.workbench.precision import PrecisionGate, defective_images
+from edgead.workbench.precision import PrecisionGate, Trial, defective_images
 from edgead.workbench.probes import CARRIED, carry, held_out
 from edgead.workbench.saturation import unsafe_layers
 from edgead.workbench.steps import logged
+from edgead.workbench.timing import on_one_core, timed
 
 log = logging.getLogger(__name__)
 
 MAX_LOSS = 0.005
 """AUROC that a form may lose against FP32, as a fraction: half a point."""
-TIMED_RUNS, FEWEST_RUNS, TIMED_SECONDS = 15, 5, 1.5
-"""How often latencies are taken: so often, unless it takes longer than that; but a few times in any case."""
 CARRIED_IMAGES = 16
 """Held-out images that a target's bundle takes along where its exporter says ``carries_images``."""
-REFERENCE_FACTS = ("forms", "calibration_forms", "lacking", "held_out_groups")
-"""Facts of a reference bundle alone; see ``fit``."""
 
 
 @dataclass(frozen=True)
@@ -100,20 +96,19 @@ def export(
     check_limit(min_auroc)
     progress = logged(progress, log)
     manifest = reference.manifest
-    if manifest.kind != "reference":
+    if manifest.reference is None:
         raise InputError(
             f"{reference.path}: already compiled for {manifest.target}; export the bundle that fit wrote"
         )
-    held: Mapping[str, str] = manifest.facts["forms"]
-    judged: Mapping[str, str] = manifest.facts.get("calibration_forms", {})
-    forms = _forms_to_try(held, manifest.facts["lacking"], exporter, precision)
+    held, judged = manifest.reference.forms, manifest.reference.calibration_forms
+    forms = _forms_to_try(manifest.reference, exporter, precision)
     rule = ResizeRule(manifest.input.size, manifest.input.resize)
     good = _held_out(reference)
     defects = defective_images(good, manifest.method.seed)
     probes = probe_images(good, rule, manifest.method.seed)
     rate = manifest.threshold.false_positive_rate
-    groups = manifest.facts.get("held_out_groups")
-    by = manifest.provenance.get("images", {}).get("group", "")
+    groups = manifest.held_out.groups or None if manifest.held_out else None
+    by_user = manifest.threshold.counted == "groups"
     with write_bundle(out) as staging, ExitStack() as stack:
         # In the bundle's own disk and folder: renamed from there, and removed with it whatever happens.
         scratch = staging.folder / "scratch"
@@ -121,6 +116,7 @@ def export(
         reports: list[FormReport] = []
         artifacts: dict[Precision, Artifact] = {}
         sessions: dict[Precision, Session] = {}
+        trials: dict[Precision, Trial] = {}
         gate: PrecisionGate | None = None
         advance = stack.enter_context(progress("compiling and gating", len(forms)))
         for form in reversed(forms):  # FP32 first: the others are compared with it
@@ -139,7 +135,8 @@ def export(
                 continue
             gate = gate or PrecisionGate(judge, good, defects, max_loss, manifest.method.seed)
             trial, separation = gate.judge(judge)
-            threshold = calibrate(trial.good.tolist(), trial.good_maxima.tolist(), rate, groups, by)
+            threshold = calibrate(trial.good.tolist(), trial.good_maxima.tolist(), rate, groups, by_user)
+            trials[form] = trial
             report = _judge(form, threshold, sessions[form], file, probes, folder)
             log.info("%s for %s: %s", form, exporter.target, separation)
             log.debug("%s: %s", form, report.parity)
@@ -147,9 +144,9 @@ def export(
             reports.insert(0, dataclasses.replace(report, separation=separation, notices=doubtful))
             advance(1)
         if not isinstance(exporter, TimedElsewhere) or exporter.timed_here:
-            reports = _timed(reports, sessions, good[0])
+            reports = timed(reports, sessions, good[0])
             files = {form: reference.file(held[form]) for form in forms}
-            reports = _on_one_core(reports, artifacts, files, scratch, good[0])
+            reports = on_one_core(reports, artifacts, files, scratch, good[0])
         on_report(reports)
         chosen = _choose(reports, precision)
         log.info("%s chosen, on one core in ms: %s", chosen.precision,
@@ -163,22 +160,23 @@ def export(
         carried = carry(reference, held[chosen.precision], staging.folder, count)
         sessions.clear()
         shutil.rmtree(scratch)
-        return Export(
-            staging.finish(_manifest(reference, exporter, artifacts, chosen, reports, carried)),
-            chosen.precision,
-            tuple(reports),
+        figures = _figures(reference, trials[chosen.precision], groups or ())
+        manifest = dataclasses.replace(
+            _manifest(reference, exporter, artifacts[chosen.precision], chosen, reports),
+            held_out=write_held_out(staging.folder, figures),
+            probes=carried,
         )
+        return Export(staging.finish(manifest), chosen.precision, tuple(reports))
 
 
-def _forms_to_try(
-    held: Mapping[str, str], lacking: Mapping[str, str], exporter: Exporter, precision: str
-) -> list[Precision]:
+def _forms_to_try(reference: ReferenceRecord, exporter: Exporter, precision: str) -> list[Precision]:
     """All forms for ``auto``, else the named one; FP32 too, since it's what the others are held against."""
-    offered = [p for p in exporter.precisions if p in held]
+    offered = [p for p in exporter.precisions if p in reference.forms]
     if precision == "auto":
         return offered
     if precision not in offered:
-        reason = lacking.get(precision, f"target {exporter.target} has no such form")
+        reasons: dict[str, str] = {form: say(why) for form, why in reference.lacking.items()}
+        reason = reasons.get(precision, f"target {exporter.target} has no such form")
         raise InputError(
             f"precision '{precision}' isn't to be had ({reason}): choose auto, {', '.join(offered)}"
         )
@@ -226,52 +224,6 @@ def _judge(
     )
 
 
-def _timed(
-    reports: Sequence[FormReport], sessions: Mapping[Precision, Session], image: Image
-) -> list[FormReport]:
-    """Median latencies, the forms in turn, so that a machine that slows down slows all of them."""
-    times: dict[Precision, list[float]] = {form: [] for form in sessions}
-    began = time.perf_counter()
-    for turn in range(TIMED_RUNS):
-        if turn >= FEWEST_RUNS and time.perf_counter() - began > TIMED_SECONDS:
-            break
-        for form, session in sessions.items():
-            start = time.perf_counter()
-            session(image[None])
-            times[form].append(time.perf_counter() - start)
-    return [
-        dataclasses.replace(r, p50_ms=float(np.median(times[r.precision])) * 1e3)
-        if r.precision in times
-        else r
-        for r in reports
-    ]
-
-
-def _on_one_core(
-    reports: Sequence[FormReport],
-    artifacts: Mapping[Precision, Artifact],
-    graphs: Mapping[Precision, Path],
-    scratch: Path,
-    image: Image,
-) -> list[FormReport]:
-    """The processor times of the forms that pass; one alone needs no choice."""
-    passing = [r.precision for r in reports if not r.misses]
-    if len(passing) < 2:
-        return list(reports)
-
-    def measure() -> dict[Precision, float]:
-        sessions = {}
-        for form in passing:
-            made = artifacts[form]
-            model = scratch / form / made.model
-            sessions[form] = open_session(model, made.engine, precision=made.engine_precision, threads=1)
-        return processor_ms(sessions, image)
-
-    loaded = {form: onnx.load(graphs[form]) for form in passing}
-    times = remembered_ms(loaded, artifacts[passing[0]].engine, measure)
-    return [dataclasses.replace(r, cpu_ms=times.get(r.precision)) for r in reports]
-
-
 def _choose(reports: Sequence[FormReport], precision: str) -> FormReport:
     """The named form, or the best that passes; see ``edgead.workbench.choose``."""
     if precision != "auto":
@@ -296,19 +248,17 @@ def _choose(reports: Sequence[FormReport], precision: str) -> FormReport:
 def _manifest(
     reference: Bundle,
     exporter: Exporter,
-    artifacts: Mapping[Precision, Artifact],
+    artifact: Artifact,
     chosen: FormReport,
     reports: Sequence[FormReport],
-    probes: tuple[ProbeRecord, ...],
-) -> Any:
-    artifact = artifacts[chosen.precision]
+) -> Manifest:
     assert chosen.threshold is not None
     parent = next(f.sha256 for f in reference.manifest.files if f.path == reference.manifest.model)
     return dataclasses.replace(
         reference.manifest,
         edgead=edgead.__version__,
         kind="compiled",
-        threshold=chosen.threshold,
+        thresholds={DEFAULT: chosen.threshold},
         target=exporter.target,
         engine=artifact.engine,
         engine_precision=artifact.engine_precision,
@@ -316,11 +266,17 @@ def _manifest(
         model=artifact.model,
         reports={"forms": [r.record() for r in reports]},
         provenance={**reference.manifest.provenance, "parent": {"model_sha256": parent}},
-        facts={k: v for k, v in reference.manifest.facts.items() if k not in REFERENCE_FACTS},
+        reference=None,
         files=(),
-        probes=probes,
         notices=_notices(reference, chosen),
     )
+
+
+def _figures(reference: Bundle, trial: Trial, groups: tuple[int, ...]) -> HeldOut:
+    """The chosen form's own scores, with the features' moments that fit measured."""
+    known = read_held_out(reference)
+    scores, maxima = (values.astype(np.float32) for values in (trial.good, trial.good_maxima))
+    return HeldOut(scores, maxima, groups, known.moments if known else {})
 
 
 def _notices(reference: Bundle, chosen: FormReport) -> tuple[Notice, ...]:

@@ -3,60 +3,72 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from edgead.runtime.session import Session, open_session
-from edgead.types import Arithmetic, Backbone, FittingData, Image, Progress, Scorer
-from edgead.workbench.annotated import Defect
+from edgead.types import (
+    Arithmetic,
+    Backbone,
+    Defect,
+    Features,
+    FittingData,
+    Image,
+    LearningData,
+    Progress,
+    TrainingData,
+)
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import FEATURE_PREFIX, compose_features
+from edgead.workbench.recipe import Recipe
 
 
-@contextmanager
-def training_on(
-    graph: onnx.ModelProto,
+def training_data(
     backbone: Backbone,
-    scorer: Scorer,
     frames: Frames,
     seed: int,
     progress: Progress,
-    precision: Arithmetic = "f32",
-    defects: tuple[Defect, ...] = (),
-    checkpoint: Path | None = None,
+    checkpoint: Path,
+    defects: Sequence[Defect] = (),
+) -> TrainingData:
+    """What is learned from these frames; see ``edgead.types.LearningData``."""
+    return TrainingData(
+        backbone=backbone,
+        images=lambda: iter(frames),
+        n_images=len(frames),
+        size=frames.rule.size,
+        seed=seed,
+        progress=progress,
+        defects=lambda: iter(defects),
+        checkpoint=checkpoint,
+    )
+
+
+@contextmanager
+def fitting_data(
+    graph: onnx.ModelProto, recipe: Recipe, data: LearningData, precision: Arithmetic = "f32"
 ) -> Iterator[FittingData]:
     """Open the backbone's graph, quantised or not, and offer a scorer what it may learn from.
 
     Args:
+        recipe: for its scorer's ``embed``, and the backbone that the maps are of.
         precision: the arithmetic allowed where the graph isn't quantised.
-        defects: annotated ones, after the resize rule.
-        checkpoint: a folder for what a training needs to go on after a kill.
     """
-    size = frames.rule.size
-    model = compose_features(graph, scorer, size)
+    model = compose_features(graph, recipe.scorer, data.size)
     with opened(model, precision=precision, throughput=True) as session:
 
-        def embed(images: Iterable[Image]) -> Iterator[Mapping[str, NDArray[np.float32]]]:
+        def embed(images: Iterable[Image]) -> Iterator[Features]:
             for outputs in session.map(image[None] for image in images):
                 yield {name.removeprefix(FEATURE_PREFIX): array[0] for name, array in outputs.items()}
 
         yield FittingData(
-            backbone=backbone,
+            **{**vars(data), "backbone": recipe.backbone},
             shapes=_shapes(model),
-            n_images=len(frames),
-            size=size,
-            features=lambda: embed(frames),
-            images=lambda: iter(frames),
-            seed=seed,
-            progress=progress,
-            defects=lambda: iter(defects),
+            features=lambda: embed(data.images()),
             embed=embed,
-            checkpoint=checkpoint,
         )
 
 

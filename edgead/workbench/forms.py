@@ -2,148 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import onnx
 
-from edgead.errors import CompileError, OptionError
+from edgead.errors import CompileError
+from edgead.held_out import Moments, moments_of
+from edgead.notices import Notice
 from edgead.types import (
     Arithmetic,
-    Backbone,
     BankPrecision,
     FittedScorer,
+    GivesNotices,
+    Image,
     KeepsNodesInFloat,
-    LearnsDefects,
-    PostProcessor,
+    LearningData,
     Precision,
-    Progress,
     Refittable,
-    Scorer,
     Trainable,
     TrainingData,
 )
-from edgead.workbench.annotated import Defect
-from edgead.workbench.features import training_on
-from edgead.workbench.frames import Frames
+from edgead.workbench.features import fitting_data
 from edgead.workbench.graph import compose
 from edgead.workbench.quantize import calibration_indices, quantise_backbone
+from edgead.workbench.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What to fit: resolved parts, ready to use.
+class FittedForms:
+    """What fitting every form yields beside the graphs.
 
     Attributes:
-        method: the method's registered name; ``scorer_name`` and ``postprocessor_name`` likewise.
-        backbone, scorer, postprocessor: the parts themselves.
-        options: the scorer's options, as the JSON object that the manifest records.
-        provenance: who registered the scorer: distribution and version.
-        final_fit: what the method prefers; see ``edgead.types.Method``.
+        precisions: the forms, FP32 first.
+        facts: what FP32's scorer tells about itself, JSON.
+        notices: what it has to say to the bundle's user.
+        moments: of the features of the images that ``measured`` named; see ``edgead.held_out``.
     """
 
-    method: str
-    scorer_name: str
-    postprocessor_name: str
-    backbone: Backbone
-    scorer: Scorer
-    postprocessor: PostProcessor
-    options: Mapping[str, Any]
-    provenance: Mapping[str, Any]
-    final_fit: bool = True
+    precisions: tuple[Precision, ...]
+    facts: Mapping[str, Any]
+    notices: tuple[Notice, ...] = ()
+    moments: Mapping[str, Moments] = field(default_factory=dict)
 
 
-def check_takes_defects(recipe: Recipe) -> None:
-    """Raise ``OptionError`` where the method can't learn from annotated defects."""
-    if not (isinstance(recipe.scorer, LearnsDefects) and recipe.scorer.learns_defects):
-        raise OptionError(
-            f"{recipe.method} learns from good images alone: leave --defects out, or choose a method that "
-            "learns from defects too"
-        )
-
-
-def trained(
-    recipe: Recipe,
-    frames: Frames,
-    seed: int,
-    checkpoint: Path,
-    progress: Progress,
-    defects: tuple[Defect, ...] = (),
-) -> Recipe:
+def trained(recipe: Recipe, data: TrainingData) -> Recipe:
     """The recipe with the network that its scorer trains, where it trains one, as the backbone."""
     if not isinstance(recipe.scorer, Trainable):
         return recipe
-    examples = TrainingData(
-        backbone=recipe.backbone,
-        images=lambda: iter(frames),
-        n_images=len(frames),
-        size=frames.rule.size,
-        seed=seed,
-        progress=progress,
-        checkpoint=checkpoint,
-        defects=lambda: iter(defects),
-    )
-    return replace(recipe, backbone=recipe.scorer.train(examples))
+    return dataclasses.replace(recipe, backbone=recipe.scorer.train(data))
 
 
 def backbone_forms(
-    recipe: Recipe, frames: Frames, precisions: Sequence[Precision], progress: Progress
-) -> tuple[dict[Precision, onnx.ModelProto], dict[Precision, str]]:
-    """The backbone in each precision asked for, FP32 first, calibrated on the frames where it's quantised.
+    recipe: Recipe, data: LearningData, precisions: Sequence[Precision]
+) -> tuple[dict[Precision, onnx.ModelProto], dict[Precision, Notice]]:
+    """The backbone in each precision asked for, FP32 first, calibrated on the images where it's quantised.
 
     Returns:
         The graphs, and for each form that this backbone can't have, the reason.
     """
-    plain = recipe.backbone.onnx(recipe.scorer.feature_maps(recipe.backbone), frames.rule.size)
+    plain = recipe.backbone.onnx(recipe.scorer.feature_maps(recipe.backbone), data.size)
     graphs: dict[Precision, onnx.ModelProto] = {"fp32": plain}
     if "bf16" in precisions:
         graphs["bf16"] = plain
-    lacking: dict[Precision, str] = {}
-    sample = frames.subset(calibration_indices(len(frames)))
+    lacking: dict[Precision, Notice] = {}
     floats = recipe.backbone.float_nodes if isinstance(recipe.backbone, KeepsNodesInFloat) else ()
     quantised: tuple[Precision, ...] = ("mixed", "int8")
-    for precision in (p for p in quantised if p in precisions):
+    asked = [precision for precision in quantised if precision in precisions]
+    sample = _sample(data) if asked else []
+    for precision in asked:
         try:
-            with progress(f"quantising the backbone ({precision})", None):
+            with data.progress(f"quantising the backbone ({precision})", None):
                 graphs[precision] = quantise_backbone(plain, sample, precision == "mixed", floats)
         except CompileError as error:
-            lacking[precision] = str(error)
+            lacking[precision] = Notice("no-form", {"reason": str(error)})
     return graphs, lacking
+
+
+def _sample(data: LearningData) -> list[Image]:
+    """The images that activation ranges are read off."""
+    wanted = set(calibration_indices(data.n_images))
+    return [image for index, image in enumerate(data.images()) if index in wanted]
 
 
 def fit_forms(
     recipe: Recipe,
     backbones: Mapping[Precision, onnx.ModelProto],
-    frames: Frames,
-    seed: int,
-    progress: Progress,
+    data: LearningData,
     save: Callable[[Precision, onnx.ModelProto], None],
-    defects: tuple[Defect, ...] = (),
-    checkpoint: Path | None = None,
-) -> dict[Precision, Mapping[str, Any]]:
-    """Fit and compose each form on the frames; where the scorer can, all forms keep what FP32 chose.
+    measured: Iterable[Image] = (),
+) -> FittedForms:
+    """Fit and compose each form; where the scorer can, all forms keep what FP32 chose.
 
     Args:
         save: is given each form's graph, one at a time: some take hundreds of megabytes.
-        defects: annotated ones, after the resize rule.
-        checkpoint: a folder for what a training needs to go on after a kill.
-
-    Returns:
-        What each form's scorer tells about itself.
+        measured: images of the model's size whose features in FP32 are measured.
     """
-    size = frames.rule.size
     chosen: FittedScorer | None = None
-    facts: dict[Precision, Mapping[str, Any]] = {}
+    found: FittedForms | None = None
     for precision, backbone in backbones.items():
         arithmetic: Arithmetic = "bf16" if precision == "bf16" else "f32"
         bank: BankPrecision = "fp32" if precision == "fp32" else "int8"
-        parts = recipe.backbone, recipe.scorer, frames, seed, progress
-        with training_on(backbone, *parts, arithmetic, defects, checkpoint) as offer:
+        with fitting_data(backbone, recipe, data, arithmetic) as offer:
             fitted = chosen.refit(offer) if isinstance(chosen, Refittable) else recipe.scorer.fit(offer)
+            if found is None:
+                moments = moments_of(offer.embed(measured))
+                found = FittedForms(tuple(backbones), fitted.facts, _notices(fitted), moments)
         if chosen is None and isinstance(fitted, Refittable):
             chosen = fitted
-        save(precision, compose(backbone, recipe.scorer, fitted, recipe.postprocessor, size, bank))
-        facts[precision] = fitted.facts
-    return facts
+        save(precision, compose(backbone, recipe.scorer, fitted, recipe.postprocessor, data.size, bank))
+    assert found is not None, "there's always FP32"
+    return found
+
+
+def _notices(fitted: FittedScorer) -> tuple[Notice, ...]:
+    own = tuple(fitted.notices) if isinstance(fitted, GivesNotices) else ()
+    return (*own, *(Notice("plugin", {"text": str(text)}) for text in fitted.facts.get("warnings", ())))

@@ -65,13 +65,13 @@ class Reading:
 
     Attributes:
         frames: the images as the model sees them.
-        why: a sentence that says what input size was chosen and why.
+        why: what input size was chosen and why.
         depth: significant bits of the 16-bit images, 9 to 16; 8 where there are none.
         notices: what was left out, and which images are unlike the rest.
     """
 
     frames: Frames
-    why: str
+    why: Notice
     depth: int
     notices: tuple[Notice, ...]
 
@@ -108,7 +108,8 @@ def read_good(
     if size is None:
         rule, why = choose_resize(_shapes(paths, progress), multiple=multiple)
     else:
-        rule, why = ResizeRule(size), f"input {size[0]} x {size[1]} (height x width), stretched, as asked for"
+        rule = ResizeRule(size)
+        why = Notice("input-asked", {"height": size[0], "width": size[1]})
     frames = Frames(paths, rule, depth)
     survey = _read(frames, progress)
     _check_depth_of(survey, depth)
@@ -122,7 +123,7 @@ def read_good(
 
 def read_frames(
     images: Path | Sequence[Path], size: Size | None, multiple: int, progress: Progress
-) -> tuple[Frames, str]:
+) -> tuple[Frames, Notice]:
     """Return frames and why of ``read_good``, for a caller who knows the images."""
     found = read_good(images, size, multiple, progress)
     return found.frames, found.why

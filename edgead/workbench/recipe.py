@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,40 @@ from edgead.errors import OptionError, PluginError, UnknownNameError
 from edgead.options import parse_options
 from edgead.plugins import registry
 from edgead.registry import Entry
-from edgead.types import Backbone, Method
-from edgead.workbench.fit import options_record
-from edgead.workbench.forms import Recipe
+from edgead.types import Backbone, LearnsDefects, Method, PostProcessor, Scorer
 
 SCORER_NEEDS = ("Options", "feature_maps", "embed", "fit")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to fit: resolved parts, ready to use.
+
+    Attributes:
+        method: the method's registered name; ``scorer_name`` and ``postprocessor_name`` likewise.
+        backbone, scorer, postprocessor: the parts themselves.
+        options: the scorer's options, as the JSON object that the manifest records.
+        provenance: who registered the scorer: distribution and version.
+        final_fit: what the method prefers; see ``edgead.types.Method``.
+    """
+
+    method: str
+    scorer_name: str
+    postprocessor_name: str
+    backbone: Backbone
+    scorer: Scorer
+    postprocessor: PostProcessor
+    options: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    final_fit: bool = True
+
+    def check_takes_defects(self) -> None:
+        """Raise ``OptionError`` where the method can't learn from annotated defects."""
+        if not (isinstance(self.scorer, LearnsDefects) and self.scorer.learns_defects):
+            raise OptionError(
+                f"{self.method} learns from good images alone: leave --defects out, or choose a method that "
+                "learns from defects too"
+            )
 
 
 def resolve(
@@ -51,7 +82,7 @@ def resolve(
         backbone=open_backbone(backbone or recipe.backbone, weights),
         scorer=scorer_type(chosen),
         postprocessor=names.get("postprocessors", recipe.postprocessor)(),
-        options=options_record(chosen),
+        options=_as_json(chosen),
         provenance={"distribution": entry.distribution, "version": entry.version},
         final_fit=recipe.final_fit,
     )
@@ -76,6 +107,14 @@ def _preset(method: Method, name: str | None) -> Mapping[str, Any]:
     return method.presets[name]
 
 
+def _as_json(options: Any) -> dict[str, Any]:
+    """A frozen options dataclass as the JSON object that the manifest keeps."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(options).items()
+    }
+
+
 def open_backbone(name: str, weights: Path | None = None) -> Backbone:
     """Open ``NAME``, ``NAME:ARGUMENT`` or ``PATH.onnx``; raises UnknownNameError, OptionError."""
     if name.endswith(".onnx") and not name.startswith("onnx:"):
@@ -83,3 +122,6 @@ def open_backbone(name: str, weights: Path | None = None) -> Backbone:
     kind, _, argument = name.partition(":")
     backbone: Backbone = registry().get("backbones", kind)(argument, weights)
     return backbone
+
+
+__all__ = ["Recipe", "open_backbone", "resolve"]

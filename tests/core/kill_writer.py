@@ -17,10 +17,11 @@ from types import FrameType
 from typing import Any
 
 from edgead import bundle, files
+from edgead.bundle import listing, reading, writing
 from edgead.errors import BundleNotFoundError
 
 MANIFEST = bundle.read_bundle(Path(__file__).parents[1] / "golden" / "v1.edgead").manifest
-WATCHED = {bundle.__file__, files.__file__}
+WATCHED = {module.__file__ for module in (listing, reading, writing, files)}
 
 
 def write(path: Path, model: bytes) -> None:

@@ -12,32 +12,45 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from edgead import bundle as bundle_module
-from edgead.bundle import MAX_FILES, read_bundle, write_bundle
+from edgead.bundle import MAX_FILES, RESERVED, listing, read_bundle, reading, write_bundle
 from edgead.errors import (
     BundleError,
     BundleNotFoundError,
     ExtraFileError,
     FileSizeError,
     HashMismatchError,
+    HeldOutFileError,
     LinkError,
     ManifestError,
     MissingFileError,
+    OutputError,
     UnknownFormatError,
     UnsafePathError,
 )
-from edgead.manifest import MAX_MANIFEST_BYTES, InputRecord, Manifest, MethodRecord, ThresholdRecord
+from edgead.held_out import moments_of, read_held_out
+from edgead.manifest import (
+    MAX_MANIFEST_BYTES,
+    ComposedMethod,
+    HeldOutRecord,
+    InputRecord,
+    Manifest,
+    ReferenceRecord,
+    ThresholdRecord,
+)
+from edgead.notices import Notice, say
+from edgead.runtime.detector import load
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 MANIFEST = Manifest(
     edgead="0.1.0",
     kind="reference",
-    method=MethodRecord("patchcore", "patchcore", "gaussian", {}, 0),
+    method=ComposedMethod("patchcore", "patchcore", "gaussian", {}, 0),
     input=InputRecord((64, 32), "stretch"),
-    threshold=ThresholdRecord(1.5, 2.0, "rule", 0.01, 20, "note"),
+    thresholds={"default": ThresholdRecord(1.5, 2.0, "given", 0.01, 20, "images", 20, 0.0, 1.0)},
     target="onnx",
     engine="onnxruntime",
     engine_precision="f32",
@@ -46,6 +59,7 @@ MANIFEST = Manifest(
     reports={},
     provenance={},
     facts={},
+    reference=ReferenceRecord(forms={"fp32": "forms/fp32.onnx", "int8": "forms/int8.onnx"}),
 )
 FILES = {
     "forms/fp32.onnx": b"fp32" * 500,
@@ -127,14 +141,52 @@ def test_golden_bundles_keep_loading(path: Path) -> None:
 def test_the_first_golden_bundle_still_means_the_same() -> None:
     manifest = read_bundle(GOLDEN / "v1.edgead").manifest
     assert manifest.format == 1 and manifest.kind == "compiled" and manifest.engine == "onnxruntime"
-    assert manifest.method == MethodRecord(
+    assert manifest.method == ComposedMethod(
         "distance-from-grey", "distance-from-grey", "none", {"level": 128}, 0
     )
     assert manifest.input == InputRecord((24, 32), "letterbox", "bgr")
     assert manifest.threshold.score == 100.0 and manifest.threshold.pixel == 90.5
     assert [file.path for file in manifest.files] == ["model.onnx", "probes/000.png"]
     assert manifest.provenance["note"] == "größe 検査"
-    assert manifest.to_json() == (GOLDEN / "v1.edgead" / "manifest.json").read_text(encoding="utf-8")
+    assert manifest.threshold == ThresholdRecord(100.0, 90.5, "given", 0.01, 0, "images", 0, 0.0, 1.0)
+    assert [(n.code, say(n)) for n in manifest.notices] == [
+        ("threshold-note", "about the threshold: a golden file, not a measurement")
+    ]
+    assert manifest.facts == {"bank": None, "level": 128} and manifest.reference is manifest.held_out is None
+
+
+def test_the_second_golden_bundle_still_means_the_same() -> None:
+    bundle = read_bundle(GOLDEN / "v2.edgead")
+    manifest = bundle.manifest
+    assert manifest.format == 2 and manifest.kind == "compiled"
+    assert manifest.method == ComposedMethod(
+        "distance-from-grey", "distance-from-grey", "none", {"level": 128}, 0
+    )
+    assert manifest.threshold == ThresholdRecord(
+        100.0, 90.5, "split-conformal", 0.25, 4, "parts", 3, 0.25, manifest.threshold.upper_rate
+    )
+    assert manifest.thresholds["bolt-M8"].score == 110.0
+    assert manifest.held_out == HeldOutRecord(4, (0, 0, 1, 2), "held-out.f32", {"grey": 2})
+    figures = read_held_out(bundle)
+    assert figures is not None and figures.scores.tolist() == [97.5, 98.0, 100.0, 90.25]
+    assert figures.moments["grey"].mean.tolist() == [128.0, -1.5]
+    assert [(probe.file, probe.score) for probe in manifest.probes] == [("probes/000.png", 118.0)]
+    assert manifest.notices == (Notice("golden", {"of": 2}, "a golden file of format {of}"),)
+    assert say(manifest.notices[0]) == "a golden file of format 2"
+    assert manifest.to_json() == (GOLDEN / "v2.edgead" / "manifest.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.edgead")), ids=lambda path: path.name)
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_golden_bundles_keep_their_verdicts(path: Path, engine: str) -> None:
+    """The map is each pixel's distance from grey 128, the score its maximum: by hand."""
+    pytest.importorskip(engine)
+    detector = load(path, engine=engine)
+    for level, score in ((128, 0.0), (10, 118.0), (28, 100.0), (27, 101.0), (255, 127.0)):
+        found = detector(np.full((24, 32, 3), level, np.uint8))
+        assert found.score == pytest.approx(score, rel=1e-6)
+        assert found.is_anomalous == (score > 100)
+        assert found.mask.any() == (score > 100)
 
 
 # ---------------------------------------------------------------- the manifest
@@ -165,18 +217,18 @@ def test_an_oversized_manifest_is_not_even_read(good: Path, monkeypatch: pytest.
 
 
 def test_a_broken_schema(good: Path) -> None:
-    edit(good, lambda value: value["threshold"].update(score=None))
-    assert "threshold.score" in refused(good, ManifestError)
+    edit(good, lambda value: value["thresholds"]["default"].update(score=None))
+    assert "thresholds.default.score" in refused(good, ManifestError)
 
 
 def test_a_threshold_that_is_not_finite(good: Path) -> None:
-    edit(good, lambda value: value["threshold"].update(score=float("nan")))
-    assert "threshold.score" in refused(good, ManifestError)
+    edit(good, lambda value: value["thresholds"]["default"].update(score=float("nan")))
+    assert "thresholds.default.score" in refused(good, ManifestError)
 
 
 def test_an_unknown_format(good: Path) -> None:
-    edit(good, lambda value: value.update(format=2, novelty=[]))
-    assert "format 2" in refused(good, UnknownFormatError)
+    edit(good, lambda value: value.update(format=3, novelty=[]))
+    assert "format 3" in refused(good, UnknownFormatError)
 
 
 def test_a_model_that_is_not_listed(good: Path) -> None:
@@ -225,7 +277,7 @@ UNSAFE = [
 @pytest.mark.parametrize("name", UNSAFE, ids=ascii)
 def test_an_unsafe_path(good: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     listed(good, "note.txt", path=name)
-    monkeypatch.setattr(bundle_module, "_walk", lambda *_: pytest.fail("the folder was looked at"))
+    monkeypatch.setattr(reading, "walk", lambda *_: pytest.fail("the folder was looked at"))
     refused(good, UnsafePathError)
 
 
@@ -324,12 +376,13 @@ def test_what_a_file_browser_leaves_is_a_small_plain_file(good: Path, name: str)
     refused(good, ExtraFileError)
     (good / name).rmdir()
     with (good / name).open("wb") as file:
-        file.truncate(bundle_module.MAX_LITTER_BYTES + 1)
+        file.truncate(listing.MAX_LITTER_BYTES + 1)
     refused(good, ExtraFileError)
 
 
 def test_there_is_not_much_of_what_a_file_browser_leaves(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle_module, "MAX_FILES", 6)
+    monkeypatch.setattr(listing, "MAX_FILES", 6)
+    monkeypatch.setattr(reading, "MAX_FILES", 6)
     for index in range(6):
         (good / f"._{index}").touch()
     read_bundle(good)
@@ -375,7 +428,7 @@ def test_a_truncated_or_longer_file(good: Path, change: int) -> None:
 def test_sizes_over_the_limits_are_refused_before_the_files_are_touched(
     good: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundle_module, "_walk", lambda *_: pytest.fail("the folder was looked at"))
+    monkeypatch.setattr(reading, "walk", lambda *_: pytest.fail("the folder was looked at"))
     listed(good, "note.txt", bytes=(2 << 30) + 1)
     assert "over the limit" in refused(good, FileSizeError)
     for name in ("note.txt", "forms/int8.onnx", "probes/000.png"):
@@ -394,7 +447,96 @@ def test_too_many_files(good: Path) -> None:
         value["files"] = [{"path": f"f{i}", **file} for i in range(MAX_FILES + 1)]
 
     edit(good, many)
+    edit(good, lambda value: value["reference"].update(forms={"fp32": "f0"}))
     assert str(MAX_FILES) in refused(good, FileSizeError)
+
+
+# ---------------------------------------------------------------- reserved folders
+
+
+def test_signatures_and_what_was_taught_lie_beside_what_is_listed(good: Path) -> None:
+    before = read_bundle(good)
+    for folder in RESERVED:
+        (good / folder / "deep").mkdir(parents=True)
+        (good / folder / "deep" / "one.json").write_bytes(b"{}")
+    bundle = read_bundle(good)
+    assert bundle.manifest == before.manifest and before.unchecked == ()
+    assert bundle.unchecked == ("signatures/deep/one.json", "taught/deep/one.json")
+    with pytest.raises(MissingFileError):
+        bundle.file("taught/deep/one.json")
+
+
+def test_a_reserved_folder_is_no_way_in(good: Path) -> None:
+    (good / "signatures").mkdir()
+    (good / "signatures" / "x").symlink_to("/etc/passwd")
+    assert "signatures/x" in refused(good, LinkError)
+    (good / "signatures" / "x").unlink()
+    (good / "signatures" / "two words").touch()
+    assert "two words" in refused(good, UnsafePathError)
+    (good / "signatures" / "two words").unlink()
+    with (good / "signatures" / "large").open("wb") as file:
+        file.truncate(listing.MAX_RESERVED_BYTES + 1)
+    assert "signatures" in refused(good, FileSizeError)
+    (good / "signatures" / "large").unlink()
+    for i in range(listing.MAX_RESERVED_FILES + 1):
+        (good / "signatures" / f"s{i}").touch()
+    assert "signatures" in refused(good, FileSizeError)
+    for i in range(2 * listing.MAX_RESERVED_FILES + 10):
+        (good / "signatures" / f"d{i}").mkdir()
+    assert "signatures" in refused(good, FileSizeError)
+
+
+def test_a_reserved_name_is_a_folder_and_never_listed(good: Path) -> None:
+    (good / "taught").touch()
+    assert "taught" in refused(good, ExtraFileError)
+    (good / "taught").unlink()
+    (good / "taught").mkdir()
+    (good / "note.txt").rename(good / "taught" / "note.txt")
+    listed(good, "note.txt", path="taught/note.txt")
+    assert "reserved" in refused(good, ManifestError)
+
+
+def test_the_first_format_knows_no_reserved_folders(tmp_path: Path) -> None:
+    old = shutil.copytree(GOLDEN / "v1.edgead", tmp_path / "old.edgead")
+    (old / "signatures").mkdir()
+    (old / "signatures" / "x").touch()
+    refused(old, ExtraFileError)
+
+
+def test_what_a_device_was_taught_is_never_replaced(good: Path) -> None:
+    (good / "taught").mkdir()
+    (good / "taught" / "rows").write_bytes(b"1")
+    with pytest.raises(OutputError, match="taught"):
+        make(good)
+    assert (good / "taught" / "rows").read_bytes() == b"1"
+
+
+# ---------------------------------------------------------------- the held-out images' figures
+
+
+def test_the_held_out_images_figures_are_checked(tmp_path: Path) -> None:
+    path = shutil.copytree(GOLDEN / "v2.edgead", tmp_path / "v2.edgead")
+    whole = np.fromfile(path / "held-out.f32", "<f4")
+    cut, odd, negative = whole[:-1], whole.copy(), whole.copy()
+    odd[2], negative[-1] = np.nan, -1
+    for values, told in ((cut, "bytes"), (odd, "NaN"), (negative, "variance")):
+        content = values.tobytes()
+        (path / "held-out.f32").write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        listed(path, "held-out.f32", bytes=len(content), sha256=digest)
+        with pytest.raises(HeldOutFileError, match=told) as caught:
+            read_held_out(read_bundle(path))
+        assert str(caught.value).startswith(str(path))
+
+
+def test_moments_are_numpys_own(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = [{"a": rng.normal(3, 2, (5, 4, 7)).astype(np.float32)} for _ in range(9)]
+    found = moments_of(iter(images))["a"]
+    values = np.stack([maps["a"] for maps in images]).astype(np.float64)
+    np.testing.assert_allclose(found.mean, values.mean((0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(found.variance, values.var((0, 2, 3)), rtol=1e-6)
+    assert moments_of(()) == {}
 
 
 # ---------------------------------------------------------------- the content
@@ -430,5 +572,5 @@ def test_a_file_that_may_not_be_read(good: Path, monkeypatch: pytest.MonkeyPatch
     def denied(*_: object) -> str:  # root may read everything, so the system's answer is played
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(bundle_module, "sha256_of", denied)
+    monkeypatch.setattr(reading, "sha256_of", denied)
     assert "Permission denied" in refused(good, BundleError)

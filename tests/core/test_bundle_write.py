@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from edgead import bundle as bundle_module
 from edgead import files
-from edgead.bundle import read_bundle, write_bundle
+from edgead.bundle import read_bundle, reading, write_bundle, writing
 from edgead.errors import BundleError, FileSizeError, LinkError, ManifestError, OutputError, UnsafePathError
 from edgead.files import write_file
 
@@ -130,8 +129,8 @@ def test_a_bundle_with_a_file_of_the_users_is_not_replaced(tmp_path: Path, where
 
 def test_a_bundle_of_a_newer_format_is_not_replaced(tmp_path: Path) -> None:
     path = make(tmp_path / "x.edgead")
-    (path / "manifest.json").write_text('{"format": 2}')
-    refused(path, "format 2")
+    (path / "manifest.json").write_text('{"format": 3}')
+    refused(path, "format 3")
 
 
 def test_files_links_and_existing_bundles_where_asked_are_not_replaced(tmp_path: Path) -> None:
@@ -181,7 +180,7 @@ def test_what_could_not_be_read_is_not_written(tmp_path: Path, monkeypatch: pyte
     write("link", LinkError)
     write("odd name", UnsafePathError)
     write(".hidden", UnsafePathError)
-    monkeypatch.setattr(bundle_module, "MAX_FILE_BYTES", 5)
+    monkeypatch.setattr(reading, "MAX_FILE_BYTES", 5)
     write("too-long", FileSizeError)
 
 
@@ -300,8 +299,8 @@ def test_a_full_disk_at_any_write_is_one_line(tmp_path: Path, monkeypatch: pytes
     path = make(tmp_path / "x.edgead", b"old")
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     for module, name in (
-        (bundle_module, "sync"),
-        (bundle_module, "swap_into_place"),
+        (writing, "sync"),
+        (writing, "swap_into_place"),
         (os, "fsync"),
         (Path, "write_bytes"),
         (Path, "mkdir"),

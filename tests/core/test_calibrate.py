@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgead.device.calibrate import calibrate, conformal_quantile
 from edgead.errors import DatasetError, OptionError
-from edgead.workbench.calibrate import calibrate, conformal_quantile
+from edgead.notices import say
 
 
 def test_the_rate_is_kept_on_average():
@@ -34,8 +35,8 @@ def test_twenty_images_cannot_show_a_tenth_of_a_percent_and_it_says_so():
     scores = np.arange(1, 21) / 20
     record = calibrate(scores.tolist(), scores.tolist(), 0.001)
     assert record.score == 1.0
-    assert "20 held-out images can't show a rate of 0.10%, that takes 999" in record.note
-    assert "4.76%" in record.note and "13.91%" in record.note  # 1/21, and 1 - 0.05^(1/20)
+    assert "20 held-out images can't show a rate of 0.10%, that takes 999" in say(record.notice())
+    assert "4.76%" in say(record.notice()) and "13.91%" in say(record.notice())  # 1/21, and 1 - 0.05^(1/20)
 
 
 def test_the_order_statistic_taken():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgead.workbench.calibrate import LEARNED, calibrate, largest_by_group
+from edgead.device.calibrate import LEARNED, calibrate, largest_by_group
+from edgead.notices import say
 
 
 def test_a_part_counts_once_by_its_largest_score():
@@ -14,7 +15,7 @@ def test_a_part_counts_once_by_its_largest_score():
     assert largest_by_group(scores, None) == scores
     record = calibrate(scores, [0.5, 0.25, 1.0, 2.0], 0.4, groups)
     assert (record.score, record.pixel) == (5.0, 2.0)  # k = ceil(3 * 0.6) = 2, the larger of two parts
-    assert (record.n_images, record.n_groups) == (4, 2)
+    assert (record.n_images, record.n_counted) == (4, 2)
     assert record.expected_rate == pytest.approx(1 / 3)
     assert record.upper_rate == pytest.approx(1 - 0.05**0.5)  # both of two below it with 5 %
 
@@ -48,19 +49,22 @@ def test_the_stated_bound_holds_of_parts_photographed_several_times_and_would_no
 def test_the_sentence_says_what_it_counts_and_what_it_assumes():
     scores = np.linspace(1, 2, 20).tolist()
     alone = calibrate(scores, scores, 0.1)
-    assert alone.note.endswith("if those images show different parts, drawn as the line's are")
-    assert alone.n_groups == 0 and "group" not in alone.note and "group" not in alone.rule
+    assert say(alone.notice()).endswith("if those images show different parts, drawn as the line's are")
+    assert (alone.counted, alone.n_counted) == ("images", 20)
+    assert "group" not in say(alone.notice()) and "group" not in say(alone.how())
     parts = calibrate(scores, scores, 0.01, np.repeat(np.arange(4), 5).tolist())
-    assert parts.note.startswith("4 different parts in 20 held-out images can't show a rate of 1.00%")
-    assert "each group's largest" in parts.rule
-    named = calibrate(scores, scores, 0.3, np.repeat(np.arange(4), 5).tolist(), by="parent")
-    assert "4 groups in 20 held-out images" in named.note
-    assert named.note.endswith("if the groups are drawn as the line's are")
-    assert calibrate([1.0], [1.0], 0.01).note.startswith("1 held-out image can't show")
+    text = say(parts.notice())
+    assert text.startswith("4 different parts in 20 held-out images can't show a rate of 1.00%")
+    assert "each group's largest" in say(parts.how())
+    named = calibrate(scores, scores, 0.3, np.repeat(np.arange(4), 5).tolist(), by_user=True)
+    assert "4 groups in 20 held-out images" in say(named.notice())
+    assert say(named.notice()).endswith("if the groups are drawn as the line's are")
+    assert say(calibrate([1.0], [1.0], 0.01).notice()).startswith("1 held-out image can't show")
 
 
 def test_where_the_parts_were_learned_no_rate_is_stated():
     record = calibrate([1.0, 3.0, 2.0], [1.0, 1.0, 4.0], 0.5, [LEARNED] * 3)
     assert (record.score, record.pixel) == (3.0, 4.0)
     assert (record.expected_rate, record.upper_rate, record.n_images) == (1.0, 1.0, 3)
-    assert "no false-positive rate can be stated" in record.note and "expect" not in record.note
+    text = say(record.notice())
+    assert "no false-positive rate can be stated" in text and "expect" not in text

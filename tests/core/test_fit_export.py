@@ -14,6 +14,7 @@ import edgead
 from edgead.bundle import read_bundle
 from edgead.cli.progress import silent
 from edgead.errors import CompileError, DatasetError, GateError, InputError, ParityError, PrecisionError
+from edgead.notices import say
 from edgead.plugins import registry
 from edgead.processor import Cpu
 from edgead.runtime.proof import Parity
@@ -59,24 +60,25 @@ def banks(bundle, files):
 
 
 def test_what_ships_learns_from_all_images_and_the_threshold_from_what_has_not(reference_bundle, tmp_path):
-    facts = reference_bundle.manifest.facts
-    assert facts["forms"].keys() == facts["calibration_forms"].keys()
-    patches = facts["bank"]["patches"] // reference_bundle.manifest.provenance["images"]["fitted_on"]
-    assert set(banks(reference_bundle, facts["forms"]).values()) == {int(16 * patches * 0.05)}
-    assert set(banks(reference_bundle, facts["calibration_forms"]).values()) == {int(10 * patches * 0.05)}
+    reference = reference_bundle.manifest.reference
+    assert reference.forms.keys() == reference.calibration_forms.keys()
+    manifest = reference_bundle.manifest
+    patches = manifest.facts["bank"]["patches"] // manifest.provenance["images"]["fitted_on"]
+    assert set(banks(reference_bundle, reference.forms).values()) == {int(16 * patches * 0.05)}
+    assert set(banks(reference_bundle, reference.calibration_forms).values()) == {int(10 * patches * 0.05)}
 
     # The calibration forms are just what a fit without a final one ships, and so are its thresholds.
     once = make_reference(tmp_path, final_fit=False)
-    assert once.manifest.facts["calibration_forms"] == {}
+    assert once.manifest.reference.calibration_forms == {}
     assert once.manifest.provenance["images"] == {"fitted_on": 10, "held_out": 6}
     assert once.manifest.threshold == reference_bundle.manifest.threshold
-    for form, file in once.manifest.facts["forms"].items():
-        twin = reference_bundle.file(facts["calibration_forms"][form])
+    for form, file in once.manifest.reference.forms.items():
+        twin = reference_bundle.file(reference.calibration_forms[form])
         assert once.file(file).read_bytes() == twin.read_bytes()
     one = make_compiled(once, "onnx", "fp32", tmp_path / "one.edgead").bundle.manifest
     two = make_compiled(reference_bundle, "onnx", "fp32", tmp_path / "two.edgead").bundle.manifest
     assert one.threshold == two.threshold, "a compiled threshold must come from the calibration form too"
-    assert "calibration_forms" not in two.facts
+    assert two.reference is None and "calibration_forms" not in two.facts
 
 
 @dataclasses.dataclass
@@ -122,7 +124,7 @@ def test_a_network_that_the_scorer_trains_takes_the_backbones_place(tmp_path, fi
 
 
 def test_every_form_has_the_one_interface(reference_bundle):
-    for file in reference_bundle.manifest.facts["forms"].values():
+    for file in reference_bundle.manifest.reference.forms.values():
         graph = onnx.load(reference_bundle.file(file)).graph
         (image,) = graph.input
         assert image.name == "image" and image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
@@ -367,7 +369,7 @@ def test_a_backbone_that_cannot_be_quantised_still_has_its_other_forms(tmp_path,
 
     monkeypatch.setattr(forms_module, "quantise_backbone", refuse)
     bundle = make_reference(tmp_path, n=4)
-    assert set(bundle.manifest.facts["forms"]) == {"fp32", "bf16"}
+    assert set(bundle.manifest.reference.forms) == {"fp32", "bf16"}
     exporter = registry().get("exporters", "onnx")()
     with pytest.raises(InputError, match=r"isn't to be had \(nncf can't quantise .*choose auto, fp32"):
         export(bundle, exporter, "int8", tmp_path / "x.edgead", silent)
@@ -383,7 +385,7 @@ def test_one_image_is_too_few(tmp_path):
 def test_two_images_are_enough_to_fit(tmp_path):
     bundle = make_reference(tmp_path, n=2, precisions=())
     assert bundle.manifest.threshold.n_images == 1
-    assert "1 held-out image can't show" in bundle.manifest.threshold.note
+    assert "1 held-out image can't show" in say(bundle.manifest.threshold.notice())
 
 
 def test_a_bad_image_is_named_before_any_work(tmp_path):

@@ -14,23 +14,29 @@ from edgead.manifest import (
     FORMAT,
     MAX_MANIFEST_BYTES,
     MAX_PROBES,
+    ComposedMethod,
     FileRecord,
+    HeldOutRecord,
     InputRecord,
     Manifest,
-    MethodRecord,
     ProbeRecord,
+    ReferenceRecord,
     ThresholdRecord,
+    WrappedMethod,
+    parts_of,
 )
+from edgead.manifest.document import MAX_PRODUCTS
 from edgead.notices import Notice
 
+KINDS = ("forms", "calibration_forms", "lacking")
+COMPOSED = ComposedMethod("patchcore", "patchcore", "gaussian", {"layers": ["a", "b"], "ratio": 0.01}, 0)
+THRESHOLD = ThresholdRecord(3.25, 2.5, "split-conformal", 0.01, 40, "parts", 24, 0.04, 0.13)
 EXAMPLE = Manifest(
     edgead="0.1.0",
     kind="compiled",
-    method=MethodRecord("patchcore", "patchcore", "gaussian", {"layers": ["a", "b"], "ratio": 0.01}, 0),
+    method=COMPOSED,
     input=InputRecord((640, 256), "stretch", depth=12),
-    threshold=ThresholdRecord(
-        3.25, 2.5, "order statistic", 0.01, 40, "0.01 can't be read off 40 images", 0.04, 0.13, 24
-    ),
+    thresholds={"default": THRESHOLD, "bolt-M8": THRESHOLD},
     target="openvino",
     engine="openvino",
     engine_precision="f32",
@@ -39,39 +45,59 @@ EXAMPLE = Manifest(
     reports={"parity": {"passed": True, "worst": 1e-6}},
     provenance={"backbone": "default", "größe": "klein"},
     facts={"bank": [1228, 384]},
+    held_out=HeldOutRecord(2, (0, -1), "model.bin", {"layer2": 128}),
     files=(FileRecord("model.xml", 10, "0" * 64), FileRecord("model.bin", 0, "f" * 64)),
     probes=(ProbeRecord("model.bin", "none", 1.5, (0.5,) * 16),),
-    notices=(Notice("near-copies", {"images": 3}),),
+    notices=(Notice("near-copies", {"images": 3}, "{images} copies"),),
 )
-ADDED = {
-    ("input", "depth"): 8,
-    ("probes",): (),
-    ("notices",): (),
-    ("threshold", "expected_rate"): 0.0,
-    ("threshold", "upper_rate"): 1.0,
-    ("threshold", "n_groups"): 0,
-}
-"""Fields that the format's first bundles didn't have, and what their absence says."""
+REFERENCE = dataclasses.replace(
+    EXAMPLE,
+    kind="reference",
+    reference=ReferenceRecord(
+        {"fp32": "model.xml", "int8": "model.bin"},
+        {"fp32": "model.xml"},
+        {"bf16": Notice("no-form", {"reason": "so"}, "{reason}")},
+    ),
+)
+WRAPPED = dataclasses.replace(
+    EXAMPLE, method=WrappedMethod("line-4", "line4.onnx", "0" * 64, {"mean": [0.5]}, 3)
+)
+EXAMPLES = {"composed": EXAMPLE, "reference": REFERENCE, "wrapped": WRAPPED}
+MAY_BE_MISSING = ("notices", 0, "sentence"), ("reference", "lacking", "bf16", "sentence")
+FREE = (
+    *(("method", "options"), ("reports",), ("provenance",), ("facts",), ("notices", 0, "values")),
+    ("reference", "lacking", "bf16", "values"),
+)
+"""JSON objects of which the schema knows nothing more."""
+BY_NAME = ("thresholds",), ("held_out", "channels"), *(("reference", kind) for kind in KINDS)
+"""Objects whose names aren't the schema's, or may be left out."""
 
 
 def fields(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
     """Every field that the schema knows, as a path into the JSON; free JSON objects are left out."""
-    free = {("method", "options"), ("reports",), ("provenance",), ("facts",), ("notices", 0, "values")}
-    found = [path] if path else []
-    if isinstance(value, dict) and path not in free:
+    found = [path] if path and path[:-1] not in BY_NAME else []
+    if isinstance(value, dict) and path not in FREE:
         found += [p for key, inner in value.items() for p in fields(inner, (*path, key))]
     if isinstance(value, list):
         found += [p for i, inner in enumerate(value) for p in fields(inner, (*path, i))]
     return found
 
 
-def example() -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(EXAMPLE.to_json())
+ALL_FIELDS = [
+    pytest.param(name, path, id=f"{name}-{'.'.join(map(str, path))}")
+    for name, made in EXAMPLES.items()
+    for path in fields(json.loads(made.to_json()))
+    if name == "composed" or path[0] in ("method", "reference", "kind")
+]
+
+
+def example(name: str = "composed") -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(EXAMPLES[name].to_json())
     return value
 
 
-def changed(path: tuple[str | int, ...], new: Any) -> str:
-    value = example()
+def changed(path: tuple[str | int, ...], new: Any, name: str = "composed") -> str:
+    value = example(name)
     inner: Any = value
     for step in path[:-1]:
         inner = inner[step]
@@ -90,10 +116,11 @@ def refused(text: str | bytes) -> str:
     return str(caught.value)
 
 
-def test_what_is_written_is_read_back() -> None:
-    text = EXAMPLE.to_json()
-    assert Manifest.from_json(text) == EXAMPLE
-    assert Manifest.from_json(text.encode()) == EXAMPLE
+@pytest.mark.parametrize("made", EXAMPLES.values(), ids=EXAMPLES)
+def test_what_is_written_is_read_back(made: Manifest) -> None:
+    text = made.to_json()
+    assert Manifest.from_json(text) == made
+    assert Manifest.from_json(text.encode()) == made
     assert Manifest.from_json(text).to_json() == text
     assert text.endswith("}\n")
 
@@ -102,7 +129,7 @@ def test_the_bytes_do_not_depend_on_the_order_of_anything() -> None:
     turned = dataclasses.replace(
         EXAMPLE,
         facts=dict(reversed(EXAMPLE.facts.items())),
-        method=dataclasses.replace(EXAMPLE.method, options={"ratio": 0.01, "layers": ("a", "b")}),
+        method=dataclasses.replace(COMPOSED, options={"ratio": 0.01, "layers": ("a", "b")}),
     )
     assert turned.to_json() == EXAMPLE.to_json()
     assert list(example()) == sorted(example())
@@ -111,45 +138,47 @@ def test_the_bytes_do_not_depend_on_the_order_of_anything() -> None:
 def test_floats_survive_to_the_last_bit() -> None:
     rng = np.random.default_rng(5)
     for value in rng.standard_normal(200) * 10.0 ** rng.integers(-300, 300, 200):
-        threshold = dataclasses.replace(EXAMPLE.threshold, score=float(value))
-        back = Manifest.from_json(dataclasses.replace(EXAMPLE, threshold=threshold).to_json())
+        threshold = dataclasses.replace(THRESHOLD, score=float(value))
+        back = Manifest.from_json(dataclasses.replace(EXAMPLE, thresholds={"default": threshold}).to_json())
         assert back.threshold.score == float(value)
 
 
 def test_a_whole_number_will_do_for_a_float() -> None:
-    score = Manifest.from_json(changed(("threshold", "score"), 3)).threshold.score
+    score = Manifest.from_json(changed(("thresholds", "default", "score"), 3)).threshold.score
     assert score == 3.0 and type(score) is float
 
 
-@pytest.mark.parametrize("path", fields(json.loads(EXAMPLE.to_json())), ids=dotted)
-def test_every_field_is_checked(path: tuple[str | int, ...]) -> None:
+@pytest.mark.parametrize(("name", "path"), ALL_FIELDS)
+def test_every_field_is_checked(name: str, path: tuple[str | int, ...]) -> None:
     """Each field in turn is left out, renamed, and given values of every wrong type."""
-    value = example()
+    value = example(name)
     inner: Any = value
     for step in path[:-1]:
         inner = inner[step]
     good = inner.pop(path[-1])
-    if path in ADDED:
-        found: Any = Manifest.from_json(json.dumps(value))
-        for step in path:
-            found = getattr(found, str(step))
-        assert found == ADDED[path]
+    if path in MAY_BE_MISSING:
+        assert isinstance(Manifest.from_json(json.dumps(value)), Manifest)
     elif isinstance(path[-1], str):
         text = refused(json.dumps(value))
         assert dotted(path) in text and "missing" in text
         inner[path[-1]] = good
         inner["surprise"] = 1
         text = refused(json.dumps(value))
-        assert dotted((*path[:-1], "surprise")) in text and "unknown" in text
+        assert dotted((*path[:-1], "surprise")) in text
     for wrong in (None, True, [], {}, "x", 1.5, [None], {"a": None}):
-        if type(wrong) is type(good) and (not isinstance(wrong, list) or wrong == []):
+        if type(wrong) is type(good) and (not isinstance(wrong, list | dict) or not wrong or path in FREE):
             continue  # the right type: values are other tests' business
-        assert dotted(path) in refused(changed(path, wrong))
+        if wrong is None and path in (("reference",), ("held_out",), ("held_out", "file")):
+            continue
+        if good is None and path == ("reference",) and isinstance(wrong, dict):
+            continue
+        assert dotted(path) in refused(changed(path, wrong, name))
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
 def test_a_number_that_is_not_finite_is_named(constant: str) -> None:
-    places = (("threshold", "score"), ("threshold", "pixel"), ("reports", "parity", "worst"), ("facts", "x"))
+    at = ("thresholds", "default")
+    places = ((*at, "score"), (*at, "pixel"), ("reports", "parity", "worst"), ("facts", "x"))
     for path in places:
         text = changed(path, "HERE").replace('"HERE"', constant)
         assert dotted(path) in refused(text)
@@ -161,9 +190,9 @@ def test_a_number_that_is_not_finite_is_named(constant: str) -> None:
 def test_a_number_that_is_not_finite_is_never_written(value: float) -> None:
     with pytest.raises(ManifestError, match=r"facts\.x"):
         dataclasses.replace(EXAMPLE, facts={"x": [value]}).to_json()
-    with pytest.raises(ManifestError, match=r"threshold\.score"):
-        threshold = dataclasses.replace(EXAMPLE.threshold, score=value)
-        dataclasses.replace(EXAMPLE, threshold=threshold).to_json()
+    with pytest.raises(ManifestError, match=r"thresholds\.default\.score"):
+        threshold = dataclasses.replace(THRESHOLD, score=value)
+        dataclasses.replace(EXAMPLE, thresholds={"default": threshold}).to_json()
 
 
 @pytest.mark.parametrize("value", [np.float32(1), {1, 2}, b"x", object(), "\ud800"])
@@ -201,13 +230,22 @@ def test_a_format_that_is_no_number_is_refused(number: object) -> None:
         (("input", "size"), [640, 256, 3]),
         (("input", "size"), [0, 256]),
         (("input", "size"), [640, 1 << 20]),
-        (("threshold", "false_positive_rate"), 1.5),
-        (("threshold", "false_positive_rate"), -0.1),
-        (("threshold", "n_images"), -1),
-        (("threshold", "expected_rate"), 1.5),
-        (("threshold", "upper_rate"), -0.5),
-        (("threshold", "n_groups"), 41),
-        (("threshold", "n_groups"), -1),
+        (("thresholds", "default", "false_positive_rate"), 1.5),
+        (("thresholds", "default", "false_positive_rate"), -0.1),
+        (("thresholds", "default", "n_images"), -1),
+        (("thresholds", "default", "expected_rate"), 1.5),
+        (("thresholds", "default", "upper_rate"), -0.5),
+        (("thresholds", "default", "n_counted"), 41),
+        (("thresholds", "default", "n_counted"), -1),
+        (("thresholds", "default", "rule"), "by hand"),
+        (("thresholds", "default", "counted"), "boxes"),
+        (("held_out", "n_images"), 0),
+        (("held_out", "groups"), [0]),
+        (("held_out", "groups"), [0, 1, 2]),
+        (("held_out", "channels"), {"layer2": 0}),
+        (("held_out", "channels"), {"a": 1 << 15, "b": 1 << 16}),
+        (("held_out", "file"), "elsewhere.f32"),
+        (("method", "kind"), "found"),
         (("model",), ""),
         (("input", "depth"), 7),
         (("input", "depth"), 17),
@@ -236,13 +274,38 @@ def test_a_stranger_cannot_make_a_start_take_for_ever() -> None:
     assert "'probes'" in refused(changed(("probes", 0, "file"), "elsewhere.png"))
 
 
-def test_what_was_added_to_the_format_is_only_written_where_it_says_something() -> None:
-    plain = dataclasses.replace(
-        EXAMPLE, probes=(), notices=(), input=dataclasses.replace(EXAMPLE.input, depth=8)
-    )
-    value = json.loads(plain.to_json())
-    assert "probes" not in value and "notices" not in value and "depth" not in value["input"]
-    assert Manifest.from_json(plain.to_json()) == plain
+def test_only_a_reference_has_what_export_needs() -> None:
+    assert "'reference'" in refused(changed(("kind",), "reference"))
+    assert "'reference'" in refused(changed(("kind",), "compiled", "reference"))
+    assert "reference.forms" in refused(changed(("reference", "forms"), {}, "reference"))
+    assert "reference.forms" in refused(changed(("reference", "forms", "fp32"), "other.onnx", "reference"))
+    where = ("reference", "calibration_forms", "fp32")
+    assert "reference.forms" in refused(changed(where, "other.onnx", "reference"))
+    where = ("reference", "forms", "int4")
+    assert dotted(where) in refused(changed(where, "model.xml", "reference"))
+
+
+def test_the_thresholds_of_products_have_plain_names_and_one_is_the_default() -> None:
+    good = example()["thresholds"]["default"]
+    assert "'default'" in refused(changed(("thresholds",), {"bolt": good}))
+    for name in ("", "two words", "x" * 65, "../up", "größe"):
+        text = refused(changed(("thresholds",), {"default": good, name: good}))
+        assert "plain name" in text
+    many = {f"p{i}": good for i in range(MAX_PRODUCTS)}
+    assert str(MAX_PRODUCTS) in refused(changed(("thresholds",), {"default": good, **many}))
+
+
+def test_a_wrapped_graph_says_where_it_came_from() -> None:
+    for digest in ("", "0" * 63, "A" * 64):
+        assert "method.sha256" in refused(changed(("method", "sha256"), digest, "wrapped"))
+    assert parts_of(WRAPPED.method) == "wrapped from line4.onnx"
+    assert parts_of(COMPOSED) == "scorer patchcore, post-processor gaussian"
+    assert "method.kind" in refused(changed(("method", "kind"), ["composed"]))
+
+
+def test_a_value_that_says_nothing_new_is_written_all_the_same() -> None:
+    value = json.loads(dataclasses.replace(EXAMPLE, probes=(), notices=(), held_out=None).to_json())
+    assert value["probes"] == [] == value["notices"] and value["held_out"] is None
 
 
 @pytest.mark.parametrize(
@@ -268,7 +331,7 @@ def test_what_is_no_manifest_is_refused(text: str | bytes) -> None:
 
 def test_a_field_that_is_given_twice_is_refused() -> None:
     text = EXAMPLE.to_json()
-    assert "twice" in refused(text.replace('"score": 3.25', '"score": 3.25, "score": 9.0'))
+    assert "twice" in refused(text.replace('"score": 3.25', '"score": 3.25, "score": 9.0', 1))
 
 
 def test_names_from_the_file_cannot_break_the_line() -> None:

@@ -12,7 +12,7 @@ import edgead
 from edgead.bundle import write_bundle
 from edgead.cli import main
 from edgead.errors import EngineError, FrameError, NotFiniteError
-from edgead.manifest import InputRecord, Manifest, MethodRecord, ThresholdRecord
+from edgead.manifest import ComposedMethod, InputRecord, Manifest, ThresholdRecord
 
 pytest.importorskip("onnx", reason="needs the [fit] extra")
 pytest.importorskip("openvino", reason="needs the [openvino] extra")
@@ -73,9 +73,9 @@ def make(folder, name="line.edgead", where="", operator="", image=100.0, pixel=1
     manifest = Manifest(
         edgead="0.1.0",
         kind="compiled",
-        method=MethodRecord("line", "line", "none", {}, 0),
+        method=ComposedMethod("line", "line", "none", {}, 0),
         input=InputRecord(SIZE, "stretch"),
-        threshold=ThresholdRecord(image, pixel, "by hand", 0.01, 20, "a note"),
+        thresholds={"default": ThresholdRecord(image, pixel, "given", 0.01, 20, "images", 20, 0.0, 1.0)},
         target="onnx",
         engine=engine,
         engine_precision="f32",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgead.device.calibrate import calibrate
+from edgead.device.parity import check_parity, probe_images
 from edgead.resize import ResizeRule
-from edgead.runtime.parity import check_parity, probe_images
-from edgead.workbench.calibrate import calibrate
 
 IMAGES = [np.full((32, 32, 3), level, np.uint8) for level in (10, 60, 200)]
 

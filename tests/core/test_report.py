@@ -22,6 +22,7 @@ from edgead.evaluation.metrics import Metric
 from edgead.evaluation.report import Gallery, Timing, write_report
 from edgead.evaluation.report.gallery import OUTLINE_LENGTH, SIDE, names
 from edgead.evaluation.uncertainty import share_interval
+from edgead.notices import say
 from edgead.types import Prediction, Sample
 from tests.core.report_support import BUNDLE, HOSTILE, THRESHOLD, Detector, evaluated, made_up
 
@@ -128,7 +129,7 @@ def test_what_it_says(page):
     assert "chosen on the test images" in text and "set on good images alone" in text
     assert "5.0 x" in text and "gave these verdicts" in text
     assert all(file.sha256 in text for file in BUNDLE.manifest.files)
-    assert BUNDLE.manifest.threshold.note in text and BUNDLE.manifest.threshold.rule in text
+    assert say(BUNDLE.manifest.threshold.notice()) in text and say(BUNDLE.manifest.threshold.how()) in text
     assert "few images: with 6 defective ones" in text
     assert "<img" not in page and HOSTILE not in page
 

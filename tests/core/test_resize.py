@@ -11,6 +11,7 @@ import pytest
 
 from edgead.errors import DatasetError, OptionError
 from edgead.images import PAD, ResizeRule, choose_resize
+from edgead.notices import say
 
 RNG = np.random.default_rng(11)
 
@@ -162,7 +163,8 @@ def test_a_rule_that_makes_no_sense_is_refused() -> None:
     ],
 )
 def test_the_median_aspect_decides(shape: tuple[int, int], size: tuple[int, int]) -> None:
-    rule, text = choose_resize([shape] * 5)
+    rule, why = choose_resize([shape] * 5)
+    text = say(why)
     assert rule == ResizeRule(size, "stretch")
     assert f"{size[0]} x {size[1]}" in text and "stretch" in text and "\n" not in text
     assert all(side % 32 == 0 for side in rule.size)
@@ -174,7 +176,8 @@ def test_a_few_odd_images_change_nothing() -> None:
 
 
 def test_mixed_aspects_are_said_and_stretched() -> None:
-    rule, text = choose_resize([(100, 250)] * 50 + [(250, 100)] * 51 + [(200, 200)] * 20)
+    rule, why = choose_resize([(100, 250)] * 50 + [(250, 100)] * 51 + [(200, 200)] * 20)
+    text = say(why)
     assert rule == ResizeRule((256, 256), "stretch")
     assert "83% of the images differ" in text
 

@@ -219,6 +219,7 @@ def test_the_whole_graph_equals_torch_and_numpy(bundle, engine, tmp_path):
 
 def test_every_form_was_made_and_facts_are_kept(bundle):
     facts = bundle.manifest.facts
-    assert set(facts["forms"]) == {"fp32", "bf16", "mixed", "int8"}, facts["lacking"]
+    reference = bundle.manifest.reference
+    assert set(reference.forms) == {"fp32", "bf16", "mixed", "int8"}, reference.lacking
     assert facts["density"]["patches"]["dimensions"] == 256 and isinstance(facts["warnings"], list)
     assert bundle.manifest.provenance["backbone"]["trained_from"] == "default"

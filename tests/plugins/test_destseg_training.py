@@ -302,13 +302,15 @@ def test_the_whole_graph_equals_the_torch_modules(fitted, engine):
 def test_every_form_was_made_int8_runs_and_facts_are_kept(fitted):
     bundle, _ = fitted
     facts = bundle.manifest.facts
-    assert set(facts["forms"]) == {"fp32", "bf16", "mixed", "int8"}, facts["lacking"]
+    reference = bundle.manifest.reference
+    assert set(reference.forms) == {"fp32", "bf16", "mixed", "int8"}, reference.lacking
     assert facts["map"] == "seg" and facts["teacher_layers"] == "stage1, stage2, stage3"
     assert facts["textures"] == "generated" and bundle.manifest.method.options["map"] == "seg"
     assert bundle.manifest.provenance["backbone"]["trained_from"] == "default"
     assert not bundle.path.with_name("d.edgead.checkpoint").exists()
     image = good_image(50, SIZE)[None]
-    plain, int8 = (open_session(bundle.file(facts["forms"][p]), "openvino")(image) for p in ("fp32", "int8"))
+    forms = [bundle.file(reference.forms[p]) for p in ("fp32", "int8")]
+    plain, int8 = (open_session(file, "openvino")(image) for file in forms)
     gap = np.abs(plain["anomaly_map"] - int8["anomaly_map"]).max()
     assert 0 < gap < 0.25 and np.isfinite(int8["score"]).all()
 

@@ -211,7 +211,7 @@ def test_two_products_on_the_command_line(products, tmp_path, capsys, monkeypatc
     assert main(["fit", "dmad", *folders, *FIT, "--defects", str(products / "defects")]) == 0
     assert "fitted on 11 good images and 3 defects" in capsys.readouterr().out
     manifest = read_bundle(Path("dmad.edgead")).manifest
-    assert set(manifest.facts["forms"]) == {"fp32", "bf16", "mixed", "int8"}
+    assert set(manifest.reference.forms) == {"fp32", "bf16", "mixed", "int8"}
     assert manifest.facts["abnormal_bank"]["observed"] > 0 and manifest.provenance["images"]["defects"] == 3
     assert not Path("dmad.edgead.checkpoint").exists()
     words = [str(products / name) for name in "ab"]

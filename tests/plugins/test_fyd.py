@@ -168,7 +168,7 @@ def test_a_bundle_of_it_is_whole_and_says_how_it_was_trained(tiny_network, tmp_p
     assert told["name"] == "fyd" and told["trained_from"] == tiny_network.name
     assert told["training"] == "fyd: 3 epochs of 1 batches of 4, seed 0"
     assert len(told["weights_sha256"]) == 64
-    assert bundle.manifest.facts["calibration_forms"] == {}, "a training isn't done twice unless asked"
+    assert bundle.manifest.reference.calibration_forms == {}, "a training isn't done twice unless asked"
     assert "density" in bundle.manifest.facts
 
 

@@ -197,7 +197,8 @@ def test_the_whole_graph_equals_the_torch_modules_maps(bundle, engine):
 
 def test_every_form_was_made_and_facts_are_kept(bundle):
     facts = bundle.manifest.facts
-    assert set(facts["forms"]) == {"fp32", "bf16", "mixed", "int8"}, facts["lacking"]
+    reference = bundle.manifest.reference
+    assert set(reference.forms) == {"fp32", "bf16", "mixed", "int8"}, reference.lacking
     assert facts["map"] == "mkd-forward" and facts["source_layers"] == "stage1, stage2, stage3"
     assert bundle.manifest.provenance["backbone"]["trained_from"] == "default"
     assert not bundle.path.with_name("mkd.edgead.checkpoint").exists()

@@ -297,12 +297,12 @@ def test_the_whole_graph_is_the_torch_modules_and_the_formulas(fitted, engine):
 
 def test_every_form_was_made_and_ranks_as_fp32_does(fitted):
     bundle, _ = fitted
-    facts = bundle.manifest.facts
-    assert set(facts["forms"]) == {"fp32", "bf16", "mixed", "int8"}, facts["lacking"]
+    reference = bundle.manifest.reference
+    assert set(reference.forms) == {"fp32", "bf16", "mixed", "int8"}, reference.lacking
     images = [*(good_image(60 + i, SIZE) for i in range(3)), bad_image(1)[: SIZE[0], : SIZE[1]].copy()]
     maps = {}
     for form in ("fp32", "int8"):
-        session = open_session(bundle.file(facts["forms"][form]), "openvino")
+        session = open_session(bundle.file(reference.forms[form]), "openvino")
         maps[form] = [session(image[None])["anomaly_map"].ravel() for image in images]
     for one, other in zip(maps["fp32"], maps["int8"], strict=True):  # gross defects saturate, but rank
         assert np.corrcoef(one, other)[0, 1] > 0.95
@@ -311,7 +311,7 @@ def test_every_form_was_made_and_ranks_as_fp32_does(fitted):
 
 def test_int8_leaves_the_convolution_before_the_last_of_each_network(fitted):
     bundle, _ = fitted
-    graph = onnx.load(bundle.file(bundle.manifest.facts["forms"]["int8"])).graph
+    graph = onnx.load(bundle.file(bundle.manifest.reference.forms["int8"])).graph
     constants = {value.name for value in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     whole = [index % 4 for index, node in enumerate(convolutions) if node.input[1] in constants]

@@ -12,7 +12,9 @@ from edgead.evaluation.bench import Latency
 from edgead.evaluation.evaluate import Evaluation
 from edgead.evaluation.metrics import Metric
 from edgead.evaluation.table import TITLES, interval, percent, share_limits
+from edgead.manifest import parts_of
 from edgead.names import shown
+from edgead.notices import say
 from edgead.options import show
 
 MEANINGS = {
@@ -111,15 +113,15 @@ def facts(bundle: Bundle, more: Mapping[str, str]) -> str:
         **more,
         "bundle": f"{bundle.path.name}, {sum(f.bytes for f in manifest.files) / 1e6:.1f} MB, "
         f"{manifest.kind}, written by edgead {manifest.edgead}",
-        "method": f"{method.name} (scorer {method.scorer}, post-processor {method.postprocessor})",
+        "method": f"{method.name} ({parts_of(method)})",
         "options": " ".join(f"{name}={show(value)}" for name, value in sorted(method.options.items()))
         + f" seed={method.seed}",
         "input": f"{rule.size[0]} x {rule.size[1]} (height x width), {rule.resize}",
         "target": f"{manifest.target}, runs on {manifest.engine}",
         "precision": f"{manifest.precision} (the rest in {manifest.engine_precision})",
         "threshold": f"image score {threshold.score:.6g}, anomaly map {threshold.pixel:.6g}: "
-        f"{threshold.rule}, for a false-positive rate of {threshold.false_positive_rate:g} on "
-        f"{threshold.n_images} held-out good images; {threshold.note}",
+        f"{say(threshold.how())}, for a false-positive rate of {threshold.false_positive_rate:g} on "
+        f"{threshold.n_images} held-out good images; {say(threshold.notice())}",
         "learnt from": ", ".join(f"{_words(k)} {v}" for k, v in images.items()) or "not told",
         "backbone": _backbone(manifest.provenance.get("backbone", {})),
     }

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from edgead.bundle import Bundle, read_bundle
 from edgead.errors import OptionError
 from edgead.images import as_bgr, read_image
+from edgead.manifest import ComposedMethod
 from edgead.resize import ResizeRule
 from edgead.runtime.detector import Detector
 from edgead.types import Image, Prediction
@@ -84,7 +85,8 @@ class GradientDetector:
         self.bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
         self.settings = settings or Localisation()
         manifest = self.bundle.manifest
-        if manifest.method.scorer != "mkd" or manifest.kind != "reference":
+        method = manifest.method
+        if not isinstance(method, ComposedMethod) or method.scorer != "mkd" or manifest.kind != "reference":
             raise OptionError(
                 f"{self.bundle.path}: gradients are for the bundle that `edgead fit mkd` wrote, not for "
                 f"{manifest.kind} {manifest.method.name}"

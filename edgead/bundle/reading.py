@@ -1,0 +1,151 @@
+"""Reading a bundle with suspicion: everything is checked before anything is used.
+
+The cheap and dangerous things first: manifest, paths, links, listing, sizes, hashes.
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgead.bundle.listing import (
+    MANIFEST,
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    MAX_RESERVED_BYTES,
+    MAX_RESERVED_FILES,
+    MAX_TOTAL_BYTES,
+    RESERVED,
+    is_plain,
+    is_reserved,
+    walk,
+)
+from edgead.errors import (
+    BundleError,
+    BundleNotFoundError,
+    FileSizeError,
+    HashMismatchError,
+    LinkError,
+    ManifestError,
+    MissingFileError,
+    UnsafePathError,
+)
+from edgead.files import sha256_of
+from edgead.manifest import MAX_MANIFEST_BYTES, Manifest
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that passed its checks.
+
+    Attributes:
+        path: the folder.
+        manifest: what it says about itself.
+        unchecked: the files in ``RESERVED`` folders, which no hash covers and this version doesn't use.
+    """
+
+    path: Path
+    manifest: Manifest
+    unchecked: tuple[str, ...] = ()
+
+    def file(self, name: str) -> Path:
+        """Return the path of a listed file; raises MissingFileError for any other."""
+        if all(record.path != name for record in self.manifest.files):
+            raise MissingFileError(f"{self.path}: the bundle lists no file {name!r}; export it again")
+        return self.path.joinpath(*name.split("/"))
+
+
+def read_bundle(path: Path, verify: bool = True) -> Bundle:
+    """Check a bundle and return it; nothing in it is opened by an engine before.
+
+    Args:
+        path: the folder, which may itself be reached through a link.
+        verify: False leaves the hashes out, for a bundle that was verified a moment ago.
+
+    Raises:
+        BundleError: the subclass says which check failed; the message starts with the path.
+    """
+    path = Path(path)
+    try:
+        manifest = read_manifest(path)
+        _check_listed(manifest, path)
+        sizes = walk(path, {record.path for record in manifest.files}, manifest.format > 1)
+        for record in manifest.files:
+            if record.path not in sizes:
+                raise MissingFileError(f"{path}: file '{record.path}' is missing; copy the bundle again")
+        for record in manifest.files:
+            if sizes[record.path] != record.bytes:
+                raise FileSizeError(
+                    f"{path}: file '{record.path}' has {sizes[record.path]} bytes, the manifest says "
+                    f"{record.bytes}; copy the bundle again"
+                )
+        bundle = Bundle(path, manifest, _check_reserved(path, sizes, manifest))
+        for record in manifest.files if verify else ():
+            if sha256_of(bundle.file(record.path)) != record.sha256:
+                raise HashMismatchError(
+                    f"{path}: file '{record.path}' was changed (another SHA-256); export the bundle again"
+                )
+    except OSError as error:
+        reason = error.strerror or error
+        raise BundleError(f"{path}: the bundle can't be read ({reason}); check the path and rights") from None
+    return bundle
+
+
+def read_manifest(path: Path) -> Manifest:
+    file = path / MANIFEST
+    try:
+        if not path.is_dir():
+            what = "a file, not a bundle folder" if path.exists() else "no such bundle"
+            raise BundleNotFoundError(f"{path}: {what}; give the folder that fit or export wrote")
+        status = file.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise LinkError(
+                f"{path}: '{MANIFEST}' is a link or special file; a bundle holds plain files only"
+            )
+        if status.st_size > MAX_MANIFEST_BYTES:
+            raise ManifestError(f"{path}: '{MANIFEST}' is over the limit of {MAX_MANIFEST_BYTES} bytes")
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise BundleNotFoundError(f"{path}: no '{MANIFEST}' in this folder; give a bundle folder") from None
+    except ValueError as error:  # a NUL in the path
+        raise BundleNotFoundError(f"{path!r}: not a path ({error}); give a bundle folder") from None
+    try:
+        return Manifest.from_json(data)
+    except BundleError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def _check_listed(manifest: Manifest, path: Path) -> None:
+    if len(manifest.files) > MAX_FILES:
+        raise FileSizeError(f"{path}: {len(manifest.files)} files are over the limit of {MAX_FILES}")
+    for record in manifest.files:
+        if not is_plain(record.path):
+            raise UnsafePathError(f"{path}: the listed path {record.path!r} is unsafe; don't use this bundle")
+        if manifest.format > 1 and is_reserved(record.path):
+            raise ManifestError(f"{path}: manifest field 'files' lists {record.path!r} in a reserved folder")
+        if record.bytes > MAX_FILE_BYTES:
+            raise FileSizeError(f"{path}: file '{record.path}' is over the limit of {MAX_FILE_BYTES} bytes")
+    total = sum(record.bytes for record in manifest.files)
+    if total > MAX_TOTAL_BYTES:
+        raise FileSizeError(f"{path}: {total} bytes in all are over the limit of {MAX_TOTAL_BYTES}")
+    if all(record.path != manifest.model for record in manifest.files):
+        raise ManifestError(f"{path}: manifest field 'model' names {manifest.model!r}, which isn't listed")
+
+
+def _check_reserved(path: Path, sizes: dict[str, int], manifest: Manifest) -> tuple[str, ...]:
+    """The names in reserved folders, few enough, small enough and plain."""
+    listed = {record.path for record in manifest.files}
+    found = sorted(name for name in sizes if name not in listed)
+    for name in found:
+        if not is_plain(name):
+            raise UnsafePathError(f"{path}: the name {name!r} is unsafe; remove the file")
+    if len(found) > MAX_RESERVED_FILES or sum(sizes[name] for name in found) > MAX_RESERVED_BYTES:
+        raise FileSizeError(
+            f"{path}: {' and '.join(RESERVED)} hold more than {MAX_RESERVED_FILES} files or "
+            f"{MAX_RESERVED_BYTES} bytes; remove what isn't a signature or taught"
+        )
+    return tuple(found)
+
+
+__all__ = ["Bundle", "read_bundle", "read_manifest"]

@@ -1,0 +1,1 @@
+"""What may run on the camera beside the detector: numpy, never onnx, spox or torch."""

@@ -1,0 +1,40 @@
+"""The manifest: what a bundle says about itself, as frozen records and as strict JSON.
+
+Every format that was ever written is read; the newest is written. docs/bundle-format.md has the fields.
+"""
+
+from __future__ import annotations
+
+from edgead.manifest.document import FORMAT, MAX_MANIFEST_BYTES, MAX_PROBES, READERS, Manifest
+from edgead.manifest.records import (
+    DEFAULT,
+    ComposedMethod,
+    FileRecord,
+    HeldOutRecord,
+    InputRecord,
+    MethodRecord,
+    ProbeRecord,
+    ReferenceRecord,
+    ThresholdRecord,
+    WrappedMethod,
+    parts_of,
+)
+
+__all__ = [
+    "DEFAULT",
+    "FORMAT",
+    "MAX_MANIFEST_BYTES",
+    "MAX_PROBES",
+    "READERS",
+    "ComposedMethod",
+    "FileRecord",
+    "HeldOutRecord",
+    "InputRecord",
+    "Manifest",
+    "MethodRecord",
+    "ProbeRecord",
+    "ReferenceRecord",
+    "ThresholdRecord",
+    "WrappedMethod",
+    "parts_of",
+]

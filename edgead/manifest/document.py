@@ -1,0 +1,209 @@
+"""The manifest as one document: what a bundle says about itself, and as strict JSON.
+
+Reading accepts exactly the fields of the records: one that is missing, unknown, of the wrong type or range is
+an error that names it. A number that a line depends on is never a default.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edgead.errors import ManifestError, UnknownFormatError
+from edgead.manifest import format1
+from edgead.manifest.records import (
+    DEFAULT,
+    FileRecord,
+    HeldOutRecord,
+    InputRecord,
+    MethodRecord,
+    ProbeRecord,
+    ReferenceRecord,
+    ThresholdRecord,
+    WrappedMethod,
+)
+from edgead.manifest.strict import find_not_finite, load, plain, read
+from edgead.notices import Notice
+from edgead.types import Precision
+
+FORMAT = 2
+"""The number of the format that is written."""
+READERS: Mapping[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = {1: format1.upgrade, 2: dict}
+"""By format, what makes a JSON object of format 2 of it."""
+MAX_MANIFEST_BYTES = 4 << 20
+"""Largest manifest that is read or written."""
+MAX_PROBES = 64
+"""Most images and changes of them that a detector runs before its first frame: export writes 22 at most."""
+MAX_PRODUCTS = 256
+MAX_CHANNELS = 1 << 16
+"""Most channels of embedded features, all maps together."""
+
+_PRODUCT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that a bundle says about itself.
+
+    Attributes:
+        edgead: the version that wrote it.
+        kind: ``reference`` is what fit writes, with every form; ``compiled`` is what export writes.
+        method, input: as their records say.
+        thresholds: by product; ``default`` is always there.
+        target: what it was compiled for.
+        engine: the engine that runs ``model``.
+        engine_precision: the arithmetic that the engine may use for what isn't quantised.
+        precision: the form of the graph.
+        model: the file to open; one of ``files``.
+        reports: the gates' reports, JSON.
+        provenance: where backbone, plugin and parent bundle come from, JSON.
+        facts: what the scorer tells about itself, JSON; nobody else writes here.
+        reference: what a reference bundle has for export; None in a compiled one.
+        held_out: the held-out good images' figures.
+        probes: images with their exact results, which a processor must show that it can repeat.
+        notices: what whoever uses the bundle should know of it.
+        files: every file but the manifest; the bundle's writer fills it in.
+        format: the number of the format that it was read from.
+    """
+
+    edgead: str
+    kind: Literal["reference", "compiled"]
+    method: MethodRecord
+    input: InputRecord
+    thresholds: Mapping[str, ThresholdRecord]
+    target: str
+    engine: str
+    engine_precision: Literal["f32", "bf16"]
+    precision: Precision
+    model: str
+    reports: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    reference: ReferenceRecord | None = None
+    held_out: HeldOutRecord | None = None
+    probes: tuple[ProbeRecord, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    files: tuple[FileRecord, ...] = ()
+    format: int = FORMAT
+
+    @property
+    def threshold(self) -> ThresholdRecord:
+        """The thresholds of the product ``default``."""
+        return self.thresholds[DEFAULT]
+
+    def to_json(self) -> str:
+        """Return the manifest as JSON of format 2: sorted, indented, the same bytes for the same values.
+
+        Raises:
+            ManifestError: a value that ``from_json`` would refuse, or that JSON can't say.
+        """
+        try:
+            document = {**plain(self), "format": FORMAT}
+            text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+            text.encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            find_not_finite(plain(self), "")
+            raise ManifestError(
+                f"the manifest can't be written as JSON ({error}); give plain values"
+            ) from None
+        Manifest.from_json(text.encode())  # what is written can be read
+        return text + "\n"
+
+    @staticmethod
+    def from_json(text: str | bytes) -> Manifest:
+        """Read a manifest of any format in ``READERS``.
+
+        Raises:
+            UnknownFormatError: the format is another.
+            ManifestError: no JSON, too large, or a field is missing, unknown, of the wrong type or range.
+        """
+        if len(text) > MAX_MANIFEST_BYTES:
+            raise ManifestError(f"the manifest has {len(text)} bytes, over the limit of {MAX_MANIFEST_BYTES}")
+        value = load(text)
+        number = value.get("format")
+        if type(number) is not int:
+            raise ManifestError("manifest field 'format' is missing or not a whole number")
+        if number not in READERS:
+            known = " and ".join(map(str, sorted(READERS)))
+            raise UnknownFormatError(
+                f"bundle format {number} is unknown, this version reads {known}; "
+                "update edgead or export again"
+            )
+        try:
+            value = READERS[number](value)
+        except RecursionError:
+            raise ManifestError("the manifest is nested too deeply; export the bundle again") from None
+        manifest: Manifest = read(Manifest, {**value, "format": number})
+        _check(manifest)
+        return manifest
+
+
+def _check(manifest: Manifest) -> None:
+    """Ranges, and what fields have to do with each other."""
+    files = {file.path for file in manifest.files}
+    reference, held_out = manifest.reference, manifest.held_out
+    checks = [
+        ("input.size", all(1 <= side <= 1 << 15 for side in manifest.input.size), "sides of 1 to 32768"),
+        ("input.depth", 8 <= manifest.input.depth <= 16, "8 to 16 bits"),
+        ("thresholds", DEFAULT in manifest.thresholds, "one with 'default' in it"),
+        ("thresholds", len(manifest.thresholds) <= MAX_PRODUCTS, f"of {MAX_PRODUCTS} products at most"),
+        *(check for each in manifest.thresholds.items() for check in _of_threshold(*each)),
+        ("model", bool(manifest.model), "a file name"),
+        ("files", len(files) == len(manifest.files), "each path once"),
+        ("files.bytes", all(file.bytes >= 0 for file in manifest.files), "0 or more"),
+        ("files.sha256", all(_is_sha256(file.sha256) for file in manifest.files), "64 lower-case hex digits"),
+        ("probes", {p.file for p in manifest.probes} <= files, "listed files"),
+        ("probes", len(manifest.probes) <= MAX_PROBES, f"{MAX_PROBES} at most"),
+        ("probes.peaks", all(len(p.peaks) == 16 for p in manifest.probes), "16 numbers"),
+        ("reference", (reference is not None) == (manifest.kind == "reference"),
+         "there for kind 'reference', and null for 'compiled'"),
+    ]  # fmt: skip
+    if isinstance(manifest.method, WrappedMethod):
+        checks.append(("method.sha256", _is_sha256(manifest.method.sha256), "64 lower-case hex digits"))
+    if reference is not None:
+        named = {*reference.forms.values(), *reference.calibration_forms.values()}
+        checks += [
+            ("reference.forms", bool(reference.forms), "one form at least"),
+            ("reference.forms", not files or named <= files, "listed files"),
+        ]
+    if held_out is not None:
+        checks += [
+            ("held_out.n_images", 0 < held_out.n_images <= 1 << 20, "1 to 1048576"),
+            ("held_out.groups", len(held_out.groups) in (0, held_out.n_images), "one an image, or none"),
+            ("held_out.channels", all(n > 0 for n in held_out.channels.values()), "1 or more"),
+            ("held_out.channels", sum(held_out.channels.values()) <= MAX_CHANNELS, f"{MAX_CHANNELS} at most"),
+            ("held_out.file", held_out.file is None or not files or held_out.file in files, "a listed file"),
+        ]
+    for name, holds, wanted in checks:
+        if not holds:
+            raise ManifestError(f"manifest field {name!r} is out of range: it must be {wanted}")
+
+
+def _of_threshold(product: str, own: ThresholdRecord) -> list[tuple[str, bool, str]]:
+    at = f"thresholds.{product}"
+    return [
+        (at, _PRODUCT.fullmatch(product) is not None, "of a plain name, up to 64 letters and digits"),
+        (f"{at}.false_positive_rate", 0 <= own.false_positive_rate <= 1, "a rate of 0 to 1"),
+        (f"{at}.expected_rate", 0 <= own.expected_rate <= 1, "a rate of 0 to 1"),
+        (f"{at}.upper_rate", 0 <= own.upper_rate <= 1, "a rate of 0 to 1"),
+        (f"{at}.n_images", own.n_images >= 0, "0 or more"),
+        (f"{at}.n_counted", 0 <= own.n_counted <= own.n_images, "0 to n_images"),
+    ]
+
+
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
+
+
+__all__ = [
+    "FORMAT",
+    "MAX_CHANNELS",
+    "MAX_MANIFEST_BYTES",
+    "MAX_PROBES",
+    "MAX_PRODUCTS",
+    "READERS",
+    "Manifest",
+]

@@ -1,0 +1,206 @@
+"""What a manifest is made of: the frozen records of format 2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from edgead.conformal import CONFIDENCE, images_needed
+from edgead.notices import Notice
+from edgead.types import Precision, Resize, Size
+
+DEFAULT = "default"
+"""The product of a bundle for one, and of a frame of which nobody says what it shows."""
+
+
+@dataclass(frozen=True)
+class ComposedMethod:
+    """A method that edgead composed of parts, with every option spelt out.
+
+    Attributes:
+        name, scorer, postprocessor: registered names.
+        options: the scorer's.
+        seed: of all randomness.
+    """
+
+    name: str
+    scorer: str
+    postprocessor: str
+    options: Mapping[str, Any]
+    seed: int
+    kind: Literal["composed"] = "composed"
+
+
+@dataclass(frozen=True)
+class WrappedMethod:
+    """A graph that came whole, from another program: it has edgead's input and outputs, and no parts.
+
+    Attributes:
+        name: what the user calls it.
+        source: the file that it came from, without its folder.
+        sha256: of that file, lower-case hex.
+        options: how it was wrapped: preprocessing, the outputs' names.
+        seed: of the synthetic defects that judged it.
+    """
+
+    name: str
+    source: str
+    sha256: str
+    options: Mapping[str, Any]
+    seed: int
+    kind: Literal["wrapped"] = "wrapped"
+
+
+MethodRecord = ComposedMethod | WrappedMethod
+"""How a bundle's graph came to be."""
+
+
+def parts_of(method: MethodRecord) -> str:
+    """What a method's graph is made of, in a few words."""
+    if isinstance(method, WrappedMethod):
+        return f"wrapped from {method.source}"
+    return f"scorer {method.scorer}, post-processor {method.postprocessor}"
+
+
+@dataclass(frozen=True)
+class InputRecord:
+    """How a frame becomes the graph's input; ``edgead.resize.ResizeRule(size, resize)``.
+
+    Attributes:
+        depth: significant bits of the 16-bit images that were learned, 9 to 16, and so of all those judged; 8
+            where none had 16 bits, which leaves a frame's depth open.
+    """
+
+    size: Size
+    resize: Resize
+    channel_order: Literal["bgr"] = "bgr"
+    depth: int = 8
+
+
+@dataclass(frozen=True)
+class ThresholdRecord:
+    """The calibrated thresholds of one product and what they rest on.
+
+    Attributes:
+        score: a larger image score is anomalous.
+        pixel: a larger value of the anomaly map is anomalous.
+        rule: ``split-conformal``: see ``edgead.conformal``; ``largest-of-learned``: the largest score of
+            images whose parts are learned too; ``given``: somebody set them.
+        false_positive_rate: the rate aimed at, 0 to 1.
+        n_images: held-out good images that they were calibrated on.
+        counted: what counts once each: every image, the different parts that near copies of one another show,
+            or the groups that the user named.
+        n_counted: how many of these there are.
+        expected_rate: the false-positive rate to expect, 0 to 1, averaged over held-out sets of this size.
+        upper_rate: the rate is below this with 95 % confidence; 1 where nothing is known.
+    """
+
+    score: float
+    pixel: float
+    rule: Literal["split-conformal", "largest-of-learned", "given"]
+    false_positive_rate: float
+    n_images: int
+    counted: Literal["images", "parts", "groups"]
+    n_counted: int
+    expected_rate: float
+    upper_rate: float
+
+    def how(self) -> Notice:
+        """How they were calculated, for ``edgead.notices.say``."""
+        grouped = self.rule == "split-conformal" and self.counted != "images"
+        return Notice(f"rule-{self.rule}{'-largest' if grouped else ''}")
+
+    def notice(self) -> Notice:
+        """How far the thresholds can be trusted, for ``edgead.notices.say``."""
+        if self.rule != "split-conformal":
+            return Notice(f"rate-{self.rule}")
+        values: dict[str, Any] = {
+            "expected": self.expected_rate,
+            "upper": self.upper_rate,
+            "confidence": CONFIDENCE,
+            "rate": self.false_positive_rate,
+            "images": self.n_images,
+            "counted": self.n_counted,
+        }
+        if self.expected_rate <= self.false_positive_rate * (1 + 1e-9):
+            return Notice(f"rate-of-{self.counted}", values)
+        needed = images_needed(self.false_positive_rate)
+        return Notice(f"rate-of-few-{self.counted}", {**values, "needed": needed})
+
+
+@dataclass(frozen=True)
+class HeldOutRecord:
+    """The held-out good images' figures; ``edgead.held_out`` reads the file.
+
+    Attributes:
+        n_images: how many images.
+        groups: each image's group, an equal number for images that count once together and -1 where the group
+            was learned too; empty where each image counts.
+        file: little-endian float32: the image scores, the maxima of their anomaly maps, and for each map in
+            ``channels``, by name, the mean and the variance of each channel. None where an older edgead wrote
+            the bundle.
+        channels: the number of channels of each map of embedded features, by the map's name.
+    """
+
+    n_images: int
+    groups: tuple[int, ...] = ()
+    file: str | None = None
+    channels: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReferenceRecord:
+    """What only a reference bundle has, for export.
+
+    Attributes:
+        forms: the graph's file of each form that ships.
+        calibration_forms: of each form fitted without the held-out images, which judge it; empty where the
+            forms that ship are those.
+        lacking: why there's none of a form that was asked for.
+    """
+
+    forms: Mapping[Precision, str]
+    calibration_forms: Mapping[Precision, str] = field(default_factory=dict)
+    lacking: Mapping[Precision, Notice] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ProbeRecord:
+    """An image that the bundle carries, and what its graph makes of it in exact arithmetic.
+
+    Attributes:
+        file: a PNG of the model's input size; one of the bundle's files.
+        change: what is done to the image first; see ``edgead.runtime.proof.CHANGES``.
+        score: the image score.
+        peaks: the anomaly map's maximum in each of 4 x 4 equal parts, row by row.
+    """
+
+    file: str
+    change: Literal["none", "inverted", "dark", "turned"]
+    score: float
+    peaks: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file of the bundle: its plain relative path, size in bytes and SHA-256 in lower-case hex."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+__all__ = [
+    "DEFAULT",
+    "ComposedMethod",
+    "FileRecord",
+    "HeldOutRecord",
+    "InputRecord",
+    "MethodRecord",
+    "ProbeRecord",
+    "ReferenceRecord",
+    "ThresholdRecord",
+    "WrappedMethod",
+    "parts_of",
+]

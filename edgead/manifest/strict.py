@@ -1,0 +1,170 @@
+"""JSON to frozen records and back, by the records' annotations: nothing is converted, guessed or left over.
+
+A field that is missing, unknown, of the wrong type or not finite is an error that names it. Annotations may
+be numbers, strings, literals, tuples, mappings by name, records, any of these or None, and a union of records
+that differ in the literal of their field ``kind``.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import functools
+import json
+import math
+import types
+import typing
+from types import MappingProxyType
+from typing import Any, Literal
+
+from edgead.errors import ManifestError
+
+ADDED = {"added": True}
+"""Metadata of a field that bundles of its format didn't always have: it may be missing, and is left out where
+it has its default."""
+
+
+def load(text: str | bytes) -> dict[str, Any]:
+    """Read a JSON object; raises ManifestError where it's none, or gives a field twice."""
+    try:
+        value = json.loads(text, object_pairs_hook=_unique)  # NaN gets in here and is named later
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise ManifestError(f"the manifest is not valid JSON ({error}); export the bundle again") from None
+    if not isinstance(value, dict):
+        raise ManifestError("the manifest is not a JSON object; export the bundle again")
+    return value
+
+
+def read(record: type, value: Any, where: str = "") -> Any:
+    """Make a record of a JSON value.
+
+    Args:
+        where: the field that holds it, for the message.
+
+    Raises:
+        ManifestError: it departs from the annotations, or is nested too deeply.
+    """
+    try:
+        return _record(record, value, where)
+    except RecursionError:
+        raise ManifestError("the manifest is nested too deeply; export the bundle again") from None
+
+
+def _record(record: type, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise ManifestError(f"manifest field {where!r} must be a JSON object, not {_json_name(value)}")
+    dot = f"{where}." if where else ""
+    for name in sorted(_fields(record).keys() ^ value.keys()):
+        if name in value or name not in _added(record):
+            fault = "is unknown" if name in value else "is missing"
+            raise ManifestError(f"manifest field {dot + name!r} {fault}; export the bundle again")
+    kinds = {name: kind for name, kind in _fields(record).items() if name in value}
+    return record(**{name: _value(kind, value[name], dot + name) for name, kind in kinds.items()})
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _record(typing.cast(type, kind), value, where)
+    if kind is float and type(value) is int and abs(value) < 1 << 53:  # other writers may leave ".0" out
+        value = float(value)
+    if kind in (int, str, float):
+        if type(value) is not kind:
+            name = {int: "a whole number", str: "a string", float: "a number"}[kind]
+            raise ManifestError(f"manifest field {where!r} must be {name}, not {_json_name(value)}")
+        find_not_finite(value, where)
+        return value
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _one_of(arguments, value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise ManifestError(f"manifest field {where!r} must be one of {', '.join(map(repr, arguments))}")
+        return value
+    if origin is tuple:
+        return _tuple(arguments, value, where)
+    if not isinstance(value, dict):
+        raise ManifestError(f"manifest field {where!r} must be a JSON object, not {_json_name(value)}")
+    if origin is collections.abc.Mapping and arguments[1] is not Any:
+        names, inner = arguments
+        known = typing.get_args(names) if typing.get_origin(names) is Literal else value
+        if odd := sorted(value.keys() - set(known)):
+            raise ManifestError(f"manifest field {f'{where}.{odd[0]}'!r} is unknown; export the bundle again")
+        return {name: _value(inner, each, f"{where}.{name}") for name, each in value.items()}
+    find_not_finite(value, where)
+    return value
+
+
+def _one_of(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
+    """One of several records, told apart by their ``kind``; or None."""
+    if value is None and types.NoneType in kinds:
+        return None
+    kinds = tuple(kind for kind in kinds if kind is not types.NoneType)
+    if len(kinds) == 1:
+        return _value(kinds[0], value, where)
+    if not isinstance(value, dict):
+        raise ManifestError(f"manifest field {where!r} must be a JSON object, not {_json_name(value)}")
+    by_name = {typing.get_args(_fields(kind)["kind"])[0]: kind for kind in kinds}
+    if "kind" not in value:
+        raise ManifestError(f"manifest field {f'{where}.kind'!r} is missing; export the bundle again")
+    found = by_name.get(value["kind"]) if isinstance(value["kind"], str) else None
+    if found is None:
+        names = ", ".join(map(repr, by_name))
+        raise ManifestError(f"manifest field {f'{where}.kind'!r} must be one of {names}")
+    return _record(found, value, where)
+
+
+def _tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise ManifestError(f"manifest field {where!r} must be a list, not {_json_name(value)}")
+    kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
+    if len(kinds) != len(value):
+        raise ManifestError(f"manifest field {where!r} must have {len(kinds)} values, not {len(value)}")
+    return tuple(_value(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
+
+
+@functools.cache
+def _fields(record: type) -> dict[str, Any]:
+    return typing.get_type_hints(record)
+
+
+@functools.cache
+def _added(record: type) -> frozenset[str]:
+    """The fields that may be missing."""
+    return frozenset(f.name for f in dataclasses.fields(record) if "added" in f.metadata)
+
+
+def _json_name(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def find_not_finite(value: Any, where: str) -> None:
+    """Raise for a float that isn't finite, anywhere in a JSON value: 1e999 reads as infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ManifestError(f"manifest field {where!r} is {value}, not a finite number")
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        find_not_finite(inner, f"{where}.{key}" if where else str(key))
+    for i, inner in enumerate(value) if isinstance(value, list | tuple) else ():
+        find_not_finite(inner, f"{where}[{i}]")
+
+
+def plain(value: Any) -> Any:
+    """A record as JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        held = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        return {f.name: plain(v) for f, v in held if "added" not in f.metadata or v != f.default}
+    if isinstance(value, dict | MappingProxyType):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a field is given twice")
+    return result
+
+
+__all__ = ["ADDED", "find_not_finite", "load", "plain", "read"]

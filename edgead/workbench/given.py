@@ -1,0 +1,130 @@
+"""What a fit is given: settings, and good images that were read, grouped by what they show, and divided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgead.device.calibrate import LEARNED
+from edgead.errors import OptionError
+from edgead.notices import Notice
+from edgead.types import PRECISIONS, Backbone, Defect, Precision, Progress, Size
+from edgead.workbench.annotated import read_defects
+from edgead.workbench.frames import Frames, Reading, read_good, split
+from edgead.workbench.groups import Grouping, group
+from edgead.workbench.standouts import find_standouts
+
+MAX_HELD_OUT = 500
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to fit.
+
+    Attributes:
+        size: (H, W) of the model's input, or None to choose it from the images.
+        seed: the only source of randomness.
+        holdout: share of the good images held out for threshold and gates.
+        false_positive_rate: the share of good images that may be called anomalous, 0 to 1.
+        precisions: the forms to prepare; fp32 is always among them.
+        final_fit: whether the forms that ship learn from the held-out images too; None: as the method
+            prefers.
+        depth: significant bits of 16-bit images, 9 to 16; None where there are none, or 16 is obvious.
+        group: which images show one part and are held out together: ``parent`` or ``grandparent``, a folder's
+            name, or a regular expression with one group, searched for in the file's name; None: near copies.
+    """
+
+    size: Size | None = None
+    seed: int = 0
+    holdout: float = 0.2
+    false_positive_rate: float = 0.01
+    precisions: Sequence[Precision] = PRECISIONS
+    final_fit: bool | None = None
+    depth: int | None = None
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.holdout < 1:
+            raise OptionError(f"holdout {self.holdout} must be between 0 and 1, 0.2 for instance")
+        if not 0 < self.false_positive_rate < 1:
+            raise OptionError(f"false-positive rate {self.false_positive_rate} must be between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one fit was given: the good images, read and divided, and what to do with them.
+
+    Attributes:
+        settings: how to fit.
+        reading: the good images, all of them.
+        training, held_out: the same, divided.
+        grouping: which of them show one part.
+        groups: the held-out images' groups, or None where each is its own.
+        annotated: defects to learn from.
+        notices: what was noticed in all of them.
+    """
+
+    settings: Settings
+    reading: Reading
+    training: Frames
+    held_out: Frames
+    grouping: Grouping
+    groups: tuple[int, ...] | None
+    annotated: tuple[Defect, ...]
+    notices: tuple[Notice, ...]
+
+
+def read_given(
+    backbone: Backbone,
+    images: Path | Sequence[Path],
+    settings: Settings,
+    defects: Sequence[Path],
+    progress: Progress,
+) -> Given:
+    """Read the images and annotated defects, look at what they show, and hold some of the good ones out.
+
+    Args:
+        backbone: for its input's multiple, and to see which images are unlike the others.
+        images, defects: as ``edgead.workbench.fit.fit`` takes them.
+
+    Raises:
+        InputError: as ``read_good``, ``read_defects`` and ``group`` raise.
+    """
+    reading = read_good(images, settings.size, backbone.input.multiple, progress, settings.depth)
+    frames = reading.frames
+    doubts: list[Notice] = []
+    annotated = read_defects(defects, frames.rule, progress, depth=settings.depth, tell=doubts.append)
+    share = min(settings.holdout, MAX_HELD_OUT / len(frames))
+    grouping = group(frames, settings.group, progress)
+    training, held_out = split(frames, share, settings.seed, grouping.labels)
+    held_out = _at_most(held_out, MAX_HELD_OUT)
+    odd = find_standouts(frames, grouping.labels, backbone, settings.seed, progress)
+    return Given(
+        settings=settings,
+        reading=reading,
+        training=training,
+        held_out=held_out,
+        grouping=grouping,
+        groups=_groups_of(held_out, frames, grouping),
+        annotated=annotated,
+        notices=(*reading.notices, *doubts, *grouping.notices, *odd),
+    )
+
+
+def _at_most(frames: Frames, limit: int) -> Frames:
+    """As many of the frames, spread over all: one group can be larger than what is worth scoring."""
+    return frames.subset(sorted({i * len(frames) // limit for i in range(limit)}))
+
+
+def _groups_of(held_out: Frames, frames: Frames, grouping: Grouping) -> tuple[int, ...] | None:
+    """The held-out images' groups, or None where each is its own."""
+    if grouping.is_plain:
+        return None
+    if grouping.count == 1:
+        return (LEARNED,) * len(held_out)
+    labels = dict(zip(frames.paths, grouping.labels.tolist(), strict=True))
+    return tuple(labels[path] for path in held_out.paths)
+
+
+__all__ = ["MAX_HELD_OUT", "Given", "Settings", "read_given"]

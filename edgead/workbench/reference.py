@@ -1,0 +1,141 @@
+"""Writing a reference bundle: everything that export needs and the camera doesn't.
+
+Each form's graph, that of the calibration forms, and the held-out images with their figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+
+import edgead
+from edgead.bundle import Bundle, Staging
+from edgead.device.calibrate import calibrate
+from edgead.held_out import HeldOut, write_held_out
+from edgead.manifest import DEFAULT, ComposedMethod, InputRecord, Manifest, ReferenceRecord
+from edgead.notices import Notice
+from edgead.runtime.exact import ExactSession
+from edgead.runtime.session import open_session
+from edgead.types import Backbone, Image, Precision
+from edgead.workbench.forms import FittedForms
+from edgead.workbench.given import Given
+from edgead.workbench.precision import run_trial
+from edgead.workbench.probes import CARRIED, FOLDER, records
+from edgead.workbench.recipe import Recipe
+from edgead.workbench.standouts import held_out_notices
+
+FORM_FILES: dict[Precision, str] = {
+    "fp32": "model.onnx",
+    "bf16": "forms/bf16.onnx",
+    "mixed": "forms/mixed.onnx",
+    "int8": "forms/int8.onnx",
+}
+CALIBRATION_FILES: dict[Precision, str] = {p: f"calibration/{p}.onnx" for p in FORM_FILES}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was fitted, its graphs in the bundle's folder already.
+
+    Attributes:
+        backbone: the one in the graphs.
+        forms: those that ship.
+        judged: the calibration forms; empty where the forms that ship are those.
+        lacking: why there's none of a form that was asked for.
+        n_images: how many good images the forms that ship have learnt from.
+    """
+
+    backbone: Backbone
+    forms: FittedForms
+    judged: tuple[Precision, ...]
+    lacking: Mapping[Precision, Notice]
+    n_images: int
+
+
+def saver(folder: Path, files: Mapping[Precision, str]) -> Callable[[Precision, onnx.ModelProto], None]:
+    """What saves a form's graph under its name in the folder."""
+
+    def save(precision: Precision, graph: onnx.ModelProto) -> None:
+        file = folder / files[precision]
+        file.parent.mkdir(exist_ok=True)
+        onnx.save(graph, file)
+
+    return save
+
+
+def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Learned) -> Bundle:
+    """Score the held-out images, calibrate, and finish the bundle."""
+    folder, settings, forms = staging.folder, given.settings, learned.forms
+    good = list(given.held_out)
+    probes = _save_probes(good, folder)
+    judge = (CALIBRATION_FILES if learned.judged else FORM_FILES)["fp32"]
+    trial = run_trial(open_session(folder / judge, "onnxruntime"), good, ())
+    rule, grouping = given.reading.frames.rule, given.grouping
+    figures = HeldOut(
+        trial.good.astype(np.float32), trial.good_maxima.astype(np.float32), given.groups or (), forms.moments
+    )
+    by = bool(grouping.by)
+    threshold = calibrate(
+        trial.good.tolist(), trial.good_maxima.tolist(), settings.false_positive_rate, given.groups, by
+    )
+    return staging.finish(
+        Manifest(
+            edgead=edgead.__version__,
+            kind="reference",
+            method=ComposedMethod(
+                recipe.method, recipe.scorer_name, recipe.postprocessor_name, recipe.options, settings.seed
+            ),
+            input=InputRecord(rule.size, rule.mode, depth=given.reading.depth),
+            thresholds={DEFAULT: threshold},
+            target="reference",
+            engine="onnxruntime",
+            engine_precision="f32",
+            precision="fp32",
+            model=FORM_FILES["fp32"],
+            reports={},
+            provenance={
+                "backbone": {"name": learned.backbone.name, **learned.backbone.provenance},
+                "images": {
+                    "fitted_on": learned.n_images,
+                    "held_out": len(good),
+                    **({"parts": grouping.count} if not grouping.is_plain else {}),
+                    **({"group": grouping.by} if by else {}),
+                    **({"defects": len(given.annotated)} if given.annotated else {}),
+                },
+                "scorer": dict(recipe.provenance),
+            },
+            facts=forms.facts,
+            reference=ReferenceRecord(
+                forms={p: FORM_FILES[p] for p in forms.precisions},
+                calibration_forms={p: CALIBRATION_FILES[p] for p in learned.judged},
+                lacking=learned.lacking,
+            ),
+            held_out=write_held_out(folder, figures),
+            probes=records(ExactSession(folder / FORM_FILES["fp32"]), folder, probes[:CARRIED]),
+            notices=(
+                *given.notices,
+                *held_out_notices(given.held_out.paths, trial.good, given.reading.frames.paths),
+                *forms.notices,
+            ),
+        )
+    )
+
+
+def _save_probes(images: Iterable[Image], folder: Path) -> list[str]:
+    """Write the held-out images as the model sees them; returns their names in the bundle."""
+    (folder / FOLDER).mkdir()
+    names = []
+    for index, image in enumerate(images):
+        names.append(f"{FOLDER}/{index:03d}.png")
+        grey = bool((image == image[..., :1]).all())  # one channel takes a third, and reads back as three
+        file = folder / names[-1]
+        file.write_bytes(cv2.imencode(".png", image[..., 0] if grey else image)[1].tobytes())
+    return names
+
+
+__all__ = ["CALIBRATION_FILES", "FORM_FILES", "Learned", "saver", "write_reference"]

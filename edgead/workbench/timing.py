@@ -1,0 +1,68 @@
+"""How long the forms take here: latencies to show, and processor times on one core to choose by."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgead.runtime.session import Session, open_session
+from edgead.types import Artifact, Image, Precision
+from edgead.workbench.choose import processor_ms, remembered_ms
+from edgead.workbench.form_report import FormReport
+
+TIMED_RUNS, FEWEST_RUNS, TIMED_SECONDS = 15, 5, 1.5
+"""How often latencies are taken: so often, unless it takes longer than that; but a few times in any case."""
+
+
+def timed(
+    reports: Sequence[FormReport], sessions: Mapping[Precision, Session], image: Image
+) -> list[FormReport]:
+    """Median latencies, the forms in turn, so that a machine that slows down slows all of them."""
+    times: dict[Precision, list[float]] = {form: [] for form in sessions}
+    began = time.perf_counter()
+    for turn in range(TIMED_RUNS):
+        if turn >= FEWEST_RUNS and time.perf_counter() - began > TIMED_SECONDS:
+            break
+        for form, session in sessions.items():
+            start = time.perf_counter()
+            session(image[None])
+            times[form].append(time.perf_counter() - start)
+    return [
+        dataclasses.replace(r, p50_ms=float(np.median(times[r.precision])) * 1e3)
+        if r.precision in times
+        else r
+        for r in reports
+    ]
+
+
+def on_one_core(
+    reports: Sequence[FormReport],
+    artifacts: Mapping[Precision, Artifact],
+    graphs: Mapping[Precision, Path],
+    scratch: Path,
+    image: Image,
+) -> list[FormReport]:
+    """The processor times of the forms that pass; one alone needs no choice."""
+    passing = [r.precision for r in reports if not r.misses]
+    if len(passing) < 2:
+        return list(reports)
+
+    def measure() -> dict[Precision, float]:
+        sessions = {}
+        for form in passing:
+            made = artifacts[form]
+            model = scratch / form / made.model
+            sessions[form] = open_session(model, made.engine, precision=made.engine_precision, threads=1)
+        return processor_ms(sessions, image)
+
+    loaded = {form: onnx.load(graphs[form]) for form in passing}
+    times = remembered_ms(loaded, artifacts[passing[0]].engine, measure)
+    return [dataclasses.replace(r, cpu_ms=times.get(r.precision)) for r in reports]
+
+
+__all__ = ["on_one_core", "timed"]
