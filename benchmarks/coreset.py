@@ -203,7 +203,7 @@ def _cover(points: np.ndarray, picks: np.ndarray) -> tuple[float, float]:
 def _embeddings(arguments: argparse.Namespace) -> np.ndarray:
     """(patches, dim) float32, as PatchCore sees them: FP32 backbone, no projection."""
     from edgead.cli.progress import make_progress
-    from edgead.workbench.features import training_on
+    from edgead.workbench.features import fitting_data, training_data
     from edgead.workbench.frames import read_frames
     from edgead.workbench.recipe import resolve
 
@@ -211,7 +211,8 @@ def _embeddings(arguments: argparse.Namespace) -> np.ndarray:
     recipe = resolve("patchcore", arguments.backbone, arguments.weights)
     frames, _ = read_frames(arguments.images, (256, 256), recipe.backbone.input.multiple, progress)
     graph = recipe.backbone.onnx(recipe.scorer.feature_maps(recipe.backbone), (256, 256))
-    with training_on(graph, recipe.backbone, recipe.scorer, frames, 0, progress) as training:
+    data = training_data(recipe.backbone, frames, 0, progress, Path())
+    with fitting_data(graph, recipe.scorer, data) as training:
         maps = [next(iter(m.values())) for m in training.features()]
     return np.ascontiguousarray(np.concatenate([m.reshape(len(m), -1).T for m in maps]))
 

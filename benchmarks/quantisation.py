@@ -23,7 +23,7 @@ from edgead.evaluation.metrics import auroc, pixel_auroc
 from edgead.images import ResizeRule, list_images, read_image
 from edgead.masks import read_mask
 from edgead.runtime.openvino_session import block_telemetry
-from edgead.workbench.features import opened, training_on
+from edgead.workbench.features import fitting_data, opened, training_data
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import compose
 from edgead.workbench.quantize import quantise_backbone
@@ -134,7 +134,8 @@ def _table(dataset: Path, backbone, with_auroc: bool) -> None:
 
 
 def _embeddings(model, backbone, scorer, frames: Frames, precision: str = "f32") -> np.ndarray:
-    with training_on(model, backbone, scorer, frames, 0, silent, precision) as training:
+    data = training_data(backbone, frames, 0, silent, Path())
+    with fitting_data(model, scorer, data, precision) as training:
         return np.concatenate(
             [maps["patches"].reshape(len(maps["patches"]), -1).T for maps in training.features()]
         )

@@ -6,7 +6,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -169,7 +169,7 @@ class Workshop:
         data = training_data(recipe.backbone, frames, SEED, silent, checkpoint)
         ready = trained(recipe, data)
         backbone = backbone_forms(ready, data, ())[0]["fp32"]
-        with fitting_data(backbone, ready, data) as offer:
+        with fitting_data(backbone, ready.scorer, replace(data, backbone=ready.backbone)) as offer:
             scorer = ready.scorer.fit(offer)
             maps = tuple(offer.embed([good_image(500, size), defective_image(500, size)]))
         return Fitted(

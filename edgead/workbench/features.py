@@ -19,11 +19,11 @@ from edgead.types import (
     Image,
     LearningData,
     Progress,
+    Scorer,
     TrainingData,
 )
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import FEATURE_PREFIX, compose_features
-from edgead.workbench.recipe import Recipe
 
 
 def training_data(
@@ -49,15 +49,16 @@ def training_data(
 
 @contextmanager
 def fitting_data(
-    graph: onnx.ModelProto, recipe: Recipe, data: LearningData, precision: Arithmetic = "f32"
+    graph: onnx.ModelProto, scorer: Scorer, data: LearningData, precision: Arithmetic = "f32"
 ) -> Iterator[FittingData]:
     """Open the backbone's graph, quantised or not, and offer a scorer what it may learn from.
 
     Args:
-        recipe: for its scorer's ``embed``, and the backbone that the maps are of.
+        scorer: for its ``embed``.
+        data: with the backbone whose graph it is.
         precision: the arithmetic allowed where the graph isn't quantised.
     """
-    model = compose_features(graph, recipe.scorer, data.size)
+    model = compose_features(graph, scorer, data.size)
     with opened(model, precision=precision, throughput=True) as session:
 
         def embed(images: Iterable[Image]) -> Iterator[Features]:
@@ -65,7 +66,7 @@ def fitting_data(
                 yield {name.removeprefix(FEATURE_PREFIX): array[0] for name, array in outputs.items()}
 
         yield FittingData(
-            **{**vars(data), "backbone": recipe.backbone},
+            **vars(data),
             shapes=_shapes(model),
             features=lambda: embed(data.images()),
             embed=embed,

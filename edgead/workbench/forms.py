@@ -100,12 +100,13 @@ def fit_forms(
         save: is given each form's graph, one at a time: some take hundreds of megabytes.
         measured: images of the model's size whose features in FP32 are measured.
     """
+    data = dataclasses.replace(data, backbone=recipe.backbone)  # the trained one, where one was
     chosen: FittedScorer | None = None
     found: FittedForms | None = None
     for precision, backbone in backbones.items():
         arithmetic: Arithmetic = "bf16" if precision == "bf16" else "f32"
         bank: BankPrecision = "fp32" if precision == "fp32" else "int8"
-        with fitting_data(backbone, recipe, data, arithmetic) as offer:
+        with fitting_data(backbone, recipe.scorer, data, arithmetic) as offer:
             fitted = chosen.refit(offer) if isinstance(chosen, Refittable) else recipe.scorer.fit(offer)
             if found is None:
                 moments = moments_of(offer.embed(measured))

@@ -139,7 +139,7 @@ def test_inspect_shows_and_prints_the_manifest(bundle: Path, capsys: pytest.Capt
         "mean (scorer mean",
         "layers=layer2,layer3 seed=7",
         "32x48",
-        "a note",
+        "set by hand",
         "backbone.name",
         "[1, 2]",
     ):

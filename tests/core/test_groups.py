@@ -187,7 +187,7 @@ def test_the_group_option_reaches_the_bundle_and_is_for_fitting_alone(tmp_path, 
     words = ["fit", "patchcore", "a", "b", "--size", "96x64", "-q", "--group", "parent", "--json"]
     assert main(words) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["images"]["group"] == "parent" and found["threshold"]["rule"] == "largest-of-learned"
+    assert found["images"]["group"] == "parent" and found["threshold"]["n_counted"] == 1
     manifest = read_bundle(tmp_path / "patchcore.edgead").manifest
     assert manifest.threshold.n_images == 3, "one folder is learned, the other held out"
     assert main(["export", "patchcore", "--target", "onnx", "--group", "parent"]) == 2

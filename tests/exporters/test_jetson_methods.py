@@ -13,6 +13,7 @@ from edgead.plugins import registry
 from edgead.runtime.session import open_session
 from edgead.testing.material import defective_image, good_image, write_images
 from edgead.types import PRECISIONS
+from edgead.workbench.features import training_data
 from edgead.workbench.forms import backbone_forms, fit_forms, trained
 from edgead.workbench.frames import read_frames
 from edgead.workbench.recipe import resolve
@@ -41,13 +42,13 @@ def forms(tmp_path_factory):
         folder = tmp_path_factory.mktemp(method)
         images = write_images(folder / "good", [good_image(i, SIZE) for i in range(10)])
         frames, _ = read_frames(images, SIZE, 1, silent)
-        recipe = trained(
-            resolve(method, options=TRAINING.get(method, ())), frames, 0, folder / "checkpoint", silent
-        )
-        backbones, lacking = backbone_forms(recipe, frames, PRECISIONS, silent)
+        recipe = resolve(method, options=TRAINING.get(method, ()))
+        data = training_data(recipe.backbone, frames, 0, silent, folder / "checkpoint")
+        recipe = trained(recipe, data)
+        backbones, lacking = backbone_forms(recipe, data, PRECISIONS)
         assert not lacking
         graphs = {}
-        fit_forms(recipe, backbones, frames, 0, silent, graphs.__setitem__)
+        fit_forms(recipe, backbones, data, graphs.__setitem__)
         return graphs
 
     return fit

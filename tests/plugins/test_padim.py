@@ -13,7 +13,7 @@ from edgead.errors import OptionError
 from edgead.images import list_images, read_image
 from edgead.resize import ResizeRule
 from edgead.types import FeatureInfo, FittingData, InputSpec
-from edgead.workbench.features import opened, training_on
+from edgead.workbench.features import fitting_data, opened, training_data
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import compose
 from edgead.workbench.recipe import open_backbone
@@ -163,7 +163,7 @@ def test_the_warning_is_right_on_real_data(data, moves, shared_data: Path, resne
     backbone, scorer = open_backbone("resnet18", resnet18_weights), PaDiM(PaDiMOptions(form="diagonal"))
     frames = Frames(tuple(list_images(shared_data / data / "train" / "good")[:40]), ResizeRule((256, 256)))
     plain = backbone.onnx(scorer.feature_maps(backbone), (256, 256))
-    with training_on(plain, backbone, scorer, frames, 0, silent) as offer:
+    with fitting_data(plain, scorer, training_data(backbone, frames, 0, silent, Path())) as offer:
         assert bool(scorer.fit(offer).facts["warnings"]) == moves
 
 
@@ -175,7 +175,8 @@ def test_real_images_equal_the_oracle(shared_data: Path, resnet18_weights: Path)
     tests = list_images(shared_data / "magnetic_tile" / "test" / "blowhole")[:8]
     backbone, scorer = open_backbone("resnet18", resnet18_weights), PaDiM(PaDiMOptions(dimensions=40))
     plain = backbone.onnx(layers, size)
-    with training_on(plain, backbone, scorer, Frames(tuple(files[:30]), rule), 0, silent) as offer:
+    data = training_data(backbone, Frames(tuple(files[:30]), rule), 0, silent, Path())
+    with fitting_data(plain, scorer, data) as offer:
         fitted = scorer.fit(offer)
     channels = [fitted.selection.indices[name] for name in layers]
     graph = compose(plain, scorer, fitted, Gaussian(), size, "fp32")

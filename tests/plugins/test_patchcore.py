@@ -13,7 +13,7 @@ from edgead.errors import OptionError
 from edgead.images import list_images, read_image
 from edgead.resize import ResizeRule
 from edgead.types import FeatureInfo, FittingData, InputSpec
-from edgead.workbench.features import opened, training_on
+from edgead.workbench.features import fitting_data, opened, training_data
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import compose
 from edgead.workbench.recipe import open_backbone
@@ -168,7 +168,7 @@ def test_fifty_real_images_equal_the_oracle(engine, shared_data: Path, resnet18_
     scorer = PatchCore(PatchCoreOptions(coreset_ratio=0.02))
     plain = backbone.onnx(["layer2", "layer3"], size)
     frames = Frames(tuple(list_images(folder / "train" / "good")[:6]), rule)
-    with training_on(plain, backbone, scorer, frames, 0, silent) as offer:
+    with fitting_data(plain, scorer, training_data(backbone, frames, 0, silent, Path())) as offer:
         fitted = scorer.fit(offer)
     bank = fitted.bank.astype(np.float64)
     graph = compose(plain, scorer, fitted, Gaussian(), size, "fp32")

@@ -16,7 +16,7 @@ from edgead.errors import DatasetError, OptionError
 from edgead.images import list_images, read_image
 from edgead.resize import ResizeRule
 from edgead.types import FeatureInfo, FittingData, InputSpec
-from edgead.workbench.features import opened, training_on
+from edgead.workbench.features import fitting_data, opened, training_data
 from edgead.workbench.frames import Frames
 from edgead.workbench.graph import _collected_parameters, compose
 from edgead.workbench.recipe import open_backbone
@@ -255,7 +255,8 @@ def test_real_images_equal_the_oracle(shared_data: Path, resnet18_weights: Path)
     tests = list_images(shared_data / "magnetic_tile" / "test" / "blowhole")[:4]
     backbone, scorer = open_backbone("resnet18", resnet18_weights), Spade(options)
     plain = backbone.onnx(layers, size)
-    with training_on(plain, backbone, scorer, Frames(tuple(files), rule), 0, silent) as offer:
+    data = training_data(backbone, Frames(tuple(files), rule), 0, silent, Path())
+    with fitting_data(plain, scorer, data) as offer:
         fitted = scorer.fit(offer)
     graph = compose(plain, scorer, fitted, Gaussian(), size, "fp32")
     with opened(plain, "onnxruntime") as features:
