@@ -133,6 +133,8 @@ SENTENCES: dict[str, str] = {
     "input-aspect": "input {height} x {width} (height x width), stretched: the images are about "
     "{image_height} x {image_width} and keep their aspect of {ratio:.2f} to 1",
     "no-form": "{reason}",
+    "unchecked-files": "no hash covers {files:#file} in folders that are kept for signatures and what a "
+    "device was taught ({names}), and this version of edgead uses none of them",
     "stands-out": "these good images are unlike all others, by robust standard deviations: {names}, next "
     "{next}; look at them and leave out what isn't good, for a defect that is learned is never found",
 }

@@ -33,6 +33,10 @@ from edgead.errors import (
 )
 from edgead.files import sha256_of
 from edgead.manifest import MAX_MANIFEST_BYTES, Manifest
+from edgead.notices import Notice
+
+NAMED = 3
+"""Unchecked files that a notice names."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,15 @@ class Bundle:
     path: Path
     manifest: Manifest
     unchecked: tuple[str, ...] = ()
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What whoever uses the bundle should know: the manifest's, and what lies beside it unchecked."""
+        if not self.unchecked:
+            return self.manifest.notices
+        more = f" and {len(self.unchecked) - NAMED} more" if len(self.unchecked) > NAMED else ""
+        values = {"files": len(self.unchecked), "names": ", ".join(self.unchecked[:NAMED]) + more}
+        return (*self.manifest.notices, Notice("unchecked-files", values))
 
     def file(self, name: str) -> Path:
         """Return the path of a listed file; raises MissingFileError for any other."""

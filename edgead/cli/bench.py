@@ -61,7 +61,7 @@ def command(
         load(path, device=device, engine=engine, threads=threads, cores=cores, cache=cache) for path in paths
     ]
     for name, detector in zip(_names(paths), detectors, strict=True):
-        show_notices(detector.bundle.manifest.notices, name if len(paths) > 1 else "")
+        show_notices(detector.bundle.notices, name if len(paths) > 1 else "")
     if rates:
         _paced(paths, detectors, rates, frames, quiet, as_json)
         return

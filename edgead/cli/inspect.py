@@ -15,7 +15,7 @@ from edgead.names import shown
 from edgead.notices import say
 
 if TYPE_CHECKING:
-    from edgead.manifest import Manifest
+    from edgead.bundle import Bundle
 
 
 @click.command("inspect")
@@ -33,7 +33,7 @@ def command(bundle: str, as_json: bool) -> None:
     found = read_bundle(find_bundle(bundle))
     manifest = found.manifest
     if as_json:
-        click.echo(_as_json(manifest), nl=False)
+        click.echo(_as_json(found), nl=False)
         return
     method, threshold, rule = manifest.method, manifest.threshold, manifest.input
     options = " ".join(f"{name}={show(value)}" for name, value in sorted(method.options.items()))
@@ -52,9 +52,9 @@ def command(bundle: str, as_json: bool) -> None:
         *((f"threshold of {name}", f"image score {own.score:.6g}, anomaly map {own.pixel:.6g}")
           for name, own in manifest.thresholds.items() if name != DEFAULT),
     ])  # fmt: skip
-    if manifest.notices:
+    if found.notices:
         click.echo("\nWhat to know")
-    for notice in manifest.notices:
+    for notice in found.notices:
         click.echo(click.wrap_text(shown(say(notice)), 110, "  * ", "    "))
     for title, facts in (
         ("Facts", manifest.facts),
@@ -69,12 +69,12 @@ def command(bundle: str, as_json: bool) -> None:
     print_table(rows, ("path", "bytes", "sha256"), indent="  ")
 
 
-def _as_json(manifest: Manifest) -> str:
+def _as_json(bundle: Bundle) -> str:
     """The manifest as it's written, but each notice with its sentence."""
-    if not manifest.notices:
-        return manifest.to_json()
-    document = json.loads(manifest.to_json())
-    document["notices"] = [notice.record() for notice in manifest.notices]
+    if not bundle.notices:
+        return bundle.manifest.to_json()
+    document = json.loads(bundle.manifest.to_json())
+    document["notices"] = [notice.record() for notice in bundle.notices]
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

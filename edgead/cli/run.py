@@ -111,7 +111,7 @@ def command(
         depth=depth,
     )
     log.info("%s on %s, loaded in %.2f s", path, detector.runs_on, time.perf_counter() - began)
-    show_notices(detector.bundle.manifest.notices)
+    show_notices(detector.bundle.notices)
     for source in dict.fromkeys(expand(source for source in sources if source != STDIN)):
         if Path(source).is_dir():
             show_notices(left_out(Path(source)))

@@ -66,11 +66,16 @@ def _check(
 ) -> None:
     """Check one bundle, and put what is found into the record as well."""
     from edgead.bundle import read_bundle
+    from edgead.names import shown
+    from edgead.notices import say as told
 
     found = read_bundle(find_bundle(text))
     files = found.manifest.files
     record |= {"bundle": str(found.path), "files": len(files), "bytes": sum(file.bytes for file in files)}
     say(f"ok   {found.path}: {record['files']} files, {record['bytes']:,} bytes")
+    if found.unchecked:
+        record["unchecked"] = list(found.unchecked)
+        say(f"note: {shown(told(found.notices[-1]))}")
     if on_device:
         runs_on, parities = _on_device(found, images)
         record |= {"runs_on": runs_on, "parity": [dataclasses.asdict(parity) for parity in parities]}

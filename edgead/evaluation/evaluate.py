@@ -213,7 +213,7 @@ def evaluate(
         draws=drawn,
         threshold_source="bundle" if limit == manifest.threshold.score else "given",
         notices=tuple(notices),
-        bundle_notices=manifest.notices,
+        bundle_notices=detector.bundle.notices,
         problems=tuple(problems),
     )
 

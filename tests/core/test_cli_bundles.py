@@ -148,6 +148,22 @@ def test_inspect_shows_and_prints_the_manifest(bundle: Path, capsys: pytest.Capt
     assert document == json.loads((bundle / "manifest.json").read_text())
 
 
+def test_what_no_hash_covers_is_named_by_every_verb(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bundle / "taught").mkdir()
+    (bundle / "taught" / "rows.f32").write_bytes(b"1234")
+    for words in (["inspect", str(bundle)], ["verify", str(bundle)]):
+        assert "taught/rows.f32" in run(capsys, *words)[0]
+    (record,) = json.loads(run(capsys, "verify", str(bundle), "--json")[0])
+    assert record["unchecked"] == ["taught/rows.f32"]
+    (notice,) = json.loads(run(capsys, "inspect", str(bundle), "--json")[0])["notices"]
+    assert notice["code"] == "unchecked-files" and notice["values"]["files"] == 1
+    cv2.imwrite(str(folder / "image.png"), picture())
+    out, err = run(capsys, "run", str(bundle), str(folder / "image.png"))
+    assert "taught/rows.f32" in out + err
+
+
 def test_verify_tells_a_changed_file(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "verify", str(bundle))[0].startswith(f"ok   {bundle}: 1 files")
     model = bundle / "model.onnx"
