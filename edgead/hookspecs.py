@@ -11,6 +11,9 @@ promises. Verbs need no hook: each is an entry point of the group ``edgead.comma
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
 import pluggy
 
 from edgead.types import Method, Register
@@ -18,6 +21,30 @@ from edgead.types import Method, Register
 API_VERSION = 1
 DEPRECATED_APIS: dict[int, str] = {}
 """Older APIs that still work, and the last version of edgead that they work with."""
+
+
+@runtime_checkable
+class StatesItsApi(Protocol):
+    """A plugin's module that says which API it was written for; another is taken for the current one.
+
+    Attributes:
+        edgead_api: the number.
+    """
+
+    edgead_api: int
+
+
+@runtime_checkable
+class ExpectsFailures(Protocol):
+    """A plugin's module that knows which conformance checks it fails.
+
+    Attributes:
+        edgead_expected_failures: the reason by ``KIND/NAME/CHECK``.
+    """
+
+    edgead_expected_failures: Mapping[str, str]
+
+
 hookspec = pluggy.HookspecMarker("edgead")
 hookimpl = pluggy.HookimplMarker("edgead")
 
@@ -52,4 +79,12 @@ def edgead_register_layouts(register: Register) -> None:
     """factory() -> Layout, one per kind of data set."""
 
 
-__all__ = ["API_VERSION", "DEPRECATED_APIS", "Method", "hookimpl", "hookspec"]
+__all__ = [
+    "API_VERSION",
+    "DEPRECATED_APIS",
+    "ExpectsFailures",
+    "Method",
+    "StatesItsApi",
+    "hookimpl",
+    "hookspec",
+]

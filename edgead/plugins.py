@@ -90,7 +90,7 @@ def _load(point: EntryPoint, found: Found) -> Plugin:
     try:
         if faults := list(_contract_faults(plugin, point.name)):
             return made((), faults)
-        expected = dict(getattr(plugin, "edgead_expected_failures", {}))
+        expected = dict(_expected_failures(plugin))
         entries, faults = _collect(plugin, found.name, found.version)
     except (Exception, SystemExit) as error:
         return made((), [f"a hook of entry point '{point.name}' raised {one_line(error)}"])
@@ -106,8 +106,16 @@ def _manager() -> pluggy.PluginManager:
     return manager
 
 
+def _api_of(plugin: object) -> int:
+    return plugin.edgead_api if isinstance(plugin, hookspecs.StatesItsApi) else hookspecs.API_VERSION
+
+
+def _expected_failures(plugin: object) -> Mapping[str, str]:
+    return plugin.edgead_expected_failures if isinstance(plugin, hookspecs.ExpectsFailures) else {}
+
+
 def _contract_faults(plugin: Any, entry_point: str) -> Iterator[str]:
-    api = getattr(plugin, "edgead_api", hookspecs.API_VERSION)
+    api = _api_of(plugin)
     if api != hookspecs.API_VERSION and api not in hookspecs.DEPRECATED_APIS:
         newer = isinstance(api, int) and api > hookspecs.API_VERSION
         yield (
@@ -115,12 +123,12 @@ def _contract_faults(plugin: Any, entry_point: str) -> Iterator[str]:
             f"upgrade {'edgead' if newer else 'the plugin'}"
         )
         return
-    expected = getattr(plugin, "edgead_expected_failures", {})
+    expected: Any = _expected_failures(plugin)
     if not isinstance(expected, Mapping) or not all(isinstance(t, str) for i in expected.items() for t in i):
         yield "edgead_expected_failures must be a dict: {'KIND/NAME/CHECK': 'the reason'}"
     manager, hooks = _manager(), 0
     for attribute in dir(plugin):
-        value = getattr(plugin, attribute, None)
+        value = inspect.getattr_static(plugin, attribute, None)
         marked = inspect.isroutine(value) and manager.parse_hookimpl_opts(plugin, attribute)
         hook = (marked and marked.get("specname")) or attribute
         if hook in _FACTS or not (marked or hook.startswith("edgead_")):
@@ -145,7 +153,7 @@ def _contract_faults(plugin: Any, entry_point: str) -> Iterator[str]:
 
 
 def _deprecations(plugin: Any) -> Iterator[str]:
-    api = getattr(plugin, "edgead_api", hookspecs.API_VERSION)
+    api = _api_of(plugin)
     if api in hookspecs.DEPRECATED_APIS:
         yield (
             f"it is written for plugin API {api}, which works up to edgead {hookspecs.DEPRECATED_APIS[api]}; "
