@@ -16,7 +16,7 @@ from edgead.cli.progress import make_progress
 from edgead.names import shown
 
 if TYPE_CHECKING:
-    from edgead.evaluation.datasets import Dataset
+    from edgead.datasets import Dataset
     from edgead.evaluation.evaluate import Evaluation
     from edgead.evaluation.report import Timing
     from edgead.types import Progress
@@ -83,7 +83,7 @@ def command(
 
     Of a bundle for several products, give each one's data set: a row for each, and their mean.
     """
-    from edgead.evaluation.datasets import open_dataset
+    from edgead.datasets import open_dataset
     from edgead.evaluation.evaluate import judge
     from edgead.evaluation.report import Gallery, write_report
     from edgead.evaluation.table import metrics_csv, verdicts_csv
@@ -190,7 +190,7 @@ def _time(bundle: Path, words: Mapping[str, Any], progress: Progress) -> Timing:
 
 
 def _best_threshold(found: Evaluation) -> float | None:
-    from edgead.evaluation.metrics import best_threshold
+    from edgead.metrics.scores import best_threshold
 
     return best_threshold([j.score for j in found.images], [not j.sample.is_good for j in found.images])
 

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from edgead.errors import DatasetError, ImageError, OptionError
 from edgead.evaluation.checking import SHOWN, Checked, check
-from edgead.evaluation.datasets import Sample
-from edgead.evaluation.metrics import Metric, image_metrics, image_samples
-from edgead.evaluation.pixels import PixelMetrics
-from edgead.evaluation.uncertainty import DRAWS, resample, share_interval, with_intervals
+from edgead.metrics.pixels import PixelMetrics
+from edgead.metrics.scores import Metric, image_metrics, image_samples
+from edgead.metrics.uncertainty import DRAWS, resample, share_interval, with_intervals
 from edgead.names import shown
 from edgead.notices import Notice
 from edgead.runtime.detector import Detector
-from edgead.types import Image, Prediction, Progress
+from edgead.types import Image, Prediction, Progress, Sample
 
 Draws = Mapping[str, NDArray[np.float64]]
 """A metric's name to its value on each bootstrap draw, (draws,)."""

@@ -10,9 +10,9 @@ import numpy as np
 
 from edgead.bundle import read_bundle
 from edgead.evaluation.evaluate import Evaluation, Judged, evaluate
-from edgead.evaluation.metrics import Metric, image_metrics
 from edgead.evaluation.report.gallery import Entry, Gallery
 from edgead.images import read_image
+from edgead.metrics.scores import Metric, image_metrics
 from edgead.resize import ResizeRule
 from edgead.types import Prediction, Sample
 

@@ -18,10 +18,10 @@ import pytest
 from edgead.errors import OutputError
 from edgead.evaluation.bench import Latency
 from edgead.evaluation.evaluate import Judged
-from edgead.evaluation.metrics import Metric
 from edgead.evaluation.report import Gallery, Timing, write_report
 from edgead.evaluation.report.gallery import OUTLINE_LENGTH, SIDE, names
-from edgead.evaluation.uncertainty import share_interval
+from edgead.metrics.scores import Metric
+from edgead.metrics.uncertainty import share_interval
 from edgead.notices import say
 from edgead.types import Prediction, Sample
 from tests.core.report_support import BUNDLE, HOSTILE, THRESHOLD, Detector, evaluated, made_up

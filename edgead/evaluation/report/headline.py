@@ -7,7 +7,7 @@ from html import escape
 
 from edgead.evaluation.evaluate import Evaluation
 from edgead.evaluation.table import interval, percent, remarks
-from edgead.evaluation.uncertainty import share_interval
+from edgead.metrics.uncertainty import share_interval
 
 SURE = 0.05
 """A share that's known to this, up or down, isn't worth a warning."""

@@ -20,11 +20,11 @@ from edgead.bundle import Bundle
 from edgead.evaluation.bench import Latency
 from edgead.evaluation.evaluate import Evaluation
 from edgead.evaluation.heatmap import heatmap
-from edgead.evaluation.metrics import CurvePoints, pr_curve, roc_curve
 from edgead.evaluation.report import headline, tables
 from edgead.evaluation.report.gallery import Gallery, names
 from edgead.evaluation.table import percent
 from edgead.files import write_file
+from edgead.metrics.scores import CurvePoints, pr_curve, roc_curve
 from edgead.names import shown
 from edgead.types import GOOD
 

@@ -10,9 +10,9 @@ from typing import Any
 from edgead.bundle import Bundle
 from edgead.evaluation.bench import Latency
 from edgead.evaluation.evaluate import Evaluation
-from edgead.evaluation.metrics import Metric
 from edgead.evaluation.table import TITLES, interval, percent, share_limits
 from edgead.manifest import parts_of
+from edgead.metrics.scores import Metric
 from edgead.names import shown
 from edgead.notices import say
 from edgead.options import show
