@@ -85,12 +85,14 @@ def command(
     """
     from edgead.datasets import open_dataset
     from edgead.evaluation.evaluate import judge
-    from edgead.evaluation.report import Gallery, write_report
+    from edgead.evaluation.report import Gallery, import_jinja2, write_report
     from edgead.evaluation.table import metrics_csv, verdicts_csv
     from edgead.files import write_file
     from edgead.runtime.detector import load
 
     _check_folders(report, csv_file, verdicts)
+    if report is not None:
+        import_jinja2()
     if len(dataset) > 1:
         _refuse_for_several(report=report, csv=csv_file, verdicts=verdicts, best_threshold=best_threshold)
     data, *others = [open_dataset(folder, layout, category) for folder in dataset]

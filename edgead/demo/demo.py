@@ -20,7 +20,7 @@ from edgead.demo.product import KINDS, SIZE, write_dataset
 from edgead.errors import CompileError, GateError
 from edgead.evaluation.bench import Latency, bench
 from edgead.evaluation.evaluate import Evaluation, evaluate
-from edgead.evaluation.report import Gallery, Timing, write_report
+from edgead.evaluation.report import Gallery, Timing, import_jinja2, write_report
 from edgead.files import output_errors
 from edgead.plugins import registry
 from edgead.runtime.openvino_session import import_openvino
@@ -74,7 +74,8 @@ def run_demo(
         GateError: not even FP32 passes the gates.
         OutputError: the folder can't be written.
     """
-    import_openvino()  # and resolve: what isn't installed shows before any work
+    import_openvino()  # these, and resolve: what isn't installed shows before any work
+    import_jinja2()
     recipe = resolve(METHOD, options=OPTIONS)
     images = out / "product"
     with output_errors(out):

@@ -184,9 +184,7 @@ def evaluate(
         sample, mask = samples[index], checked.mask(index)
         judged = Judged(sample, prediction.score, prediction.score > limit)
         area = detector.rule.valid_area(frame.shape)
-        pixels.add(
-            prediction.anomaly_map[area], None if mask is None else mask[area], bad=not sample.is_good
-        )
+        pixels.add(prediction.anomaly_map[area], None if mask is None else mask[area], bad=not sample.is_good)
         images.append(judged)
         on_image(judged, frame, prediction, np.zeros(detector.rule.size, bool) if mask is None else mask)
     if not images:
@@ -267,7 +265,6 @@ def _by_defect(
         }
         for row, kind in enumerate(kinds)
     }
-
 
 
 __all__ = ["Evaluation", "Judged", "OnImage", "evaluate", "judge"]

@@ -98,9 +98,7 @@ def with_intervals(
     }
 
 
-def _bounded(
-    name: str, metric: Metric, samples: NDArray[np.float64] | None, good: int, bad: int
-) -> Metric:
+def _bounded(name: str, metric: Metric, samples: NDArray[np.float64] | None, good: int, bad: int) -> Metric:
     if metric.value is None or samples is None:
         return metric
     interval = _middle(samples, metric.value)
