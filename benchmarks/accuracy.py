@@ -17,9 +17,9 @@ from pathlib import Path
 import edgead
 from edgead.bundle import Bundle
 from edgead.cli.progress import make_progress, silent
+from edgead.datasets import find_samples
 from edgead.errors import EdgeadError
 from edgead.evaluation.bench import bench
-from edgead.evaluation.datasets import find_samples
 from edgead.evaluation.evaluate import evaluate
 from edgead.plugins import registry
 from edgead.types import PRECISIONS

@@ -26,9 +26,9 @@ import edgead
 from edgead.bundle import read_bundle
 from edgead.cli.classes import class_means
 from edgead.cli.progress import make_progress, silent
+from edgead.datasets import Dataset, open_dataset
 from edgead.errors import GateError
 from edgead.evaluation.bench import bench
-from edgead.evaluation.datasets import Dataset, open_dataset
 from edgead.evaluation.evaluate import evaluate
 from edgead.images import read_image
 from edgead.plugins import registry

@@ -24,12 +24,12 @@ import numpy as np
 import onnx
 
 from edgead.cli.progress import make_progress, silent
+from edgead.datasets import find_samples
 from edgead.errors import EdgeadError, EngineError
-from edgead.evaluation.datasets import find_samples
-from edgead.evaluation.metrics import auroc
-from edgead.evaluation.pixels import PixelMetrics
 from edgead.images import list_images, read_image
 from edgead.masks import read_mask
+from edgead.metrics.pixels import PixelMetrics
+from edgead.metrics.scores import auroc
 from edgead.plugins import registry
 from edgead.resize import ResizeRule
 from edgead.runtime.session import open_session

@@ -47,8 +47,8 @@ def maps(count: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]
 
 
 def ours(arguments: argparse.Namespace) -> dict:
-    from edgead.evaluation.pixels import PixelMetrics
-    from edgead.evaluation.uncertainty import resample, with_intervals
+    from edgead.metrics.pixels import PixelMetrics
+    from edgead.metrics.uncertainty import resample, with_intervals
 
     pixels, spent, bad = PixelMetrics(), 0.0, []
     for anomaly_map, mask in maps(arguments.maps, arguments.size):

@@ -21,7 +21,7 @@ from nearest import milliseconds
 from sklearn.cluster import MiniBatchKMeans
 
 from edgead.cli.progress import silent
-from edgead.evaluation.datasets import find_samples
+from edgead.datasets import find_samples
 from edgead.images import list_images
 from edgead.resize import ResizeRule
 from edgead.workbench.features import fitting_data, training_data

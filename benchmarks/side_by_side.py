@@ -32,11 +32,11 @@ from yardstick import describe, yardstick
 from edgead import __version__
 from edgead.bundle import Bundle
 from edgead.cli.progress import make_progress, silent
+from edgead.datasets import open_dataset
 from edgead.errors import EdgeadError
-from edgead.evaluation.datasets import open_dataset
-from edgead.evaluation.metrics import auroc
 from edgead.images import read_image
 from edgead.machine import cpu
+from edgead.metrics.scores import auroc
 from edgead.plugins import registry
 from edgead.resize import ResizeRule
 from edgead.types import Precision, Progress

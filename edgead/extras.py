@@ -8,6 +8,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "openvino": ("openvino",),
     "onnx": ("onnxruntime",),
     "fit": ("onnx", "spox", "nncf", "threadpoolctl", "onnxruntime", "rich", "safetensors"),
+    "report": ("jinja2",),
     "train": ("torch", "torchvision", "timm", "onnxscript"),
 }
 """The importable packages of each extra, as in pyproject.toml (a test compares the two)."""

@@ -112,8 +112,8 @@ def command(
 def _cells(
     methods: list[str], datasets: list[str], layout: str | None, seeds: list[int], words: dict[str, Any]
 ) -> list[Cell]:
+    from edgead.datasets import find_categories
     from edgead.evaluation.cell import Cell, Making
-    from edgead.evaluation.datasets import find_categories
     from edgead.plugins import registry
 
     for method in methods:

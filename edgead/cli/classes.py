@@ -12,7 +12,7 @@ from edgead.cli.output import print_notes, print_table
 from edgead.names import shown, told_apart
 
 if TYPE_CHECKING:
-    from edgead.evaluation.datasets import Dataset
+    from edgead.datasets import Dataset
     from edgead.evaluation.evaluate import Evaluation
     from edgead.runtime.detector import Detector
     from edgead.types import Progress

@@ -17,8 +17,8 @@ from edgead.cli.progress import make_progress
 from edgead.names import shown
 
 if TYPE_CHECKING:
+    from edgead.datasets import Dataset
     from edgead.evaluation.compare import Comparison
-    from edgead.evaluation.datasets import Dataset
     from edgead.evaluation.evaluate import Evaluation
     from edgead.types import Progress
 
@@ -60,9 +60,9 @@ def command(
     A, B... are bundles, or methods, which are fitted on DIR's training images first (options after a colon:
     patchcore:coreset_ratio=0.1). All others are compared with A.
     """
+    from edgead.datasets import open_dataset
     from edgead.evaluation.checking import ANY_SIZE, check
     from edgead.evaluation.compare import compare
-    from edgead.evaluation.datasets import open_dataset
     from edgead.resize import ResizeRule
 
     if len(names) < 2:

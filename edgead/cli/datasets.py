@@ -12,7 +12,7 @@ from edgead.cli.output import json_option, print_json, print_table
 from edgead.names import shown
 
 if TYPE_CHECKING:
-    from edgead.evaluation.datasets import Dataset
+    from edgead.datasets import Dataset
 
 
 @click.command("datasets")
@@ -27,8 +27,8 @@ def command(folder: Path | None, layout: str | None, as_json: bool) -> None:
     if folder is None:
         _list_layouts(as_json)
         return
+    from edgead.datasets import find_categories, open_dataset
     from edgead.errors import InputError
-    from edgead.evaluation.datasets import find_categories, open_dataset
 
     categories = find_categories(folder, layout)
     if not categories:

@@ -16,7 +16,7 @@ from edgead.cli.progress import make_progress
 from edgead.names import shown
 
 if TYPE_CHECKING:
-    from edgead.evaluation.datasets import Dataset
+    from edgead.datasets import Dataset
     from edgead.evaluation.evaluate import Evaluation
     from edgead.evaluation.report import Timing
     from edgead.types import Progress
@@ -83,14 +83,16 @@ def command(
 
     Of a bundle for several products, give each one's data set: a row for each, and their mean.
     """
-    from edgead.evaluation.datasets import open_dataset
+    from edgead.datasets import open_dataset
     from edgead.evaluation.evaluate import judge
-    from edgead.evaluation.report import Gallery, write_report
+    from edgead.evaluation.report import Gallery, import_jinja2, write_report
     from edgead.evaluation.table import metrics_csv, verdicts_csv
     from edgead.files import write_file
     from edgead.runtime.detector import load
 
     _check_folders(report, csv_file, verdicts)
+    if report is not None:
+        import_jinja2()
     if len(dataset) > 1:
         _refuse_for_several(report=report, csv=csv_file, verdicts=verdicts, best_threshold=best_threshold)
     data, *others = [open_dataset(folder, layout, category) for folder in dataset]
@@ -190,7 +192,7 @@ def _time(bundle: Path, words: Mapping[str, Any], progress: Progress) -> Timing:
 
 
 def _best_threshold(found: Evaluation) -> float | None:
-    from edgead.evaluation.metrics import best_threshold
+    from edgead.metrics.scores import best_threshold
 
     return best_threshold([j.score for j in found.images], [not j.sample.is_good for j in found.images])
 

@@ -15,16 +15,16 @@ from typing import Any
 import edgead
 from edgead import machine
 from edgead.bundle import Bundle
+from edgead.datasets import find_samples
 from edgead.demo.product import KINDS, SIZE, write_dataset
 from edgead.errors import CompileError, GateError
 from edgead.evaluation.bench import Latency, bench
-from edgead.evaluation.datasets import Sample, find_samples
 from edgead.evaluation.evaluate import Evaluation, evaluate
-from edgead.evaluation.report import Gallery, Timing, write_report
+from edgead.evaluation.report import Gallery, Timing, import_jinja2, write_report
 from edgead.files import output_errors
 from edgead.plugins import registry
 from edgead.runtime.openvino_session import import_openvino
-from edgead.types import Precision, Progress
+from edgead.types import Precision, Progress, Sample
 from edgead.workbench.export import Export, export
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.form_report import FormReport
@@ -74,7 +74,8 @@ def run_demo(
         GateError: not even FP32 passes the gates.
         OutputError: the folder can't be written.
     """
-    import_openvino()  # and resolve: what isn't installed shows before any work
+    import_openvino()  # these, and resolve: what isn't installed shows before any work
+    import_jinja2()
     recipe = resolve(METHOD, options=OPTIONS)
     images = out / "product"
     with output_errors(out):

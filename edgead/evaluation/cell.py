@@ -13,10 +13,10 @@ from typing import Any
 
 import edgead
 from edgead.bundle import Bundle
+from edgead.datasets import Dataset, open_dataset
 from edgead.errors import DatasetError, OptionError
 from edgead.evaluation.bench import bench
 from edgead.evaluation.checking import ANY_SIZE, check
-from edgead.evaluation.datasets import Dataset, open_dataset
 from edgead.evaluation.evaluate import judge
 from edgead.plugins import registry
 from edgead.resize import ResizeRule

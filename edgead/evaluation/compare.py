@@ -9,7 +9,7 @@ import numpy as np
 
 from edgead.errors import InputError
 from edgead.evaluation.evaluate import Evaluation
-from edgead.evaluation.uncertainty import Difference, delong, differences
+from edgead.metrics.uncertainty import Difference, delong, differences
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from edgead.errors import DatasetError, ImageError, OptionError
 from edgead.evaluation.checking import SHOWN, Checked, check
-from edgead.evaluation.datasets import Sample
-from edgead.evaluation.metrics import Metric, image_metrics, image_samples
-from edgead.evaluation.pixels import PixelMetrics
-from edgead.evaluation.uncertainty import DRAWS, resample, share_interval, with_intervals
+from edgead.metrics.pixels import PixelMetrics
+from edgead.metrics.scores import Metric, image_metrics, image_samples
+from edgead.metrics.uncertainty import DRAWS, resample, share_interval, with_intervals
 from edgead.names import shown
 from edgead.notices import Notice
 from edgead.runtime.detector import Detector
-from edgead.types import Image, Prediction, Progress
+from edgead.types import Image, Prediction, Progress, Sample
 
 Draws = Mapping[str, NDArray[np.float64]]
 """A metric's name to its value on each bootstrap draw, (draws,)."""
@@ -185,9 +184,7 @@ def evaluate(
         sample, mask = samples[index], checked.mask(index)
         judged = Judged(sample, prediction.score, prediction.score > limit)
         area = detector.rule.valid_area(frame.shape)
-        pixels.add(
-            prediction.anomaly_map[area], None if mask is None else mask[area], bad=not sample.is_good
-        )
+        pixels.add(prediction.anomaly_map[area], None if mask is None else mask[area], bad=not sample.is_good)
         images.append(judged)
         on_image(judged, frame, prediction, np.zeros(detector.rule.size, bool) if mask is None else mask)
     if not images:
@@ -268,7 +265,6 @@ def _by_defect(
         }
         for row, kind in enumerate(kinds)
     }
-
 
 
 __all__ = ["Evaluation", "Judged", "OnImage", "evaluate", "judge"]

@@ -7,8 +7,8 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 
 from edgead.evaluation.evaluate import Evaluation, Judged
-from edgead.evaluation.metrics import Metric
-from edgead.evaluation.uncertainty import share_interval
+from edgead.metrics.scores import Metric
+from edgead.metrics.uncertainty import share_interval
 from edgead.names import shown
 from edgead.notices import say
 

@@ -147,7 +147,7 @@ def keeps_nothing_between_frames(workshop: Workshop) -> None:
 
 def larger_is_more_anomalous(workshop: Workshop) -> None:
     """parts with a defect that nobody overlooks score higher than good ones"""
-    from edgead.evaluation.metrics import auroc
+    from edgead.metrics.scores import auroc
 
     graph, size = workshop.graph(), workshop.size
     if workshop.wishes.folder is not None:

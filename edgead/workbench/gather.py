@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgead.datasets import Dataset, find_categories, layouts_of, open_dataset
+from edgead.datasets.recognition import Whole, find_whole
 from edgead.errors import DatasetError, PluginError
-from edgead.evaluation.datasets import Dataset, find_categories, layouts_of, open_dataset
-from edgead.evaluation.recognition import Whole, find_whole
 from edgead.folders import left_out, list_images
 from edgead.masks.beside import find_masks, name_pairs
 from edgead.notices import Notice

@@ -26,7 +26,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.evaluation.metrics import auroc
+from edgead.metrics.scores import auroc
 from edgead.runtime.session import Session
 from edgead.types import Image
 from edgead.workbench.defects import synthesise

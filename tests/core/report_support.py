@@ -7,15 +7,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from edgead.bundle import read_bundle
 from edgead.evaluation.evaluate import Evaluation, Judged, evaluate
-from edgead.evaluation.metrics import Metric, image_metrics
 from edgead.evaluation.report.gallery import Entry, Gallery
 from edgead.images import read_image
+from edgead.metrics.scores import Metric, image_metrics
 from edgead.resize import ResizeRule
 from edgead.types import Prediction, Sample
 
+pytest.importorskip("jinja2", reason="needs the [report] extra")
 BUNDLE = read_bundle(Path(__file__).parents[1] / "golden" / "v1.edgead")
 THRESHOLD = BUNDLE.manifest.threshold.score
 HOSTILE = "</script><img src=x onerror=alert(1)>"

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from edgead.cli import main
+from edgead.datasets import find_categories, find_samples, open_dataset
 from edgead.errors import DatasetError, PluginError, UnknownNameError
-from edgead.evaluation.datasets import find_categories, find_samples, open_dataset
 from edgead.masks import read_mask
 from edgead.plugins import registry
 from edgead.resize import ResizeRule

@@ -14,9 +14,9 @@ import edgead
 from edgead.bundle import read_bundle
 from edgead.cli import main
 from edgead.cli.progress import silent
+from edgead.datasets import find_samples
 from edgead.demo import demo
 from edgead.errors import MissingDependencyError, PrecisionError
-from edgead.evaluation.datasets import find_samples
 from edgead.evaluation.report import gallery
 from edgead.images import read_image
 

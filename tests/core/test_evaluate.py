@@ -15,9 +15,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import edgead
 from edgead.cli.progress import silent
+from edgead.datasets import open_dataset
 from edgead.errors import DatasetError, ImageError, OptionError
 from edgead.evaluation.cell import Making, make_bundle
-from edgead.evaluation.datasets import Sample, open_dataset
 from edgead.evaluation.evaluate import evaluate
 from edgead.evaluation.table import metrics_csv, remarks, verdicts_csv
 from edgead.images import read_image
@@ -25,6 +25,7 @@ from edgead.masks import read_mask
 from edgead.names import json_text
 from edgead.notices import Notice
 from edgead.resize import ResizeRule
+from edgead.types import Sample
 from tests.bundles import bad_image, good_image
 from tests.core.report_support import Detector, write_samples
 

@@ -11,8 +11,8 @@ import pytest
 
 from edgead.cli import main
 from edgead.cli.progress import silent
+from edgead.datasets import open_dataset
 from edgead.errors import DatasetError, ImageError
-from edgead.evaluation.datasets import open_dataset
 from edgead.folders import left_out, list_images
 from edgead.manifest import Manifest
 from edgead.masks.beside import find_masks

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, f1_score, precision_recall_
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from edgead.errors import InputError
-from edgead.evaluation.metrics import (
+from edgead.metrics.scores import (
     auroc,
     best_threshold,
     image_metrics,

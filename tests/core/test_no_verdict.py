@@ -156,6 +156,7 @@ def test_pictures_outline_nothing_on_a_frame_that_passes(tmp_path, capsys):
 
 
 def test_the_report_outlines_nothing_on_a_frame_that_passes(tmp_path):
+    pytest.importorskip("jinja2", reason="needs the [report] extra")
     from pathlib import Path
 
     from edgead.evaluation.evaluate import Judged

@@ -15,9 +15,9 @@ import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from edgead.errors import InputError
-from edgead.evaluation import counting
-from edgead.evaluation.counting import PixelCounts, keys_of
-from edgead.evaluation.pixels import PixelMetrics
+from edgead.metrics import counting
+from edgead.metrics.counting import PixelCounts, keys_of
+from edgead.metrics.pixels import PixelMetrics
 
 NAMES = ["pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro_30", "aupro_5", "iap", "iap_90"]
 
@@ -264,7 +264,7 @@ FEED = """
 import re, sys
 from pathlib import Path
 import numpy as np
-from edgead.evaluation.pixels import PixelMetrics
+from edgead.metrics.pixels import PixelMetrics
 def peak():
     return int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) >> 10
 rng = np.random.default_rng(0)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import re
+import subprocess
 import sys
+from collections import Counter
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,14 +18,16 @@ import cv2
 import numpy as np
 import pytest
 
-from edgead.errors import OutputError
+from edgead.cli import main
+from edgead.errors import MissingDependencyError, OutputError
 from edgead.evaluation.bench import Latency
 from edgead.evaluation.evaluate import Judged
-from edgead.evaluation.metrics import Metric
 from edgead.evaluation.report import Gallery, Timing, write_report
 from edgead.evaluation.report.gallery import OUTLINE_LENGTH, SIDE, names
-from edgead.evaluation.uncertainty import share_interval
-from edgead.notices import say
+from edgead.manifest import WrappedMethod
+from edgead.metrics.scores import Metric
+from edgead.metrics.uncertainty import share_interval
+from edgead.notices import Notice, say
 from edgead.types import Prediction, Sample
 from tests.core.report_support import BUNDLE, HOSTILE, THRESHOLD, Detector, evaluated, made_up
 
@@ -177,6 +182,161 @@ def test_names_that_are_not_text_are_shown_somehow(tmp_path: Path):
     object.__setattr__(gallery.entries[0], "judged", judged)
     write_report(tmp_path / "p.html", "\udcff", found, gallery, BUNDLE)
     assert data_of((tmp_path / "p.html").read_text("utf-8"))["names"][0] == "\\xff<\u2028>.png"
+
+
+# ---------------------------------------------------------------- what a stranger wrote
+
+EVIL = "</script></style></title><script>alert(1)</script><!--\u2028'\" onload=alert(1) {{ 7 * 7 }} {% raw %}"
+
+
+class Texts(HTMLParser):
+    """Collects an HTML document's elements, attributes, and texts, as a browser would read them."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.attributes, self.texts = Counter(), [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags[tag] += 1
+        self.attributes += attrs
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def bundle_that_says(text: str):
+    """The golden bundle, were each text in it that isn't checked another's."""
+    forms = [
+        {"precision": text, "parity": {"score": 0.0123, "flips": 0}, "misses": [text], "model_bytes": 2.5e6},
+        {"precision": "fp32", "parity": None, "separation": {"measured_loss": -0.004}, "failure": None},
+        text,
+    ]
+    manifest = dataclasses.replace(
+        BUNDLE.manifest,
+        method=WrappedMethod(text, text, 64 * "0", {text: text}, 0),
+        target=text,
+        provenance={"backbone": {"name": text}, "images": {text: text}, text: {text: [text]}},
+        facts={text: {text: text}},
+        reports={"forms": forms},
+    )
+    return dataclasses.replace(BUNDLE, manifest=manifest)
+
+
+def write_hostile(path: Path, text: str) -> None:
+    found, gallery = made_up(4, 3)
+    images = []
+    for i, judged in enumerate(found.images):
+        file = Path("/d") / f"{i}{text.replace('/', '')}.png"
+        sample = Sample(file, "good" if judged.sample.is_good else text)
+        images.append(dataclasses.replace(judged, sample=sample))
+        gallery.entries[i] = dataclasses.replace(gallery.entries[i], judged=images[i])
+    undefined = Metric(None, text)
+    found = dataclasses.replace(
+        found,
+        images=tuple(images),
+        metrics={**found.metrics, "pixel_auroc": undefined, text: Metric(0.5, interval=(0.4, 0.6))},
+        defects={text: {**found.metrics, "pixel_auroc": undefined, text: undefined}},
+        notices=(Notice("none of ours " + text, {"file": text}),),
+        bundle_notices=(Notice(text, {text: text}),),
+    )
+    times = {text: LATENCIES["FP32"], f"{text}2": LATENCIES["INT8"]}
+    write_report(
+        path, text, found, gallery, bundle_that_says(text),
+        timing=Timing(times, text), facts={text: text}, notes=[text],
+    )  # fmt: skip
+
+
+def test_no_text_from_outside_becomes_markup_script_or_template(tmp_path: Path):
+    """The page's elements, attributes and script are those of a page whose texts are plain words."""
+    pages = []
+    for name, text in (("plain", "plain"), ("evil", EVIL)):
+        write_hostile(tmp_path / name, text)
+        pages.append((tmp_path / name).read_text("utf-8"))
+    read = [Texts() for _ in pages]
+    for parsed, page in zip(read, pages, strict=True):
+        parsed.feed(page)
+    plain, evil = read
+    assert evil.tags == plain.tags
+    assert [name for name, _ in evil.attributes] == [name for name, _ in plain.attributes]
+    assert not any(name.startswith("on") for name, _ in evil.attributes)
+    said = "".join(evil.texts)
+    assert "{{ 7 * 7 }}" in said and "49 {% raw" not in said
+    scripts = [re.findall(r'<script type="module">.*?</script>', page, re.DOTALL) for page in pages]
+    assert scripts[0] == scripts[1]
+    (element,) = re.findall(r'<script type="application/json" id="data">(.*)</script>', pages[1])
+    assert element.isascii() and "<" not in element and "&" not in element
+    data = json.loads(element)
+    assert data["defects"] == ["good", EVIL]
+    assert data["names"][0] == f"0{EVIL.replace('/', '')}.png"
+
+
+def test_the_gates_figures_are_those_of_the_bundle_and_a_missing_one_is_a_dash(tmp_path: Path):
+    write_hostile(tmp_path / "p.html", "word")
+    page = (tmp_path / "p.html").read_text("utf-8")
+    rows = re.findall(r"<tr>(.*?)</tr>", page[page.index("<h3>Gates") :], re.DOTALL)
+    cells = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in rows[1:]]
+    assert cells == [
+        ["word", "1.23 %", "-", "0", "-", "2.5", "no: word"],
+        ["fp32", "-", "-", "-", "-0.40", "-", "yes"],
+    ]
+
+
+def test_each_products_threshold_is_on_the_page(tmp_path: Path):
+    own = BUNDLE.manifest.threshold
+    thresholds = {"default": own, "tile": dataclasses.replace(own, score=12.5, n_images=31)}
+    bundle = dataclasses.replace(BUNDLE, manifest=dataclasses.replace(BUNDLE.manifest, thresholds=thresholds))
+    write_report(tmp_path / "p.html", "t", *made_up(4, 3), bundle)
+    page = (tmp_path / "p.html").read_text("utf-8")
+    told = dict(re.findall(r"<dt>(threshold.*?)</dt><dd>(.*?)</dd>", page, re.DOTALL))
+    assert list(told) == ["threshold", "threshold of tile"]
+    assert "image score 12.5," in told["threshold of tile"] and "on 31 held-out" in told["threshold of tile"]
+    assert f"image score {own.score:.6g}," in told["threshold"]
+
+
+def test_without_notes_the_list_of_them_is_empty_and_so_not_shown(tmp_path: Path):
+    found, gallery = made_up(400, 400)
+    metrics = {name: Metric(0.5) for name in found.metrics}
+    found = dataclasses.replace(found, metrics=metrics)
+    write_report(tmp_path / "p.html", "t", found, gallery, BUNDLE)
+    assert '<ul class="notes"></ul>' in (tmp_path / "p.html").read_text("utf-8")
+
+
+# ---------------------------------------------------------------- without Jinja
+
+
+@pytest.fixture
+def no_jinja2(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+
+
+def test_without_jinja_a_gallery_says_what_to_install_before_any_image_is_judged(no_jinja2):
+    with pytest.raises(MissingDependencyError, match=r'a report needs .*jinja2.*"edgead\[report\]"'):
+        Gallery(Detector())
+
+
+@pytest.mark.parametrize("command", ["eval b.edgead set --report p.html", "demo --out d"])
+def test_without_jinja_a_command_that_writes_a_report_stops_before_any_work(
+    no_jinja2, command, tmp_path, monkeypatch, capsys
+):
+    """Neither bundle nor data set is there: whoever looked for them first would say that."""
+    pytest.importorskip("openvino", reason="the demo asks for its engine first")
+    monkeypatch.chdir(tmp_path)
+    assert main(command.split()) == 5
+    said = capsys.readouterr().err
+    assert 'pip install "edgead[report]"' in said and len(said.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_jinja_an_evaluation_without_a_report_goes_on(no_jinja2, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["eval", "b.edgead", "set"]) != 5
+    assert "jinja2" not in capsys.readouterr().err
+
+
+def test_only_a_report_loads_jinja():
+    code = "import sys, edgead.evaluation.report, edgead.demo.demo; print('jinja2' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
 
 
 # ---------------------------------------------------------------- pieces

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from edgead.errors import InputError
-from edgead.evaluation.metrics import Metric, auroc, image_metrics, image_samples
-from edgead.evaluation.perfect import _ap_of_area, _f1_of_area, auroc_at_least
-from edgead.evaluation.pixels import PixelMetrics
-from edgead.evaluation.uncertainty import delong, differences, resample, with_intervals
+from edgead.metrics.perfect import _ap_of_area, _f1_of_area, auroc_at_least
+from edgead.metrics.pixels import PixelMetrics
+from edgead.metrics.scores import Metric, auroc, image_metrics, image_samples
+from edgead.metrics.uncertainty import delong, differences, resample, with_intervals
 
 
 def test_a_draw_takes_as_many_good_and_bad_images_as_there_are():

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgead.evaluation.datasets import Dataset, find_categories, find_samples, open_dataset
+from edgead.datasets import Dataset, find_categories, find_samples, open_dataset
 from edgead.plugins import registry
 from tests.plugins import layout_trees as trees
 
@@ -204,7 +204,7 @@ def test_the_real_data_sets(shared_data):
 def test_recognition_opens_no_image_and_imports_nothing_heavy(tmp_path):
     folder = trees.mvtec(tmp_path / "bottle")  # every image is an empty file
     code = (
-        "import sys; from pathlib import Path; from edgead.evaluation.datasets import open_dataset\n"
+        "import sys; from pathlib import Path; from edgead.datasets import open_dataset\n"
         f"open_dataset(Path({str(folder)!r}))\n"
         "heavy = {'torch', 'openvino', 'onnxruntime', 'onnx', 'spox', 'nncf', 'sklearn', 'pandas', 'rich'}\n"
         "print(sorted(heavy & set(sys.modules)))"

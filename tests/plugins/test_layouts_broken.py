@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from edgead.datasets import open_dataset
 from edgead.errors import DatasetError, ImageError
-from edgead.evaluation.datasets import open_dataset
 from tests.plugins import layout_trees as trees
 
 

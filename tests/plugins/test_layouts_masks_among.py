@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from edgead.datasets import open_dataset
 from edgead.errors import DatasetError
-from edgead.evaluation.datasets import open_dataset
 from tests.bundles import good_image, write_images
 from tests.plugins import layout_trees as trees
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from distillation.pictures import Moments, as_input
 from distillation.student import STAGES, Student
 from distillation.teacher import Teacher
-from edgead.evaluation.metrics import auroc
+from edgead.metrics.scores import auroc
 from edgead_plugins.backbones.generated import generate, generate_views
 
 HELD_OUT = 1

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgead.evaluation.evaluate import Judged
 from edgead.evaluation.heatmap import overlay
+from edgead.evaluation.report.rendering import import_jinja2
 from edgead.images import MIN_SIDE
 from edgead.names import shown
 from edgead.runtime.detector import Detector
@@ -48,9 +49,13 @@ class Gallery:
 
     Args:
         detector: whose predictions are added; its pixel threshold fixes the heatmaps' colours.
+
+    Raises:
+        edgead.errors.MissingDependencyError: what writes the report isn't installed.
     """
 
     def __init__(self, detector: Detector) -> None:
+        import_jinja2()
         self._rule = detector.rule
         self._pixel_threshold = detector.bundle.manifest.threshold.pixel
         self.entries: list[Entry] = []

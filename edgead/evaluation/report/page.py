@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
 
 from edgead.bundle import Bundle
-from edgead.evaluation.bench import Latency
 from edgead.evaluation.evaluate import Evaluation
 from edgead.evaluation.heatmap import heatmap
-from edgead.evaluation.metrics import CurvePoints, pr_curve, roc_curve
-from edgead.evaluation.report import headline, tables
+from edgead.evaluation.report.about import about
 from edgead.evaluation.report.gallery import Gallery, names
-from edgead.evaluation.table import percent
+from edgead.evaluation.report.records import Timing, reasons, rows, wrong
+from edgead.evaluation.report.rendering import render
+from edgead.evaluation.table import remarks
 from edgead.files import write_file
+from edgead.metrics.scores import CurvePoints, pr_curve, roc_curve
 from edgead.names import shown
 from edgead.types import GOOD
 
-SCRIPTS = ("threshold.js", "plots.js", "gallery.js", "viewer.js")
-"""One script in the page, in this order."""
 BLOCK = 200
 """Images whose pictures lie in one element, so that the browser reads only what it shows."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """What was timed, for the report.
-
-    Attributes:
-        latencies: by the form's name; where there are several, the reference first and the evaluated bundle
-            last.
-        machine: where, in a sentence: processor and threads.
-    """
-
-    latencies: Mapping[str, Latency] = field(default_factory=dict)
-    machine: str = ""
 
 
 def write_report(
@@ -73,55 +51,36 @@ def write_report(
 
     Raises:
         edgead.errors.OutputError: it can't be written.
+        edgead.errors.MissingDependencyError: Jinja isn't installed.
         ValueError: the gallery's images aren't the evaluation's.
     """
     if [entry.judged for entry in gallery.entries] != list(found.images):
         raise ValueError("the gallery has other images than the evaluation: pass gallery.add to evaluate")
-    timed = timing.latencies if timing is not None else {}
-    style, script = _asset("page.css"), "\n".join(_asset(name) for name in SCRIPTS)
-    own = found.threshold == bundle.manifest.threshold.score
-    lines = [*notes, *headline.warnings(found)]
-    page = Template(_asset("page.html")).substitute(
-        title=escape(shown(title)),
-        headline=escape(headline.headline(found)),
-        style=style,
-        script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
-        threshold=f"{found.threshold:.6g}",
-        short=f"{found.threshold:.4g}",
-        links=_links(bool(timed)),
-        whose="the bundle's own, set on good images alone" if own else "not the bundle's own",
-        tiles=headline.tiles(found, _speed(timed)),
-        notes="".join(f"<li>{escape(shown(line))}</li>" for line in lines),
-        n_good=len(found.good),
-        n_bad=len(found.bad),
-        curves=_curves(found),
-        metrics=tables.metrics(found),
-        scale=_scale(),
-        kilobytes=f"{gallery.bytes_per_image / 1e3:.0f}",
-        latency=_latency(timing),
-        facts=tables.facts(bundle, facts or {}),
-        data=_json(_data(found, gallery)),
-        pictures=_pictures(gallery),
+    of_images = [name for name in found.metrics if name.startswith("image_")]
+    of_pixels = [name for name in found.metrics if name not in of_images]
+    all_rows = rows(found)
+    page = render(
+        {
+            "title": title,
+            "found": found,
+            "escapes": wrong(found.bad),
+            "alarms": wrong(found.good),
+            "is_own": found.threshold == bundle.manifest.threshold.score,
+            "notes": [*notes, *remarks(found)],
+            "rows": all_rows,
+            "of_images": of_images,
+            "of_pixels": of_pixels,
+            "reasons": reasons(all_rows, [*of_images, *of_pixels]),
+            "bytes_per_image": gallery.bytes_per_image,
+            "scale": _scale(),
+            "timing": timing if timing is not None and timing.latencies else None,
+            "facts": facts or {},
+            "about": about(bundle),
+            "data": _data(found, gallery),
+            "pictures": _pictures(gallery),
+        }
     )
     write_file(Path(path), page.encode("utf-8", "replace"))
-
-
-def _asset(name: str) -> str:
-    return files("edgead.evaluation.report").joinpath(name).read_text("utf-8")
-
-
-def _hash(text: str) -> str:
-    """What the page's security policy knows its own script and style by; the browser runs no other."""
-    digest = hashlib.sha256(f"\n{text}\n".encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
-
-
-def _json(document: Any) -> str:
-    """JSON that can stand in a script element: nothing in it ends the element, and no odd name breaks it."""
-    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _data(found: Evaluation, gallery: Gallery) -> dict[str, Any]:
@@ -151,59 +110,16 @@ def _points(curve: CurvePoints | None) -> list[list[float]] | None:
     return [np.round(curve.x, 5).tolist(), np.round(curve.y, 5).tolist()]
 
 
-def _pictures(gallery: Gallery) -> str:
-    """A line for each image, in blocks: two pictures in base64."""
+def _pictures(gallery: Gallery) -> list[str]:
+    """Blocks with a line for each image: two pictures in base64."""
     lines = [" ".join(entry.pictures) for entry in gallery.entries]
-    blocks = [lines[i : i + BLOCK] for i in range(0, len(lines), BLOCK)]
-    return "\n".join(
-        '<script type="text/plain" class="pictures">' + "\n".join(block) + "</script>" for block in blocks
-    )
+    return ["\n".join(lines[i : i + BLOCK]) for i in range(0, len(lines), BLOCK)]
 
 
-def _curves(found: Evaluation) -> str:
-    auroc, ap = found.metrics["image_auroc"], found.metrics["image_ap"]
-    if auroc.value is None:
-        return f"<p>No curves: {escape(auroc.reason or '')}.</p>"
-    shown = (
-        ("roc", f"ROC: AUROC {percent(auroc)} %", "false alarms among good", "found among defective"),
-        ("pr", f"Precision and recall: AP {percent(ap)} %", "found among defective (recall)", "true alarms"),
-    )
-    return "".join(
-        f'<figure><figcaption>{escape(title)}</figcaption><svg id="{name}" role="img"></svg>'
-        f'<p class="axes">across: {escape(x)}; up: {escape(y)}</p></figure>'
-        for name, title, x, y in shown
-    )
+def _scale() -> list[tuple[int, int, int]]:
+    """The heatmap's colours, half the threshold to one and a half, as evenly spaced (red, green, blue)."""
+    colours = heatmap(np.linspace(0.5, 1.5, 9, dtype=np.float32)[None], 0.5, 1.5)[0]
+    return [(red, green, blue) for blue, green, red in colours.tolist()]
 
 
-def _links(timed: bool) -> str:
-    sections = ["scores", "curves", "metrics", "images", *(["latency"] if timed else []), "bundle"]
-    return "".join(f'<a href="#{name}-title">{name.capitalize()}</a>' for name in sections)
-
-
-def _scale() -> str:
-    """The heatmap's colours, half the threshold to one and a half, as stops of an SVG gradient."""
-    colours = heatmap(np.linspace(0.5, 1.5, 9, dtype=np.float32)[None], 0.5, 1.5)[0].tolist()
-    return "".join(
-        f'<stop offset="{i / 8}" stop-color="rgb({red},{green},{blue})"/>'
-        for i, (blue, green, red) in enumerate(colours)
-    )
-
-
-def _speed(timed: Mapping[str, Latency]) -> list[tuple[str, str]]:
-    if not timed:
-        return []
-    (name, own), reference = list(timed.items())[-1], next(iter(timed))
-    shown = [(f"{own.p50_ms:.1f} ms", f"a frame in {name}, median")]
-    if reference != name:
-        shown.append((f"{timed[reference].p50_ms / own.p50_ms:.1f} x", f"as fast as {reference}"))
-    return shown
-
-
-def _latency(timing: Timing | None) -> str:
-    if timing is None or not timing.latencies:
-        return ""
-    body = tables.latency(timing.latencies, timing.machine)
-    return f'<section aria-labelledby="latency-title"><h2 id="latency-title">Latency</h2>{body}</section>'
-
-
-__all__ = ["Timing", "write_report"]
+__all__ = ["write_report"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgead.evaluation.metrics import pixel_auroc
+from edgead.metrics.scores import pixel_auroc
 from edgead.types import Image, TrainingData
 from edgead_plugins.destseg.losses import segmentation_loss, shrunk, student_loss
 from edgead_plugins.destseg.network import Networks, products

@@ -205,7 +205,7 @@ def _maps_alone(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def main(arguments: list[str]) -> int:
     """Compare the exported map with the paper's gradients on a labelled data set."""
-    from edgead.evaluation.datasets import open_dataset
+    from edgead.datasets import open_dataset
     from edgead.evaluation.evaluate import evaluate
     from edgead.runtime.detector import load
 

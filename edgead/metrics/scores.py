@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgead.errors import InputError
-from edgead.evaluation.curves import Curve
+from edgead.metrics.curves import Curve
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def pixel_auroc(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> float | 
 
 
 def image_metrics(scores: ArrayLike, bad: ArrayLike) -> dict[str, Metric]:
-    """Return ``image_auroc``, ``image_ap`` and ``image_f1_max``; ``edgead.evaluation.curves`` defines them.
+    """Return ``image_auroc``, ``image_ap`` and ``image_f1_max``; ``edgead.metrics.curves`` defines them.
 
     Args:
         scores: (images,) finite; larger is more anomalous.

@@ -1,6 +1,6 @@
 """Pixel and region metrics of any number of anomaly maps, fed one at a time, exact in bounded memory.
 
-``edgead.evaluation.curves`` has the definitions. Every pixel of every image counts, those of good images too;
+``edgead.metrics.curves`` has the definitions. Every pixel of every image counts, those of good images too;
 a defective region is an 8-connected component of an image's mask.
 """
 
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import InputError
-from edgead.evaluation.counting import Keys, PixelCounts, keys_of
-from edgead.evaluation.curves import Curve, Values
-from edgead.evaluation.histograms import ImageHistograms
-from edgead.evaluation.metrics import Metric
+from edgead.metrics.counting import Keys, PixelCounts, keys_of
+from edgead.metrics.curves import Curve, Values
+from edgead.metrics.histograms import ImageHistograms
+from edgead.metrics.scores import Metric
 
 MEMORY = 800 << 20
 """Bytes for counters and histograms of one set of maps; what few or alike scores don't need isn't taken."""
@@ -113,12 +113,12 @@ class PixelMetrics:
     def samples(self, weights: NDArray[np.int64]) -> dict[str, Values]:
         """Compute the pixel metrics once for each row of weights, approximately.
 
-        They're read off at about a thousand scores instead of at all (``edgead.evaluation.histograms``):
+        They're read off at about a thousand scores instead of at all (``edgead.metrics.histograms``):
         within 0.002 of the exact values in the tests.
 
         Args:
             weights: (n, images) in the order of ``add``, how often each image is taken; rows of
-                ``edgead.evaluation.uncertainty.resample``, or ones and zeros for a part of the images.
+                ``edgead.metrics.uncertainty.resample``, or ones and zeros for a part of the images.
 
         Returns:
             The names of ``metrics`` to (n,) float64; NaN where a row is undefined.

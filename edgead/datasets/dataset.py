@@ -12,8 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgead.errors import DatasetError, UnknownNameError
-from edgead.evaluation.recognition import (
+from edgead.datasets.recognition import (
     ask,
     existing,
     find_whole,
@@ -22,11 +21,12 @@ from edgead.evaluation.recognition import (
     layout_names,
     subfolders_in,
 )
+from edgead.errors import DatasetError, UnknownNameError
 from edgead.folders import SUFFIXES, left_out
 from edgead.names import shown
 from edgead.notices import Notice, say
 from edgead.plugins import registry
-from edgead.types import GOOD, Sample
+from edgead.types import Sample
 
 _SHOWN = 20
 """How many categories an error message names."""
@@ -212,4 +212,4 @@ def _notices(found: Dataset) -> list[Notice]:
     return notices
 
 
-__all__ = ["GOOD", "Dataset", "Sample", "find_categories", "find_samples", "layouts_of", "open_dataset"]
+__all__ = ["Dataset", "find_categories", "find_samples", "layouts_of", "open_dataset"]

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.evaluation.counting import Keys, PixelCounts
-from edgead.evaluation.curves import Curve, Values
+from edgead.metrics.counting import Keys, PixelCounts
+from edgead.metrics.curves import Curve, Values
 
 THRESHOLDS = 1024
 _REGION_THRESHOLDS = 512

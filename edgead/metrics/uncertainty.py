@@ -5,7 +5,7 @@ and bad images are drawn apart, as many of each as there are, so that every draw
 middle 95 % of the metric over the draws (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993,
 section 13.3). It says nothing about defects of a kind that isn't among the images. Where every draw gives
 the same, as images do that are separated perfectly, it says nothing at all: then image metrics have an
-interval by ``edgead.evaluation.perfect``, and others none, with the reason.
+interval by ``edgead.metrics.perfect``, and others none, with the reason.
 
     weights = resample(bad)
     metrics = with_intervals(image_metrics(scores, bad), image_samples(scores, bad, weights), bad)
@@ -24,11 +24,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgead.errors import InputError
-from edgead.evaluation.metrics import Metric
-from edgead.evaluation.perfect import AT_LEAST
+from edgead.metrics.perfect import AT_LEAST
+from edgead.metrics.scores import Metric
 
 DRAWS = 1000
 LEVEL = 0.95
+Z = 1.959963984540054
+"""Standard deviations on either side of its mean within which a normal value lies with that confidence."""
 _SAME = 1e-12
 _BOTH = "both are 1 on every draw of the images, which doesn't show how far they may differ"
 _ENOUGH = 0.95
@@ -96,9 +98,7 @@ def with_intervals(
     }
 
 
-def _bounded(
-    name: str, metric: Metric, samples: NDArray[np.float64] | None, good: int, bad: int
-) -> Metric:
+def _bounded(name: str, metric: Metric, samples: NDArray[np.float64] | None, good: int, bad: int) -> Metric:
     if metric.value is None or samples is None:
         return metric
     interval = _middle(samples, metric.value)
@@ -124,9 +124,8 @@ def share_interval(count: int, total: int) -> tuple[float, float]:
     Args:
         count, total: 0 <= count <= total, total over 0.
     """
-    z = 1.959963984540054
-    middle = (count + z * z / 2) / (total + z * z)
-    half = z / (total + z * z) * (count * (total - count) / total + z * z / 4) ** 0.5
+    middle = (count + Z * Z / 2) / (total + Z * Z)
+    half = Z / (total + Z * Z) * (count * (total - count) / total + Z * Z / 4) ** 0.5
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
@@ -202,7 +201,7 @@ def delong(scores_a: ArrayLike, scores_b: ArrayLike, bad: ArrayLike) -> Differen
         if value:
             return Difference(value, reason="the bundles differ on every image alike")
         return Difference(0.0, (0.0, 0.0), 1.0)
-    width = 1.959963984540054 * deviation
+    width = Z * deviation
     return Difference(value, (value - width, value + width), math.erfc(abs(value) / deviation / math.sqrt(2)))
 
 
