@@ -133,6 +133,11 @@ SENTENCES: dict[str, str] = {
     "input-aspect": "input {height} x {width} (height x width), stretched: the images are about "
     "{image_height} x {image_width} and keep their aspect of {ratio:.2f} to 1",
     "no-form": "{reason}",
+    "form-failed": "{reason}",
+    "misses-parity": "parity: score {score:.2%}, map {map:.2%} off the reference, {tolerance:.2%} and "
+    "{map_tolerance:.2%} allowed, {flips} verdicts flipped",
+    "misses-precision": "precision: expected to lose {expected_loss:.2f} points of AUROC, lost "
+    "{measured_loss:.2f} on synthetic defects, {max_loss:.2f} allowed",
     "unchecked-files": "no hash covers {files:#file} in folders that are kept for signatures and what a "
     "device was taught ({names}), and this version of edgead uses none of them",
     "stands-out": "these good images are unlike all others, by robust standard deviations: {names}, next "

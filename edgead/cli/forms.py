@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgead.cli.output import print_table
+from edgead.notices import say
 
 if TYPE_CHECKING:
     from edgead.types import Precision
@@ -55,7 +56,7 @@ def print_forms(forms: Sequence[FormReport]) -> None:
         if form.failure is not None:
             click.echo(f"{form.precision} can't be used here: {form.failure}")
         elif form.misses:
-            click.echo(f"{form.precision} isn't used, it misses {'; '.join(form.misses)}")
+            click.echo(f"{form.precision} isn't used, it misses {'; '.join(map(say, form.misses))}")
 
 
 def _row(form: FormReport) -> tuple[str, ...]:

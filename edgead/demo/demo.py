@@ -22,6 +22,7 @@ from edgead.evaluation.bench import Latency, bench
 from edgead.evaluation.evaluate import Evaluation, evaluate
 from edgead.evaluation.report import Gallery, Timing, import_jinja2, write_report
 from edgead.files import output_errors
+from edgead.notices import say
 from edgead.plugins import registry
 from edgead.runtime.openvino_session import import_openvino
 from edgead.types import Precision, Progress, Sample
@@ -131,7 +132,7 @@ def _export(fitted: Bundle, out: Path, progress: Progress) -> tuple[Export, Expo
     except (GateError, CompileError):
         shipped = export(fitted, exporter, "auto", path, progress)
         (refused,) = (form for form in shipped.forms if form.precision == "int8")
-        why = "; ".join(refused.misses) or "it missed a gate in the first of two runs"
+        why = "; ".join(map(say, refused.misses)) or "it missed a gate in the first of two runs"
         note = f"{LABELS[shipped.chosen]}, the fastest form that passes the gates; INT8 was refused: {why}"
         return reference, shipped, note
     return reference, shipped, f"INT8, {_gates(_report(shipped))}"

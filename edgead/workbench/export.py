@@ -231,14 +231,13 @@ def _choose(reports: Sequence[FormReport], precision: str) -> FormReport:
         if report.failure is not None:
             raise CompileError(report.failure)
         if report.misses:
-            kind = ParityError if report.misses[0].startswith("parity") else PrecisionError
-            raise kind(
-                f"precision {precision} misses a gate ({'; '.join(report.misses)}); use --precision auto"
-            )
+            kind = ParityError if report.misses[0].code == "misses-parity" else PrecisionError
+            missed = "; ".join(map(say, report.misses))
+            raise kind(f"precision {precision} misses a gate ({missed}); use --precision auto")
         return report
     passing = [r for r in reports if not r.misses]
     if not passing:
-        faults = "; ".join(f"{r.precision}: {r.misses[0]}" for r in reports)
+        faults = "; ".join(f"{r.precision}: {say(r.misses[0])}" for r in reports)
         raise GateError(f"no form passes the gates ({faults}); nothing was written")
     times = {r.precision: r.cpu_ms for r in passing if r.cpu_ms is not None}
     best = choose([r.precision for r in passing], times)

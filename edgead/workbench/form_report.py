@@ -53,23 +53,17 @@ class FormReport:
         return None if self.separation is None else self.separation.expected_loss
 
     @property
-    def misses(self) -> list[str]:
-        """The gates that it misses, in words; empty where it passes."""
+    def misses(self) -> list[Notice]:
+        """The gates that it misses, and by how much; or why it didn't run. Empty where it passes."""
         if self.failure is not None or self.parity is None or self.separation is None:
-            return [self.failure or "not run"]
+            return [Notice("form-failed", {"reason": self.failure or "not run"})]
         found = []
         if not self.parity.passed:
-            found.append(
-                f"parity: score {self.parity.score:.2%}, map {self.parity.map:.2%} off the reference, "
-                f"{self.parity.tolerance:.2%} and {self.parity.map_tolerance:.2%} allowed, "
-                f"{self.parity.flips} verdicts flipped"
-            )
+            found.append(Notice("misses-parity", dataclasses.asdict(self.parity)))
         if not self.separation.passed:
-            s = self.separation
-            found.append(
-                f"precision: expected to lose {s.expected_loss * 100:.2f} points of AUROC, lost "
-                f"{s.measured_loss * 100:.2f} on synthetic defects, {s.max_loss * 100:.2f} allowed"
-            )
+            losses = ("expected_loss", "measured_loss", "max_loss")
+            points = {name: getattr(self.separation, name) * 100 for name in losses}
+            found.append(Notice("misses-precision", points))
         return found
 
     def record(self) -> dict[str, Any]:
@@ -85,7 +79,7 @@ class FormReport:
             "separation": separation,
             "execution": dict(self.execution),
             "model_bytes": self.model_bytes,
-            "misses": self.misses,
+            "misses": [miss.record() for miss in self.misses],
         }
 
 

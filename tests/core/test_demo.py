@@ -19,6 +19,7 @@ from edgead.demo import demo
 from edgead.errors import MissingDependencyError, PrecisionError
 from edgead.evaluation.report import gallery
 from edgead.images import read_image
+from edgead.notices import Notice
 
 SMALL = {"N_TRAIN": 10, "N_GOOD": 3, "N_BAD_PER_KIND": 1, "SIZE": 96, "BENCH_FRAMES": 3}
 
@@ -104,7 +105,7 @@ def exporting(monkeypatch, refused):
 
 
 def test_where_int8_is_refused_the_next_form_ships_and_the_reason_is_told(monkeypatch):
-    asked = exporting(monkeypatch, ["precision: loses 2.00 points"])
+    asked = exporting(monkeypatch, [Notice("form-failed", {"reason": "precision: loses 2.00 points"})])
     reference, shipped, note = demo._export(None, Path("d"), silent)
     assert asked == [
         ("fp32", "patchcore-openvino-fp32.edgead"),

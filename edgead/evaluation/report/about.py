@@ -58,8 +58,13 @@ def _form(report: Mapping[str, Any]) -> dict[str, Any]:
         "flips": _number(parity.get("flips")),
         "loss": _number(separation.get("measured_loss")),
         "bytes": _number(report.get("model_bytes")),
-        "missed": [str(miss) for miss in missed if miss],
+        "missed": [_said(miss) for miss in missed if miss],
     }
+
+
+def _said(miss: Any) -> str:
+    """A missed gate, as it was recorded: with its sentence, or, of format 1, a sentence alone."""
+    return str(miss.get("text", "")) if isinstance(miss, Mapping) else str(miss)
 
 
 def _number(value: Any) -> float | None:
