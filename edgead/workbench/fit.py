@@ -86,7 +86,8 @@ def _learn(recipe: Recipe, given: Given, folder: Path, checkpoint: Path, progres
     ready = trained(recipe, first)
     backbones, lacking = backbone_forms(ready, first, settings.precisions)
     files = CALIBRATION_FILES if again else FORM_FILES
-    judged = forms = fit_forms(ready, backbones, first, saver(folder, files), given.held_out)
+    measured = () if again else given.held_out  # the features' moments are of the forms that ship
+    judged = forms = fit_forms(ready, backbones, first, saver(folder, files), measured)
     if again:
         final_progress = _naming("final fit", progress)
         frames = given.reading.frames
