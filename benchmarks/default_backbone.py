@@ -25,7 +25,8 @@ from edgead.cli.progress import silent
 from edgead.errors import EdgeadError
 from edgead.evaluation.cell import Cell, Making, run_cell
 from edgead.plugins import registry
-from edgead.runtime.session import open_session
+from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.engines import open_session
 from edgead.types import Precision
 from edgead.workbench.quantize import quantise_backbone
 from edgead_plugins.backbones.default import FILE
@@ -144,7 +145,7 @@ def _latency(weights: Path) -> float:
             file = Path(folder) / f"{name}.onnx"
             backbone = registry().get("backbones", name)("", weights if name == TEACHER else None)
             onnx.save(quantise_backbone(backbone.onnx(maps, SIZE), images), file)
-            sessions[name] = open_session(file, "openvino", threads=1)
+            sessions[name] = open_session(file, "openvino", EngineOptions(threads=1))
     times: dict[str, list[float]] = {name: [] for name in sessions}
     for frame in range(FRAMES):
         for name, session in sessions.items():

@@ -32,7 +32,8 @@ from edgead.metrics.pixels import PixelMetrics
 from edgead.metrics.scores import auroc
 from edgead.plugins import registry
 from edgead.resize import ResizeRule
-from edgead.runtime.session import open_session
+from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.engines import open_session
 from edgead.types import Arithmetic, Image, Precision, Sample
 from edgead.workbench.forms import backbone_forms, fit_forms, trained
 from edgead.workbench.frames import Frames
@@ -151,7 +152,7 @@ def _run(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Image scores, maps and the median latency."""
     arithmetic: Arithmetic = "bf16" if form == "bf16" and engine == "openvino" else "f32"
-    session = open_session(file, engine, "CPU", arithmetic, threads=threads)
+    session = open_session(file, engine, EngineOptions("CPU", arithmetic, threads))
     session(images[0][None])
     scores, maps, times = [], [], []
     for image in images:

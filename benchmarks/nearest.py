@@ -21,7 +21,8 @@ import spox.opset.ai.onnx.v18 as op
 from yardstick import describe, yardstick
 
 from edgead.machine import cpu
-from edgead.runtime.session import open_session
+from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.engines import open_session
 from edgead_plugins.nearest import LoweredBank
 
 RUNS = 11
@@ -79,7 +80,7 @@ def milliseconds(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "search.onnx"
         onnx.save(model, file)
-        session = open_session(file, engine, threads=threads)
+        session = open_session(file, engine, EngineOptions(threads=threads))
         times = []
         for _ in range(RUNS):
             start = time.perf_counter()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgead import errors
     from edgead.hookspecs import hookimpl
     from edgead.runtime.detector import Detector, load
+    from edgead.runtime.engine_options import EngineOptions
     from edgead.types import Prediction, Region
 
 __version__ = "0.1.0"
@@ -27,13 +28,14 @@ _telemetry.turn_off()
 
 _HOME = {
     "Detector": "edgead.runtime.detector",
+    "EngineOptions": "edgead.runtime.engine_options",
     "Prediction": "edgead.types",
     "Region": "edgead.types",
     "hookimpl": "edgead.hookspecs",
     "load": "edgead.runtime.detector",
 }
 
-__all__ = ["Detector", "Prediction", "Region", "__version__", "errors", "hookimpl", "load"]
+__all__ = ["Detector", "EngineOptions", "Prediction", "Region", "__version__", "errors", "hookimpl", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,14 +7,18 @@ imported when it's typed, so that ``edgead --help`` costs the same with fifty pl
 
 from __future__ import annotations
 
+import ast
 import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
 
-from edgead.registry import FIRST_PARTY, Entry, Plugin, Registry, one_line
+from edgead.errors import one_line
+from edgead.registry import FIRST_PARTY, Entry, Plugin, Registry
 
 GROUP = "edgead"
 COMMANDS = "edgead.commands"
@@ -116,6 +120,49 @@ def commands_of(found: Found) -> Iterator[Plugin]:
         yield Plugin(found.name, found.version, COMMANDS, tuple(entries), tuple(faults))
 
 
+def registering(hook: str, name: str, installed: Iterable[Distribution] | None = None) -> list[str]:
+    """Who registers a name, read off the source of what the entry points name: nothing is imported.
+
+    So a name that the source computes isn't seen.
+
+    Args:
+        hook: the function's name, ``edgead_register_engines`` for instance.
+        name: what it registers.
+
+    Returns:
+        Distributions with their versions, where need be that they aren't allowed.
+    """
+    return [
+        found.who if found.allowed else f"{found.who}, which {ALLOW_LIST} leaves out,"
+        for found in find(GROUP, installed)
+        if any(_mentions(point, hook, name) for point in _points(found))
+    ]
+
+
+def _points(found: Found) -> list[EntryPoint]:
+    try:
+        return found.entry_points(GROUP)
+    except Exception:  # unreadable metadata: `edgead plugins` tells
+        return []
+
+
+def _mentions(point: EntryPoint, hook: str, name: str) -> bool:
+    """Whether the module holds ``def HOOK`` with a call whose first argument, or ``name``, is the name."""
+    path, spec = None, None
+    parts = point.value.partition(":")[0].split(".")
+    try:
+        for depth in range(1, len(parts) + 1):
+            spec = PathFinder.find_spec(".".join(parts[:depth]), path)
+            path = spec.submodule_search_locations if spec else None
+        tree = ast.parse(Path(spec.origin).read_bytes()) if spec and spec.origin else None
+    except (OSError, SyntaxError, ValueError):
+        return False
+    hooks = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == hook] if tree else []
+    calls = [call for function in hooks for call in ast.walk(function) if isinstance(call, ast.Call)]
+    given = [[*call.args[:1], *(k.value for k in call.keywords if k.arg == "name")] for call in calls]
+    return any(isinstance(each, ast.Constant) and each.value == name for values in given for each in values)
+
+
 def normalised(name: str) -> str:
     """A distribution's name as indexes compare it."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
@@ -150,4 +197,5 @@ __all__ = [
     "find",
     "normalised",
     "not_installed",
+    "registering",
 ]

@@ -26,8 +26,9 @@
     │   ├── MissingDependencyError       a package of an extra isn't installed
     │   ├── DeviceError                  the engine has no such device
     │   ├── CompileError                 the engine can't run this graph
-    │   └── InferenceError               the engine failed while it ran the graph
-    │       └── NotFiniteError           the graph yields NaN or infinity: no verdict
+    │   ├── InferenceError               the engine failed while it ran the graph
+    │   │   └── NotFiniteError           the graph yields NaN or infinity: no verdict
+    │   └── TimedOutError                what was started isn't done yet: wait again
     ├── PluginError                  6   a plugin breaks its contract
     ├── OutputError                  7   a result can't be written
     └── TrainingError                8   a network's training went wrong: nothing of it is used
@@ -40,6 +41,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 
 class EdgeadError(Exception):
@@ -196,6 +198,10 @@ class NotFiniteError(InferenceError):
     """The graph's score or map holds NaN or infinity, so there is no verdict."""
 
 
+class TimedOutError(EngineError):
+    """What was started isn't done within the time given: it goes on, and may be waited for again."""
+
+
 class PluginError(EdgeadError):
     """A plugin breaks its contract; the message names its distribution."""
 
@@ -212,3 +218,24 @@ class TrainingError(EdgeadError):
     """A training went wrong: its loss isn't finite, or its features collapsed."""
 
     exit_code = 8
+
+
+def one_line(
+    error: BaseException | str, part: Literal["named", "message", "first", "last"] = "named", width: int = 500
+) -> str:
+    """What an error says, often a page long where it's an engine's or a compiler's, in one line.
+
+    Args:
+        error: the error, or the text that a process left on stderr.
+        part: ``named``, the class and the whole message; ``message``, the message alone; ``first`` or
+            ``last``, that line of it, or the class where it has none.
+        width: longest line in characters; what is longer is cut.
+    """
+    kind = "" if isinstance(error, str) else type(error).__name__
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    if part in ("named", "message"):
+        message = " ".join(lines) or "no message"
+        line = f"{kind}: {message}" if kind and part == "named" else message
+    else:
+        line = lines[0 if part == "first" else -1] if lines else kind or "no message"
+    return line if len(line) <= width else f"{line[: width - 4]} ..."

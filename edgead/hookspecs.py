@@ -1,8 +1,9 @@
 """What a plugin may register: the whole extension contract.
 
 A plugin is a module or object under the entry-point group ``edgead`` that implements any of these hooks
-with ``@edgead.hookimpl``. Hooks only register names; nothing on the frame path ever calls one. Keep the
-module cheap to import: a factory may be an import string ("package.module:Name"), loaded when it's used.
+with ``@edgead.hookimpl``. Hooks only register names; nothing on the frame path ever calls one, and no bundle
+has one called. Keep the module cheap to import: a factory may be an import string ("package.module:Name"),
+loaded when it's used.
 
 Every ``register`` below is ``register(name, factory, summary="")``. Names are lower case with hyphens.
 A plugin states ``edgead_api = 1``, the API_VERSION it was written for; docs/write-a-plugin.md says what that
@@ -72,6 +73,11 @@ def edgead_register_methods(register: Register) -> None:
 @hookspec
 def edgead_register_exporters(register: Register) -> None:
     """factory() -> Exporter, one per target."""
+
+
+@hookspec
+def edgead_register_engines(register: Register) -> None:
+    """factory() -> Engine, what runs a compiled model; see ``edgead.runtime.session``."""
 
 
 @hookspec

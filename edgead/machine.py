@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
-from edgead.errors import EdgeadError
+from edgead.errors import EdgeadError, one_line
 from edgead.extras import EXTRAS
 from edgead.processor import Cpu, cpu
 from edgead.runtime.signal_stack import keeps_signal_stack
@@ -37,7 +37,7 @@ def _ask(devices: Callable[[], dict[str, str]]) -> dict[str, str] | str:
     except EdgeadError as error:
         return str(error)
     except Exception as error:  # a driver that fails to start must not hide the rest of the report
-        return f"it fails: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return f"it fails: {one_line(error)}"
 
 
 def _openvino_devices() -> dict[str, str]:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from edgead.errors import EdgeadError, OptionError
+from edgead.errors import EdgeadError, OptionError, one_line
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ def parse_options(options_type: type[T], pairs: Iterable[str], base: Mapping[str
     except EdgeadError:
         raise
     except (TypeError, ValueError) as error:
-        raise OptionError(f"these options can't be used: {' '.join(str(error).split())}") from error
+        raise OptionError(f"these options can't be used: {one_line(error, 'message')}") from error
 
 
 def describe_options(options_type: type, base: Mapping[str, Any] | None = None) -> list[OptionHelp]:

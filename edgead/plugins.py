@@ -21,7 +21,8 @@ import pluggy
 
 from edgead import hookspecs
 from edgead.discovery import COMMANDS, GROUP, IMPORT_STRING, NAME, Found, commands_of, find, not_installed
-from edgead.registry import FIRST_PARTY, KINDS, Entry, Kind, Plugin, Registry, one_line, singular
+from edgead.errors import one_line
+from edgead.registry import FIRST_PARTY, KINDS, Entry, Kind, Plugin, Registry, singular
 
 _KINDS = tuple(kind for kind in KINDS if kind != "commands")  # those are found without importing anything
 _HOOKS = tuple(f"edgead_register_{kind}" for kind in _KINDS)

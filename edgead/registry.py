@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from edgead.errors import EdgeadError, PluginError, UnknownNameError
+from edgead.errors import EdgeadError, PluginError, UnknownNameError, one_line
 from edgead.extras import missing
 
-Kind = Literal["backbones", "scorers", "postprocessors", "methods", "exporters", "layouts", "commands"]
+Kind = Literal[
+    "backbones", "scorers", "postprocessors", "methods", "exporters", "engines", "layouts", "commands"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 FIRST_PARTY = "edgead"
@@ -179,8 +181,4 @@ def singular(kind: Kind) -> str:
     return {"postprocessors": "post-processor", "exporters": "target"}.get(kind, kind[:-1])
 
 
-def one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
-
-
-__all__ = ["FIRST_PARTY", "KINDS", "Entry", "Kind", "Plugin", "Registry", "one_line", "singular"]
+__all__ = ["FIRST_PARTY", "KINDS", "Entry", "Kind", "Plugin", "Registry", "singular"]

@@ -31,8 +31,9 @@ PROBES = 6
 RUN = """
 import json, sys, numpy as np
 from pathlib import Path
-from edgead.runtime.session import open_session
-session = open_session(Path(sys.argv[1]), sys.argv[2], threads=1)
+from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.engines import open_session
+session = open_session(Path(sys.argv[1]), sys.argv[2], EngineOptions(threads=1))
 found = [session(image[None]) for image in np.load(sys.argv[3])]
 np.savez(sys.argv[4], scores=[o["score"][0] for o in found], maps=[o["anomaly_map"] for o in found])
 """

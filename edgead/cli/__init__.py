@@ -21,7 +21,7 @@ from edgead.cli.group import READER_GONE, LazyGroup
 from edgead.cli.signals import Ended, ended_by_signals
 from edgead.cli.words import logging_to_stderr, read_anywhere
 from edgead.discovery import ALLOW_LIST
-from edgead.errors import EdgeadError, OutputError, PluginError
+from edgead.errors import EdgeadError, OutputError, PluginError, one_line
 from edgead.extras import missing
 from edgead.names import shown
 from edgead.registry import FIRST_PARTY
@@ -143,13 +143,13 @@ def _run(words: list[str], debug: bool) -> int:
 
 
 def _unexpected(error: Exception, debug: bool) -> int:
-    text = " ".join(str(error).split())
+    text = one_line(error, "message", 2000)
     if culprit := _plugin_in(error):
         advice = f"tell its author; `edgead plugins check {culprit}` may say more"
-        text = f"unexpected {type(error).__name__} in the plugin {culprit}: {text or 'no message'}; {advice}"
+        text = f"unexpected {type(error).__name__} in the plugin {culprit}: {text}; {advice}"
         return _fail(text, PluginError.exit_code, debug)
     hint = "" if debug else "; run it again with --debug for the traceback"
-    return _fail(f"unexpected {type(error).__name__}: {text or 'no message'}{hint}", 1, debug)
+    return _fail(f"unexpected {type(error).__name__}: {text}{hint}", 1, debug)
 
 
 def _plugin_in(error: Exception) -> str | None:

@@ -13,14 +13,20 @@ import click
 from edgead.errors import BundleNotFoundError
 from edgead.files import exists, is_file, is_folder
 from edgead.names import shown
+from edgead.runtime.engine_options import MOST_THREADS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_CORES = 4096
 """No machine has more processors."""
-MOST_THREADS = 1024
-"""An engine that's given many more hangs while it makes them."""
 _SPAN = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
+
+
+engine_option = click.option(
+    "--engine",
+    metavar="NAME",
+    help="Run it with openvino, onnxruntime or a plugin's engine instead of the bundle's own.",
+)
 
 
 def engine_options(function: F) -> F:
@@ -32,11 +38,7 @@ def engine_options(function: F) -> F:
             default="auto",
             help="Device of the engine, GPU for instance; `edgead doctor` lists them.",
         ),
-        click.option(
-            "--engine",
-            metavar="NAME",
-            help="Run it with openvino or onnxruntime instead of the bundle's own.",
-        ),
+        engine_option,
         click.option(
             "--threads",
             metavar="N",
@@ -75,7 +77,7 @@ def camera_options(function: F) -> F:
     """Add ``--cores`` and ``--cache``."""
     options = (
         click.option(
-            "--cores", metavar="N,N", type=Cores(), help="Pin to these processor cores: 2,3 or 0-3."
+            "--cores", metavar="N,N", type=Cores(), help="Do all work on these processor cores: 2,3 or 0-3."
         ),
         click.option(
             "--cache", is_flag=True, help="Keep the compiled graph, so that the next start is faster."
@@ -133,4 +135,4 @@ def refuse_swapped(method: str) -> None:
         raise click.UsageError(f"{method} is a folder: METHOD comes first, then the folder of good images")
 
 
-__all__ = ["camera_options", "engine_options", "find_bundle", "refuse_swapped"]
+__all__ = ["camera_options", "engine_option", "engine_options", "find_bundle", "refuse_swapped"]

@@ -155,6 +155,8 @@ def _metrics(text: str) -> list[str]:
 @contextmanager
 def _processes(draws: int, timed: bool) -> Iterator[Run]:
     """What runs a cell in a process of its own; those still running at the block's end are ended."""
+    from edgead.errors import one_line
+
     running: set[subprocess.Popen[str]] = set()
 
     def run(cell: Cell) -> dict[str, Any]:
@@ -172,7 +174,7 @@ def _processes(draws: int, timed: bool) -> Iterator[Run]:
         if process.returncode == 0:
             answer: dict[str, Any] = json.loads(out.splitlines()[-1])
             return answer
-        reason = (err.strip().splitlines() or ["no message"])[-1]
+        reason = one_line(err, "last")
         return {"error": f"its process ended with {process.returncode}: {reason}"}
 
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgead.cli.arguments import find_bundle
+from edgead.cli.arguments import engine_option, find_bundle
 from edgead.cli.making import making_options
 from edgead.cli.output import json_option, print_json, print_notes, print_table, quiet_option
 from edgead.cli.progress import make_progress
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--layout", metavar="NAME", help="DIR's layout instead of the recognised one.")
 @click.option("--category", metavar="NAME", help="The category, where DIR is the root of several.")
 @making_options
+@engine_option
 @click.option(
     "--seed", metavar="N", type=click.IntRange(0), default=0, help="For what is fitted (default 0)."
 )
@@ -49,6 +50,7 @@ def command(
     dataset: Path,
     layout: str | None,
     category: str | None,
+    engine: str | None,
     seed: int,
     draws: int,
     quiet: bool,
@@ -70,7 +72,7 @@ def command(
     data = open_dataset(dataset, layout, category)
     progress = make_progress(quiet or as_json)
     check(data.test, ResizeRule(ANY_SIZE))  # a bad file shows before anything is fitted
-    found = [_evaluate(name, data, {**words, "seed": seed}, draws, progress) for name in names]
+    found = [_evaluate(name, data, {**words, "seed": seed}, engine, draws, progress) for name in names]
     comparisons = [compare(found[0], other) for other in found[1:]]
     if as_json:
         print_json({
@@ -87,7 +89,9 @@ def command(
     _print(tuple(map(shown, names)), found, comparisons, data.notes)
 
 
-def _evaluate(name: str, data: Dataset, words: dict[str, Any], draws: int, progress: Progress) -> Evaluation:
+def _evaluate(
+    name: str, data: Dataset, words: dict[str, Any], engine: str | None, draws: int, progress: Progress
+) -> Evaluation:
     from edgead.evaluation.cell import Making, make_bundle
     from edgead.evaluation.evaluate import judge
     from edgead.plugins import registry
@@ -96,10 +100,12 @@ def _evaluate(name: str, data: Dataset, words: dict[str, Any], draws: int, progr
     with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
         is_bundle = any(Path(text).is_dir() for text in (name, f"{name}.edgead"))
         if not is_bundle and name.partition(":")[0] in registry().names("methods"):
-            path = make_bundle(Making(name, **words), data, Path(folder), progress)[0].path
+            made = make_bundle(Making(name, **words), data, Path(folder), progress)[0]
+            path, engine = made.path, engine or made.manifest.engine  # its target was named
         else:
             path = find_bundle(name)
-        return judge(load(path, throughput=True), data.test, progress, f"images: {shown(name)}", draws=draws)
+        detector = load(path, engine=engine, throughput=True)
+        return judge(detector, data.test, progress, f"images: {shown(name)}", draws=draws)
 
 
 def _print(

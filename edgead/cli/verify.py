@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgead.cli.arguments import find_bundle
+from edgead.cli.arguments import engine_option, find_bundle
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_json
 from edgead.errors import BundleError, InputError, ParityError
@@ -33,21 +34,27 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Images for --on-device besides those in the bundle.",
 )
+@engine_option
 @json_option
-def command(bundles: tuple[str, ...], on_device: bool, images: Path | None, as_json: bool) -> None:
+def command(
+    bundles: tuple[str, ...], on_device: bool, images: Path | None, engine: str | None, as_json: bool
+) -> None:
     """Check each BUNDLE's files against its manifest.
 
     Nothing of a bundle is run without --on-device.
     """
     if images is not None and not on_device:
         raise click.UsageError("--images is for --on-device: add it, or leave both out")
+    if engine is not None and not on_device:
+        raise click.UsageError("--engine is for --on-device: add it, or leave both out")
+    here = partial(_on_device, images=images, engine=engine) if on_device else None
     faults: list[BundleError | ParityError] = []
     records = []
     for text in bundles:
         record: dict[str, Any] = {"bundle": text, "ok": True}
         records.append(record)
         try:
-            _check(text, record, on_device, images, (lambda line: None) if as_json else click.echo)
+            _check(text, record, here, (lambda line: None) if as_json else click.echo)
         except (BundleError, ParityError) as error:
             faults.append(error)
             record |= {"ok": False, "error": str(error), "kind": type(error).__name__}
@@ -62,7 +69,10 @@ def command(bundles: tuple[str, ...], on_device: bool, images: Path | None, as_j
 
 
 def _check(
-    text: str, record: dict[str, Any], on_device: bool, images: Path | None, say: Callable[[str], None]
+    text: str,
+    record: dict[str, Any],
+    on_device: Callable[[Bundle], tuple[str, list[Parity]]] | None,
+    say: Callable[[str], None],
 ) -> None:
     """Check one bundle, and put what is found into the record as well."""
     from edgead.bundle import read_bundle
@@ -76,27 +86,29 @@ def _check(
     if found.unchecked:
         record["unchecked"] = list(found.unchecked)
         say(f"note: {shown(told(found.notices[-1]))}")
-    if on_device:
-        runs_on, parities = _on_device(found, images)
+    if on_device is not None:
+        runs_on, parities = on_device(found)
         record |= {"runs_on": runs_on, "parity": [dataclasses.asdict(parity) for parity in parities]}
         _require(found, runs_on, parities)
         for line in (runs_on, *map(str, parities)):
             say(f"ok   {line}")
 
 
-def _on_device(bundle: Bundle, images: Path | None) -> tuple[str, list[Parity]]:
+def _on_device(bundle: Bundle, images: Path | None, engine: str | None) -> tuple[str, list[Parity]]:
     """What runs the bundle here, and what that makes of its probes and of the user's images."""
+    from edgead.runtime.engine_options import EngineOptions
+    from edgead.runtime.engines import engine_of, open_session
     from edgead.runtime.proof import replay
-    from edgead.runtime.session import open_session
 
     manifest = bundle.manifest
     if not manifest.probes and images is None:
         raise InputError(f"{bundle.path}: it carries no images: give some good ones with --images")
-    here = open_session(bundle.file(manifest.model), manifest.engine, precision=manifest.engine_precision)
+    options = EngineOptions(precision=manifest.engine_precision)
+    here = open_session(bundle.file(manifest.model), engine_of(bundle, engine), options)
     found = [replay(bundle, here)] if manifest.probes else []
     if images is not None:
         found.append(_on_images(bundle, here, images))
-    return getattr(here, "runs_on", f"{here.engine} on {here.device}"), found
+    return here.runs_on, found
 
 
 def _require(bundle: Bundle, runs_on: str, parities: Sequence[Parity]) -> None:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from edgead.errors import DatasetError, EdgeadError, PluginError
+from edgead.errors import DatasetError, EdgeadError, PluginError, one_line
 from edgead.plugins import registry
-from edgead.registry import one_line
 from edgead.types import Layout, Split
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ is the worst of some million pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edgead.manifest import ThresholdRecord
 from edgead.resize import ResizeRule
 from edgead.runtime.proof import Parity, compare
-from edgead.runtime.session import Session
+from edgead.runtime.session import Outputs, Session
 from edgead.types import Image, Precision
 
 
@@ -53,7 +53,7 @@ def probe_images(held_out: Sequence[Image], rule: ResizeRule, seed: int, limit: 
 
 def check_parity(
     compiled: Session,
-    exact: Session,
+    exact: Callable[[NDArray[np.uint8]], Outputs],
     images: Iterable[Image],
     threshold: ThresholdRecord,
     form: Precision,

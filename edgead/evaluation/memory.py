@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edgead.errors import EngineError
+from edgead.errors import EngineError, one_line
 from edgead.runtime.detector import load
 
 RUNS = 5
@@ -26,8 +26,8 @@ def peak_memory(
     words = [str(bundle), device, engine or "", str(threads or "")]
     done = subprocess.run([sys.executable, "-m", __spec__.name, *words], capture_output=True, text=True)
     if done.returncode or not done.stdout.strip().isdecimal():
-        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise EngineError(f"{bundle}: its memory can't be measured: {reason[0]}")
+        reason = one_line(done.stderr or f"exit code {done.returncode}", "last")
+        raise EngineError(f"{bundle}: its memory can't be measured: {reason}")
     return int(done.stdout)
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
-import operator
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import copy
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,10 +27,11 @@ from edgead.errors import NotFiniteError, OptionError
 from edgead.images import as_bgr, check_depth, read_image
 from edgead.notices import Notice
 from edgead.resize import ResizeRule
-from edgead.runtime.cores import pin
+from edgead.runtime.engine_options import EngineOptions, whole
+from edgead.runtime.engines import engine_of, open_session
 from edgead.runtime.proof import prove
 from edgead.runtime.regions import find_regions
-from edgead.runtime.session import Outputs, Session, open_session
+from edgead.runtime.session import Outputs, Pending, Session
 from edgead.types import Image, Prediction
 
 WARM_UP_RUNS = 3
@@ -56,46 +56,44 @@ def load(
 
     Args:
         bundle: the folder.
-        device: the engine's name of a device; ``auto`` is the CPU.
-        engine: another engine than the bundle's own, for a model that both can read.
-        threads: CPU threads; all of the machine's where None.
-        threshold: a threshold on the image score instead of the calibrated one.
-        throughput: prepare for ``Detector.map`` over many frames rather than for single frames; OpenVINO
-            only, elsewhere it's logged that it changes nothing.
-        cores: processor cores for the calling thread and the engine's; see ``edgead.runtime.cores.pin``.
-            As many threads as cores, unless ``threads`` says otherwise.
-        cache: keep the compiled graph in the user's cache, so that the next start is faster; OpenVINO's and
-            TensorRT's, elsewhere a warning is logged.
-        depth: significant bits of uint16 frames and 16-bit files, 9 to 16, for a bundle that learned none;
-            of others it's in the bundle.
+        engine, threshold, depth: see ``Detector``.
+        device, threads, throughput, cores, cache: see ``edgead.runtime.engine_options.EngineOptions``.
 
     Raises:
         BundleError: the bundle can't be trusted.
-        EngineError: the engine or device isn't there, or can't compile or run the graph.
-        ParityError: this machine gives other numbers than the bundle was exported with, or another verdict;
-            see ``edgead.runtime.proof``.
-        OptionError: the threshold isn't a finite number, a core isn't this process's to use, the engine
-            doesn't read the bundle's model, or the depth isn't what the bundle learned.
+        EdgeadError: what ``Detector`` raises.
     """
-    return Detector(
-        read_bundle(Path(bundle)),
-        device=device,
-        engine=engine,
-        threads=threads,
-        threshold=threshold,
-        throughput=throughput,
-        cores=cores,
-        cache=cache,
-        depth=depth,
+    options = EngineOptions(
+        device=device, threads=threads, throughput=throughput, cores=cores, cache=cache
     )
+    return Detector(read_bundle(Path(bundle)), options, engine=engine, threshold=threshold, depth=depth)
 
 
 class Detector:
-    """Calls a bundle's graph on frames; see ``load``.
+    """Calls a bundle's graph on frames; ``load`` makes one of a folder.
 
     Several threads may call one detector and ``map`` with it at once: each prediction is its own frame's, bit
     by bit the one that a single thread gets. They share the engine's threads, so that each waits for the
     others: the machine does no more by it than in ``map``.
+
+    Args:
+        bundle: a verified one.
+        options: what the engine is asked for. The precision is the bundle's.
+        engine: another engine than the bundle's own, for a model that both can read; a plugin's engine is
+            used where it's named here, and never because a bundle names it.
+        threshold: a threshold on the image score instead of the calibrated one.
+        depth: significant bits of uint16 frames and 16-bit files, 9 to 16, for a bundle that learned none;
+            of others it's in the bundle.
+
+    Raises:
+        EngineError: the engine or device isn't there, or can't compile or run the graph.
+        UnknownNameError: nobody registers the engine.
+        PluginError: the engine is a plugin's, and breaks its contract.
+        ParityError: this machine gives other numbers than the bundle was exported with, or another verdict;
+            see ``edgead.runtime.proof``.
+        OptionError: the threshold isn't a finite number, a core isn't this process's to use, the engine
+            doesn't read the bundle's model or honour an option, the bundle's engine is a plugin's and wasn't
+            named, or the depth isn't what the bundle learned.
 
     Attributes:
         bundle: the verified bundle.
@@ -109,28 +107,19 @@ class Detector:
     def __init__(
         self,
         bundle: Bundle,
+        options: EngineOptions = EngineOptions(),  # noqa: B008 - frozen
         *,
-        device: str = "auto",
         engine: str | None = None,
-        threads: int | None = None,
         threshold: float | None = None,
-        throughput: bool = False,
-        cores: Sequence[int] | None = None,
-        cache: bool = False,
         depth: int | None = None,
     ) -> None:
         manifest = bundle.manifest
         threshold = _number("threshold", threshold)
         if threshold is not None and not math.isfinite(threshold):
             raise OptionError(f"threshold {threshold} must be a finite number")
-        threads, depth = _whole("threads", threads), _whole("depth", depth)
-        if threads is not None and threads < 1:
-            raise OptionError(f"threads {threads} must be at least 1")
-        if cores is not None and not isinstance(cores, Sequence):
-            raise OptionError(f"cores {cores!r} must be a list of processor cores, [2, 3] for instance")
-        if cores is not None:
-            pin(cores)
-            threads = threads or len(set(cores))
+        depth = whole("depth", depth)
+        if options.precision not in ("f32", manifest.engine_precision):
+            raise OptionError(f"precision {options.precision}: {bundle.path} was gated in f32; leave it out")
         self.bundle = bundle
         self.threshold = manifest.threshold.score if threshold is None else float(threshold)
         self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
@@ -139,16 +128,13 @@ class Detector:
         self._depth_use = DepthUse()
         self._asked_depth = threading.Lock()
         self._pixel_threshold = manifest.threshold.pixel
-        file, engine = bundle.file(manifest.model), engine or manifest.engine
-        self._open = partial(
-            open_session, file, engine, device, manifest.engine_precision, threads, cache=cache
-        )
-        self._session = self._warm(throughput)
-        self.runs_on: str = getattr(
-            self._session, "runs_on", f"{self._session.engine} on {self._session.device}"
-        )
+        self._engine = engine_of(bundle, engine)
+        self._options = replace(options, precision=manifest.engine_precision)
+        self._session = self._warm(self._options)
+        self.runs_on = self._session.runs_on
         what = f"{manifest.method.name} {manifest.precision} for {manifest.target}"
-        where = f"threads {threads or 'all'}, cores {cores or 'any'}"
+        cores = None if options.cores is None else list(options.cores)
+        where = f"threads {options.thread_count or 'all'}, cores {cores or 'any'}"
         _log.info("%s: %s, %s, %s, threshold %g", bundle.path, what, self.runs_on, where, self.threshold)
         prove(bundle, self._session, self.runs_on, self.threshold)
 
@@ -156,13 +142,13 @@ class Detector:
         """The same detector for ``map`` over many frames, with a session of its own where that helps."""
         twin = copy(self)
         if "throughput" in self._session.honours:
-            twin._session = self._warm(throughput=True)
+            twin._session = self._warm(replace(self._options, throughput=True))
         else:
             _log.info("%s has no form for throughput; the same session is used", self._session.engine)
         return twin
 
-    def _warm(self, throughput: bool) -> Session:
-        session = self._open(throughput=throughput)
+    def _warm(self, options: EngineOptions) -> Session:
+        session = open_session(self.bundle.file(self.bundle.manifest.model), self._engine, options)
         blank = np.zeros((*self.rule.size, 3), np.uint8)
         start = time.perf_counter()
         for _ in range(WARM_UP_RUNS):
@@ -206,6 +192,27 @@ class Detector:
         image, shape = self._prepare(frame, channel_order, depth)
         return self._predict(self._session(image[None]), shape)
 
+    def start(
+        self,
+        frame: NDArray[Any],
+        *,
+        channel_order: Literal["bgr", "rgb"] = "bgr",
+        depth: int | None = None,
+    ) -> PendingPrediction:
+        """Start to judge one frame, and return as soon as it's prepared: it may be used again at once.
+
+        Several may be under way. What's left is run all the same, and its prediction dropped.
+
+        Args:
+            frame, channel_order, depth: as a call takes them.
+
+        Raises:
+            FrameError, InferenceError, OptionError: as a call does; the engine's own faults come from
+                ``PendingPrediction.wait``.
+        """
+        image, shape = self._prepare(frame, channel_order, depth)
+        return PendingPrediction(self._session.start(image[None]), lambda out: self._predict(out, shape))
+
     def map(
         self,
         frames: Iterable[NDArray[Any]],
@@ -237,7 +244,7 @@ class Detector:
         self, frame: NDArray[Any], channel_order: Literal["bgr", "rgb"], depth: int | None
     ) -> tuple[Image, tuple[int, ...]]:
         if getattr(frame, "dtype", None) in _DEEP:
-            depth = _agreed(self.depth, _whole("depth", depth))
+            depth = _agreed(self.depth, whole("depth", depth))
             if depth is None and self._asked_depth.acquire(blocking=False):  # once a detector
                 _log.warning(
                     "%s: uint16 frames are taken for 16 bits; say depth=12 where the camera gives fewer",
@@ -269,20 +276,36 @@ class Detector:
         )
 
 
+class PendingPrediction:
+    """A frame that was started; see ``Detector.start``."""
+
+    def __init__(self, pending: Pending, predict: Callable[[Outputs], Prediction]) -> None:
+        self._pending, self._predict = pending, predict
+
+    @property
+    def done(self) -> bool:
+        """Whether ``wait`` returns or raises at once."""
+        return self._pending.done
+
+    def wait(self, timeout: float | None = None) -> Prediction:
+        """Return the prediction, bit by bit a call's; waiting again returns the same.
+
+        Args:
+            timeout: seconds, 0 or more; None waits as long as it takes.
+
+        Raises:
+            TimedOutError: it isn't done yet: it goes on, and may be waited for again.
+            InferenceError: as a call does.
+        """
+        return self._predict(self._pending.wait(timeout))
+
+
 def _number(name: str, value: Any) -> float | None:
     """A number or None, of whatever type it came in but text."""
     try:
         return None if value is None else float(value + 0)
     except (TypeError, ValueError):
         raise OptionError(f"{name} {value!r} must be a number") from None
-
-
-def _whole(name: str, value: Any) -> int | None:
-    """A whole number or None, whatever integer type it came in."""
-    try:
-        return None if value is None else operator.index(value)
-    except TypeError:
-        raise OptionError(f"{name} {value!r} must be a whole number") from None
 
 
 def _agreed(known: int | None, given: int | None) -> int | None:

@@ -7,27 +7,28 @@ than they are, and the same on every processor up to the order of float32 sums.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.errors import CompileError
+from edgead.errors import CompileError, one_line
 from edgead.runtime.onnxruntime_session import import_onnxruntime
-from edgead.runtime.session import Outputs, last_line
+from edgead.runtime.session import Outputs
 
 
 class ExactSession:
-    """See ``edgead.runtime.session.Session``.
+    """Calls a graph in exact arithmetic.
 
     Args:
         model: a ``.onnx`` file, or a graph's bytes.
-    """
 
-    engine, device = "onnxruntime", "CPU"
-    honours: frozenset[str] = frozenset()
+    Raises:
+        MissingDependencyError: onnxruntime isn't installed.
+        CompileError: it can't load the model.
+    """
 
     def __init__(self, model: Path | bytes) -> None:
         ort = import_onnxruntime()
@@ -39,19 +40,14 @@ class ExactSession:
         try:
             self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the binding raises classes of its own, rooted in Exception
-            raise CompileError(f"{name}: onnxruntime can't load it: {last_line(error)}") from error
+            raise CompileError(f"{name}: onnxruntime can't load it: {one_line(error, 'last')}") from error
         image = self._session.get_inputs()[0]
-        self._input, self.input_shape = image.name, tuple(image.shape)
+        self._input = image.name
         self._names = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, image: NDArray[np.uint8]) -> Outputs:
+        """Run one image (1, H, W, 3) uint8."""
         return self.run({self._input: image})
-
-    def map(self, images: Iterable[NDArray[np.uint8]]) -> Generator[Outputs, None, None]:
-        return (self(image) for image in images)
-
-    def execution(self) -> Mapping[str, int]:
-        return {}
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Outputs:
         """Run a graph of any inputs, by name."""

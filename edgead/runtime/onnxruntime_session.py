@@ -9,7 +9,7 @@ import logging
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead import telemetry
-from edgead.errors import CompileError, DeviceError
+from edgead.errors import CompileError, DeviceError, one_line
+from edgead.extras import install
+from edgead.runtime.cores import check_cores, pinned
+from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.nvidia import device as nvidia_device
+from edgead.runtime.own_engines import HEAVY, OWN, inference_error, lacks, not_installed
+from edgead.runtime.pending import Worker
 from edgead.runtime.providers import Candidate, open_first, read_candidates
-from edgead.runtime.session import HEAVY, Outputs, inference_error, last_line, not_installed
+from edgead.runtime.session import Outputs, Pending
 
 REMOTE = ("AzureExecutionProvider",)
 """Providers that would send frames elsewhere: never offered."""
@@ -28,18 +33,33 @@ REMOTE = ("AzureExecutionProvider",)
 _log = logging.getLogger(__name__)
 
 
+class ONNXRuntimeEngine:
+    """See ``edgead.runtime.session.Engine``."""
+
+    name = "onnxruntime"
+    reads = OWN["onnxruntime"].reads
+    honours = frozenset({"device", "threads", "cores", "cache"})
+
+    def lacks(self) -> str | None:
+        return lacks(self.name)
+
+    def open(self, model: Path, options: EngineOptions) -> ONNXRuntimeSession:
+        return ONNXRuntimeSession(model, options)
+
+
 class ONNXRuntimeSession:
     """See ``edgead.runtime.session.Session``. ONNX Runtime's own sessions serve several threads at once.
+
+    A call works on its caller's thread, beside ONNX Runtime's own, so that with ``cores`` the caller is kept
+    on them for as long as the call takes.
 
     A model with a ``tensorrt.json`` beside it, a Jetson's, runs with ``auto`` on the first of TensorRT, CUDA
     and the CPU that can; see ``edgead.runtime.providers``. Others run on the CPU.
 
     Args:
+        options: see ``edgead.runtime.engine_options``.
         ort: what stands for the onnxruntime package.
         system: as ``edgead.runtime.nvidia.device`` tells, which is asked where None.
-
-    Attributes:
-        runs_on: what it runs on and why on nothing better, in one line.
     """
 
     engine = "onnxruntime"
@@ -47,36 +67,40 @@ class ONNXRuntimeSession:
     def __init__(
         self,
         model: Path,
-        device: str = "auto",
-        threads: int | None = None,
+        options: EngineOptions = EngineOptions(),  # noqa: B008 - frozen
         ort: Any = None,
         system: tuple[str, Sequence[str]] | None = None,
     ) -> None:
         ort = ort or import_onnxruntime(model)
+        self.version = str(ort.__version__)
+        if options.cores is not None:
+            check_cores(options.cores)
         start = time.perf_counter()
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        self._options, self._model = options, model
+        self._options = ort.SessionOptions()
+        self._options.log_severity_level = 3
+        if options.thread_count is not None:
+            self._options.intra_op_num_threads = options.thread_count
+        self._model, self._cores, self._worker = model, options.cores, Worker(options.cores)
         # TensorRT's engines are kept, asked or not; see ``edgead.runtime.providers``.
         candidates = read_candidates(model)
-        self.honours = frozenset() if candidates is None else frozenset({"cache"})
-        if candidates is not None:
-            self._open_chosen(ort, candidates, device, system or nvidia_device())
-        else:
-            self._open_named(ort, device)
+        always = ONNXRuntimeEngine.honours - {"cache"}
+        self.honours: Collection[str] = always if candidates is None else ONNXRuntimeEngine.honours
+        with pinned(options.cores):  # its threads are made now
+            if candidates is not None:
+                self._open_chosen(ort, candidates, options.device, system or nvidia_device())
+            else:
+                self._open_named(ort, options.device)
         self._input = self._session.get_inputs()[0].name
         self._names = [output.name for output in self._session.get_outputs()]
-        self.input_shape = tuple(self._session.get_inputs()[0].shape)
+        self.input_shape: tuple[int, ...] = tuple(self._session.get_inputs()[0].shape)
         _log.info(
             "onnxruntime %s, %s: %s loaded in %.2f s",
-            getattr(ort, "__version__", "?"),
+            self.version,
             self.runs_on,
             model.name,
             time.perf_counter() - start,
         )
-        _log.debug("%s: threads %s, %s, input %s", model, threads, self._providers, self.input_shape)
+        _log.debug("%s: %s, %s, input %s", model, options, self._providers, self.input_shape)
 
     def _open_chosen(
         self, ort: Any, candidates: Sequence[Candidate], device: str, system: tuple[str, Sequence[str]]
@@ -104,18 +128,27 @@ class ONNXRuntimeSession:
             self._session = ort.InferenceSession(str(self._model), self._options, providers=self._providers)
         except Exception as error:  # the binding raises classes of its own, rooted in Exception
             raise CompileError(
-                f"{self._model.name}: onnxruntime can't load it: {last_line(error)}"
+                f"{self._model.name}: onnxruntime can't load it: {one_line(error, 'last')}"
             ) from error
 
     def __call__(self, image: NDArray[np.uint8]) -> Outputs:
+        if self._cores is None:
+            return self._run(image)
+        with pinned(self._cores):
+            return self._run(image)
+
+    def start(self, image: NDArray[np.uint8]) -> Pending:
+        return self._worker.start(self, image)
+
+    def map(self, images: Iterable[NDArray[np.uint8]]) -> Generator[Outputs, None, None]:
+        return (self(image) for image in images)
+
+    def _run(self, image: NDArray[np.uint8]) -> Outputs:
         try:
             outputs = self._session.run(None, {self._input: image})
         except Exception as error:  # the binding raises classes of its own, rooted in Exception
             raise inference_error(self.engine, self.device, self._model, error) from error
         return dict(zip(self._names, outputs, strict=True))
-
-    def map(self, images: Iterable[NDArray[np.uint8]]) -> Generator[Outputs, None, None]:
-        return (self(image) for image in images)
 
     def execution(self) -> Mapping[str, int]:
         if self.device.upper() != "CPU":  # TensorRT and CUDA don't write down what they made of a graph
@@ -136,7 +169,7 @@ def import_onnxruntime(model: Path | None = None) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise not_installed("onnxruntime", model) from error
+        raise not_installed("onnxruntime", install(OWN["onnxruntime"].extra), model) from error
     onnxruntime.disable_telemetry_events()
     return onnxruntime
 

@@ -7,10 +7,12 @@ would load kept out of the process.
 from __future__ import annotations
 
 import logging
+import math
 import shutil
+import threading
 import time
 from collections import Counter, deque
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead import telemetry
-from edgead.errors import CompileError, DeviceError, InferenceError
+from edgead.errors import CompileError, DeviceError, InferenceError, TimedOutError, one_line
+from edgead.extras import install
+from edgead.processor import cpu
 from edgead.runtime.compiled_cache import entry
-from edgead.runtime.session import HEAVY, Outputs, inference_error, last_line, not_installed
+from edgead.runtime.cores import check_cores, pinned
+from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.own_engines import HEAVY, OWN, inference_error, lacks, not_installed
+from edgead.runtime.pending import timed_out
+from edgead.runtime.session import Outputs
 from edgead.runtime.signal_stack import keeps_signal_stack
-from edgead.types import Arithmetic
 
 IDLE_REQUESTS = 16
 """Requests kept for the next call; each holds an input and the outputs, the rest belongs to the graph."""
@@ -31,51 +38,67 @@ IDLE_REQUESTS = 16
 _log = logging.getLogger(__name__)
 
 
+class OpenVINOEngine:
+    """See ``edgead.runtime.session.Engine``."""
+
+    name = "openvino"
+    reads = OWN["openvino"].reads
+    honours = frozenset({"device", "precision", "threads", "throughput", "cache", "cores"})
+
+    def lacks(self) -> str | None:
+        return lacks(self.name)
+
+    def open(self, model: Path, options: EngineOptions) -> OpenVINOSession:
+        return OpenVINOSession(model, options)
+
+
 class OpenVINOSession:
     """See ``edgead.runtime.session.Session``; ``cached`` tells whether the compiled graph was found.
 
     An OpenVINO request holds one image and its outputs, so a call takes one that nobody uses, or makes one,
     and gives it back once the outputs are copied. There are never more than threads that call at once and
-    images under way in ``map``.
+    images that are started.
+
+    A call works on its caller's thread, beside OpenVINO's own. With ``cores`` the caller is kept on them for
+    as long as the call takes, and put back: OpenVINO by itself would leave it on a core of its choice.
     """
 
     engine = "openvino"
-    honours = frozenset({"throughput", "cache"})
 
     @keeps_signal_stack
-    def __init__(
-        self,
-        model: Path,
-        device: str = "auto",
-        precision: Arithmetic = "f32",
-        threads: int | None = None,
-        throughput: bool = False,
-        cache: bool = False,
-    ) -> None:
+    def __init__(self, model: Path, options: EngineOptions = EngineOptions()) -> None:  # noqa: B008 - frozen
         ov = import_openvino(model)
+        self.version = str(ov.__version__)
+        if options.cores is not None:
+            check_cores(options.cores)
+        self._cores = options.cores
         core = ov.Core()
-        self.device = "CPU" if device == "auto" else device
+        self.device = "CPU" if options.device == "auto" else options.device
         if self.device.split(".")[0] not in {d.split(".")[0] for d in core.available_devices}:
-            raise DeviceError(
-                f"openvino has no device '{device}' here: use auto, or {', '.join(core.available_devices)}"
-            )
+            there = ", ".join(core.available_devices)
+            raise DeviceError(f"openvino has no device '{self.device}' here: use auto, or {there}")
+        self.runs_on = f"{self.engine} on {self.device}"
+        self.honours: Collection[str] = OpenVINOEngine.honours - _unused(self.device)
         config: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": precision,
-            "PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY",
+            "INFERENCE_PRECISION_HINT": options.precision,
+            "PERFORMANCE_HINT": "THROUGHPUT" if options.throughput else "LATENCY",
         }
-        if threads is not None:
-            config["INFERENCE_NUM_THREADS"] = threads
-        kept = entry(model, (ov.__version__, self.device, *map(str, config.values()))) if cache else None
+        if options.thread_count is not None:
+            config["INFERENCE_NUM_THREADS"] = options.thread_count
+        facts = (self.version, self.device, *map(str, config.values()))
+        kept = entry(model, facts) if options.cache else None
         start = time.perf_counter()
-        self._compiled = _compile(core, model, self.device, config, kept)
+        with pinned(options.cores):  # its threads are made now, or by the first call
+            self._compiled = _compile(core, model, self.device, config, kept)
         self.cached = kept is not None and bool(self._compiled.get_property("LOADED_FROM_CACHE"))
         self._model = model
         self._idle: deque[Any] = deque()
+        self._abandoned: deque[Any] = deque()  # nobody waits for these, and OpenVINO may still write
         self._names = [_output_name(output) for output in self._compiled.outputs]
-        self.input_shape = tuple(self._compiled.inputs[0].shape)
+        self.input_shape: tuple[int, ...] = tuple(self._compiled.inputs[0].shape)
         _log.info(
             "openvino %s on %s: %s %s in %.2f s",
-            ov.__version__,
+            self.version,
             self.device,
             model.name,
             "taken from the cache" if self.cached else "compiled",
@@ -84,18 +107,25 @@ class OpenVINOSession:
         _log.debug("%s: %s, cache %s, input %s", model, config, kept, self.input_shape)
 
     def __call__(self, image: NDArray[np.uint8]) -> Outputs:
+        if self._cores is None:
+            return self._run(image)
+        with pinned(self._cores):
+            return self._run(image)
+
+    def start(self, image: NDArray[np.uint8]) -> OpenVINOPending:
         request = self._take()
         try:
-            request.infer({0: image}, share_inputs=True)
-            return self._outputs(request)
+            # The source may use its array again for the next image, so the request has a copy. It isn't
+            # asked to copy by itself: it would, into the array that it shared in the call before.
+            request.start_async({0: image.copy()}, share_inputs=True)
         except Exception as error:
-            raise self._failed(error) from error
-        finally:
             self._give_back(request)
+            raise self._failed(error) from error
+        return OpenVINOPending(self, request)
 
     def map(self, images: Iterable[NDArray[np.uint8]]) -> Generator[Outputs, None, None]:
         source, width = iter(images), self._streams()
-        under_way: deque[Any] = deque()
+        under_way: deque[OpenVINOPending] = deque()
         ended: BaseException | None = None
         try:
             while True:
@@ -107,10 +137,10 @@ class OpenVINOSession:
                     ended = error
                     break
                 if len(under_way) == width:
-                    yield self._finish(under_way)
-                self._start(image, under_way)
+                    yield under_way.popleft().wait()
+                under_way.append(self.start(image))
             while under_way:
-                yield self._finish(under_way)
+                yield under_way.popleft().wait()
             if ended is not None:
                 raise ended
         except GeneratorExit:
@@ -118,10 +148,9 @@ class OpenVINOSession:
                 raise ended from None  # an interrupt isn't lost where nobody asks for the rest
             raise
         finally:
-            for request in under_way:  # left where the caller closes, or where one failed
+            for pending in under_way:  # left where the caller closes, or where one failed
                 with suppress(Exception):
-                    request.wait()
-                self._give_back(request)
+                    pending.wait()
 
     def execution(self) -> Mapping[str, int]:
         counts: Counter[str] = Counter()
@@ -134,8 +163,20 @@ class OpenVINOSession:
     def _streams(self) -> int:
         return max(1, int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
 
+    def _run(self, image: NDArray[np.uint8]) -> Outputs:
+        request = self._take()
+        try:
+            request.infer({0: image}, share_inputs=True)
+            return self._outputs(request)
+        except Exception as error:
+            raise self._failed(error) from error
+        finally:
+            self._give_back(request)
+
     def _take(self) -> Any:
         """A request that nobody uses: deque's pop and append are atomic, so this needs no lock."""
+        if self._abandoned:
+            self._reclaim()
         try:
             return self._idle.pop()
         except IndexError:
@@ -145,36 +186,81 @@ class OpenVINOSession:
         except Exception as error:
             raise self._failed(error) from error
 
+    def _reclaim(self) -> None:
+        """Give back those of the abandoned requests that OpenVINO has finished."""
+        for _ in range(len(self._abandoned)):
+            try:
+                request = self._abandoned.popleft()
+            except IndexError:  # another thread is at it
+                return
+            self._give_back(request) if _is_finished(request) else self._abandoned.append(request)
+
     def _give_back(self, request: Any) -> None:
         if len(self._idle) < IDLE_REQUESTS:
             self._idle.append(request)
-
-    def _start(self, image: NDArray[np.uint8], under_way: deque[Any]) -> None:
-        request = self._take()
-        try:
-            # The source may use its array again for the next image, so the request has a copy. It isn't
-            # asked to copy by itself: it would, into the array that it shared in the call before.
-            request.start_async({0: image.copy()}, share_inputs=True)
-        except Exception as error:
-            self._give_back(request)
-            raise self._failed(error) from error
-        under_way.append(request)
-
-    def _finish(self, under_way: deque[Any]) -> Outputs:
-        request = under_way.popleft()
-        try:
-            request.wait()
-            return self._outputs(request)
-        except Exception as error:
-            raise self._failed(error) from error
-        finally:
-            self._give_back(request)
 
     def _failed(self, error: Exception) -> InferenceError:
         return inference_error(self.engine, self.device, self._model, error)
 
     def _outputs(self, request: Any) -> Outputs:
         return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._names)}
+
+
+class OpenVINOPending:
+    """See ``edgead.runtime.session.Pending``. The request goes back once its outputs are copied.
+
+    One that is dropped before goes to the session's abandoned ones, and is used again when it has finished.
+    """
+
+    def __init__(self, session: OpenVINOSession, request: Any) -> None:
+        self._session, self._request = session, request
+        self._outcome: Outputs | InferenceError | None = None
+        self._waiting = threading.Lock()
+
+    @property
+    def done(self) -> bool:
+        # Looked at twice, for another thread may take the outcome, and a call the request, in between.
+        return self._outcome is not None or _is_finished(self._request) or self._outcome is not None
+
+    def wait(self, timeout: float | None = None) -> Outputs:
+        began = time.monotonic()
+        if not self._waiting.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+            raise timed_out(timeout)
+        try:
+            if self._outcome is None:
+                left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
+                self._outcome = self._collected(left, timeout)
+                self._session._give_back(self._request)
+            if isinstance(self._outcome, InferenceError):
+                raise self._outcome
+            return self._outcome
+        finally:
+            self._waiting.release()
+
+    def _collected(self, left: float | None, timeout: float | None) -> Outputs | InferenceError:
+        try:
+            if left is None:
+                self._request.wait()
+            elif not self._request.wait_for(math.ceil(min(left, 1e6) * 1e3)):
+                raise timed_out(timeout)
+            return self._session._outputs(self._request)
+        except TimedOutError:
+            raise
+        except Exception as error:
+            failed = self._session._failed(error)
+            failed.__cause__ = error
+            return failed
+
+    def __del__(self) -> None:
+        if self._outcome is None:
+            self._session._abandoned.append(self._request)
+
+
+def _is_finished(request: Any) -> bool:
+    try:
+        return bool(request.wait_for(0))
+    except Exception:  # it has failed, so OpenVINO is done with it
+        return True
 
 
 def import_openvino(model: Path | None = None) -> Any:
@@ -190,7 +276,7 @@ def import_openvino(model: Path | None = None) -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise not_installed("openvino", model) from error
+        raise not_installed("openvino", install(OWN["openvino"].extra), model) from error
     return openvino
 
 
@@ -205,12 +291,19 @@ def _compile(core: Any, model: Path, device: str, config: Mapping[str, Any], kep
         try:
             return core.compile_model(str(model), device, {**config, "CACHE_DIR": str(kept)})
         except RuntimeError as error:
-            _log.warning("what is kept in %s can't be used (%s); compiling again", kept, last_line(error))
+            why = one_line(error, "last")
+            _log.warning("what is kept in %s can't be used (%s); compiling again", kept, why)
             shutil.rmtree(kept, ignore_errors=True)
     try:
         return core.compile_model(str(model), device, dict(config))
     except RuntimeError as error:
-        raise CompileError(f"{model.name}: openvino can't compile it: {last_line(error)}") from error
+        raise CompileError(f"{model.name}: openvino can't compile it: {one_line(error, 'last')}") from error
+
+
+def _unused(device: str) -> set[str]:
+    """What it makes nothing of there: a CPU without a unit for BF16 computes in FP32, asked or not."""
+    units = cpu().units
+    return {"precision"} if device == "CPU" and units and not units["BF16"] else set()
 
 
 def _output_name(output: Any) -> str:

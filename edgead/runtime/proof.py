@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -190,7 +189,6 @@ def _cut(length: int) -> list[slice]:
 
 def _file(bundle: Bundle, session: Session, runs_on: str, threshold: float) -> Path | None:
     """Where the proof is remembered; None where the cache can't be trusted with it."""
-    version = getattr(sys.modules.get(session.engine), "__version__", "")
     manifest = bundle.manifest
     return remembered(
         "proven",
@@ -198,7 +196,7 @@ def _file(bundle: Bundle, session: Session, runs_on: str, threshold: float) -> P
             *sorted(f"{file.path} {file.sha256}" for file in manifest.files),
             json.dumps([asdict(probe) for probe in manifest.probes]),
             *map(repr, (manifest.precision, manifest.engine_precision, threshold, manifest.threshold.pixel)),
-            *(session.engine, version, cv2.__version__, runs_on, cpu().identity),
+            *(session.engine, session.version, cv2.__version__, runs_on, cpu().identity),
             *(f"{name}={os.environ.get(name, '')}" for name in ISA_VARIABLES),
         ],
     )

@@ -20,11 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from edgead.errors import CompileError, DeviceError
+from edgead.errors import CompileError, DeviceError, one_line
 from edgead.files import sha256_of
 from edgead.runtime.compiled_cache import entry
 from edgead.runtime.nvidia import device
-from edgead.runtime.session import last_line
 
 SETTINGS = "tensorrt.json"
 NAMES = {
@@ -131,7 +130,7 @@ def open_first(
                 opened = _open(ort, model, options, [candidate, *rest])
             return Opened(opened, candidate.name, refused)
         except Exception as error:  # the binding raises classes of its own, rooted in Exception
-            refused[candidate.name] = last_line(error).rstrip(".")
+            refused[candidate.name] = one_line(error, "last").rstrip(".")
             _log.info("%s: not on %s: %s", model.name, candidate.name, refused[candidate.name])
     reasons = "; ".join(f"{name}: {why}" for name, why in refused.items())
     # What the CPU can't run isn't the device's fault.
@@ -189,7 +188,8 @@ def _with_engine(
         try:
             return _open(ort, model, options, [_kept_in(candidate, folder), *rest])
         except Exception as error:
-            notice(f"TensorRT: the engine in {folder} can't be used ({last_line(error)}); building another")
+            why = one_line(error, "last")
+            notice(f"TensorRT: the engine in {folder} can't be used ({why}); building another")
             _empty(folder)
     notice(f"TensorRT: building the engine for {name} from {model.name}, once; this takes minutes")
     start = time.monotonic()

@@ -1,54 +1,79 @@
-"""A session: one compiled graph on one engine, `session(image) -> outputs`.
+"""What an engine is to edgead: it opens a model, and the session that it gives runs images.
 
-Both engines run the same graphs; each has a module of its own, imported when its first session is opened.
+Protocols alone. ``edgead.runtime.engines`` finds the engine by name and opens a session; each of edgead's own
+two has a module of its own, and a plugin registers others by the hook ``edgead_register_engines``.
 """
 
 from __future__ import annotations
 
-import functools
-import logging
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead import telemetry
-from edgead.errors import CompileError, InferenceError, MissingDependencyError, OptionError
-from edgead.extras import install
-from edgead.types import Arithmetic
+from edgead.runtime.engine_options import EngineOptions
 
 Outputs = Mapping[str, NDArray[Any]]
-HEAVY = ("Convolution", "FullyConnected", "MatMul", "Conv", "FusedConv", "Gemm", "FusedMatMul")
-"""What both engines call their convolutions and matrix products."""
-EXTRAS = {"openvino": "openvino", "onnxruntime": "onnx"}
-"""Each engine's package and the extra that brings it."""
-READERS = {".xml": ("openvino",), ".onnx": ("openvino", "onnxruntime")}
-"""Which engines read a model, by the end of its name; OpenVINO first, where both may."""
-
-_log = logging.getLogger(__name__)
+"""A graph's outputs by name: a bundle's has ``score`` (1,) and ``anomaly_map`` (1, 1, H, W), float32."""
 
 
+@runtime_checkable
+class Pending(Protocol):
+    """An image that was started. One that nobody waits for is run all the same, and its outputs dropped."""
+
+    @property
+    def done(self) -> bool:
+        """Whether ``wait`` returns or raises at once."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> Outputs:
+        """Return the outputs, the caller's to keep; waiting again returns the same.
+
+        Args:
+            timeout: seconds, 0 or more; None waits as long as it takes.
+
+        Raises:
+            TimedOutError: it isn't done yet: it goes on, and may be waited for again.
+            InferenceError: the engine failed on it; waiting again raises it again.
+        """
+        ...
+
+
+@runtime_checkable
 class Session(Protocol):
-    """One compiled graph. Several threads may use it at once; each gets its own images' outputs.
-
-    Attributes:
-        engine, device: what runs it.
-        input_shape: (1, H, W, 3).
-        honours: which of the options ``throughput`` and ``cache`` make a difference here.
-    """
+    """One compiled graph. Several threads may use it at once; each gets its own images' outputs."""
 
     engine: str
+    """The registered name of the engine."""
+    version: str
+    """The version of what computes, empty where it has none: another one is proven anew."""
     device: str
+    """The engine's name of the device that it runs on."""
+    runs_on: str
+    """Engine and device, and why on nothing better where there's a choice, in one line."""
     input_shape: tuple[int, ...]
-    honours: frozenset[str]
+    """(1, H, W, 3)."""
+    honours: Collection[str]
+    """Names of the ``EngineOptions`` that make a difference for this model on this device; some of the
+    engine's."""
 
     def __call__(self, image: NDArray[np.uint8]) -> Outputs:
         """Run one image (1, H, W, 3) uint8; the outputs are the caller's to keep.
 
         Raises:
             InferenceError: the engine fails on it.
+        """
+        ...
+
+    def start(self, image: NDArray[np.uint8]) -> Pending:
+        """Start one image (1, H, W, 3) uint8, which is copied, and return at once.
+
+        Several may be under way, from several threads; they may take turns.
+
+        Raises:
+            InferenceError: the engine doesn't take it; it may as well be raised by ``Pending.wait``.
         """
         ...
 
@@ -63,116 +88,41 @@ class Session(Protocol):
         ...
 
     def execution(self) -> Mapping[str, int]:
-        """Count convolutions and matrix products by the precision that they really run in: i8, bf16, f32."""
+        """Count convolutions and matrix products by the precision that they really run in: i8, bf16, f32.
+
+        Empty where the engine doesn't tell.
+        """
         ...
 
 
-def open_session(
-    model: Path,
-    engine: str = "auto",
-    device: str = "auto",
-    precision: Arithmetic = "f32",
-    threads: int | None = None,
-    throughput: bool = False,
-    cache: bool = False,
-) -> Session:
-    """Compile a model for an engine.
+@runtime_checkable
+class Engine(Protocol):
+    """What runs graphs. Making one is cheap and imports nothing heavy: that's for ``open``."""
 
-    Args:
-        model: a ``.onnx`` file, or an OpenVINO ``.xml``.
-        engine: ``openvino``, ``onnxruntime``, or ``auto``: OpenVINO where it's installed.
-        device: the engine's name of a device, ``auto`` for the CPU.
-        precision: the arithmetic allowed where the graph itself isn't quantised; ONNX Runtime computes in
-            f32 whatever is allowed.
-        threads: CPU threads, all of the machine's where None.
-        throughput: prefer many images a second over a short latency. ONNX Runtime has no such form: it runs
-            one image after another, and that is logged.
-        cache: keep the compiled graph in the user's cache for the next start. ONNX Runtime keeps TensorRT's
-            engines, asked or not, and nothing on the CPU, where a warning is logged.
+    name: str
+    """The registered name."""
+    reads: Collection[str]
+    """Ends of the names of model files that it reads, ``.onnx`` for instance."""
+    honours: Collection[str]
+    """Names of the ``EngineOptions`` that it may make use of; see ``edgead.runtime.engine_options``."""
 
-    Raises:
-        MissingDependencyError: the engine isn't installed.
-        DeviceError: the engine has no such device.
-        CompileError: the engine can't run the model.
-        OptionError: no engine has that name, or the engine doesn't read this kind of model.
-    """
-    engine = _engine_for(model, engine)
-    _warn_of_telemetry()
-    session: Session
-    if engine == "openvino":
-        from edgead.runtime.openvino_session import OpenVINOSession
+    def lacks(self) -> str | None:
+        """None where it can be used here, else how to install what it lacks, as a command."""
+        ...
 
-        session = OpenVINOSession(model, device, precision, threads, throughput, cache)
-    else:
-        from edgead.runtime.onnxruntime_session import ONNXRuntimeSession
+    def open(self, model: Path, options: EngineOptions) -> Session:
+        """Compile a model, in ``edgead.runtime.cores.pinned(options.cores)`` where it honours ``cores``.
 
-        session = ONNXRuntimeSession(model, device, threads)
-    for option, asked in (("throughput", throughput), ("cache", cache)):
-        if asked and option not in session.honours:
-            # The workbench asks for throughput of whatever engine there is; a cache, only a user.
-            level = logging.INFO if option == "throughput" else logging.WARNING
-            _log.log(level, "%s has no %s on %s: the option changes nothing", engine, option, session.device)
-    return session
+        Args:
+            model: a file whose name ends in one of ``reads``.
+            options: none of ``device``, ``threads`` and ``cores`` is set that it doesn't honour.
+
+        Raises:
+            MissingDependencyError: its package isn't installed.
+            DeviceError: it has no such device, or can't use it here.
+            CompileError: it can't read or run the model.
+        """
+        ...
 
 
-@functools.cache  # once a process
-def _warn_of_telemetry() -> None:
-    if telemetry.started():
-        _log.warning("the engines' telemetry is %s", telemetry.sentence())
-
-
-def _engine_for(model: Path, engine: str) -> str:
-    """Return the engine's name; that it's known and reads the model is checked before any is imported."""
-    if engine not in (*EXTRAS, "auto"):
-        raise OptionError(f"no engine named '{engine}': known are {', '.join(EXTRAS)} and auto")
-    readers = READERS.get(model.suffix)
-    if readers is None:
-        raise CompileError(f"{model.name}: no engine reads it; models are .onnx, or .xml with a .bin")
-    if engine == "auto":
-        return next((name for name in readers if _installed(name)), readers[0])
-    if engine not in readers:
-        raise OptionError(
-            f"{engine} can't read {model.name}, only {' and '.join(readers)} can: leave the engine out, or "
-            f"export again for a target that {engine} reads (--target onnx)"
-        )
-    return engine
-
-
-def not_installed(engine: str, model: Path | None = None) -> MissingDependencyError:
-    """The error for an engine that isn't there; another is advised only where it's there and reads the model.
-
-    Args:
-        engine: its package.
-        model: what was to be opened, if anything.
-    """
-    others = READERS.get(model.suffix, ()) if model is not None else ()
-    others = tuple(name for name in others if name != engine and _installed(name))
-    return MissingDependencyError(
-        f"{engine} isn't installed: {install(EXTRAS[engine])}"
-        + "".join(f", or use --engine {name}" for name in others)
-    )
-
-
-def inference_error(engine: str, device: str, model: Path, error: Exception) -> InferenceError:
-    """What an engine raised while it ran a graph, as an error of edgead's."""
-    others = [name for name in READERS.get(model.suffix, ()) if name != engine and _installed(name)]
-    return InferenceError(
-        f"{model.name}: {engine} failed on {device} while it ran the graph ({last_line(error).rstrip('.')}): "
-        "load the bundle again; if it fails again, run `edgead verify` on it"
-        + "".join(f" and try --engine {name}" for name in others)
-    )
-
-
-def _installed(package: str) -> bool:
-    import sys
-    from importlib.util import find_spec
-
-    if package in sys.modules:
-        return sys.modules[package] is not None
-    return find_spec(package) is not None
-
-
-def last_line(error: BaseException) -> str:
-    """An engine's message, often a page long, in the line that says what is wrong."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]
+__all__ = ["Engine", "Outputs", "Pending", "Session"]

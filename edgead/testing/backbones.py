@@ -10,14 +10,14 @@ import numpy as np
 
 from edgead.errors import MissingDependencyError, OptionError
 from edgead.testing.check import CheckFailed, Skipped, require
-from edgead.testing.engines import (
+from edgead.testing.material import good_image, hostile_frames
+from edgead.testing.running import (
     ENGINES,
     installed_engines,
     opened,
     outputs_by_engine,
     require_agreement,
 )
-from edgead.testing.material import good_image, hostile_frames
 
 if TYPE_CHECKING:
     import onnx

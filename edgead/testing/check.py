@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from edgead.errors import EdgeadError, MissingDependencyError
-from edgead.registry import one_line
+from edgead.errors import EdgeadError, MissingDependencyError, one_line
 
 Outcome = Literal["passed", "failed", "expected", "skipped"]
 
@@ -99,7 +98,7 @@ def require(holds: object, message: str) -> None:
 def explain(error: BaseException) -> str:
     """An exception in one line; one that nobody raised on purpose comes with the line that raised it."""
     if isinstance(error, CheckFailed | EdgeadError):
-        return " ".join(str(error).split())
+        return one_line(error, "message", 2000)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return one_line(error) + where

@@ -9,18 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from edgead.errors import CompileError
 from edgead.plugins import registry
 from edgead.registry import Entry
+from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.engines import engine_names, open_as_honoured, open_session
 from edgead.testing.check import CheckFailed, require
-from edgead.testing.engines import ENGINES, apart
-from edgead.testing.material import SIZE, good_image
+from edgead.testing.material import good_image
+from edgead.testing.running import apart
+from edgead.testing.small_graph import small_graph
 from edgead.types import PRECISIONS, Artifact, Precision
 
 if TYPE_CHECKING:
-    import onnx
+    pass
 
 APART: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.05, "mixed": 0.05, "bf16": 0.05}
 
@@ -39,6 +40,7 @@ def says_what_it_is(entry: Entry) -> None:
 
 def writes_what_it_lists(entry: Entry) -> None:
     """for each form it writes the files that its Artifact lists, the model among them, and no others"""
+    known = engine_names()
     for precision in _exporter(entry).precisions:
         with _compiled(entry, precision) as (artifact, folder):
             written = {f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()}
@@ -48,8 +50,8 @@ def writes_what_it_lists(entry: Entry) -> None:
                 f"{sorted(written)}",
             )
             require(
-                artifact.engine in ENGINES,
-                f"{precision}: no engine is named '{artifact.engine}': {' or '.join(ENGINES)}",
+                artifact.engine in known,
+                f"{precision}: no engine is named '{artifact.engine}': {' or '.join(known)}",
             )
 
 
@@ -67,18 +69,15 @@ def same_bytes_twice(entry: Entry) -> None:
 
 def agrees_with_the_reference(entry: Entry) -> None:
     """each compiled form, opened as a camera opens it, yields what ONNX Runtime makes of the graph"""
-    from edgead.runtime.session import open_session
-
     image = good_image(0)[None]
     with tempfile.TemporaryDirectory(prefix="edgead-") as scratch:
         file = Path(scratch) / "reference.onnx"
-        file.write_bytes(_graph().SerializeToString(deterministic=True))
+        file.write_bytes(small_graph().SerializeToString(deterministic=True))
         reference = open_session(file, "onnxruntime")(image)
     for precision in _exporter(entry).precisions:
         with _compiled(entry, precision) as (artifact, folder):
-            session = open_session(
-                folder / artifact.model, artifact.engine, precision=artifact.engine_precision
-            )
+            options = EngineOptions(precision=artifact.engine_precision)
+            session = open_as_honoured(folder / artifact.model, artifact.engine, options)
             outputs = session(image)
             del session
         for name in ("anomaly_map", "score"):
@@ -91,7 +90,7 @@ def agrees_with_the_reference(entry: Entry) -> None:
 
 def leaves_the_graph_alone(entry: Entry) -> None:
     """compiling changes nothing of the graph that it's given"""
-    graph = _graph()
+    graph = small_graph()
     before = graph.SerializeToString(deterministic=True)
     with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
         _exporter(entry).compile(graph, "fp32", Path(folder))
@@ -102,9 +101,7 @@ def leaves_the_graph_alone(entry: Entry) -> None:
 
 def refuses_what_it_cannot_compile(entry: Entry) -> None:
     """a graph with an operator that nobody has is a CompileError, from compiling or from opening"""
-    from edgead.runtime.session import open_session
-
-    graph = _graph()
+    graph = small_graph()
     graph.graph.node[0].op_type = "NoSuchOperator"
     with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
         try:
@@ -128,33 +125,7 @@ def _exporter(entry: Entry) -> Any:
 def _compiled(entry: Entry, precision: Precision) -> Iterator[tuple[Artifact, Path]]:
     with tempfile.TemporaryDirectory(prefix="edgead-") as name:
         folder = Path(name)
-        yield _exporter(entry).compile(_graph(), precision, folder), folder
-
-
-def _graph() -> onnx.ModelProto:
-    """``image`` to ``anomaly_map`` and ``score``, with the kinds of operator that methods use."""
-    import spox
-    import spox.opset.ai.onnx.v18 as op
-    from spox import Tensor
-
-    from edgead.workbench.graph import _tidy
-
-    rng = np.random.default_rng(0)
-    height, width = SIZE
-    image = spox.argument(Tensor(np.uint8, (1, height, width, 3)))
-    pixels = op.div(op.cast(image, to=np.float32), op.const(np.float32(255)))
-    kernel = op.const(rng.normal(0, 0.3, (16, 3, 8, 8)).astype(np.float32))
-    features = op.relu(op.conv(op.transpose(pixels, perm=[0, 3, 1, 2]), kernel, strides=[8, 8]))
-    rows = op.transpose(op.reshape(features, op.const([16, 64])), perm=[1, 0])
-    step, zero = op.const(np.float32(0.02)), op.const(np.int8(0))
-    bank = op.const(rng.integers(-127, 127, (16, 32)).astype(np.int8))
-    rounded = op.dequantize_linear(op.quantize_linear(rows, step, zero), step, zero)
-    products = op.matmul(rounded, op.dequantize_linear(bank, step, zero))
-    patch = op.reshape(op.reduce_max(op.abs(products), op.const([1]), keepdims=0), op.const([1, 1, 8, 8]))
-    scale = op.const(np.array([1, 1, 8, 8], np.float32))
-    anomaly_map = op.resize(patch, scales=scale, mode="linear")
-    score = op.reshape(op.reduce_max(anomaly_map, keepdims=0), op.const([1]))
-    return _tidy(spox.build({"image": image}, {"anomaly_map": anomaly_map, "score": score}), {})
+        yield _exporter(entry).compile(small_graph(), precision, folder), folder
 
 
 CHECKS = (

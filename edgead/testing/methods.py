@@ -13,7 +13,8 @@ from edgead.errors import EdgeadError, MissingDependencyError
 from edgead.options import parse_options
 from edgead.plugins import registry
 from edgead.testing.check import CheckFailed, Skipped, require
-from edgead.testing.engines import (
+from edgead.testing.material import defective_image, good_image, hostile_frames
+from edgead.testing.running import (
     ENGINES,
     RANDOM,
     apart,
@@ -23,7 +24,6 @@ from edgead.testing.engines import (
     operators,
     require_agreement,
 )
-from edgead.testing.material import defective_image, good_image, hostile_frames
 from edgead.testing.workshop import Workshop
 from edgead.types import InNumpy
 
@@ -200,6 +200,7 @@ def bundle_round_trips(workshop: Workshop) -> None:
     """copied elsewhere and read again, the bundle is whole and gives the same score"""
     from edgead.bundle import read_bundle
     from edgead.runtime.detector import Detector
+    from edgead.runtime.engine_options import EngineOptions
 
     bundle = workshop.bundle()
     copy = workshop.folder / "copy.edgead"
@@ -207,7 +208,7 @@ def bundle_round_trips(workshop: Workshop) -> None:
     again = read_bundle(copy)
     require(again.manifest == bundle.manifest, "the manifest reads differently from what was written")
     frame = good_image(500)
-    one, other = workshop.detector()(frame).score, Detector(again, threads=2)(frame).score
+    one, other = workshop.detector()(frame).score, Detector(again, EngineOptions(threads=2))(frame).score
     require(one == other, f"the same frame scores {one} in the bundle, and {other} in its copy")
 
 
@@ -298,8 +299,9 @@ def int8_is_the_same_on_old_processors(workshop: Workshop) -> None:
     code = (
         "import json, numpy as np\n"
         "from pathlib import Path\n"
-        "from edgead.runtime.session import open_session\n"
-        f"session = open_session(Path({str(file)!r}), 'openvino', threads=2)\n"
+        "from edgead.runtime.engine_options import EngineOptions\n"
+        "from edgead.runtime.engines import open_session\n"
+        f"session = open_session(Path({str(file)!r}), 'openvino', EngineOptions(threads=2))\n"
         f"found = [session(image[None]) for image in np.load({str(workshop.folder / 'probes.npy')!r})]\n"
         "print(json.dumps([[float(o['score'][0]), float(o['anomaly_map'].max())] for o in found]))"
     )
@@ -321,8 +323,8 @@ def _on_x86() -> bool:
 
 def compiles_for_every_target(workshop: Workshop) -> None:
     """every target whose engine is installed compiles its FP32 form, with the reference's numbers"""
+    from edgead.runtime.engines import open_session
     from edgead.runtime.proof import TOLERANCE
-    from edgead.runtime.session import open_session
 
     graph, image = workshop.graph(), defective_image(1, workshop.size)[None]
     with opened(graph, "onnxruntime") as session:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from edgead.plugins import registry
 from edgead.registry import FIRST_PARTY, Entry, Plugin
 from edgead.testing.check import require
-from edgead.testing.engines import in_another_process
+from edgead.testing.running import in_another_process
 
 TORCH = ("torch", "torchvision", "timm", "tensorflow", "jax")
 WORKBENCH = ("onnx", "spox", "nncf", "onnxruntime", "openvino")

@@ -11,8 +11,8 @@ from edgead.extras import install
 from edgead.plugins import registry
 from edgead.registry import Entry
 from edgead.testing.check import Skipped, require
-from edgead.testing.engines import AGREEMENT, ENGINES, apart, installed_engines
 from edgead.testing.parts import run_part
+from edgead.testing.running import AGREEMENT, ENGINES, apart, installed_engines
 from edgead.types import Scores, Size
 
 CASES: tuple[tuple[Size, Size], ...] = (((8, 8), (64, 64)), ((4, 20), (32, 160)), ((1, 1), (32, 32)))

@@ -120,8 +120,9 @@ class Workshop:
     def detector(self) -> Detector:
         """The reference bundle as a camera opens it."""
         from edgead.runtime.detector import Detector
+        from edgead.runtime.engine_options import EngineOptions
 
-        return self._once("detector", lambda: Detector(self.bundle(), threads=2))
+        return self._once("detector", lambda: Detector(self.bundle(), EngineOptions(threads=2)))
 
     @property
     def size(self) -> Size:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -56,12 +55,11 @@ def remembered_ms(
 
     Args:
         graphs: the forms that compete; their weights don't count, only operators and shapes.
-        engine: what runs them.
+        engine: what runs them, with its version.
         measure: as ``processor_ms`` yields.
     """
-    version = getattr(sys.modules.get(engine), "__version__", "")
     shapes = [f"{form} {_structure(graph)}" for form, graph in sorted(graphs.items())]
-    file = remembered("speeds", [engine, version, cpu().identity, *shapes])
+    file = remembered("speeds", [engine, cpu().identity, *shapes])
     try:
         found = json.loads(file.read_bytes()) if file is not None else {}
         if found.keys() == graphs.keys() and all(0 < float(ms) < math.inf for ms in found.values()):

@@ -30,8 +30,10 @@ from edgead.manifest import DEFAULT, Manifest, ReferenceRecord, ThresholdRecord
 from edgead.notices import Notice, say
 from edgead.processor import cpu
 from edgead.resize import ResizeRule
+from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.engines import open_session
 from edgead.runtime.exact import ExactSession
-from edgead.runtime.session import Session, open_session
+from edgead.runtime.session import Session
 from edgead.types import Artifact, CarriesImages, Exporter, Image, Precision, Progress, TimedElsewhere
 from edgead.workbench.choose import choose
 from edgead.workbench.doubts import MIN_AUROC, check_limit, doubts, refuse_grave
@@ -146,7 +148,7 @@ def export(
         if not isinstance(exporter, TimedElsewhere) or exporter.timed_here:
             reports = timed(reports, sessions, good[0])
             files = {form: reference.file(held[form]) for form in forms}
-            reports = on_one_core(reports, artifacts, files, scratch, good[0])
+            reports = on_one_core(reports, artifacts, files, scratch, good[0], sessions)
         on_report(reports)
         chosen = _choose(reports, precision)
         log.info("%s chosen, on one core in ms: %s", chosen.precision,
@@ -203,7 +205,9 @@ def _compile(exporter: Exporter, graph: Path, form: Precision, folder: Path) -> 
             f"{form} is left out: this processor ({processor.model}) has no BF16 unit, so it can't be judged "
             "here; export on one that has it"
         )
-    return made, open_session(folder / made.model, made.engine, precision=made.engine_precision)
+    return made, open_session(
+        folder / made.model, made.engine, EngineOptions(precision=made.engine_precision)
+    )
 
 
 def _judge(

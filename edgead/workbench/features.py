@@ -9,7 +9,9 @@ from pathlib import Path
 
 import onnx
 
-from edgead.runtime.session import Session, open_session
+from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.engines import open_as_honoured
+from edgead.runtime.session import Session
 from edgead.types import (
     Arithmetic,
     Backbone,
@@ -81,7 +83,7 @@ def opened(
     with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
         file = Path(folder) / "model.onnx"
         onnx.save(model, file)
-        yield open_session(file, engine, precision=precision, throughput=throughput)
+        yield open_as_honoured(file, engine, EngineOptions(precision=precision, throughput=throughput))
 
 
 def _shapes(model: onnx.ModelProto) -> Mapping[str, tuple[int, int, int]]:

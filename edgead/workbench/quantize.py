@@ -17,9 +17,8 @@ from typing import Any
 
 import onnx
 
-from edgead.errors import CompileError, MissingDependencyError
+from edgead.errors import CompileError, MissingDependencyError, one_line
 from edgead.extras import install
-from edgead.registry import one_line
 from edgead.runtime.openvino_session import block_telemetry
 from edgead.runtime.signal_stack import keeps_signal_stack
 from edgead.types import Image

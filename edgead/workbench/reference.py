@@ -19,8 +19,8 @@ from edgead.device.calibrate import calibrate
 from edgead.held_out import HeldOut, write_held_out
 from edgead.manifest import DEFAULT, ComposedMethod, InputRecord, Manifest, ReferenceRecord
 from edgead.notices import Notice
+from edgead.runtime.engines import open_session
 from edgead.runtime.exact import ExactSession
-from edgead.runtime.session import open_session
 from edgead.types import Backbone, Image, Precision
 from edgead.workbench.forms import FittedForms
 from edgead.workbench.given import Given

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edgead.runtime.session import Session, open_session
+from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.engines import open_as_honoured
+from edgead.runtime.session import Session
 from edgead.types import Artifact, Image, Precision
 from edgead.workbench.choose import processor_ms, remembered_ms
 from edgead.workbench.form_report import FormReport
@@ -46,8 +48,13 @@ def on_one_core(
     graphs: Mapping[Precision, Path],
     scratch: Path,
     image: Image,
+    opened: Mapping[Precision, Session],
 ) -> list[FormReport]:
-    """The processor times of the forms that pass; one alone needs no choice."""
+    """The processor times of the forms that pass; one alone needs no choice.
+
+    Args:
+        opened: a session of each form, whose engine's version counts.
+    """
     passing = [r.precision for r in reports if not r.misses]
     if len(passing) < 2:
         return list(reports)
@@ -57,11 +64,13 @@ def on_one_core(
         for form in passing:
             made = artifacts[form]
             model = scratch / form / made.model
-            sessions[form] = open_session(model, made.engine, precision=made.engine_precision, threads=1)
+            options = EngineOptions(precision=made.engine_precision, threads=1)
+            sessions[form] = open_as_honoured(model, made.engine, options)
         return processor_ms(sessions, image)
 
     loaded = {form: onnx.load(graphs[form]) for form in passing}
-    times = remembered_ms(loaded, artifacts[passing[0]].engine, measure)
+    first = opened[passing[0]]
+    times = remembered_ms(loaded, f"{first.engine} {first.version}", measure)
     return [dataclasses.replace(r, cpu_ms=times.get(r.precision)) for r in reports]
 
 

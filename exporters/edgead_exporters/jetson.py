@@ -13,9 +13,8 @@ from typing import Any
 
 import onnx
 
-from edgead.errors import CompileError
+from edgead.errors import CompileError, one_line
 from edgead.files import write_file
-from edgead.registry import one_line
 from edgead.runtime.providers import SETTINGS
 from edgead.types import Artifact, Precision
 from edgead_exporters.half import convolutions_in_half

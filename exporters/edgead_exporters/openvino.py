@@ -7,8 +7,7 @@ from typing import Any
 
 import onnx
 
-from edgead.errors import CompileError, OutputError
-from edgead.registry import one_line
+from edgead.errors import CompileError, OutputError, one_line
 from edgead.runtime.openvino_session import import_openvino
 from edgead.types import Artifact, Precision
 from edgead_exporters.coordinates import keep_coordinates_precise

@@ -16,8 +16,8 @@ from edgead.bundle import read_bundle
 from edgead.errors import ParityError
 from edgead.images import read_image
 from edgead.runtime import proof
+from edgead.runtime.engines import open_session
 from edgead.runtime.exact import ExactSession
-from edgead.runtime.session import open_session
 from tests.bundles import bad_image
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgead.errors import CompileError, DeviceError
+from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.nvidia import device
 from edgead.runtime.onnxruntime_session import ONNXRuntimeSession
 from edgead.runtime.providers import SETTINGS, available_line, read_candidates
@@ -93,7 +94,7 @@ def model(tmp_path, monkeypatch):
 
 
 def opened(model, runtime, device="auto", system=ORIN):
-    return ONNXRuntimeSession(model, device, ort=runtime, system=system)
+    return ONNXRuntimeSession(model, EngineOptions(device), ort=runtime, system=system)
 
 
 def test_tensorrt_comes_first_and_builds_once(model, caplog):
@@ -236,7 +237,7 @@ def test_the_device_by_the_systems_files(tmp_path):
 def test_the_real_runtime_falls_back_to_the_cpu_and_says_so(compiled):
     bundle = compiled("jetson", "int8").bundle
     session = ONNXRuntimeSession(bundle.file("model.onnx"))
-    plain = ONNXRuntimeSession(bundle.file("model.onnx"), "CPU")
+    plain = ONNXRuntimeSession(bundle.file("model.onnx"), EngineOptions("CPU"))
     image = np.full((1, *bundle.manifest.input.size, 3), 90, np.uint8)
     assert session(image)["score"] == plain(image)["score"]
     assert session.runs_on.startswith("onnxruntime on ") and "not TensorRT" in session.runs_on

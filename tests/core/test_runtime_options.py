@@ -17,6 +17,7 @@ from edgead.cli.progress import silent
 from edgead.errors import OptionError
 from edgead.evaluation.pacing import pace
 from edgead.runtime.compiled_cache import ENTRIES, entry
+from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.openvino_session import OpenVINOSession
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1.edgead"
@@ -85,7 +86,7 @@ def test_a_compiler_that_fails_says_so_with_and_without_a_cache(tmp_path):
     shutil.copy(GOLDEN / "manifest.json", model)
     for kept in (False, True):
         with pytest.raises(edgead.errors.CompileError, match=r"broken\.onnx"):
-            OpenVINOSession(model, cache=kept)
+            OpenVINOSession(model, EngineOptions(cache=kept))
 
 
 # The BLAS libraries that come with NumPy and OpenCV start threads at import, which spin for a moment: before

@@ -9,9 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from edgead.errors import CompileError, DeviceError, MissingDependencyError, OptionError
+from edgead.errors import CompileError, DeviceError, MissingDependencyError, UnknownNameError
 from edgead.extras import install
-from edgead.runtime.session import open_session
+from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.engines import open_session
 
 
 @pytest.mark.parametrize(("engine", "extra"), [("openvino", "openvino"), ("onnxruntime", "onnx")])
@@ -84,7 +85,7 @@ def test_options_that_change_nothing_are_said(compiled, caplog):
     file = compiled("onnx").bundle.file("model.onnx")
     for options in ({}, {"throughput": True}, {"cache": True}, {"throughput": True, "cache": True}):
         caplog.clear()
-        open_session(file, "onnxruntime", **options)
+        open_session(file, "onnxruntime", EngineOptions(**options))
         assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == [
             f"onnxruntime has no {name} on CPU: the option changes nothing"
             for name in options
@@ -94,7 +95,8 @@ def test_options_that_change_nothing_are_said(compiled, caplog):
 
 def test_options_that_openvino_honours_are_not_warned_of(compiled, caplog, tmp_path, monkeypatch):
     monkeypatch.setenv("EDGEAD_CACHE", str(tmp_path))
-    open_session(compiled("onnx").bundle.file("model.onnx"), "openvino", throughput=True, cache=True)
+    options = EngineOptions(throughput=True, cache=True)
+    open_session(compiled("onnx").bundle.file("model.onnx"), "openvino", options)
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
@@ -146,7 +148,7 @@ def test_a_file_that_is_no_model(engine, content, tmp_path):
 
 
 def test_an_engine_that_nobody_knows(tmp_path):
-    with pytest.raises(OptionError, match="no engine named 'tensorrt'"):
+    with pytest.raises(UnknownNameError, match="no engine named 'tensorrt'"):
         open_session(tmp_path / "model.onnx", "tensorrt")
 
 
@@ -154,7 +156,7 @@ def test_a_device_that_is_not_there(reference_bundle):
     file = reference_bundle.file("model.onnx")
     for engine in ("openvino", "onnxruntime"):
         with pytest.raises(DeviceError, match="no device"):
-            open_session(file, engine, device="TPU")
+            open_session(file, engine, EngineOptions(device="TPU"))
 
 
 def test_auto_takes_openvino_and_both_report_float_execution(reference_bundle):

@@ -33,7 +33,7 @@ def test_sessions_dropped_in_any_order_leave_a_process_that_can_be_interrupted(r
     file = reference_bundle.file(reference_bundle.manifest.model)
     done = in_a_process(f"""
         from pathlib import Path
-        from edgead.runtime.session import open_session
+        from edgead.runtime.engines import open_session
         before = stack()
         first = open_session(Path({str(file)!r}), "openvino")
         second = open_session(Path({str(file)!r}), "openvino")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,8 +33,8 @@ def device(monkeypatch):
 
     def stand_in(judge):
         class Device(Plain):
-            def __init__(self, model, device="auto", *others, **named):
-                super().__init__(model, "CPU", *others, **named)
+            def __init__(self, model, options):
+                super().__init__(model, replace(options, device="CPU"))
                 self.runs_on = "onnxruntime on TensorRT (a stand-in)"
 
             def __call__(self, image):

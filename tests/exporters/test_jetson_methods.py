@@ -10,7 +10,8 @@ import pytest
 
 from edgead.cli.progress import silent
 from edgead.plugins import registry
-from edgead.runtime.session import open_session
+from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.engines import open_session
 from edgead.testing.material import defective_image, good_image, write_images
 from edgead.types import PRECISIONS
 from edgead.workbench.features import training_data
@@ -55,7 +56,7 @@ def forms(tmp_path_factory):
 
 
 def outputs(file, device, images):
-    session = open_session(file, "onnxruntime", device, threads=1)
+    session = open_session(file, "onnxruntime", EngineOptions(device, threads=1))
     return [session(image[None]) for image in images]
 
 

@@ -17,7 +17,7 @@ from edgead.bundle import read_bundle  # noqa: E402
 from edgead.cli import main  # noqa: E402
 from edgead.errors import OptionError, TrainingError  # noqa: E402
 from edgead.options import parse_options  # noqa: E402
-from edgead.runtime.session import open_session  # noqa: E402
+from edgead.runtime.engines import open_session  # noqa: E402
 from edgead.types import TrainingData  # noqa: E402
 from edgead.workbench.recipe import open_backbone  # noqa: E402
 from edgead_plugins.destseg import DeSTSegOptions, fitting  # noqa: E402

@@ -21,7 +21,7 @@ from edgead.bundle import read_bundle  # noqa: E402
 from edgead.cli import main  # noqa: E402
 from edgead.cli.progress import silent  # noqa: E402
 from edgead.errors import TrainingError  # noqa: E402
-from edgead.runtime.session import open_session  # noqa: E402
+from edgead.runtime.engines import open_session  # noqa: E402
 from edgead.types import FittingData  # noqa: E402
 from edgead.workbench.fit import Settings, fit  # noqa: E402
 from edgead.workbench.recipe import open_backbone, resolve  # noqa: E402

@@ -11,7 +11,9 @@ import onnx
 from numpy.typing import NDArray
 
 from edgead.plugins import registry
-from edgead.runtime.session import Session, open_session
+from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.engines import open_session
+from edgead.runtime.session import Session
 from edgead.types import Arithmetic, Backbone, Image
 
 STRIDES = (4, 8, 16)
@@ -53,7 +55,8 @@ class Teacher:
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / "teacher.onnx"
                 onnx.save(self._backbone.onnx(self.maps, size), file)
-                self._sessions[size] = open_session(file, precision=self._precision, threads=self._threads)
+                options = EngineOptions(precision=self._precision, threads=self._threads)
+                self._sessions[size] = open_session(file, options=options)
         outputs = self._sessions[size](image[None])
         return [outputs[name][0] for name in self.maps]
 

@@ -12,12 +12,11 @@ file's own metadata asks for:
 from __future__ import annotations
 
 import hashlib
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edgead.errors import NeedsFileError, OptionError
+from edgead.errors import NeedsFileError, OptionError, one_line
 from edgead.types import FeatureInfo, InputSpec, Size
 from edgead_plugins.backbones import graphs
 from edgead_plugins.backbones.graphs import IR_VERSION, OPSET, onnx
@@ -91,7 +90,7 @@ def _graph(
         network.graph.input.append(onnx.helper.make_tensor_value_info(IMAGE, onnx.TensorProto.UINT8, shape))
         return graphs.infer_shapes(network)
     except onnx.shape_inference.InferenceError as error:
-        raise OptionError(f"'{path}' doesn't take {size[0]}x{size[1]}: {_line(error)}") from error
+        raise OptionError(f"'{path}' doesn't take {size[0]}x{size[1]}: {one_line(error, 'first')}") from error
 
 
 def _describe(
@@ -161,7 +160,7 @@ def _read(path: Path) -> tuple[onnx.ModelProto, str]:
     except OptionError:
         raise
     except Exception as error:  # checker, converter and inliner each have their own
-        raise OptionError(f"{refused}: {_line(error)}; export it with opset {OPSET}") from error
+        raise OptionError(f"{refused}: {one_line(error, 'first')}; export it with opset {OPSET}") from error
     model.ir_version = max(model.ir_version, IR_VERSION)
     graphs.constants_to_initializers(model.graph)
     return model, digest.hexdigest()
@@ -255,9 +254,3 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 def _text(shape: Sequence[int]) -> str:
     return "(" + ", ".join(str(side) if side > 0 else "?" for side in shape) + ")"
-
-
-def _line(error: BaseException) -> str:
-    """Return an error's first telling line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return textwrap.shorten(lines[0] if lines else type(error).__name__, 160, placeholder=" ...")

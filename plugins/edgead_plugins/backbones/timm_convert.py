@@ -11,7 +11,6 @@ import hashlib
 import io
 import logging
 import os
-import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from edgead.errors import CompileError, MissingDependencyError, OptionError, UnknownNameError
+from edgead.errors import CompileError, MissingDependencyError, OptionError, UnknownNameError, one_line
 from edgead.extras import install
 from edgead.types import InputSpec, Size
 from edgead_plugins.backbones.graphs import IR_VERSION, OPSET, cut, onnx
@@ -103,7 +102,7 @@ def load_network(network: str, weights: Path | None) -> Loaded:
         try:
             whole = timm.create_model(network, pretrained=False)
         except RuntimeError as error:  # for instance a tag that it doesn't know
-            raise OptionError(f"timm can't make '{network}': {_line(error)}") from error
+            raise OptionError(f"timm can't make '{network}': {one_line(error, 'first')}") from error
         info = getattr(whole, "feature_info", None)
         info = getattr(info, "info", info) or ()
         options: dict[str, Any] = {"features_only": True, "out_indices": tuple(range(len(info)))}
@@ -119,13 +118,15 @@ def load_network(network: str, weights: Path | None) -> Loaded:
             try:
                 timm.create_model(network, pretrained=False, **options)
             except (RuntimeError, AssertionError, TypeError, AttributeError) as reason:
-                raise OptionError(f"timm's '{network}' yields no feature maps: {_line(reason)}") from reason
+                raise OptionError(
+                    f"timm's '{network}' yields no feature maps: {one_line(reason, 'first')}"
+                ) from reason
             if weights is not None:
                 raise OptionError(
-                    f"'{weights}' can't be used in timm's '{network}': {_line(error)}"
+                    f"'{weights}' can't be used in timm's '{network}': {one_line(error, 'first')}"
                 ) from error
             raise OptionError(
-                f"can't get timm's weights for '{network}' ({type(error).__name__}: {_line(error)}): "
+                f"can't get timm's weights for '{network}' ({one_line(error)}): "
                 "download them where the hub can be reached and give --weights FILE"
             ) from error
     digest = sha256(weights) if weights else _digest(module)
@@ -165,7 +166,7 @@ def to_onnx(loaded: Loaded, maps: Sequence[str], size: Size, spec: InputSpec) ->
             onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # the exporter's errors have no common root
         raise CompileError(
-            f"torch can't convert timm's '{loaded.network}' to ONNX: {_line(error)}"
+            f"torch can't convert timm's '{loaded.network}' to ONNX: {one_line(error, 'first')}"
         ) from error
     _compare(torch, module, model, loaded.network, size, spec)
     return model
@@ -183,7 +184,7 @@ def _import_torch() -> tuple[Any, Any]:
     except (ImportError, OSError, RuntimeError) as error:  # a torchvision of another build is a RuntimeError
         raise MissingDependencyError(
             "timm backbones need torch, torchvision and timm from one package index together: "
-            f"{install('train')} ({_line(error)})"
+            f"{install('train')} ({one_line(error, 'first')})"
         ) from error
     return torch, timm
 
@@ -286,9 +287,3 @@ def _quiet() -> Iterator[None]:
             yield  # stderr stays open for the progress of a download
     finally:
         logging.disable(before)
-
-
-def _line(error: BaseException) -> str:
-    """Return an error's first line, short enough for a message of one line."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return textwrap.shorten(lines[0], 160, placeholder=" ...")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgead.errors import MissingDependencyError
+from edgead.errors import MissingDependencyError, one_line
 from edgead.extras import install
 
 try:
@@ -12,7 +12,7 @@ try:
     from torch import nn as nn
 except (ImportError, OSError) as error:  # a broken installation is an OSError
     raise MissingDependencyError(
-        f"training a network needs torch: {install('train')} ({str(error).splitlines()[0]})"
+        f"training a network needs torch: {install('train')} ({one_line(error, 'first')})"
     ) from error
 
 __all__ = ["functional", "nn", "torch"]

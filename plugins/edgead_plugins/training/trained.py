@@ -6,14 +6,13 @@ import contextlib
 import hashlib
 import io
 import logging
-import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgead.errors import CompileError
+from edgead.errors import CompileError, one_line
 from edgead.types import Backbone, FeatureInfo, InputSpec, Size
 from edgead_plugins.backbones import graphs
 from edgead_plugins.backbones.graphs import IR_VERSION, OPSET, onnx
@@ -90,7 +89,8 @@ def to_backbone(
             model = _backbone_graph(program.model_proto, list(maps), size, spec)
             onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # the exporter's errors have no common root
-        raise CompileError(f"torch can't convert the trained '{name}' to ONNX: {_line(error)}") from error
+        why = one_line(error, "first")
+        raise CompileError(f"torch can't convert the trained '{name}' to ONNX: {why}") from error
     _compare(module, model, name, size, spec)
     module.train(training)
     provenance = {"weights_sha256": weights_sha256(module), "torch_version": str(torch.__version__)}
@@ -194,11 +194,6 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def _line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return textwrap.shorten(lines[0], 160, placeholder=" ...")
 
 
 __all__ = ["TrainedBackbone", "to_backbone", "weights_sha256"]

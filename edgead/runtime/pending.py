@@ -1,0 +1,71 @@
+"""A start that doesn't wait, for an engine that can only be called: calls in turn on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgead.errors import TimedOutError
+from edgead.runtime.cores import pinned
+from edgead.runtime.session import Outputs, Pending
+
+
+class Worker:
+    """Runs what is started, one after another.
+
+    Its thread is made for the first one, and ends when the worker, so the session that holds it, is gone and
+    all that was started is run.
+
+    Args:
+        cores: where the thread is kept, None for anywhere.
+    """
+
+    def __init__(self, cores: Sequence[int] | None = None) -> None:
+        self._cores = cores
+        self._pool: ThreadPoolExecutor | None = None
+        self._making = threading.Lock()
+
+    def start(self, run: Callable[[NDArray[np.uint8]], Outputs], image: NDArray[np.uint8]) -> Pending:
+        """Let the thread run a copy of an image.
+
+        Args:
+            run: the session's call.
+        """
+        with self._making:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(1, "edgead-worker")
+            pool = self._pool
+        with pinned(self._cores):  # where the pool makes its thread now, it inherits the cores
+            return _Future(pool.submit(run, image.copy()))
+
+
+class _Future:
+    """See ``edgead.runtime.session.Pending``."""
+
+    def __init__(self, future: Future[Outputs]) -> None:
+        self._future = future
+
+    @property
+    def done(self) -> bool:
+        return self._future.done()
+
+    def wait(self, timeout: float | None = None) -> Outputs:
+        try:
+            return self._future.result(timeout)
+        except FutureTimeoutError:
+            if self._future.done():  # what ran raised it
+                raise
+            raise timed_out(timeout) from None
+
+
+def timed_out(seconds: float | None) -> TimedOutError:
+    """The error of a wait that was too short."""
+    return TimedOutError(f"not done within {seconds:g} s: wait again, or treat the part as rejected")
+
+
+__all__ = ["Worker", "timed_out"]
