@@ -17,6 +17,8 @@ from edgead import hookspecs
 from edgead.cli import main
 from edgead.plugins import registry
 from edgead.registry import KINDS
+from edgead.runtime import session
+from edgead.runtime.engine_options import EngineOptions
 from edgead.testing import Check, checks
 from edgead.testing.catalogue import MODULES
 from edgead.testing.template import write_plugin
@@ -24,6 +26,10 @@ from tests.core.guide import LANGUAGES, PAGE, apply, blocks
 from tests.core.sites import install, on_path
 
 TEXT = PAGE.read_text()
+ENGINES = {
+    **{name: getattr(session, name) for name in ("Engine", "Session", "Pending")},
+    "EngineOptions": EngineOptions,
+}
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("edgead_register_")}
 CROSSING = (
     *("Scorer", "Trainable", "LearnsDefects", "FittedScorer", "Refittable", "Scores", "PostProcessor"),
@@ -59,9 +65,9 @@ def test_what_register_takes_is_documented() -> None:
         assert argument == "self" or f"* `{argument}`: " in text
 
 
-@pytest.mark.parametrize("name", CROSSING)
+@pytest.mark.parametrize("name", (*CROSSING, *ENGINES))
 def test_every_field_method_and_argument_that_crosses_is_documented(name: str) -> None:
-    kind = getattr(edgead.types, name)
+    kind = ENGINES.get(name) or getattr(edgead.types, name)
     told = " ".join(re.findall(r"^\| (`.*?) \|", section(name), re.M))
     members = {f.name for f in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else _members(kind)
     for member in members:
