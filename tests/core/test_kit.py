@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from edgead import machine
 from edgead.errors import UnknownNameError
 from edgead.testing import Check, CheckFailed, checks
 from edgead.testing.check import Skipped
@@ -23,6 +25,8 @@ def edgead_register_postprocessors(register): register("wrong-post", "wrong_part
 def edgead_register_backbones(register): register("wrong-back", "wrong_parts:Colours")
 @hookimpl
 def edgead_register_exporters(register): register("glow-onnx", "wrong_parts:PlainOnnx")
+@hookimpl
+def edgead_register_engines(register): register("glow-exact", "wrong_engine:Exact")
 @hookimpl
 def edgead_register_layouts(register): register("wrong-flat", "wrong_layout:Flat")
 """
@@ -148,6 +152,127 @@ WRONG = {
         "agrees-with-the-reference",
         "off the reference",
     ),
+    # engines
+    "another engine": (
+        'name = "glow-exact"',
+        'name = "exact"',
+        "glow-exact",
+        "says-what-it-is",
+        "its name is 'exact', registered is 'glow-exact'",
+    ),
+    "an option that is none": (
+        'honours = ("threads",)  #',
+        'honours = ("threads", "speed")  #',
+        "glow-exact",
+        "says-what-it-is",
+        "it honours speed: the options are",
+    ),
+    "nothing of where it runs": (
+        '"CPU", "glow-exact on CPU"',
+        '"CPU", ""',
+        "glow-exact",
+        "its-session-says-what-it-is",
+        "runs_on is ''",
+    ),
+    "other values": (
+        "return dict(zip(self._names, self._session.run(None, {\"image\": image}), strict=True))",
+        "return {n: o * o.dtype.type(1.01) for n, o in "
+        'zip(self._names, self._session.run(None, {"image": image}))}',
+        "glow-exact",
+        "agrees-with-the-reference",
+        "1.00% off, 0.10% is allowed",
+    ),
+    "no NaN": (
+        "return dict(zip(self._names, self._session.run(None, {\"image\": image}), strict=True))",
+        "import numpy; return {n: numpy.nan_to_num(o) for n, o in "
+        'zip(self._names, self._session.run(None, {"image": image}))}',
+        "glow-exact",
+        "yields-nan-where-the-graph-does",
+        "100 are wrong where 0 is divided by 0",
+    ),
+    "one set of outputs": (
+        "return dict(zip(self._names, self._session.run(None, {\"image\": image}), strict=True))",
+        'out = dict(zip(self._names, self._session.run(None, {"image": image}))); '
+        "kept = self.__dict__.setdefault('kept', out); "
+        "[kept[n].__setitem__(slice(None), out[n]) for n in out]; return kept",
+        "glow-exact",
+        "outputs-are-the-callers",
+        "the next call writes into",
+    ),
+    "one image for all threads": (
+        "return dict(zip(self._names, self._session.run(None, {\"image\": image}), strict=True))",
+        "import time; self.image = image; time.sleep(0.005); "
+        'return dict(zip(self._names, self._session.run(None, {"image": self.image})))',
+        "glow-exact",
+        "serves-several-threads",
+        "called from two threads, it yields another",
+    ),
+    "all images first": (
+        "return (self(image) for image in images)",
+        "return iter([self(image) for image in list(images)])",
+        "glow-exact",
+        "maps-in-order",
+        "map yields 0 of the 5 outputs",
+    ),
+    "an image behind": (
+        "return (self(image) for image in images)",
+        "last = None\n        try:\n            for image in images:\n"
+        "                if last is not None:\n                    yield self(last)\n"
+        "                last = image\n        except ValueError:\n            yield self(last)\n            raise",
+        "glow-exact",
+        "maps-in-order",
+        "map, of a source that uses its array again, yields another",
+    ),
+    "a borrowed image": (
+        "return self._worker.start(self, image)",
+        "return type('P', (), {'done': True, 'wait': lambda p, timeout=None: self(image)})()",
+        "glow-exact",
+        "starts-and-waits",
+        "start, of an array that is used again, yields another",
+    ),
+    "Python's own timeout": (
+        "return self._worker.start(self, image)",
+        "future = self._worker.start(self, image)._future; return type('P', (), {"
+        "'done': property(lambda p: future.done()), 'wait': lambda p, timeout=None: future.result(timeout)})()",
+        "glow-exact",
+        "starts-and-waits",
+        "wait(0) raises TimeoutError where it isn't done",
+    ),
+    "the binding's own error": (
+        "raise InferenceError(",
+        "raise ValueError(",
+        "glow-exact",
+        "its-faults-are-edgeads",
+        "a call, of an image of another shape, is a ValueError",
+    ),
+    "a model's own error": (
+        "raise CompileError(",
+        "raise ValueError(",
+        "glow-exact",
+        "refuses-what-it-cannot-open",
+        "a file that is no model is a PluginError",
+    ),
+    "any device": (
+        'honours = ("threads",)  #',
+        'honours = ("threads", "device")  #',
+        "glow-exact",
+        "refuses-what-it-cannot-open",
+        "the device 'no-such-device' is taken without a word",
+    ),
+    "threads that change nothing": (
+        '"glow-exact on CPU", ("threads",)',
+        '"glow-exact on CPU", ()',
+        "glow-exact",
+        "refuses-an-option-that-it-does-not-honour",
+        "the engine honours threads, its session doesn't",
+    ),
+    "a pinned thread": (
+        "import onnxruntime as ort",
+        "import os, onnxruntime as ort; os.sched_setaffinity(0, [max(os.sched_getaffinity(0))])",
+        "glow-exact",
+        "leaves-the-thread-where-it-is",
+        "opening leaves the calling thread on cores",
+    ),
     # layouts
     "recognises all": (
         'return any(folder.glob("good_*.png")) and any(folder.glob("bad_*.png"))',
@@ -200,11 +325,14 @@ def test_what_is_wrong_fails_its_check(
     check: str,
     said: str,
 ) -> None:
-    parts, layout = FILES["parts.py"], FILES["layout.py"]
-    assert old in parts + layout
+    if "sched_setaffinity" in new and (not hasattr(os, "sched_getaffinity") or machine.cpu().threads < 2):
+        pytest.skip("a thread can only be moved where there are cores to choose of")
+    parts, layout, engine = FILES["parts.py"], FILES["layout.py"], FILES["engine.py"]
+    assert (parts + layout + engine).count(old) == 1
     site = tmp_path / "site"
     site.mkdir()
-    modules = {"wrong_parts": parts.replace(old, new), "wrong_layout": layout.replace(old, new)}
+    modules = {"wrong_parts": parts, "wrong_layout": layout, "wrong_engine": engine}
+    modules = {name: text.replace(old, new) for name, text in modules.items()}
     install(site, "edgead-wrong", "[edgead]\nmain = wrong_plugin\n", wrong_plugin=PLUGIN, **modules)
     with on_path(monkeypatch, site):
         found = {c.name: c for c in checks(subject, folders={"wrong-flat": example})}
