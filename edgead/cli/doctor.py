@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import click
 
 from edgead.cli.output import json_option, print_json, print_table
@@ -27,6 +29,7 @@ def command(as_json: bool) -> None:
     names = dict.fromkeys((*machine.CORE, *(name for packages in EXTRAS.values() for name in packages)))
     versions = {name: machine.installed(name) for name in names}
     engines = machine.engine_devices()
+    others = _of_plugins(engines)
     if as_json:
         print_json({
             "edgead": edgead.__version__,
@@ -38,7 +41,8 @@ def command(as_json: bool) -> None:
             "engines": {
                 name: {"devices": told} if isinstance(told, dict) else {"problem": told}
                 for name, told in engines.items()
-            },
+            }
+            | {name: {"plugin": who, "problem": lacks} for name, who, lacks in others},
             "jetson": machine.jetson_line(),
             "telemetry": telemetry.sentence() if telemetry.started() else "off",
             "cache": str(cache_folder()),
@@ -64,10 +68,29 @@ def command(as_json: bool) -> None:
     for engine, told in engines.items():
         devices = told.items() if isinstance(told, dict) else [("-", told)]
         rows += [(engine, *device) for device in devices]
+    rows += [(name, "-", f"{lacks or 'ready'}; of {who}") for name, who, lacks in others]
     print_table(rows, indent="  ")
     click.echo(f"  a bundle for --target jetson {machine.jetson_line()}")
     for problem in registry().problems:
         click.echo(f"\nproblem: {problem}")
+
+
+def _of_plugins(own: Collection[str]) -> list[tuple[str, str, str | None]]:
+    """Engines of plugins: name, distribution, and how to install what it lacks or why it can't be used."""
+    from edgead.errors import EdgeadError
+    from edgead.plugins import registry
+    from edgead.runtime.engines import find_engine
+
+    found: list[tuple[str, str, str | None]] = []
+    for entry in registry().entries("engines"):
+        if entry.name in own:
+            continue
+        try:
+            lacks = find_engine(entry.name).lacks()
+        except EdgeadError as error:
+            lacks = str(error)
+        found.append((entry.name, f"{entry.distribution} {entry.version}", lacks))
+    return found
 
 
 def _complete(extra: str, lacks: list[str]) -> str:

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from edgead import telemetry
 from edgead.errors import CompileError, DeviceError, InferenceError, TimedOutError, one_line
 from edgead.extras import install
-from edgead.processor import cpu
 from edgead.runtime.compiled_cache import entry
 from edgead.runtime.cores import check_cores, pinned
 from edgead.runtime.engine_options import EngineOptions
@@ -64,6 +63,7 @@ class OpenVINOSession:
     """
 
     engine = "openvino"
+    honours: Collection[str] = OpenVINOEngine.honours
 
     @keeps_signal_stack
     def __init__(self, model: Path, options: EngineOptions = EngineOptions()) -> None:  # noqa: B008 - frozen
@@ -78,7 +78,6 @@ class OpenVINOSession:
             there = ", ".join(core.available_devices)
             raise DeviceError(f"openvino has no device '{self.device}' here: use auto, or {there}")
         self.runs_on = f"{self.engine} on {self.device}"
-        self.honours: Collection[str] = OpenVINOEngine.honours - _unused(self.device)
         config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": options.precision,
             "PERFORMANCE_HINT": "THROUGHPUT" if options.throughput else "LATENCY",
@@ -298,12 +297,6 @@ def _compile(core: Any, model: Path, device: str, config: Mapping[str, Any], kep
         return core.compile_model(str(model), device, dict(config))
     except RuntimeError as error:
         raise CompileError(f"{model.name}: openvino can't compile it: {one_line(error, 'last')}") from error
-
-
-def _unused(device: str) -> set[str]:
-    """What it makes nothing of there: a CPU without a unit for BF16 computes in FP32, asked or not."""
-    units = cpu().units
-    return {"precision"} if device == "CPU" and units and not units["BF16"] else set()
 
 
 def _output_name(output: Any) -> str:

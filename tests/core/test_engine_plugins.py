@@ -1,4 +1,4 @@
-"""An engine of somebody else's runs where its name is typed; nothing is imported because a bundle names it."""
+"""A plugin's engine runs where its name is typed; nothing is imported because a bundle names it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from edgead.discovery import registering
 from edgead.errors import MissingDependencyError, OptionError, PluginError, UnknownNameError
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import engine_names, open_as_honoured, open_session
+from tests.bundles import write_images
 from tests.core.guide import blocks
 from tests.core.sites import install, on_path
-from tests.bundles import write_images
 from tests.mean_bundle import picture, write_mean_bundle
 
 ENGINE = next(block.text for block in blocks() if block.text.startswith("# src/edgead_glow/engine.py"))
@@ -92,7 +92,7 @@ def test_a_bundle_that_names_it_is_refused_and_nothing_is_imported(site: Path, t
 
 
 def test_without_the_plugin_nobody_is_seen_to_register_it(theirs: Path) -> None:
-    with pytest.raises(OptionError, match=r"no installed distribution is seen to register it\): if you trust"):
+    with pytest.raises(OptionError, match=r"no installed distribution is seen to register it\): if you"):
         edgead.load(theirs)
 
 
@@ -129,7 +129,7 @@ def test_every_verb_asks_for_consent_and_takes_it(
     line = [verb, str(theirs), *sources, *rest]
     assert main(line) == 2
     assert "name it yourself" in capsys.readouterr().err and "exact_engine" not in sys.modules
-    assert verb == "eval" or imported(site) == []  # eval asks all plugins for layouts, whatever the bundle says
+    assert verb == "eval" or imported(site) == []  # which asks all plugins for layouts
     code, out = main([*line, "--engine", "glow-exact"]), capsys.readouterr()
     assert code == 0, out.err
     if verb == "run":
@@ -157,7 +157,8 @@ def test_whoever_registers_a_name_is_read_off_the_source_alone(tmp_path: Path, m
     hook = "def edgead_register_engines(register):\n    register(name='{}', factory=dict)\n"
     (site / "acme" / "deep" / "plugin.py").write_text("raise SystemExit\n" + hook.format("deep"))
     install(site, "acme", "[edgead]\nmain = acme.deep.plugin\n")
-    install(site, "bent", "[edgead]\nmain = bent_plugin\n", bent_plugin="def broken(:\n" + hook.format("deep"))
+    bent = "def broken(:\n" + hook.format("deep")
+    install(site, "bent", "[edgead]\nmain = bent_plugin\n", bent_plugin=bent)
     install(site, "gone", "[edgead]\nmain = nowhere.at.all\n")
     install(site, "rival", "[edgead]\nmain = rival\n", rival=hook.format("other") + "NAME = 'deep'\n")
     with on_path(monkeypatch, site):
@@ -211,8 +212,8 @@ def test_an_option_that_it_does_not_take_is_refused_before_it_opens(
     with pytest.raises(OptionError) as error:
         edgead.load(bundle, engine="glow-exact", **{option: value})
     assert str(error.value) == (
-        f"the engine glow-exact doesn't take {option} (of the options it honours threads): leave {option} out, "
-        "or use another --engine"
+        f"the engine glow-exact doesn't take {option} (of the options it honours threads): leave {option} "
+        "out, or use another --engine"
     )
 
 
@@ -242,7 +243,7 @@ def test_a_model_that_it_does_not_read_is_refused(site: Path, tmp_path: Path) ->
 
 
 BROKEN = {
-    "raises": ("class Exact:", "def Exact():\n    raise KeyError('x')\nclass Other:", "can't be made: KeyError"),
+    "raises": ("class Exact:", "def Exact():\n    raise KeyError\nclass Other:", "can't be made: KeyError"),
     "lacks a member": ('reads = (".onnx",)', "pass", "its factory's engine lacks reads"),
     "lacks a session's": ("def execution(self)", "def other(self)", "its session lacks execution"),
     "opens nothing": ("return ExactSession(", "raise KeyError(", "can't open model.onnx: KeyError"),
@@ -250,7 +251,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("old", "new", "said"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_one_is_one_line_that_names_its_distribution(old, new, said, site: Path, bundle: Path) -> None:
+def test_a_broken_one_is_one_line_that_names_its_distribution(old, new, said, site, bundle) -> None:
     assert old in ENGINE
     (site / "exact_engine.py").write_text(ENGINE.replace(old, new))
     with pytest.raises(PluginError) as error:
@@ -293,3 +294,11 @@ def test_a_target_may_name_it_and_export_opens_it(site: Path, reference_bundle, 
     with pytest.raises(OptionError, match=rf"\({SAVED} registers it\)"):
         edgead.load(made.bundle.path)
     assert edgead.load(made.bundle.path, engine="glow-exact").runs_on == "glow-exact on CPU"
+
+
+def test_doctor_lists_it(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["engines"]["glow-exact"]
+    assert told == {"plugin": SAVED, "problem": None}
+    assert main(["doctor"]) == 0
+    assert f"ready; of {SAVED}" in capsys.readouterr().out

@@ -218,7 +218,8 @@ WRONG = {
         "return (self(image) for image in images)",
         "last = None\n        try:\n            for image in images:\n"
         "                if last is not None:\n                    yield self(last)\n"
-        "                last = image\n        except ValueError:\n            yield self(last)\n            raise",
+        "                last = image\n        except ValueError:\n"
+        "            yield self(last)\n            raise",
         "glow-exact",
         "maps-in-order",
         "map, of a source that uses its array again, yields another",
@@ -232,8 +233,8 @@ WRONG = {
     ),
     "Python's own timeout": (
         "return self._worker.start(self, image)",
-        "future = self._worker.start(self, image)._future; return type('P', (), {"
-        "'done': property(lambda p: future.done()), 'wait': lambda p, timeout=None: future.result(timeout)})()",
+        "got = self._worker.start(self, image)._future; return type('P', (), {"
+        "'done': property(lambda p: got.done()), 'wait': lambda p, timeout=None: got.result(timeout)})()",
         "glow-exact",
         "starts-and-waits",
         "wait(0) raises TimeoutError where it isn't done",
