@@ -85,8 +85,8 @@ def test_a_bundle_that_names_it_is_refused_and_nothing_is_imported(site: Path, t
     with pytest.raises(OptionError) as error:
         edgead.load(theirs)
     assert str(error.value) == (
-        f"{theirs}: it names the engine 'glow-exact', which isn't edgead's own ({SAVED} registers it): if you "
-        'trust that, name it yourself, edgead.load(bundle, engine="glow-exact") or --engine glow-exact'
+        f"{theirs}: it names the engine 'glow-exact', which isn't edgead's own ({SAVED} registers it): "
+        'if you trust that, name it yourself, edgead.load(bundle, engine="glow-exact") or --engine glow-exact'
     )
     assert imported(site) == []
 
