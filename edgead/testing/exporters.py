@@ -35,7 +35,7 @@ def says_what_it_is(entry: Entry) -> None:
     require(
         "fp32" in exporter.precisions, "fp32 must be among its precisions: the others are held against it"
     )
-    require(callable(getattr(exporter, "compile", None)), "it lacks compile(graph, precision, folder)")
+    require(hasattr(exporter, "compile"), "it lacks compile(graph, precision, folder)")
 
 
 def writes_what_it_lists(entry: Entry) -> None:

@@ -93,7 +93,7 @@ def _options(entry: Entry) -> Any:
 
 
 def _name(scorer: Any) -> str:
-    return str(getattr(scorer, "__name__", scorer))
+    return scorer.__name__ if isinstance(scorer, type) else repr(scorer)
 
 
 CHECKS = (

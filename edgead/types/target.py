@@ -20,7 +20,7 @@ class Artifact:
     Attributes:
         model: file name of the model, relative to the folder.
         files: every file it wrote, relative to the folder.
-        engine: the engine that runs it, as ``edgead.runtime.session.open_session`` knows it.
+        engine: the engine that runs it, as ``edgead.runtime.engines.open_session`` knows it.
         engine_precision: the arithmetic that the engine may use for what isn't quantised: f32 or bf16.
     """
 
