@@ -12,7 +12,6 @@ file's own metadata asks for:
 from __future__ import annotations
 
 import hashlib
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 from edgead.errors import NeedsFileError, OptionError
 from edgead.types import FeatureInfo, InputSpec, Size
 from edgead_plugins.backbones import graphs
+from edgead_plugins.backbones.conversion import first_line
 from edgead_plugins.backbones.graphs import IR_VERSION, OPSET, onnx
 from edgead_plugins.backbones.preprocessing import IMAGE, check_maps, check_size, prepend_preprocessing
 from edgead_plugins.backbones.weights import MAX_BYTES, check_file
@@ -91,7 +91,7 @@ def _graph(
         network.graph.input.append(onnx.helper.make_tensor_value_info(IMAGE, onnx.TensorProto.UINT8, shape))
         return graphs.infer_shapes(network)
     except onnx.shape_inference.InferenceError as error:
-        raise OptionError(f"'{path}' doesn't take {size[0]}x{size[1]}: {_line(error)}") from error
+        raise OptionError(f"'{path}' doesn't take {size[0]}x{size[1]}: {first_line(error)}") from error
 
 
 def _describe(
@@ -161,7 +161,7 @@ def _read(path: Path) -> tuple[onnx.ModelProto, str]:
     except OptionError:
         raise
     except Exception as error:  # checker, converter and inliner each have their own
-        raise OptionError(f"{refused}: {_line(error)}; export it with opset {OPSET}") from error
+        raise OptionError(f"{refused}: {first_line(error)}; export it with opset {OPSET}") from error
     model.ir_version = max(model.ir_version, IR_VERSION)
     graphs.constants_to_initializers(model.graph)
     return model, digest.hexdigest()
@@ -255,9 +255,3 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 def _text(shape: Sequence[int]) -> str:
     return "(" + ", ".join(str(side) if side > 0 else "?" for side in shape) + ")"
-
-
-def _line(error: BaseException) -> str:
-    """Return an error's first telling line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return textwrap.shorten(lines[0] if lines else type(error).__name__, 160, placeholder=" ...")
