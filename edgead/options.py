@@ -1,7 +1,16 @@
-"""Options as frozen dataclasses: read from ``key=value`` words, and described for help and docs.
+"""Options as frozen dataclasses: read from ``key=value`` words, checked, and described for help and docs.
 
-The dataclass is the one place where an option exists: its field's type reads the word, its default is what
-``-o`` may leave out, and the string under the field is its help.
+The dataclass is the one place where an option exists: its field's type reads the word, a ``Range`` in that
+type says which numbers are taken, its default is what ``-o`` may leave out, and the string under the field is
+its help::
+
+    @dataclass(frozen=True)
+    class GlowOptions:
+        floor: Annotated[float, Range(0, open_low=True)] = 0.1
+        '''Least spread of a channel, as a share of the mean spread.'''
+
+        def __post_init__(self) -> None:
+            check_options(self)
 """
 
 from __future__ import annotations
@@ -10,27 +19,15 @@ import ast
 import difflib
 import inspect
 import itertools
-import math
 import textwrap
-import types
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from edgead.errors import EdgeadError, OptionError, one_line
+from edgead.option_types import Range, UnreadableError, convert, describe_type, fits, range_of, show
 
 T = TypeVar("T")
-
-_WORDS = {
-    "true": True,
-    "yes": True,
-    "on": True,
-    "1": True,
-    "false": False,
-    "no": False,
-    "off": False,
-    "0": False,
-}
 
 
 @dataclass(frozen=True)
@@ -39,31 +36,34 @@ class OptionHelp:
 
     Attributes:
         name: what stands before the ``=``.
-        type: what may stand after it, in words.
+        type: what may stand after it, in words, the range included.
         default: the default as the user would type it.
         help: the string under the field, in one line; empty where the source isn't there.
+        range: which numbers are taken, of a tuple's elements too; None where the type doesn't say.
     """
 
     name: str
     type: str
     default: str
     help: str
+    range: Range | None = None
 
 
 def parse_options(options_type: type[T], pairs: Iterable[str], base: Mapping[str, Any] | None = None) -> T:
-    """Build the options from ``key=value`` words.
+    """Build the options from ``key=value`` words; ``check_options`` has a say in them.
 
     Args:
         options_type: a frozen dataclass with a default for every field. Types that can be read: ``bool``,
-            ``int``, ``float``, ``str``, ``Literal``, tuples of them, and any of them or ``None``.
+            ``int``, ``float``, ``str``, ``Literal``, tuples of them, any of them or ``None``, and numbers
+            with a ``Range``.
         pairs: the words. ``layers=layer2,layer3`` is a tuple, ``width=none`` is None, ``layers=`` is empty.
         base: values that replace the class's defaults, a method's own; the words replace them.
 
     Raises:
         edgead.errors.OptionError: a word without ``=``, an unknown name (with the near matches), a name given
-            twice, a value of the wrong type, or one that ``options_type`` itself refuses.
+            twice, a value of the wrong type or out of its range, or one that ``options_type`` itself refuses.
     """
-    hints = get_type_hints(options_type)
+    hints = _hints(options_type)
     known = _fields(options_type)
     values: dict[str, Any] = {}
     for pair in pairs:
@@ -78,127 +78,61 @@ def parse_options(options_type: type[T], pairs: Iterable[str], base: Mapping[str
     for name in base or {}:
         _check_name(name, known)
     try:
-        return options_type(**{**(base or {}), **values})
+        options = options_type(**{**(base or {}), **values})
     except EdgeadError:
         raise
     except (TypeError, ValueError) as error:
         raise OptionError(f"these options can't be used: {one_line(error, 'message')}") from error
+    if any(range_of(hint) is not None for hint in hints.values()):  # its author need not have called it
+        check_options(options)
+    return options
+
+
+def check_options(options: Any) -> None:
+    """Check each option against its type and its ``Range``; for ``__post_init__``, before rules of your own.
+
+    True is no number here, and NaN and infinity are in no range. A type that ``parse_options`` can't read is
+    left alone.
+
+    Raises:
+        edgead.errors.OptionError: naming the first option that doesn't fit.
+    """
+    hints = _hints(type(options))
+    for name, field in _fields(type(options)).items():
+        value = getattr(options, name)
+        if not fits(hints[name], value):
+            given = show(value)
+            if isinstance(value, float) and float(given) != value:  # it needs more digits
+                given = repr(value)
+            default = show(_default(field))
+            raise OptionError(
+                f"option '{name}' takes {describe_type(hints[name])}, not {given}: choose such a value, or "
+                f"leave it out{default and f' for {default}'}"
+            )
 
 
 def describe_options(options_type: type, base: Mapping[str, Any] | None = None) -> list[OptionHelp]:
     """Describe the fields of an options dataclass, in their order; ``base`` as in ``parse_options``."""
-    hints, helps = get_type_hints(options_type), _docstrings(options_type)
+    hints, helps = _hints(options_type), _docstrings(options_type)
     described = []
     for name, field in _fields(options_type).items():
         default = base[name] if base and name in base else _default(field)
-        described.append(OptionHelp(name, describe_type(hints[name]), show(default), helps.get(name, "")))
+        hint = hints[name]
+        described.append(
+            OptionHelp(name, describe_type(hint), show(default), helps.get(name, ""), range_of(hint))
+        )
     return described
-
-
-def describe_type(hint: Any) -> str:
-    """Say in words what may stand after the ``=``."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return "|".join(show(value) for value in arguments)
-    if origin in (Union, types.UnionType):
-        return "|".join(dict.fromkeys(describe_type(argument) for argument in arguments))
-    if origin is tuple:
-        if arguments[-1] is Ellipsis:
-            return f"{describe_type(arguments[0])},..."
-        return ",".join(describe_type(argument) for argument in arguments)
-    return {type(None): "none", bool: "true|false", int: "integer", float: "number", str: "text"}.get(
-        hint, str(hint)
-    )
-
-
-def show(value: Any) -> str:
-    """Write a value as the user would type it."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple | list):
-        return ",".join(show(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-# ---------------------------------------------------------------- reading
-
-
-class _Unreadable(Exception):
-    """The text isn't of this type."""
 
 
 def _read(name: str, hint: Any, text: str) -> Any:
     try:
-        return _convert(hint, text)
-    except _Unreadable:
+        return convert(hint, text)
+    except UnreadableError:
         raise OptionError(f"option '{name}' takes {describe_type(hint)}, not '{text}'") from None
 
 
-def _convert(hint: Any, text: str) -> Any:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return _first(text, [(type(value), value) for value in arguments])
-    if origin in (Union, types.UnionType):
-        # None first and str last: "none" is None even where any text would do.
-        order = sorted(arguments, key=lambda a: (a is str, a is not type(None)))
-        for argument in order:
-            try:
-                return _convert(argument, text)
-            except _Unreadable:
-                continue
-        raise _Unreadable
-    if origin is tuple:
-        return _convert_tuple(arguments, text)
-    if hint is type(None):
-        if text.lower() not in ("none", "null"):
-            raise _Unreadable
-        return None
-    if hint is bool:
-        if text.lower() not in _WORDS:
-            raise _Unreadable
-        return _WORDS[text.lower()]
-    if hint in (int, float):
-        return _number(hint, text)
-    if hint is str:
-        return text
-    raise TypeError(f"an option can't be of type {hint!r}")
-
-
-def _first(text: str, candidates: list[tuple[type, Any]]) -> Any:
-    for kind, value in candidates:
-        try:
-            if _convert(kind, text) == value:
-                return value
-        except _Unreadable:
-            continue
-    raise _Unreadable
-
-
-def _convert_tuple(arguments: tuple[Any, ...], text: str) -> tuple[Any, ...]:
-    if arguments[-1] is Ellipsis:
-        words = text.split(",") if text else []
-        return tuple(_convert(arguments[0], word.strip()) for word in words)
-    if arguments == (int, int) and "," not in text:
-        text = text.lower().replace("x", ",")  # a size is usually typed as 256x256
-    words = text.split(",")
-    if len(words) != len(arguments):
-        raise _Unreadable
-    return tuple(_convert(argument, word.strip()) for argument, word in zip(arguments, words, strict=True))
-
-
-def _number(kind: type, text: str) -> Any:
-    try:
-        value = kind(text)
-    except ValueError:
-        raise _Unreadable from None
-    if not math.isfinite(value):
-        raise _Unreadable
-    return value
-
-
-# ---------------------------------------------------------------- the dataclass
+def _hints(options_type: type) -> dict[str, Any]:
+    return get_type_hints(options_type, include_extras=True)
 
 
 def _fields(options_type: type) -> dict[str, Field[Any]]:
@@ -232,4 +166,12 @@ def _docstrings(options_type: type) -> dict[str, str]:
     return found
 
 
-__all__ = ["OptionHelp", "describe_options", "describe_type", "parse_options", "show"]
+__all__ = [
+    "OptionHelp",
+    "Range",
+    "check_options",
+    "describe_options",
+    "describe_type",
+    "parse_options",
+    "show",
+]

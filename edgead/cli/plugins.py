@@ -109,8 +109,8 @@ def check(
     """Check that what NAME registers behaves as a built-in does.
 
     NAME is a distribution, edgead-mine, or a registered name of any kind: a method, a target, an engine, a
-    backbone as NAME:ARGUMENT. Methods are fitted on a few generated images and run on both engines. Exit code 6 where a
-    check fails.
+    backbone as NAME:ARGUMENT. Methods are fitted on a few generated images and run on both engines. Exit code
+    6 where a check fails.
     """
     from edgead.errors import PluginError, UnknownNameError
     from edgead.plugins import registry

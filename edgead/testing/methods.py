@@ -77,7 +77,7 @@ def same_seed_same_bytes(workshop: Workshop) -> None:
     ]
     what = f"in {', '.join(other[:3])}" if other else "in its operators"
     raise CheckFailed(
-        f"two fits with one seed differ {what}: draw only from np.random.default_rng(training.seed), and "
+        f"two fits with one seed differ {what}: draw only from np.random.default_rng(data.seed), and "
         "iterate over nothing whose order may change (a set, a folder's listing)"
     )
 

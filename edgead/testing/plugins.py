@@ -97,7 +97,8 @@ def packages_of(distribution: str) -> tuple[str, ...]:
 def _module_of(entry: Entry) -> str:
     if isinstance(entry.factory, str):
         return entry.factory.partition(":")[0]
-    return str(getattr(entry.factory, "__module__", ""))
+    function = getattr(entry.factory, "func", entry.factory)  # a partial's own module would be functools
+    return str(getattr(function, "__module__", ""))
 
 
 def _target(value: str) -> object:

@@ -7,7 +7,8 @@ import inspect
 import json
 from typing import Any
 
-from edgead.options import describe_options, parse_options
+from edgead.errors import OptionError
+from edgead.options import Range, describe_options, parse_options
 from edgead.plugins import registry
 from edgead.registry import Entry
 from edgead.testing.check import CheckFailed, require
@@ -15,7 +16,7 @@ from edgead.testing.check import CheckFailed, require
 NEEDED = {
     "feature_maps": "feature_maps(self, backbone)",
     "embed": "embed(self, maps)",
-    "fit": "fit(self, training)",
+    "fit": "fit(self, data)",
 }
 
 
@@ -64,6 +65,37 @@ def options_can_be_typed(entry: Entry) -> None:
         )
 
 
+def options_keep_their_range(entry: Entry) -> None:
+    """defaults lie in their ``Range``, and a value outside is refused in one line that names the option"""
+    options = _options(entry)
+    try:
+        defaults = parse_options(options, [])
+    except OptionError as error:
+        raise CheckFailed(f"the defaults are refused: {error}") from error
+    for option in describe_options(options):
+        for number in _outside(option.range):
+            default = getattr(defaults, option.name)
+            value = (number,) * max(1, len(default)) if isinstance(default, tuple) else number
+            told = ""
+            try:
+                options(**{option.name: value})
+            except OptionError as error:
+                told = str(error)
+            require(
+                option.name in told and "\n" not in told,
+                f"{options.__name__}({option.name}={value!r}) isn't refused with one line that names the "
+                f"option, {option.type}: call edgead.options.check_options(self) in __post_init__",
+            )
+
+
+def _outside(its: Range | None) -> list[float]:
+    """A number under the range and one over it, where it ends."""
+    if its is None:
+        return []
+    under = [] if its.low is None else [its.low if its.open_low else its.low - 1]
+    return under + ([] if its.high is None else [its.high if its.open_high else its.high + 1])
+
+
 def a_method_uses_it(entry: Entry) -> None:
     """some registered method uses it: ``edgead fit`` takes methods"""
     names = registry()
@@ -101,5 +133,6 @@ CHECKS = (
     options_have_defaults,
     options_survive_json,
     options_can_be_typed,
+    options_keep_their_range,
     a_method_uses_it,
 )

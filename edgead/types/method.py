@@ -66,13 +66,13 @@ class Backbone(Protocol):
         name: what the user typed, for instance ``timm:resnet18``.
         feature_info: the feature maps by name, the finest first.
         input: what the network wants to see.
-        provenance: facts for the manifest; ``weights_sha256`` at least.
+        provenance: JSON values for the manifest; ``weights_sha256`` at least.
     """
 
     name: str
     feature_info: Mapping[str, FeatureInfo]
     input: InputSpec
-    provenance: Mapping[str, str]
+    provenance: Mapping[str, Any]
 
     def onnx(self, feature_maps: Sequence[str], size: Size) -> onnx.ModelProto:
         """Return a graph from ``image`` (1, H, W, 3) uint8 BGR to the maps (1, C, h, w) float32, by name.

@@ -51,14 +51,28 @@ def parameter(name: str, value: NDArray[Any]) -> Var:
     return var
 
 
+def static_shape(var: Var) -> tuple[int, ...]:
+    """The shape of a tensor of the graph.
+
+    Raises:
+        PluginError: it isn't known before the graph runs.
+    """
+    shape = var.unwrap_tensor().shape
+    known = tuple(n for n in shape or () if isinstance(n, int))
+    if shape is None or len(known) < len(shape):
+        raise PluginError("a part of the graph has no static shape; use operators whose shapes are inferred")
+    return known
+
+
 def compose_features(backbone: onnx.ModelProto, scorer: Scorer, size: Size) -> onnx.ModelProto:
     """Join the backbone and the scorer's ``embed``: the graph whose outputs the scorer is fitted on."""
     image = spox.argument(Tensor(np.uint8, (1, *size, 3)))
     with _collected_parameters() as parameters:
         maps = dict(scorer.embed(spox.inline(_single_opset(backbone))(image=image)))
         for name, var in maps.items():
-            if len(_shape(var)) != 4 or _shape(var)[0] != 1:
-                raise PluginError(f"embed() must yield maps (1, C, h, w), but '{name}' is {_shape(var)}")
+            shape = static_shape(var)
+            if len(shape) != 4 or shape[0] != 1:
+                raise PluginError(f"embed() must yield maps (1, C, h, w), but '{name}' is {shape}")
         model = spox.build(
             _inputs(image, parameters), {f"{FEATURE_PREFIX}{n}": op.identity(v) for n, v in maps.items()}
         )
@@ -90,14 +104,14 @@ def compose(
     with _collected_parameters() as parameters:
         maps = spox.inline(_single_opset(backbone))(image=image)
         scores = fitted.graph(scorer.embed(maps), bank)
-        shape = _shape(scores.patch)
+        shape = static_shape(scores.patch)
         if len(shape) != 4 or shape[:2] != (1, 1):
             raise PluginError(f"a scorer's patch scores must be (1, 1, h, w), not {shape}")
         anomaly_map, score = postprocessor.graph(scores, (shape[2], shape[3]), size)
-        if _shape(anomaly_map) != (1, 1, *size) or _shape(score) != (1,):
+        if static_shape(anomaly_map) != (1, 1, *size) or static_shape(score) != (1,):
             raise PluginError(
                 f"a post-processor must yield (1, 1, {size[0]}, {size[1]}) and (1,), "
-                f"not {_shape(anomaly_map)} and {_shape(score)}"
+                f"not {static_shape(anomaly_map)} and {static_shape(score)}"
             )
         model = spox.build(_inputs(image, parameters), {"anomaly_map": anomaly_map, "score": score})
         return _tidy(model, _arrays(parameters))
@@ -122,13 +136,6 @@ def _collected_parameters() -> Iterator[_Parameters]:
         yield collected
     finally:
         _parameters.reset(token)
-
-
-def _shape(var: Var) -> tuple[Any, ...]:
-    shape = var.unwrap_tensor().shape
-    if shape is None:
-        raise PluginError("a part of the graph has no static shape; use operators whose shapes are inferred")
-    return tuple(shape)
 
 
 def _single_opset(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgead.errors import InputError, OptionError
 from edgead.types import Progress
-from edgead_plugins.farthest_point import FarthestPointSearch, Points, memory
+from edgead_plugins.farthest_point import FarthestPointSearch, Points, search_bytes
 
 _SURPLUS = 2  # where groups compete, each offers so many times its share
 
@@ -120,7 +120,7 @@ def _groups_that_fit(total: int, dim: int, picks: int, memory_bytes: int) -> tup
         size = -(-total // groups)
         share = picks if groups == 1 else min(size, -(-_SURPLUS * picks // groups))
         offered = 48 * groups * share  # indices and radii of all, and what sorting them takes
-        needs.append(4 * dim * size + memory(size, share, dim) + offered)
+        needs.append(4 * dim * size + search_bytes(size, share, dim) + offered)
         if needs[-1] <= memory_bytes:
             return groups, share
     raise OptionError(

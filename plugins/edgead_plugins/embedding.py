@@ -17,6 +17,8 @@ import spox.opset.ai.onnx.v18 as op
 from numpy.typing import NDArray
 from spox import Var
 
+from edgead.workbench.graph import static_shape
+
 
 def concatenated(maps: Sequence[Var], patch_size: int) -> Var:
     """(1, sum of channels, h, w) on the grid of the finest of ``maps``, each (1, C, h, w) float32."""
@@ -28,7 +30,7 @@ def pooled(maps: Sequence[Var], patch_size: int, width: int) -> Var:
     """(1, width, h, w) on the grid of the finest of ``maps``, each (1, C, h, w) float32."""
     binned = [_pool_neighbourhood(m, patch_size, width) for m in maps]
     stacked = op.concat(_on_finest_grid(binned), axis=1)
-    _, channels, h, w = _shape(stacked)
+    _, channels, h, w = static_shape(stacked)
     if channels % width == 0:  # bins of whole channels: a plain mean
         grouped = op.reshape(stacked, op.const([1, width, channels // width, h, w]))
         return op.reduce_mean(grouped, op.const([2]), keepdims=0)
@@ -60,7 +62,7 @@ def _average(x: Var, patch_size: int) -> Var:
 
 def _pool_neighbourhood(x: Var, patch_size: int, width: int) -> Var:
     """Bins over (channel, row, column). They repeat every C / gcd(C, width) channels: that is a group."""
-    channels = _shape(x)[1]
+    channels = static_shape(x)[1]
     groups = math.gcd(channels, width)
     taps = channels // groups * patch_size**2
     bins = adaptive_bins(taps, width // groups).astype(np.float32)
@@ -72,17 +74,10 @@ def _pool_neighbourhood(x: Var, patch_size: int, width: int) -> Var:
 
 
 def _on_finest_grid(maps: Sequence[Var]) -> list[Var]:
-    h, w = max((_shape(m)[2], _shape(m)[3]) for m in maps)
-    return [m if _shape(m)[2:] == (h, w) else _resize(m, h, w) for m in maps]
+    h, w = max((static_shape(m)[2], static_shape(m)[3]) for m in maps)
+    return [m if static_shape(m)[2:] == (h, w) else _resize(m, h, w) for m in maps]
 
 
 def _resize(x: Var, h: int, w: int) -> Var:
-    sizes = op.const(np.array([1, _shape(x)[1], h, w], np.int64))
+    sizes = op.const(np.array([1, static_shape(x)[1], h, w], np.int64))
     return op.resize(x, sizes=sizes, mode="linear", coordinate_transformation_mode="half_pixel")
-
-
-def _shape(x: Var) -> tuple[int, ...]:
-    shape = x.unwrap_tensor().shape
-    if shape is None or not all(isinstance(n, int) for n in shape):
-        raise ValueError("feature maps must have static shapes")
-    return tuple(int(n) for n in shape if isinstance(n, int))

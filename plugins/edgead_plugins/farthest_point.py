@@ -24,7 +24,7 @@ _DEEPEST = 0.9  # candidates reach down to a tenth of the largest squared distan
 Points = NDArray[np.float32]
 
 
-def memory(points: int, picks: int, dim: int) -> int:
+def search_bytes(points: int, picks: int, dim: int) -> int:
     """Return the bytes that a search allocates at most, besides the points."""
     return 64 * points + 4 * (dim + 6) * picks + (MOST * 20 << 10) * dim + (MOST * 16 << 20)
 

@@ -30,7 +30,7 @@ from spox import Var
 
 from edgead.errors import DatasetError
 from edgead.types import BankPrecision, Progress, Size
-from edgead.workbench.graph import parameter
+from edgead.workbench.graph import parameter, static_shape
 from edgead.workbench.saturation import PAIR, neighbour_sums
 
 Floats = NDArray[np.float32]
@@ -81,7 +81,7 @@ class GaussianDensity:
         of CLIP / 127 standard deviations; the product is a sum of d integers below 2^14 in 32 bits. The
         diagonal form has no factors to store, and stays as it is.
         """
-        _, d, h, w = (int(n) for n in features.unwrap_tensor().shape or ())  # type: ignore[arg-type]
+        _, d, h, w = static_shape(features)
         positions = len(self.mean)
         rows = op.reshape(op.transpose(features, perm=[0, 2, 3, 1]), op.const([positions, 1, d]))
         deviation = op.sub(rows, parameter(f"{name}_mean", self.mean[:, None]))

@@ -2,63 +2,41 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from edgead.hookspecs import hookimpl
 from edgead.types import Method, Register
 
 edgead_api = 1
 
 
-def patchcore() -> Method:
-    return Method("patchcore", scorer="patchcore", paper="Roth et al., CVPR 2022, arXiv 2106.08265")
+def _plain(name: str, paper: str) -> Method:
+    return Method(name, scorer=name, paper=paper)
 
 
-def padim() -> Method:
-    return Method("padim", scorer="padim", paper="Defard et al., ICPR 2020 workshops, arXiv 2011.08785")
+def _trained(name: str, paper: str, quick: dict[str, Any], postprocessor: str = "gaussian") -> Method:
+    """A method that trains for long, so it is fitted once.
+
+    Args:
+        quick: the preset that takes minutes on a CPU. The defaults are the preset ``paper``.
+    """
+    presets = {"quick": quick, "paper": {}}
+    return Method(name, name, postprocessor, paper=paper, final_fit=False, presets=presets)
 
 
-def fyd() -> Method:
-    return Method(
-        "fyd",
-        scorer="fyd",
-        paper="Zheng et al., arXiv 2110.04538",
-        final_fit=False,
-        presets={"quick": {"epochs": 20, "batch_size": 8, "learning_rate": 1e-4}, "paper": {}},
-    )
+PATCHCORE = partial(_plain, "patchcore", "Roth et al., CVPR 2022, arXiv 2106.08265")
+PADIM = partial(_plain, "padim", "Defard et al., ICPR 2020 workshops, arXiv 2011.08785")
+SPADE = partial(_plain, "spade", "Cohen and Hoshen 2020, arXiv 2005.02357")
 
+FYD_QUICK = {"epochs": 20, "batch_size": 8, "learning_rate": 1e-4}
+FYD = partial(_trained, "fyd", "Zheng et al., arXiv 2110.04538", FYD_QUICK)
 
-def spade() -> Method:
-    return Method("spade", scorer="spade", paper="Cohen and Hoshen 2020, arXiv 2005.02357")
+MKD_QUICK = {"steps": 500, "batch_size": 16, "image_score": "map"}
+MKD = partial(_trained, "mkd", "Salehi et al., CVPR 2021, arXiv 2011.11108", MKD_QUICK)
 
-
-def mkd() -> Method:
-    return Method(
-        "mkd",
-        scorer="mkd",
-        paper="Salehi et al., CVPR 2021, arXiv 2011.11108",
-        final_fit=False,
-        presets={"quick": {"steps": 500, "batch_size": 16, "image_score": "map"}, "paper": {}},
-    )
-
-
-def cutpaste() -> Method:
-    return Method(
-        "cutpaste",
-        scorer="cutpaste",
-        paper="Li et al., CVPR 2021, arXiv 2104.04015",
-        final_fit=False,
-        presets={"quick": {"steps": 150, "batch_size": 8, "patch_stride": 16}, "paper": {}},
-    )
-
-
-def uninformed_students() -> Method:
-    return Method(
-        "uninformed-students",
-        scorer="uninformed-students",
-        paper="Bergmann et al., CVPR 2020, arXiv 1911.02357",
-        final_fit=False,
-        presets={"quick": UNINFORMED_STUDENTS_QUICK, "paper": {}},
-    )
-
+CUTPASTE_QUICK = {"steps": 150, "batch_size": 8, "patch_stride": 16}
+CUTPASTE = partial(_trained, "cutpaste", "Li et al., CVPR 2021, arXiv 2104.04015", CUTPASTE_QUICK)
 
 UNINFORMED_STUDENTS_QUICK = {
     "stride": 4,
@@ -74,33 +52,14 @@ UNINFORMED_STUDENTS_QUICK = {
     "metric": 0.0,
     "compactness": 0.02,
 }
-"""Minutes on a CPU; ours."""
+UNINFORMED_STUDENTS = partial(
+    _trained, "uninformed-students", "Bergmann et al., CVPR 2020, arXiv 1911.02357", UNINFORMED_STUDENTS_QUICK
+)
 
+DMAD_QUICK = {"coreset_ratio": 0.01, "hidden": 256, "steps": 300, "batch_size": 256}
+DMAD = partial(_trained, "dmad", "Hu et al. 2024, arXiv 2403.12362", DMAD_QUICK)
 
-def dmad() -> Method:
-    return Method(
-        "dmad",
-        scorer="dmad",
-        paper="Hu et al. 2024, arXiv 2403.12362",
-        final_fit=False,
-        presets={
-            "quick": {"coreset_ratio": 0.01, "hidden": 256, "steps": 300, "batch_size": 256},
-            "paper": {},
-        },
-    )
-
-
-def destseg() -> Method:
-    return Method(
-        "destseg",
-        scorer="destseg",
-        postprocessor="bilinear",
-        paper="Zhang et al., CVPR 2023, arXiv 2211.11317",
-        final_fit=False,
-        presets={"quick": DESTSEG_QUICK, "paper": {}},
-    )
-
-
+# With -o map=seg this trains the segmentation too, in 500 steps, which are too few to be of use.
 DESTSEG_QUICK = {
     "map": "dest",
     "student_steps": 200,
@@ -110,7 +69,7 @@ DESTSEG_QUICK = {
     "student_width": 32,
     "width": 64,
 }
-"""Minutes on a CPU; ours. ``-o map=seg`` adds the segmentation, whose 500 steps are too few to be of use."""
+DESTSEG = partial(_trained, "destseg", "Zhang et al., CVPR 2023, arXiv 2211.11317", DESTSEG_QUICK, "bilinear")
 
 
 @hookimpl
@@ -142,16 +101,20 @@ def edgead_register_postprocessors(register: Register) -> None:
 
 @hookimpl
 def edgead_register_methods(register: Register) -> None:
-    register("patchcore", patchcore, "memory bank of good patches; strong on textures and objects")
-    register("padim", padim, "a Gaussian per position; small and fast to fit, for parts that lie the same")
-    register("spade", spade, "compares with the most similar good images, position by position of a gallery")
-    register("fyd", fyd, "padim on a backbone trained to align the parts; needs torch")
-    register("mkd", mkd, "a small network copies the backbone on good images; needs torch")
-    register("cutpaste", cutpaste, "a network learns to see pieces pasted in wrong places; needs torch")
+    register(
+        "patchcore", PATCHCORE, "distance to a memory bank of good patches; strong on textures and objects"
+    )
+    register(
+        "padim", PADIM, "a Gaussian at each position; small and fast to fit, for parts that lie the same"
+    )
+    register("spade", SPADE, "compares with the most similar good images, position by position")
+    register("fyd", FYD, "PaDiM on a backbone trained to align the parts; needs torch")
+    register("mkd", MKD, "a small network learns to copy the backbone on good images; needs torch")
+    register("cutpaste", CUTPASTE, "a network learns to see pieces pasted in wrong places; needs torch")
     register(
         "uninformed-students",
-        uninformed_students,
-        "students copy a teacher of small patches on good images; needs torch",
+        UNINFORMED_STUDENTS,
+        "students learn on good images to copy a teacher of small patches; needs torch",
     )
-    register("dmad", dmad, "one model for several products, and for a few annotated defects; needs torch")
-    register("destseg", destseg, "a student takes synthetic anomalies away, and says where; needs torch")
+    register("dmad", DMAD, "one model for several products, and for a few annotated defects; needs torch")
+    register("destseg", DESTSEG, "a student learns to remove synthetic defects, and shows where; needs torch")

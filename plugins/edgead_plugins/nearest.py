@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from spox import Var
 
 from edgead.types import BankPrecision
-from edgead.workbench.graph import parameter
+from edgead.workbench.graph import parameter, static_shape
 from edgead.workbench.saturation import PAIR, neighbour_sums
 
 CHUNK_ROWS = 1024
@@ -154,9 +154,9 @@ class LoweredBank:
         Returns:
             (queries, k * size) float32: q.b - |b|^2 / 2, so |q - b|^2 = |q|^2 - 2 of it.
         """
-        dim = self.mean.unwrap_tensor().shape[1]  # type: ignore[index]
-        rows = op.reshape(self.rows, op.const([self.n // size, size, int(dim)]))  # type: ignore[arg-type]
-        rows = op.reshape(op.gather(rows, groups, axis=0), op.const([-1, int(dim)]))  # type: ignore[arg-type]
+        _, dim = static_shape(self.mean)
+        rows = op.reshape(self.rows, op.const([self.n // size, size, dim]))
+        rows = op.reshape(op.gather(rows, groups, axis=0), op.const([-1, dim]))
         halves = op.const(self.half_norms.reshape(-1, size))
         halves = op.reshape(op.gather(halves, groups, axis=0), op.const([1, -1]))
         return op.sub(self._product(query, rows), halves)

@@ -13,12 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from spox import Var
 
 from edgead.errors import OptionError
+from edgead.notices import Notice
+from edgead.options import check_options
 from edgead.types import Backbone, BankPrecision, FittingData, Scores
+from edgead_plugins.backbones.graphs import LARGEST_GRAPH
 from edgead_plugins.channel_selection import ChannelSelection, select_channels
 from edgead_plugins.gaussian_density import (
     GaussianDensity,
@@ -26,13 +30,18 @@ from edgead_plugins.gaussian_density import (
     estimate_density,
     explained_by_position,
 )
+from edgead_plugins.layers import named_or_at
+from edgead_plugins.option_kinds import Count, Positive
 
 PAPER_DIMENSIONS = ((448, 100), (1792, 550))
 """Channels of ResNet-18's and Wide-ResNet-50-2's three maps, and the dimensions that the paper keeps."""
-LARGEST_GRAPH = 1_900_000_000
-"""Bytes that fit into one ONNX file beside a backbone; its format ends at 2 GiB."""
 SURFACE, ALIGNED = 0.12, 0.6
 """Shares of variance explained by position: below, a surface; above, aligned parts. See docs/methods."""
+UNALIGNED = (
+    "the parts don't lie the same in all images: position explains {explained:.0%} of what the network sees "
+    "(under {surface:.0%} for a plain surface, over {aligned:.0%} for fixtured parts); density is compared "
+    "position by position, so fix the part in place or compare with patchcore"
+)
 
 
 @dataclass(frozen=True)
@@ -40,34 +49,25 @@ class PaDiMOptions:
     """PaDiM's options; ``-o name=value``."""
 
     layers: tuple[str, ...] = ()
-    """Feature maps to use; empty: those of stride 4, 8 and 16, the paper's layer1 to layer3."""
-    dimensions: int | None = None
-    """Channels kept, chosen at random by the seed; unset: on the line through the paper's two, 100 of 448
+    """Feature maps to use. Empty: those of stride 4, 8 and 16, the paper's layer1 to layer3."""
+    dimensions: Count | None = None
+    """Channels kept, chosen at random by the seed. none: on the line through the paper's two, 100 of 448
     (ResNet-18) and 550 of 1,792 (Wide-ResNet-50-2), and never fewer than 100 where there are so many."""
     form: Literal["full", "low-rank", "diagonal"] = "full"
-    """Covariance at each position: full is the paper's; low-rank keeps the directions of least variance;
-    diagonal ignores correlations."""
-    rank: int | None = None
-    """Directions that the low-rank form keeps; unset: half of the dimensions."""
+    """Covariance at each position. full: the paper's; low-rank: the directions in which good images vary
+    least; diagonal: without correlations."""
+    rank: Count | None = None
+    """Directions that form=low-rank keeps. none: half of the dimensions."""
     upsampling: Literal["nearest", "bilinear"] = "nearest"
-    """How coarser maps reach the finest grid; nearest is the paper's code."""
-    ridge: float = 0.01
-    """Added to the covariance's diagonal; the paper's is 0.01."""
-    memory_mib: int = 512
-    """Memory for covariances while fitting; where they need more, the images are read several times."""
+    """How coarser maps reach the finest map's grid; nearest in the paper's code."""
+    ridge: Positive = 0.01
+    """Added to the covariance's diagonal; 0.01 in the paper."""
+    memory_mib: Count = 512
+    """MiB of memory for covariances while fitting. Where they need more, the images are read several
+    times."""
 
     def __post_init__(self) -> None:
-        checks = {
-            "dimensions": self.dimensions is None or self.dimensions >= 1,
-            "rank": self.rank is None or self.rank >= 1,
-            "ridge": self.ridge > 0,
-            "memory_mib": self.memory_mib >= 1,
-        }
-        for name, good in checks.items():
-            if not good:
-                raise OptionError(
-                    f"padim: {name}={getattr(self, name)} is out of range; see `edgead methods padim`"
-                )
+        check_options(self)
         if self.rank is not None and self.form != "low-rank":
             raise OptionError(f"padim: rank={self.rank} goes with form=low-rank; add -o form=low-rank")
 
@@ -82,16 +82,13 @@ class PaDiM:
 
     def feature_maps(self, backbone: Backbone) -> Sequence[str]:
         """The chosen layers, or the maps of stride 4, 8 and 16."""
-        if self.options.layers:
-            return self.options.layers
-        fine = [name for name, info in backbone.feature_info.items() if info.stride in (4, 8, 16)]
-        return fine or list(backbone.feature_info)[-3:]
+        return named_or_at(self.options.layers, (4, 8, 16), backbone)
 
     def embed(self, maps: Mapping[str, Var]) -> Mapping[str, Var]:
         """The maps as they are: which channels count depends on the seed, which is fit's."""
         return {name: maps[name] for name in (self.options.layers or maps)}
 
-    def fit(self, training: FittingData) -> FittedPaDiM:
+    def fit(self, data: FittingData) -> FittedPaDiM:
         """Choose channels and estimate the density, in one pass where ``memory_mib`` allows.
 
         Raises:
@@ -100,8 +97,8 @@ class PaDiM:
             DatasetError: there is no image to learn from.
         """
         options = self.options
-        d, rank = self._sizes(sum(channels for channels, _, _ in training.shapes.values()))
-        selection = select_channels(training.shapes, d, training.seed, options.upsampling)
+        d, rank = self._sizes(sum(channels for channels, _, _ in data.shapes.values()))
+        selection = select_channels(data.shapes, d, data.seed, options.upsampling)
         h, w = selection.grid
         size = density_bytes(h * w, d, rank, "fp32")
         if size > LARGEST_GRAPH:
@@ -113,16 +110,16 @@ class PaDiM:
             )
         small = density_bytes(h * w, d, rank, "int8")
         density = estimate_density(
-            lambda: (selection.embed(maps) for maps in training.features()),
+            lambda: (selection.embed(maps) for maps in data.features()),
             h * w,
             d,
             form=options.form,
             rank=rank,
             ridge=options.ridge,
             memory_bytes=options.memory_mib << 20,
-            progress=training.progress,
+            progress=data.progress,
             description=f"density of {size / 2**20:.0f} MiB (INT8: {small / 2**20:.0f}): reading good images",
-            total=training.n_images,
+            total=data.n_images,
         )
         return FittedPaDiM(density, selection, options.form)
 
@@ -159,7 +156,6 @@ class FittedPaDiM:
         """Form, bytes, the chosen channels, and how far the images are aligned."""
         positions, d = self.density.mean.shape
         factor = self.density.factor
-        explained = explained_by_position(self.density, self.selection.grid)
         return {
             "density": {
                 "form": self.form,
@@ -171,21 +167,27 @@ class FittedPaDiM:
                 "images": self.density.n_images,
             },
             "channels": {name: index.tolist() for name, index in self.selection.indices.items()},
-            "explained_by_position": round(explained, 3),
-            "warnings": alignment_warnings(explained, "padim"),
+            "explained_by_position": round(self.explained, 3),
         }
+
+    @cached_property
+    def explained(self) -> float:
+        """See ``explained_by_position``."""
+        return explained_by_position(self.density, self.selection.grid)
+
+    @property
+    def notices(self) -> Sequence[Notice]:
+        """See ``alignment_notices``."""
+        return alignment_notices(self.explained)
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
         """See ``edgead.types.FittedScorer``; the image score is left to the finished map's maximum."""
         return Scores(patch=self.density.graph(self.selection.graph(maps, "channels"), bank))
 
 
-def alignment_warnings(explained: float, method: str) -> list[str]:
+def alignment_notices(explained: float) -> list[Notice]:
     """Say it where the parts are visibly not aligned; see ``gaussian_density.explained_by_position``."""
     if not SURFACE <= explained < ALIGNED:
         return []
-    return [
-        f"the parts don't lie the same in all images: position explains {explained:.0%} of what the network "
-        f"sees (under {SURFACE:.0%} for a plain surface, over {ALIGNED:.0%} for fixtured parts); {method} "
-        "compares position by position, so fix the part in place or compare with patchcore"
-    ]
+    values = {"explained": explained, "surface": SURFACE, "aligned": ALIGNED}
+    return [Notice("padim-unaligned", values, UNALIGNED)]

@@ -21,13 +21,16 @@ import spox.opset.ai.onnx.v18 as op
 from numpy.typing import NDArray
 from spox import Var
 
-from edgead.errors import DatasetError, OptionError
+from edgead.errors import DatasetError
+from edgead.options import check_options
 from edgead.types import Backbone, BankPrecision, FittingData, Scores
-from edgead.workbench.graph import parameter
+from edgead.workbench.graph import parameter, static_shape
 from edgead_plugins.coreset import greedy_coreset, random_projection, streaming_coreset
 from edgead_plugins.embedding import concatenated, pooled
-from edgead_plugins.farthest_point import memory
+from edgead_plugins.farthest_point import search_bytes
+from edgead_plugins.layers import named_or_at
 from edgead_plugins.nearest import Bank, LoweredBank
+from edgead_plugins.option_kinds import Count, Positive, Share, WholeNumber
 
 PAPER_WIDTH = 1024
 Floats = NDArray[np.float32]
@@ -38,42 +41,30 @@ class PatchCoreOptions:
     """PatchCore's options; ``-o name=value``."""
 
     layers: tuple[str, ...] = ()
-    """Feature maps to use; empty: those of stride 8 and 16, the paper's layer2 and layer3."""
-    patch_size: int = 3
-    """Side of the neighbourhood that is aggregated around each position."""
-    width: int | None = None
-    """Length of an embedding: 0 concatenates the channels, 1024 is the paper's pooling; unset: the paper's
-    where the maps have more than 1024 channels together (as its Wide-ResNet-50 has), else concatenation."""
-    coreset_ratio: float = 0.01
-    """Share of all patches kept in the bank, 0 to 1; the paper reports 0.01, 0.1 and 0.25."""
-    bank_mib: float | None = None
-    """Upper bound of the bank in MiB of INT8 (one byte a value); fewer rows are kept where it binds."""
-    projection: int = 128
-    """Dimensions of the random projection that the coreset is selected in, 0 for none; the paper's is 128."""
-    neighbors: int = 1
-    """Bank rows whose mean distance is a patch's score; the paper's is 1 (3 for its segmentation setting)."""
-    reweighting: int = 9
-    """Neighbours of m* in the image score's re-weighting (equation 7); 0: the plain maximum."""
-    memory_mib: int = 4096
-    """Memory that fitting may use for embeddings; beyond it they are read twice, and beyond what one pass
+    """Feature maps to use. Empty: those of stride 8 and 16, the paper's layer2 and layer3."""
+    patch_size: Count = 3
+    """Side of the neighbourhood that is averaged around each position of a map, in positions; 3 in the
+    paper."""
+    width: WholeNumber | None = None
+    """Values in an embedding: 0 concatenates the maps' channels, 1024 is the paper's pooling. none: 1024
+    where the maps have more channels than that together (a Wide-ResNet-50 has), else concatenation."""
+    coreset_ratio: Share = 0.01
+    """Share of all patches that the bank keeps; the paper reports 0.01, 0.1 and 0.25."""
+    bank_mib: Positive | None = None
+    """Upper bound of the bank in MiB of INT8 (one byte a value); it keeps fewer rows where that binds."""
+    projection: WholeNumber = 128
+    """Dimensions of the random projection that the coreset is selected in, 0 for none; 128 in the paper."""
+    neighbors: Count = 1
+    """Bank rows whose mean distance is a patch's score; 1 in the paper (3 for its segmentation setting)."""
+    reweighting: WholeNumber = 9
+    """Bank rows around the nearest one that re-weight the image score (the paper's equation 7). 0: the plain
+    maximum."""
+    memory_mib: Count = 4096
+    """MiB of memory for embeddings while fitting. Beyond it they are read twice, and beyond what one pass
     needs (about 4 bytes a patch and dimension) the coreset is merged from groups; see docs/coreset.md."""
 
     def __post_init__(self) -> None:
-        checks = {
-            "patch_size": self.patch_size >= 1,
-            "width": self.width is None or self.width >= 0,
-            "coreset_ratio": 0 < self.coreset_ratio <= 1,
-            "bank_mib": self.bank_mib is None or self.bank_mib > 0,
-            "projection": self.projection >= 0,
-            "neighbors": self.neighbors >= 1,
-            "reweighting": self.reweighting >= 0,
-            "memory_mib": self.memory_mib >= 1,
-        }
-        for name, good in checks.items():
-            if not good:
-                raise OptionError(
-                    f"patchcore: {name}={getattr(self, name)} is out of range; see `edgead methods patchcore`"
-                )
+        check_options(self)
 
 
 class PatchCore:
@@ -86,55 +77,50 @@ class PatchCore:
 
     def feature_maps(self, backbone: Backbone) -> Sequence[str]:
         """The chosen layers, or the maps of stride 8 and 16."""
-        if self.options.layers:
-            return self.options.layers
-        middle = [name for name, info in backbone.feature_info.items() if info.stride in (8, 16)]
-        return middle or list(backbone.feature_info)[-2:]
+        return named_or_at(self.options.layers, (8, 16), backbone)
 
     def embed(self, maps: Mapping[str, Var]) -> Mapping[str, Var]:
         """Patch embeddings, one map ``patches`` (1, dim, h, w)."""
         chosen = [maps[name] for name in (self.options.layers or list(maps))]
         width = self.options.width
         if width is None:
-            channels = sum(m.unwrap_tensor().shape[1] for m in chosen)  # type: ignore[index,misc]
+            channels = sum(static_shape(m)[1] for m in chosen)
             width = PAPER_WIDTH if channels > PAPER_WIDTH else 0
         size = self.options.patch_size
         return {"patches": pooled(chosen, size, width) if width else concatenated(chosen, size)}
 
-    def fit(self, training: FittingData) -> FittedPatchCore:
+    def fit(self, data: FittingData) -> FittedPatchCore:
         """Select the memory bank. Two passes over the images where their embeddings don't fit in memory.
 
         Raises:
             DatasetError: there is no image to learn from.
         """
-        dim, h, w = training.shapes["patches"]
-        total = training.n_images * h * w
+        dim, h, w = data.shapes["patches"]
+        total = data.n_images * h * w
         if total == 0:
             raise DatasetError("patchcore needs at least one good image to fit on")
         picks = self._bank_rows(total, dim)
-        start = int(np.random.default_rng(training.seed).integers(total))
-        matrix = (
-            random_projection(dim, self.options.projection, training.seed) if self._projects(dim) else None
-        )
+        start = int(np.random.default_rng(data.seed).integers(total))
+        matrix = random_projection(dim, self.options.projection, data.seed) if self._projects(dim) else None
         budget = self.options.memory_mib * 2**20
         narrow = dim if matrix is None else matrix.shape[1]
         held = 4 * total * (dim if matrix is None else dim + narrow)
-        if held + memory(total, picks, narrow) <= budget:
-            rows = _all_patches(training, total, dim)
+        if held + search_bytes(total, picks, narrow) <= budget:
+            rows = _all_patches(data, total, dim)
             points = rows if matrix is None else rows @ matrix
-            index = greedy_coreset(points, picks, start=start, progress=training.progress)
+            index = greedy_coreset(points, picks, start=start, progress=data.progress)
             bank = rows[index]
         else:
-            chunks = _patches(training, "reading good images")
+            chunks = _patches(data, "reading good images")
             index = streaming_coreset(
                 lambda: (patches if matrix is None else patches @ matrix for patches in chunks),
                 total,
                 picks,
                 budget,
                 start=start,
-                progress=training.progress,
+                progress=data.progress,
             )
-            bank = _gather(training, index, dim)
+            bank = _gather(data, index, dim)
         return FittedPatchCore(bank, (h, w), self.options, total, index)
 
     def _projects(self, dim: int) -> bool:
@@ -162,9 +148,9 @@ class FittedPatchCore:
     index: NDArray[np.int64]
     first: FittedPatchCore | None = None
 
-    def refit(self, training: FittingData) -> FittedPatchCore:
+    def refit(self, data: FittingData) -> FittedPatchCore:
         """The same patches, as another precision of the backbone embeds them; see ``Refittable``."""
-        return replace(self, bank=_gather(training, self.index, self.bank.shape[1]), first=self)
+        return replace(self, bank=_gather(data, self.index, self.bank.shape[1]), first=self)
 
     @cached_property
     def neighbours(self) -> NDArray[np.int32]:
@@ -242,30 +228,30 @@ def _smallest(values: Floats, count: int) -> NDArray[np.int64]:
     return smallest
 
 
-def _patches(training: FittingData, description: str) -> Iterator[Floats]:
+def _patches(data: FittingData, description: str) -> Iterator[Floats]:
     """(h * w, dim) embeddings, image by image."""
-    with training.progress(description, training.n_images) as advance:
-        for maps in training.features():
+    with data.progress(description, data.n_images) as advance:
+        for maps in data.features():
             patches = maps["patches"]
             yield np.ascontiguousarray(patches.reshape(len(patches), -1).T)
             advance(1)
 
 
-def _all_patches(training: FittingData, total: int, dim: int) -> Floats:
+def _all_patches(data: FittingData, total: int, dim: int) -> Floats:
     """(total, dim), read into place so that they are in memory once."""
     rows = np.empty((total, dim), np.float32)
     start = 0
-    for patches in _patches(training, "reading good images"):
+    for patches in _patches(data, "reading good images"):
         rows[start : start + len(patches)] = patches
         start += len(patches)
     return rows
 
 
-def _gather(training: FittingData, index: NDArray[np.int64], dim: int) -> Floats:
+def _gather(data: FittingData, index: NDArray[np.int64], dim: int) -> Floats:
     """The bank's rows by global patch index, in a second pass."""
     bank = np.empty((len(index), dim), np.float32)
     start = 0
-    for patches in _patches(training, "gathering the bank"):
+    for patches in _patches(data, "gathering the bank"):
         here = np.flatnonzero((index >= start) & (index < start + len(patches)))
         bank[here] = patches[index[here] - start]
         start += len(patches)

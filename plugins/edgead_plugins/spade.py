@@ -23,15 +23,22 @@ from numpy.typing import NDArray
 from spox import Var
 
 from edgead.errors import DatasetError, OptionError
+from edgead.notices import Notice
+from edgead.options import check_options
 from edgead.types import Backbone, BankPrecision, FittingData, Scores
+from edgead_plugins.backbones.graphs import LARGEST_GRAPH
 from edgead_plugins.coreset import greedy_coreset
+from edgead_plugins.layers import named_or_at
 from edgead_plugins.nearest import Bank
+from edgead_plugins.option_kinds import Count, Positive
 from edgead_plugins.pyramid import Pyramid, pyramid
 from edgead_plugins.spade_gallery import Gallery, gallery_bytes, read_gallery
 
 POOLED = "pooled"
-LARGEST_GRAPH = 1_900_000_000
-"""Bytes that fit into one ONNX file beside a backbone; its format ends at 2 GiB."""
+LARGE = (
+    "the {gallery} gallery takes {fp32_mib:.0f} MiB in FP32 and {int8_mib:.0f} in INT8, and it grows with "
+    "every good image; gallery=coreset is smaller and faster"
+)
 Floats = NDArray[np.float32]
 
 
@@ -40,34 +47,25 @@ class SpadeOptions:
     """SPADE's options; ``-o name=value``."""
 
     layers: tuple[str, ...] = ()
-    """Feature maps to compare; empty: those of stride 4, 8 and 16, the paper's layer1 to layer3."""
-    neighbors: int = 50
-    """K: good images that score and gallery come from, at most as many as there are; the paper's is 50."""
+    """Feature maps to compare. Empty: those of stride 4, 8 and 16, the paper's layer1 to layer3."""
+    neighbors: Count = 50
+    """Good images that score and gallery come from (K), at most as many as there are; 50 in the paper."""
     gallery: Literal["coreset", "exact", "position"] = "coreset"
-    """What is kept of each good image: coreset, the positions that cover it best; exact, all, as in the
-    paper; position, all, but a position is compared with the same position only."""
-    rows: int = 64
-    """Positions that the coreset keeps of each image."""
-    gallery_mib: float | None = None
-    """Upper bound in MiB of all that is stored, in INT8; the FP32 form takes up to four times as much. The
-    coreset keeps fewer rows of each image where it binds, the others fewer images."""
+    """Positions kept of each good image. coreset: those that cover it best; exact: all, as in the paper;
+    position: all, but a position is compared with the same position only."""
+    rows: Count = 64
+    """Positions that gallery=coreset keeps of each image."""
+    gallery_mib: Positive | None = None
+    """Upper bound in MiB of all that is stored, in INT8; the FP32 form takes up to four times as much. Where
+    it binds, the coreset keeps fewer rows of each image, the others fewer images."""
     correspondence: Literal["pyramid", "layers"] = "pyramid"
-    """pyramid, the paper's: one search in the concatenated maps; layers, the popular code's: a search in
-    each map, and the distances averaged."""
+    """How positions are searched. pyramid: once, in the concatenated maps, as in the paper; layers: in each
+    map, with the distances averaged, as in the popular code."""
     squared: bool = True
-    """Squared distances, as in the paper; false: Euclidean ones, as in the popular code."""
+    """Squared distances, as in the paper. no: Euclidean ones, as in the popular code."""
 
     def __post_init__(self) -> None:
-        checks = {
-            "neighbors": self.neighbors >= 1,
-            "rows": self.rows >= 1,
-            "gallery_mib": self.gallery_mib is None or self.gallery_mib > 0,
-        }
-        for name, good in checks.items():
-            if not good:
-                raise OptionError(
-                    f"spade: {name}={getattr(self, name)} is out of range; see `edgead methods spade`"
-                )
+        check_options(self)
 
 
 class Spade:
@@ -80,17 +78,14 @@ class Spade:
 
     def feature_maps(self, backbone: Backbone) -> Sequence[str]:
         """The chosen layers, or the maps of stride 4, 8 and 16."""
-        if self.options.layers:
-            return self.options.layers
-        fine = [name for name, info in backbone.feature_info.items() if info.stride in (4, 8, 16)]
-        return fine or list(backbone.feature_info)[-3:]
+        return named_or_at(self.options.layers, (4, 8, 16), backbone)
 
     def embed(self, maps: Mapping[str, Var]) -> Mapping[str, Var]:
         """The maps as they are, and ``pooled`` (1, C, 1, 1), the mean over the last of them."""
         chosen = {name: maps[name] for name in (self.options.layers or maps)}
         return {**chosen, POOLED: op.global_average_pool(list(chosen.values())[-1])}
 
-    def fit(self, training: FittingData) -> FittedSpade:
+    def fit(self, data: FittingData) -> FittedSpade:
         """Read the gallery, in one pass, or in two where ``gallery_mib`` leaves images out.
 
         Raises:
@@ -98,12 +93,12 @@ class Spade:
                 before any image is read.
             DatasetError: there is no image to learn from.
         """
-        n = training.n_images
+        n = data.n_images
         if n == 0:
             raise DatasetError("spade needs at least one good image to fit on")
-        maps = {name: shape for name, shape in training.shapes.items() if name != POOLED}
+        maps = {name: shape for name, shape in data.shapes.items() if name != POOLED}
         shape = pyramid(maps, "spade")
-        dim = training.shapes[POOLED][0]
+        dim = data.shapes[POOLED][0]
         images, rows = self._sizes(n, dim, shape)
         small, large = (_bytes(n, dim, images, rows, shape, p) for p in ("int8", "fp32"))
         if large > LARGEST_GRAPH:
@@ -114,9 +109,9 @@ class Spade:
         said = f"gallery of {large / 2**20:.1f} MiB (INT8: {small / 2**20:.1f}): reading good images"
         chosen = np.arange(n)
         if images < n:
-            chosen = np.sort(_spread_out(_pooled(training), images, training.seed))
-        pooled, gallery = read_gallery(training, shape, self.options.gallery, chosen, rows, POOLED, said)
-        return FittedSpade(pooled, gallery, shape, self.options, training.size)
+            chosen = np.sort(_spread_out(_pooled(data), images, data.seed))
+        pooled, gallery = read_gallery(data, shape, self.options.gallery, chosen, rows, POOLED, said)
+        return FittedSpade(pooled, gallery, shape, self.options, data.size)
 
     def _sizes(self, n: int, dim: int, shape: Pyramid) -> tuple[int, Mapping[str, int]]:
         """Gallery images, and rows of one in each map: as many as options and budget allow."""
@@ -151,10 +146,10 @@ class FittedSpade:
     options: SpadeOptions
     size: tuple[int, int]
 
-    def refit(self, training: FittingData) -> FittedSpade:
+    def refit(self, data: FittingData) -> FittedSpade:
         """The same images and positions, as another precision of the backbone sees them."""
         pooled, gallery = read_gallery(
-            training,
+            data,
             self.shape,
             self.options.gallery,
             self.gallery.images,
@@ -163,7 +158,7 @@ class FittedSpade:
             "reading the gallery again",
             self.gallery.positions,
         )
-        return FittedSpade(pooled, gallery, self.shape, self.options, training.size)
+        return FittedSpade(pooled, gallery, self.shape, self.options, data.size)
 
     def bytes(self, precision: BankPrecision) -> int:
         """What the graph holds: features, their means and their norms."""
@@ -176,13 +171,6 @@ class FittedSpade:
         """The gallery's shape and bytes."""
         n, k = len(self.pooled), min(self.options.neighbors, len(self.pooled))
         rows = next(iter(self.gallery.rows.values())).shape[1]
-        warnings = []
-        if self.options.gallery != "coreset":
-            large, small = self.bytes("fp32") / 2**20, self.bytes("int8") / 2**20
-            warnings.append(
-                f"the {self.options.gallery} gallery takes {large:.0f} MiB in FP32 and {small:.0f} in INT8, "
-                "and it grows with every good image; gallery=coreset is smaller and faster"
-            )
         return {
             "bank": {"rows": rows * len(self.gallery.images), "dim": self.shape.channels},
             "gallery": {
@@ -194,8 +182,15 @@ class FittedSpade:
                 "fp32_bytes": self.bytes("fp32"),
                 "int8_bytes": self.bytes("int8"),
             },
-            "warnings": warnings,
         }
+
+    @property
+    def notices(self) -> Sequence[Notice]:
+        """Whether the gallery grows with every image."""
+        if self.options.gallery == "coreset":
+            return []
+        sizes = {f"{precision}_mib": self.bytes(precision) / 2**20 for precision in ("fp32", "int8")}
+        return [Notice("spade-large-gallery", {"gallery": self.options.gallery, **sizes}, LARGE)]
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
         """See ``edgead.types.FittedScorer``."""
@@ -227,10 +222,10 @@ def _bytes(
     return pooled + gallery_bytes(images, rows, shape, precision)
 
 
-def _pooled(training: FittingData) -> Floats:
-    with training.progress("reading good images, to choose the gallery's", training.n_images) as advance:
+def _pooled(data: FittingData) -> Floats:
+    with data.progress("reading good images, to choose the gallery's", data.n_images) as advance:
         vectors = []
-        for maps in training.features():
+        for maps in data.features():
             vectors.append(maps[POOLED].ravel().copy())
             advance(1)
     return np.stack(vectors)

@@ -143,7 +143,7 @@ def gallery_bytes(images: int, rows: Mapping[str, int], shape: Pyramid, precisio
 
 
 def read_gallery(
-    training: FittingData,
+    data: FittingData,
     shape: Pyramid,
     kind: Kind,
     images: Index,
@@ -159,21 +159,21 @@ def read_gallery(
         positions: the coreset's, where they are chosen already.
     """
     kept = {n: np.empty((len(images), rows[n], c), np.float32) for n, (c, _, _) in shape.shapes.items()}
-    pooled = np.empty((training.n_images, training.shapes[pooled_name][0]), np.float32)
+    pooled = np.empty((data.n_images, data.shapes[pooled_name][0]), np.float32)
     order = shape.gallery_order() if kind == "exact" else {}
     places = np.zeros((len(images), rows[shape.names[0]] if kind == "coreset" else 0), np.int64)
     if positions is not None:
         places = positions
     choose = kind == "coreset" and positions is None
     slots = {int(image): slot for slot, image in enumerate(images)}
-    with training.progress(description, training.n_images) as advance:
-        for number, maps in enumerate(training.features()):
+    with data.progress(description, data.n_images) as advance:
+        for number, maps in enumerate(data.features()):
             pooled[number] = maps[pooled_name].ravel()
             slot = slots.get(number)
             if slot is not None:
                 flat = {name: maps[name].reshape(len(maps[name]), -1).T for name in shape.names}
                 if choose:
-                    places[slot] = _cover(flat, shape, places.shape[1], training.seed)
+                    places[slot] = _cover(flat, shape, places.shape[1], data.seed)
                 for name, vectors in flat.items():
                     if kind == "coreset":
                         kept[name][slot] = vectors[shape.parents(name)[places[slot]]]

@@ -9,7 +9,7 @@ import pytest
 
 from edgead.plugins import registry
 from edgead.testing import Check, checks
-from edgead_plugins.backbones import resnet
+from edgead_plugins.backbones import resnet_layers
 from tests import quick
 from tests.plugins import layout_trees as trees
 from tests.plugins.backbones_support import random_tensors, save_safetensors, tiny_network
@@ -60,8 +60,8 @@ def test_a_built_in_conforms(check: Check) -> None:
 @pytest.fixture(scope="module")
 def weights() -> Path:
     """A ResNet-18 that knows nothing."""
-    convs = resnet._convs(resnet.ARCHITECTURES["resnet18"], 3)
-    return save_safetensors(random_tensors(resnet._expected(convs)), _weights)
+    convs = resnet_layers.convolutions(resnet_layers.ARCHITECTURES["resnet18"], 3)
+    return save_safetensors(random_tensors(resnet_layers.expected_shapes(convs)), _weights)
 
 
 @pytest.mark.usefixtures("weights")

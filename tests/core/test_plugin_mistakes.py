@@ -29,15 +29,20 @@ def edgead_register_methods(register):
 
 SCORER = '''
 from dataclasses import dataclass
+from typing import Annotated
 import numpy as np
 import spox.opset.ai.onnx.v18 as op
+from edgead.options import Range, check_options
 from edgead.types import Scores
 from edgead.workbench.graph import parameter
 
 @dataclass(frozen=True)
 class Options:
-    weight: float = 1.0
+    weight: Annotated[float, Range(0)] = 1.0
     """A factor of the scores."""
+
+    def __post_init__(self):
+        check_options(self)
 
 class Acme:
     Options = Options
@@ -51,8 +56,8 @@ class Acme:
     def embed(self, maps):
         return {"map": list(maps.values())[0]}
 
-    def fit(self, training):
-        mean = np.mean([maps["map"].mean((1, 2)) for maps in training.features()], axis=0)
+    def fit(self, data):
+        mean = np.mean([maps["map"].mean((1, 2)) for maps in data.features()], axis=0)
         return Fitted(mean.astype(np.float32))
 
 class Fitted:
@@ -74,6 +79,19 @@ MISTAKES = {
         "has-every-method",
         "Acme lacks embed(self, maps); see edgead.types.Scorer",
     ),
+    "a range that is never checked": (
+        "scorer",
+        ("check_options(self)", "pass"),
+        "options-keep-their-range",
+        "Options(weight=-1) isn't refused with one line that names the option, number at least 0: call "
+        "edgead.options.check_options(self) in __post_init__",
+    ),
+    "a default out of its range": (
+        "scorer",
+        ("= 1.0", "= -1.0"),
+        "options-keep-their-range",
+        "the defaults are refused: option 'weight' takes number at least 0, not -1: ",
+    ),
     "a wrong shape": (
         "scorer",
         ("op.const([1])", "op.const([2, 3])"),
@@ -84,7 +102,7 @@ MISTAKES = {
         "scorer",
         ("axis=0)", "axis=0) + np.random.normal()"),
         "same-seed-same-bytes",
-        "two fits with one seed differ in mean: draw only from np.random.default_rng(training.seed)",
+        "two fits with one seed differ in mean: draw only from np.random.default_rng(data.seed)",
     ),
     "a name clash": (
         "plugin",
@@ -186,7 +204,7 @@ IN_USE = {
     ),
     "a fault inside": (
         "scorer",
-        ("mean = np", "mean = training.pictures, np"),
+        ("mean = np", "mean = data.pictures, np"),
         r"unexpected AttributeError in the plugin acme-edgead: .*pictures.*plugins check acme-edgead`",
     ),
     "a name that it doesn't register": (

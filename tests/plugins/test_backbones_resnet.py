@@ -13,7 +13,7 @@ import pytest
 
 from edgead.errors import OptionError
 from edgead.types import Backbone, FeatureInfo
-from edgead_plugins.backbones import resnet
+from edgead_plugins.backbones import resnet_layers
 from edgead_plugins.backbones.resnet import ARCHITECTURES, Architecture, ResNet, resnet_backbone
 from tests.plugins.backbones_support import (
     in_onnxruntime,
@@ -30,7 +30,7 @@ BOTTLENECK = Architecture("bottleneck", (1, 2), width=4, inner=2)
 
 
 def tensors_of(arch: Architecture, layers: int, seed: int = 0):
-    return random_tensors(resnet._expected(resnet._convs(arch, layers)), seed)
+    return random_tensors(resnet_layers.expected_shapes(resnet_layers.convolutions(arch, layers)), seed)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_published_architectures_have_their_published_size(name):
         "wide_resnet50_2": 68_883_240 - 2_049_000,
     }
     arch = ARCHITECTURES[name]
-    shapes = resnet._expected(resnet._convs(arch, 4))
+    shapes = resnet_layers.expected_shapes(resnet_layers.convolutions(arch, 4))
     assert published[name] == sum(int(np.prod(s)) for key, s in shapes.items() if "running" not in key)
 
 

@@ -152,7 +152,7 @@ def test_memory_is_as_documented() -> None:
     greedy_coreset(points, 3000, start=0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < farthest_point.memory(60_000, 3000, 32)
+    assert peak < farthest_point.search_bytes(60_000, 3000, 32)
 
 
 class Recorder:
@@ -238,7 +238,7 @@ def test_streaming_is_exact_where_all_fits() -> None:
 @pytest.fixture
 def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts points only, so that a small test needs several groups."""
-    monkeypatch.setattr(coreset, "memory", lambda points, picks, dim: 100 * points)
+    monkeypatch.setattr(coreset, "search_bytes", lambda points, picks, dim: 100 * points)
 
 
 @pytest.mark.usefixtures("small_memory")

@@ -9,11 +9,13 @@ import pytest
 
 from edgead.cli.progress import silent
 from edgead.errors import OptionError, TrainingError
+from edgead.notices import say
 from edgead.options import parse_options
 from edgead.types import FeatureInfo, FittingData, InputSpec, TrainingData
 from edgead_plugins.cutpaste import CutPaste, CutPasteOptions
 from edgead_plugins.cutpaste.density import embedding_density, ledoit_wolf
-from edgead_plugins.cutpaste.scorer import patch_grid, receptive_matrix
+from edgead_plugins.cutpaste.options import patch_grid
+from edgead_plugins.cutpaste.scorer import receptive_matrix
 from edgead_plugins.cutpaste.weaknesses import known_weaknesses
 from tests.graphs import ENGINES, run
 
@@ -28,9 +30,9 @@ class Network:
     name, input = "cutpaste", InputSpec()
     provenance: ClassVar = {
         "training": "cutpaste: a test",
-        "explained_by_position": "0.3",
-        "invisible_pastes": "0.5",
-        "loss_over_chance_image": "0.95",
+        "explained_by_position": 0.3,
+        "invisible_pastes": 0.5,
+        "loss_over_chance": {"image": 0.95, "patch": 0.4},
     }
 
     def __init__(self, *names):
@@ -158,14 +160,13 @@ def test_embeddings_that_are_all_one_are_reported():
 def test_known_weaknesses_are_said_in_words():
     found = known_weaknesses(Network.provenance, "image")
     assert len(found) == 4
-    for words, text in zip(
-        ("screws", "background on background", "hardly tells", "no localisation"), found, strict=True
-    ):
-        assert words in text and "\n" not in text
-    good = {"explained_by_position": "0.8", "invisible_pastes": "0.05", "loss_over_chance_image": "0.3"}
-    assert known_weaknesses(good, "both") == []
-    facts = CutPaste(CutPasteOptions(level="image")).fit(training({"embedding": (1, 1)})).facts
-    assert facts["warnings"] == found and facts["density"]["embedding"]["from"] == 12
+    said = ("screws", "background on background", "image network hardly tells", "no localisation")
+    for words, notice in zip(said, found, strict=True):
+        assert words in say(notice) and not set("{}\n") & set(say(notice))
+    good = {"explained_by_position": 0.8, "invisible_pastes": 0.05, "loss_over_chance": {"image": 0.3}}
+    assert known_weaknesses(good, "both") == [] == known_weaknesses({}, "both")
+    fitted = CutPaste(CutPasteOptions(level="image")).fit(training({"embedding": (1, 1)}))
+    assert fitted.notices == found and fitted.facts["density"]["embedding"]["from"] == 12
 
 
 @pytest.mark.parametrize("word", ["steps=0", "batch_size=1", "jitter=2", "patch_stride=65", "momentum=1"])

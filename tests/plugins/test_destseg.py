@@ -7,10 +7,11 @@ import pytest
 
 from edgead.cli.progress import silent
 from edgead.errors import OptionError
+from edgead.notices import say
 from edgead.options import parse_options
 from edgead.types import FeatureInfo, FittingData, InputSpec, Scores, TrainingData
 from edgead_plugins.destseg import DeSTSeg, DeSTSegOptions
-from edgead_plugins.destseg.scorer import FOUND
+from edgead_plugins.destseg.options import FOUND
 from edgead_plugins.destseg.upsampling import Bilinear, mean_of_highest
 from tests.graphs import ENGINES, run
 from tests.plugins import destseg_oracle as oracle
@@ -156,9 +157,10 @@ def test_options_out_of_range(word):
         parse_options(DeSTSegOptions, [word])
 
 
-def test_facts_and_the_warning():
-    facts = fitted(DeSTSegOptions(top=50), size=(256, 256), **{FOUND: "0.912"}).facts
-    assert facts["map"] == "seg" and facts["training"] == "destseg: a test" and not facts["warnings"]
-    assert facts["image_score"] == "mean of 50 highest pixels"
-    (warning,) = fitted(**{FOUND: "0.612"}).facts["warnings"]
-    assert "0.612" in warning and "student_steps" in warning
+def test_facts_and_the_notice():
+    found = fitted(DeSTSegOptions(top=50), size=(256, 256), **{FOUND: 0.912})
+    assert found.facts["map"] == "seg" and found.facts["training"] == "destseg: a test" and not found.notices
+    assert found.facts["image_score"] == {"mean_of_highest": 50}
+    (notice,) = fitted(**{FOUND: 0.612}).notices
+    assert notice.code == "destseg-poor" and notice.values == {"pixel_auroc": 0.612}
+    assert "0.612" in say(notice) and "student_steps" in say(notice)

@@ -20,11 +20,11 @@ from edgead.options import parse_options  # noqa: E402
 from edgead.runtime.engines import open_session  # noqa: E402
 from edgead.types import TrainingData  # noqa: E402
 from edgead.workbench.recipe import open_backbone  # noqa: E402
+from edgead_plugins.backbones.conversion import weights_sha256  # noqa: E402
 from edgead_plugins.destseg import DeSTSegOptions, fitting  # noqa: E402
 from edgead_plugins.destseg.losses import segmentation_loss, shrunk, student_loss  # noqa: E402
 from edgead_plugins.destseg.network import Networks, Segmentation, Student, products  # noqa: E402
 from edgead_plugins.training.onnx_module import OnnxModule  # noqa: E402
-from edgead_plugins.training.trained import weights_sha256  # noqa: E402
 from tests.bundles import bad_image, good_image, write_images  # noqa: E402
 from tests.graphs import ENGINES  # noqa: E402
 from tests.plugins import destseg_oracle as oracle  # noqa: E402
@@ -276,12 +276,11 @@ def fitted(tmp_path_factory):
     return read_bundle(folder / "d.edgead"), kept[0][0].eval()
 
 
-def test_the_losses_fall_and_synthetic_anomalies_are_found(fitted):
+def test_the_losses_fall_and_synthetic_defects_are_found(fitted):
     facts = fitted[0].manifest.facts
-    for told in facts["loss"].split("; "):
-        first, last = (float(told.split()[i]) for i in (1, 4))
-        assert last < 0.75 * first, told
-    assert float(facts["synthetic_pixel_auroc"]) > 0.75
+    assert facts["loss"].keys() == {"student", "segmentation"}
+    assert all(loss["last"] < 0.75 * loss["first"] for loss in facts["loss"].values())
+    assert facts["synthetic_pixel_auroc"] > 0.75
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -304,7 +303,7 @@ def test_every_form_was_made_int8_runs_and_facts_are_kept(fitted):
     facts = bundle.manifest.facts
     reference = bundle.manifest.reference
     assert set(reference.forms) == {"fp32", "bf16", "mixed", "int8"}, reference.lacking
-    assert facts["map"] == "seg" and facts["teacher_layers"] == "stage1, stage2, stage3"
+    assert facts["map"] == "seg" and facts["teacher_layers"] == ["stage1", "stage2", "stage3"]
     assert facts["textures"] == "generated" and bundle.manifest.method.options["map"] == "seg"
     assert bundle.manifest.provenance["backbone"]["trained_from"] == "default"
     assert not bundle.path.with_name("d.edgead.checkpoint").exists()

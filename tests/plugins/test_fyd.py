@@ -95,7 +95,15 @@ def tiny_network(tmp_path_factory):
 
 def examples(backbone, folder, images, seed=0):
     size = images[0].shape[:2]
-    return TrainingData(backbone, lambda: iter(images), len(images), size, seed, silent, Path(folder))
+    return TrainingData(
+        backbone=backbone,
+        images=lambda: iter(images),
+        n_images=len(images),
+        size=size,
+        seed=seed,
+        progress=silent,
+        checkpoint=Path(folder),
+    )
 
 
 def options(**more):

@@ -11,6 +11,7 @@ import pytest
 from edgead.cli.progress import silent
 from edgead.errors import OptionError
 from edgead.images import list_images, read_image
+from edgead.notices import say
 from edgead.resize import ResizeRule
 from edgead.types import FeatureInfo, FittingData, InputSpec
 from edgead.workbench.features import fitting_data, opened, training_data
@@ -18,7 +19,7 @@ from edgead.workbench.frames import Frames
 from edgead.workbench.graph import compose
 from edgead.workbench.recipe import open_backbone
 from edgead_plugins.channel_selection import nearest_matrix, select_channels
-from edgead_plugins.padim import PaDiM, PaDiMOptions, alignment_warnings, default_dimensions
+from edgead_plugins.padim import PaDiM, PaDiMOptions, alignment_notices, default_dimensions
 from edgead_plugins.postprocessors import Gaussian
 from tests.graphs import ENGINES, run
 from tests.plugins import padim_oracle as oracle
@@ -149,9 +150,10 @@ def test_more_dimensions_than_channels_are_refused():
 
 
 def test_only_parts_that_move_are_warned_of():
-    assert not alignment_warnings(0.05, "padim")
-    assert not alignment_warnings(0.8, "padim")
-    assert "30%" in alignment_warnings(0.3, "padim")[0]
+    assert not alignment_notices(0.05)
+    assert not alignment_notices(0.8)
+    (notice,) = alignment_notices(0.3)
+    assert notice.code == "padim-unaligned" and notice.values["explained"] == 0.3 and "30%" in say(notice)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ def test_the_warning_is_right_on_real_data(data, moves, shared_data: Path, resne
     frames = Frames(tuple(list_images(shared_data / data / "train" / "good")[:40]), ResizeRule((256, 256)))
     plain = backbone.onnx(scorer.feature_maps(backbone), (256, 256))
     with fitting_data(plain, scorer, training_data(backbone, frames, 0, silent, Path())) as offer:
-        assert bool(scorer.fit(offer).facts["warnings"]) == moves
+        assert bool(scorer.fit(offer).notices) == moves
 
 
 def test_real_images_equal_the_oracle(shared_data: Path, resnet18_weights: Path):

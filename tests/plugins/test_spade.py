@@ -14,6 +14,7 @@ from spox import Tensor
 from edgead.cli.progress import silent
 from edgead.errors import DatasetError, OptionError
 from edgead.images import list_images, read_image
+from edgead.notices import say
 from edgead.resize import ResizeRule
 from edgead.types import FeatureInfo, FittingData, InputSpec
 from edgead.workbench.features import fitting_data, opened, training_data
@@ -208,8 +209,10 @@ def test_a_gallery_too_large_for_a_file_is_refused_and_bytes_are_told_first():
     said = []
     fitted = Spade(SpadeOptions(gallery="exact")).fit(training(descriptions=said))
     assert "MiB" in said[0]
-    assert "MiB" in fitted.facts["warnings"][0]
-    assert not Spade().fit(training()).facts["warnings"]
+    (notice,) = fitted.notices
+    assert notice.values["gallery"] == "exact" and notice.values["fp32_mib"] == fitted.bytes("fp32") / 2**20
+    assert "MiB" in say(notice) and "{" not in say(notice)
+    assert not Spade().fit(training()).notices
 
 
 def test_refitting_keeps_images_and_positions_and_takes_the_new_features():

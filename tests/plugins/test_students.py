@@ -11,9 +11,9 @@ from edgead.cli.progress import silent
 from edgead.errors import OptionError, TrainingError
 from edgead.options import parse_options
 from edgead.plugins import registry
-from edgead.types import FeatureInfo, FittingData, InputSpec
+from edgead.types import FeatureInfo, FittingData, InputSpec, TrainingData
 from edgead_plugins.students import StudentsOptions, UninformedStudents
-from edgead_plugins.students.scorer import held_out
+from edgead_plugins.students.options import held_out
 from tests.graphs import ENGINES, run
 from tests.plugins import students_oracle as oracle
 
@@ -24,7 +24,7 @@ class Network:
     """Stands for a backbone where only its description is asked for."""
 
     name, input = "net", InputSpec()
-    provenance: ClassVar = {"training": "a test", "trained_from_name": "x", "loss_33": "low"}
+    provenance: ClassVar = {"training": "a test", "trained_from_name": "x", "loss": {"33": "low"}}
     feature_info: ClassVar = {"teacher_33": FeatureInfo(D, 4), "students_33": FeatureInfo(3 * D, 4)}
 
     def onnx(self, feature_maps, size):
@@ -142,26 +142,27 @@ def test_students_that_are_right_everywhere_are_reported():
         "teacher_33": np.ones((1, D, H, W), np.float32),
         "students_33": np.ones((1, 3 * D, H, W), np.float32),
     }
-    training = FittingData(
-        Network(),
-        {"error_33": (1, H, W), "variance_33": (1, H, W)},
-        2,
-        (24, 20),
-        lambda: iter(()),
-        lambda: (np.zeros((24, 20, 3), np.uint8) for _ in range(2)),
-        0,
-        silent,
+    data = FittingData(
+        backbone=Network(),
+        shapes={"error_33": (1, H, W), "variance_33": (1, H, W)},
+        n_images=2,
+        size=(24, 20),
+        features=lambda: iter(()),
+        images=lambda: (np.zeros((24, 20, 3), np.uint8) for _ in range(2)),
+        seed=0,
+        progress=silent,
         embed=lambda images: (embedded(same) for _ in images),
     )
     with pytest.raises(TrainingError, match="error_33"):
-        UninformedStudents().fit(training)
+        UninformedStudents().fit(data)
 
 
 def test_facts_tell_what_was_measured_and_trained():
     facts = fitted((33,)).facts
     assert set(facts["usual"]) == {"error_33", "variance_33"} and facts["held_out"] == 2
-    assert facts["training"] == "a test" and facts["loss_33"] == "low" and "trained_from_name" not in facts
-    assert facts["warnings"] == [] and "more" in fitted((33,), n=1).facts["warnings"][0]
+    assert facts["training"] == "a test" and facts["loss"] == {"33": "low"}
+    assert "trained_from_name" not in facts
+    assert not fitted((33,)).notices and fitted((33,), n=1).notices[0].code == "students-one-image"
 
 
 @pytest.mark.parametrize(
@@ -197,9 +198,15 @@ def test_both_presets_are_options_of_the_method():
     assert quick != parse_options(StudentsOptions, [], method.presets["paper"]) == StudentsOptions()
 
 
-def test_an_unknown_layer_is_refused_before_torch_is_needed():
+def test_an_unknown_layer_is_refused_before_torch_is_needed(tmp_path):
+    data = TrainingData(
+        backbone=Network(),
+        images=lambda: iter(()),
+        n_images=0,
+        size=(24, 20),
+        seed=0,
+        progress=silent,
+        checkpoint=tmp_path,
+    )
     with pytest.raises(OptionError, match=r"no map 'stage9'.*teacher_33"):
-        from edgead.types import TrainingData
-
-        examples = TrainingData(Network(), lambda: iter(()), 0, (24, 20), 0, silent, None)
-        UninformedStudents(StudentsOptions(layer="stage9")).train(examples)
+        UninformedStudents(StudentsOptions(layer="stage9")).train(data)

@@ -274,8 +274,7 @@ def test_the_losses_fall_and_each_counts(tmp_path, few_pictures):
         ("compactness=0.02",),  # at 1, so few steps are lost in its noise
     ):
         (found,) = find(tmp_path / "-".join(words), "teacher_steps=24", "teacher_learning_rate=0.003", *words)
-        told = found.facts["loss"].split()
-        assert float(told[-4]) < float(told[0]), words
+        assert found.facts["loss"]["last"] < found.facts["loss"]["first"], words
 
 
 def test_a_file_is_written_and_read_again(tmp_path, few_pictures, monkeypatch):

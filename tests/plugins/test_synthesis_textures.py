@@ -10,7 +10,7 @@ import pytest
 
 from edgead.errors import DatasetError
 from edgead_plugins.synthesis.perlin import perlin_mask, perlin_noise
-from edgead_plugins.synthesis.textures import Textures, blend, synthetic_anomaly, turned
+from edgead_plugins.synthesis.textures import Textures, blend, synthetic_defect, turned
 from tests.bundles import good_image, write_images
 
 
@@ -76,8 +76,8 @@ def test_an_anomaly_changes_the_image_inside_its_mask_only():
     image, textures = good_image(0, (64, 48)), Textures(None, (64, 48))
     before, changed = image.copy(), 0
     for seed in range(20):
-        found, mask = synthetic_anomaly(image, textures, np.random.default_rng(seed))
-        again, _ = synthetic_anomaly(image, textures, np.random.default_rng(seed))
+        found, mask = synthetic_defect(image, textures, np.random.default_rng(seed))
+        again, _ = synthetic_defect(image, textures, np.random.default_rng(seed))
         assert np.array_equal(found, again) and found.dtype == np.uint8
         assert np.array_equal(found[mask == 0], image[mask == 0])
         changed += bool(mask.any()) and not np.array_equal(found, image)

@@ -30,7 +30,7 @@ from edgead_plugins.training import checkpoint
 from edgead_plugins.training.collapse import SpreadGuard, spread
 from edgead_plugins.training.loop import Run, train
 from edgead_plugins.training.onnx_module import OnnxModule, torch_backbone
-from edgead_plugins.training.seeding import batch_of, deterministic
+from edgead_plugins.training.seeding import batch_of, deterministic, pick_device
 from edgead_plugins.training.trained import to_backbone
 
 SIZE = (32, 48)
@@ -43,7 +43,15 @@ def images(n=6, size=SIZE, seed=0):
 def examples(folder, pictures=None, seed=0):
     pictures = images() if pictures is None else pictures
     backbone = open_backbone("default")
-    return TrainingData(backbone, lambda: iter(pictures), len(pictures), SIZE, seed, silent, Path(folder))
+    return TrainingData(
+        backbone=backbone,
+        images=lambda: iter(pictures),
+        n_images=len(pictures),
+        size=SIZE,
+        seed=seed,
+        progress=silent,
+        checkpoint=Path(folder),
+    )
 
 
 class Small(nn.Module):
@@ -318,7 +326,7 @@ def test_a_trained_module_becomes_a_backbone_of_the_same_bytes(order):
     torch.manual_seed(0)
     module = Small()
     base = open_backbone("default")
-    made = to_backbone(module, "small", SIZE, base=base, spec=spec, facts={"epochs": "3"})
+    made = to_backbone(module, "small", SIZE, base=base, spec=spec, facts={"epochs": 3})
     assert (
         made.model.SerializeToString()
         == to_backbone(module, "small", SIZE, spec=spec).model.SerializeToString()
@@ -327,7 +335,7 @@ def test_a_trained_module_becomes_a_backbone_of_the_same_bytes(order):
         "fine": (8, 1),
         "coarse": (8, 2),
     }
-    assert made.provenance["trained_from"] == "default" and made.provenance["epochs"] == "3"
+    assert made.provenance["trained_from"] == "default" and made.provenance["epochs"] == 3
     assert made.provenance["trained_from_weights_sha256"] == base.provenance["weights_sha256"]
     graph = made.onnx(["coarse"], SIZE)
     assert [o.name for o in graph.graph.output] == ["coarse"]
@@ -371,3 +379,10 @@ def test_the_documented_method_trains_and_fits(tmp_path):
     bundle = fit(recipe, tmp_path, settings, tmp_path / "tuned.edgead", silent).bundle
     told = bundle.manifest.provenance["backbone"]
     assert told["name"] == "tuned" and told["trained_from"] == "default"
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", ""])
+def test_a_device_that_is_not_there_is_refused_in_one_line(name):
+    with pytest.raises(OptionError, match="can't use device=") as caught:
+        pick_device(name)
+    assert "\n" not in str(caught.value) and "device=auto" in str(caught.value)

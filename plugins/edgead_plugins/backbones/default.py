@@ -7,7 +7,6 @@ that it casts to FP32 itself; the graphs made from it have FP32 initialisers, as
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgead.errors import OptionError
+from edgead.files import sha256_of
 from edgead.types import FeatureInfo, InputSpec, Size
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class DefaultBackbone:
     @property
     def provenance(self) -> Mapping[str, str]:
         facts = {entry.key: entry.value for entry in _network().metadata_props}
-        return {**facts, "weights_sha256": hashlib.sha256(FILE.read_bytes()).hexdigest()}
+        return {**facts, "weights_sha256": sha256_of(FILE)}
 
     def onnx(self, feature_maps: Sequence[str], size: Size) -> onnx.ModelProto:
         """Return a graph from ``image`` (1, H, W, 3) uint8 BGR to the asked maps (1, C, h, w) float32.

@@ -18,6 +18,8 @@ except ImportError as error:
 OPSET = 18
 IR_VERSION = 8
 """The file format that came with opset 18: every engine that knows the opset reads it."""
+LARGEST_GRAPH = 1_900_000_000
+"""Bytes that a method may add to a backbone in one ONNX file; the format ends at 2 GiB."""
 
 
 def cut(model: onnx.ModelProto, outputs: Mapping[str, str] | Sequence[str]) -> onnx.ModelProto:

@@ -32,7 +32,7 @@ from edgead_plugins.backbones.graphs import (
 
 IMAGE = "image"
 """Name of every backbone graph's one input."""
-_MIN_SIDE, _MAX_SIDE = 16, 8192
+_SIDES = 16, 8192
 
 
 # ---------------------------------------------------------------- what the caller asked for
@@ -55,8 +55,8 @@ def check_maps(backbone: str, feature_maps: Sequence[str], feature_info: Iterabl
 def check_size(backbone: str, size: Size, spec: InputSpec) -> None:
     """Raise ``OptionError`` where a backbone can't take images of this (height, width)."""
     height, width = size
-    if not all(_MIN_SIDE <= side <= _MAX_SIDE for side in size):
-        raise OptionError(f"size {height}x{width} is out of range: each side from {_MIN_SIDE} to {_MAX_SIDE}")
+    if not all(_SIDES[0] <= side <= _SIDES[1] for side in size):
+        raise OptionError(f"size {height}x{width} is out of range: each side from {_SIDES[0]} to {_SIDES[1]}")
     if spec.size is not None and tuple(size) != tuple(spec.size):
         fixed = f"{spec.size[0]}x{spec.size[1]}"
         raise OptionError(

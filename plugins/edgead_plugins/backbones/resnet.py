@@ -1,138 +1,44 @@
 """ResNets straight from a .safetensors file, without torch.
 
-The file's key names are torchvision's, which timm shares. BatchNorm is folded into the convolutions in
-float64, so the graph is nothing but Conv, Relu, Add and one MaxPool.
-
-He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, arXiv 1512.03385; Zagoruyko, Komodakis:
-Wide Residual Networks, arXiv 1605.07146. The stride of a bottleneck is in its 3 x 3, as torchvision has it.
+BatchNorm is folded into the convolutions in float64, so the graph is nothing but Conv, Relu, Add and one
+MaxPool.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import NeedsFileError, OptionError
+from edgead.files import sha256_of
 from edgead.types import FeatureInfo, InputSpec, Size
 from edgead_plugins.backbones.graphs import IR_VERSION, OPSET, onnx
 from edgead_plugins.backbones.preprocessing import check_maps, check_size, prepend_preprocessing
-from edgead_plugins.backbones.weights import SafetensorsFile, Shape, check_file, looks_pickled, sha256
+from edgead_plugins.backbones.resnet_layers import (
+    ARCHITECTURES,
+    BATCH_NORM,
+    Architecture,
+    Conv,
+    blocks_of,
+    convolutions,
+    expected_shapes,
+    stem,
+)
+from edgead_plugins.backbones.weights import SafetensorsFile, Shape, check_file, looks_pickled
 
 _EPSILON = 1e-5  # torch's default for BatchNorm, which every published ResNet keeps
-_BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 _IGNORED = re.compile(r"^fc\.|\.num_batches_tracked$")
 """Keys that no feature map needs."""
 
 
 _Weights = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What tells one ResNet from another.
-
-    Attributes:
-        block: two 3 x 3 convolutions, or 1 x 1, 3 x 3, 1 x 1.
-        depths: number of blocks of each layer.
-        width: channels of the stem; layer i has ``width * 2**i``, four times that after a bottleneck.
-        inner: a bottleneck's 3 x 3 has so many times the layer's channels (2 in the wide ones).
-    """
-
-    block: Literal["basic", "bottleneck"]
-    depths: tuple[int, ...]
-    width: int = 64
-    inner: int = 1
-
-    def layer_channels(self, layer: int) -> int:
-        """Return the output channels of layer 1, 2, ..."""
-        return self.plane(layer) * (4 if self.block == "bottleneck" else 1)
-
-    def plane(self, layer: int) -> int:
-        """Return what the layer's width is counted in: twice as much from layer to layer."""
-        return self.width << (layer - 1)
-
-
-ARCHITECTURES: Mapping[str, Architecture] = {
-    "resnet18": Architecture("basic", (2, 2, 2, 2)),
-    "resnet34": Architecture("basic", (3, 4, 6, 3)),
-    "resnet50": Architecture("bottleneck", (3, 4, 6, 3)),
-    "resnet101": Architecture("bottleneck", (3, 4, 23, 3)),
-    "wide_resnet50_2": Architecture("bottleneck", (3, 4, 6, 3), inner=2),
-}
-
-
-@dataclass(frozen=True)
-class _Conv:
-    """A convolution with its BatchNorm: where they are in the file, and what they compute."""
-
-    key: str
-    norm: str
-    shape: Shape  # (out, in, k, k)
-    stride: int = 1
-
-
-@dataclass(frozen=True)
-class _Block:
-    key: str
-    convs: tuple[_Conv, ...]
-    downsample: _Conv | None
-
-
-def _stem(arch: Architecture) -> _Conv:
-    return _Conv("conv1", "bn1", (arch.width, 3, 7, 7), stride=2)
-
-
-def _blocks(arch: Architecture, layer: int) -> Iterator[_Block]:
-    """Describe the blocks of layer 1, 2, ..."""
-    out = arch.layer_channels(layer)
-    entering = arch.layer_channels(layer - 1) if layer > 1 else arch.width
-    plane = arch.plane(layer)
-    for i in range(arch.depths[layer - 1]):
-        key = f"layer{layer}.{i}"
-        stride = 2 if i == 0 and layer > 1 else 1
-        if arch.block == "basic":
-            sizes = [(plane, entering, 3), (plane, plane, 3)]
-            strides = [stride, 1]
-        else:
-            inner = plane * arch.inner
-            sizes = [(inner, entering, 1), (inner, inner, 3), (out, inner, 1)]
-            strides = [1, stride, 1]
-        convs = tuple(
-            _Conv(f"{key}.conv{n}", f"{key}.bn{n}", (o, c, k, k), s)
-            for n, ((o, c, k), s) in enumerate(zip(sizes, strides, strict=True), 1)
-        )
-        changes = stride != 1 or entering != out
-        shortcut = _Conv(f"{key}.downsample.0", f"{key}.downsample.1", (out, entering, 1, 1), stride)
-        yield _Block(key, convs, shortcut if changes else None)
-        entering = out
-
-
-def _convs(arch: Architecture, layers: int) -> list[_Conv]:
-    """List every convolution from the stem to the end of layer ``layers``."""
-    found = [_stem(arch)]
-    for layer in range(1, layers + 1):
-        for block in _blocks(arch, layer):
-            found += [*block.convs, *([block.downsample] if block.downsample else [])]
-    return found
-
-
-def _expected(convs: Sequence[_Conv]) -> dict[str, Shape]:
-    """Return the shape of every tensor that these convolutions and their BatchNorms need, by key."""
-    shapes: dict[str, Shape] = {}
-    for conv in convs:
-        shapes[f"{conv.key}.weight"] = conv.shape
-        shapes.update({f"{conv.norm}.{part}": conv.shape[:1] for part in _BATCH_NORM})
-    return shapes
-
-
-# ---------------------------------------------------------------- the file
 
 
 @dataclass(frozen=True)
@@ -152,7 +58,7 @@ class _Match:
 def _match(arch: Architecture, held: Mapping[str, Shape]) -> _Match:
     numbers = range(1, len(arch.depths) + 1)
     layers = max((n for n in numbers if any(key.startswith(f"layer{n}.") for key in held)), default=1)
-    expected = _expected(_convs(arch, layers))
+    expected = expected_shapes(convolutions(arch, layers))
     return _Match(
         layers,
         expected,
@@ -185,9 +91,9 @@ def _text(shape: Shape) -> str:
     return "x".join(map(str, shape)) or "a single number"
 
 
-def _fold(conv: _Conv, tensors: Mapping[str, NDArray[np.float64]]) -> tuple[_Weights, _Weights]:
+def _fold(conv: Conv, tensors: Mapping[str, NDArray[np.float64]]) -> tuple[_Weights, _Weights]:
     """Return weight and bias of a convolution that does its BatchNorm's work too."""
-    gamma, beta, mean, variance = (tensors[f"{conv.norm}.{part}"] for part in _BATCH_NORM)
+    gamma, beta, mean, variance = (tensors[f"{conv.norm}.{part}"] for part in BATCH_NORM)
     with np.errstate(all="ignore"):  # the caller looks at what comes out
         scale = gamma / np.sqrt(variance + _EPSILON)
         weight = tensors[f"{conv.key}.weight"] * scale[:, None, None, None]
@@ -209,7 +115,7 @@ def _network(
         nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
-    def convolve(conv: _Conv, tensor: str) -> str:
+    def convolve(conv: Conv, tensor: str) -> str:
         names = [f"{conv.key}.weight", f"{conv.key}.bias"]
         for name, array in zip(names, folded[conv.key], strict=True):
             weights.append(onnx.numpy_helper.from_array(array, name))
@@ -223,10 +129,10 @@ def _network(
             pads=[k // 2] * 4,
         )
 
-    x = add("Relu", [convolve(_stem(arch), "normalised")], "relu")
+    x = add("Relu", [convolve(stem(arch), "normalised")], "relu")
     x = add("MaxPool", [x], "maxpool", kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
     for layer in range(1, max(int(name.removeprefix("layer")) for name in asked) + 1):
-        blocks = list(_blocks(arch, layer))
+        blocks = list(blocks_of(arch, layer))
         for block in blocks:
             shortcut = convolve(block.downsample, x) if block.downsample else x
             for i, conv in enumerate(block.convs, 1):
@@ -280,16 +186,16 @@ class ResNet:
     def __init__(self, name: str, arch: Architecture, path: Path) -> None:
         file = SafetensorsFile(path)
         layers = _layers_held(name, arch, path, file.shapes)
-        convs = _convs(arch, layers)
+        convs = convolutions(arch, layers)
         self._arch = arch
-        self._folded = {conv.key: _fold(conv, file.read(list(_expected([conv])))) for conv in convs}
+        self._folded = {conv.key: _fold(conv, file.read(list(expected_shapes([conv])))) for conv in convs}
         for key, (weight, bias) in self._folded.items():
             if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
                 raise OptionError(f"'{path}': BatchNorm of '{key}' has a negative variance or overflows")
         self.name = name
         self.feature_info = _feature_info(arch, layers)
         self.input = InputSpec(multiple=_multiple(layers))
-        self.provenance = {"weights_file": path.name, "weights_sha256": sha256(path)}
+        self.provenance = {"weights_file": path.name, "weights_sha256": sha256_of(path)}
 
     def onnx(self, feature_maps: Sequence[str], size: Size) -> onnx.ModelProto:
         """Return the graph from ``image`` to these maps; see ``edgead.types.Backbone.onnx``."""

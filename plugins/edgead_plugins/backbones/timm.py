@@ -13,11 +13,12 @@ from typing import Any
 
 from edgead import __version__
 from edgead.errors import CompileError, NeedsFileError, OptionError
+from edgead.files import sha256_of
 from edgead.types import FeatureInfo, InputSpec, Size
 from edgead_plugins.backbones import cache
 from edgead_plugins.backbones.graphs import OPSET, onnx
 from edgead_plugins.backbones.preprocessing import check_maps, check_size
-from edgead_plugins.backbones.weights import check_file, sha256
+from edgead_plugins.backbones.weights import check_file
 
 
 class TimmBackbone:
@@ -36,7 +37,7 @@ class TimmBackbone:
     def __init__(self, network: str, weights: Path | None) -> None:
         self.name = f"timm:{network}"
         self._network, self._weights = network, weights
-        self._origin = {"network": network, "weights": sha256(weights) if weights else "timm"}
+        self._origin = {"network": network, "weights": sha256_of(weights) if weights else "timm"}
         facts = self._facts()
         self.feature_info: Mapping[str, FeatureInfo] = {
             name: FeatureInfo(**info) for name, info in facts["feature_info"].items()

@@ -6,28 +6,20 @@ that stay finite on a probe are the ones that it really feeds: no list of layers
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
-import logging
 import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgead.errors import CompileError, MissingDependencyError, OptionError, UnknownNameError, one_line
 from edgead.extras import install
+from edgead.files import sha256_of
 from edgead.types import InputSpec, Size
+from edgead_plugins.backbones import conversion
 from edgead_plugins.backbones.graphs import IR_VERSION, OPSET, cut, onnx
 from edgead_plugins.backbones.preprocessing import prepend_preprocessing
-from edgead_plugins.backbones.weights import read_state_dict, sha256
-
-_TOLERANCE = 1e-3
-"""Of a converted feature map against torch's, relative to its largest value."""
+from edgead_plugins.backbones.weights import read_state_dict
 
 
 @dataclass(frozen=True)
@@ -98,7 +90,7 @@ def load_network(network: str, weights: Path | None) -> Loaded:
     torch, timm = _import_torch()
     if not timm.is_model(network):
         raise UnknownNameError("network in timm", network, timm.list_models())
-    with _quiet():
+    with conversion.quiet():
         try:
             whole = timm.create_model(network, pretrained=False)
         except RuntimeError as error:  # for instance a tag that it doesn't know
@@ -126,10 +118,11 @@ def load_network(network: str, weights: Path | None) -> Loaded:
                     f"'{weights}' can't be used in timm's '{network}': {one_line(error, 'first')}"
                 ) from error
             raise OptionError(
-                f"can't get timm's weights for '{network}' ({one_line(error)}): "
-                "download them where the hub can be reached and give --weights FILE"
+                f"can't get timm's weights for '{network}' ({type(error).__name__}: "
+                f"{one_line(error, 'first')}): download them where the hub can be reached and give "
+                "--weights FILE"
             ) from error
-    digest = sha256(weights) if weights else _digest(module)
+    digest = sha256_of(weights) if weights else conversion.weights_sha256(module)
     return _probe(torch, network, module, missing, digest)
 
 
@@ -155,7 +148,7 @@ def to_onnx(loaded: Loaded, maps: Sequence[str], size: Size, spec: InputSpec) ->
 
     module = Maps().eval()
     try:
-        with _quiet(), torch.no_grad():
+        with conversion.quiet(), torch.no_grad():
             program = torch.onnx.export(
                 module, (torch.zeros(1, 3, *size),), dynamo=True, opset_version=OPSET, verbose=False
             )
@@ -168,7 +161,10 @@ def to_onnx(loaded: Loaded, maps: Sequence[str], size: Size, spec: InputSpec) ->
         raise CompileError(
             f"torch can't convert timm's '{loaded.network}' to ONNX: {one_line(error, 'first')}"
         ) from error
-    _compare(torch, module, model, loaded.network, size, spec)
+    with torch.no_grad():
+        found = module(conversion.normalised(torch.from_numpy(conversion.probe_image(size)), spec))
+    wanted = {name: value.numpy() for name, value in zip(maps, found, strict=True)}
+    conversion.check_same(model, wanted, size, f"timm's '{loaded.network}'")
     return model
 
 
@@ -223,7 +219,7 @@ def _probe(torch: Any, network: str, module: Any, missing: Sequence[str], digest
     """Run the network once to see each map's layout, and which maps the weights feed."""
     config = getattr(module, "pretrained_cfg", None) or {}
     size = tuple(config.get("input_size") or (3, 224, 224))[1:]
-    with _quiet(), torch.no_grad():
+    with conversion.quiet(), torch.no_grad():
         found = list(module(torch.zeros(1, 3, *size)))
     names = tuple(module.feature_info.module_name())
     channels = module.feature_info.channels()
@@ -242,48 +238,3 @@ def _probe(torch: Any, network: str, module: Any, missing: Sequence[str], digest
             f"the weights feed no feature map of timm's '{network}', first missing '{absent[names[0]]}'"
         )
     return Loaded(network, module, names, tuple(last), absent, digest)
-
-
-def _compare(
-    torch: Any, module: Any, model: onnx.ModelProto, network: str, size: Size, spec: InputSpec
-) -> None:
-    try:
-        import onnxruntime
-    except ImportError:  # comes with the extra; the export gate compares again anyway
-        return
-    image = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
-    rgb = ((image[..., ::-1] - np.array(spec.mean)) / np.array(spec.std)).astype(np.float32)
-    with torch.no_grad():
-        wanted = [value.numpy() for value in module(torch.from_numpy(rgb.transpose(0, 3, 1, 2).copy()))]
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    for name, right, got in zip(
-        [v.name for v in model.graph.output], wanted, session.run(None, {"image": image}), strict=True
-    ):
-        error = float(np.abs(got - right).max()) / max(float(np.abs(right).max()), 1e-12)
-        if not error <= _TOLERANCE:
-            raise CompileError(
-                f"'{name}' of timm's '{network}' differs by {error:.1e} after conversion to ONNX"
-            )
-
-
-def _digest(module: Any) -> str:
-    """Return the SHA-256 of a module's tensors, names and all."""
-    digest = hashlib.sha256()
-    for key, value in sorted(module.state_dict().items()):
-        array = value.detach().cpu().contiguous().numpy()
-        digest.update(f"{key} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's and the hub's chatter off the user's terminal."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield  # stderr stays open for the progress of a download
-    finally:
-        logging.disable(before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,15 +38,6 @@ def check_file(path: Path) -> None:
         raise OptionError(
             f"'{path}' has {size:,} bytes, more than the {MAX_BYTES:,} that a backbone may have"
         )
-
-
-def sha256(path: Path) -> str:
-    """Return the hex SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def looks_pickled(path: Path) -> bool:

@@ -9,6 +9,7 @@ docs/methods/cutpaste.md says what was chosen and what was measured.
 
 from __future__ import annotations
 
-from edgead_plugins.cutpaste.scorer import CutPaste, CutPasteOptions
+from edgead_plugins.cutpaste.options import CutPasteOptions
+from edgead_plugins.cutpaste.scorer import CutPaste
 
 __all__ = ["CutPaste", "CutPasteOptions"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spox import Var
 
 from edgead.errors import TrainingError
-from edgead.workbench.graph import parameter
+from edgead.workbench.graph import parameter, static_shape
 
 Floats = NDArray[np.float32]
 FLAT = 1e-9
@@ -38,7 +38,7 @@ class EmbeddingDensity:
 
     def graph(self, features: Var, name: str) -> Var:
         """Mahalanobis distances (1, 1, h, w) of (1, d, h, w); too small to be worth quantising."""
-        _, d, h, w = (int(n) for n in features.unwrap_tensor().shape or ())  # type: ignore[arg-type]
+        _, d, h, w = static_shape(features)
         rows = op.reshape(op.transpose(features, perm=[0, 2, 3, 1]), op.const([h * w, d]))
         deviation = op.sub(rows, parameter(f"{name}_mean", self.mean[None]))
         whitened = op.matmul(deviation, parameter(f"{name}_factor", self.factor.T))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -10,12 +11,13 @@ import numpy as np
 
 from edgead.types import Image, TrainingData
 from edgead_plugins.cutpaste.network import Embeddings, Trunk, make_head
-from edgead_plugins.cutpaste.scorer import PATCH, CutPasteOptions, chance_loss
-from edgead_plugins.cutpaste.weaknesses import EXPLAINED, INVISIBLE, LAST_LOSS
+from edgead_plugins.cutpaste.options import PATCH, CutPasteOptions
+from edgead_plugins.cutpaste.weaknesses import EXPLAINED, INVISIBLE, OVER_CHANCE
 from edgead_plugins.gaussian_density import estimate_density, explained_by_position
+from edgead_plugins.sampling import evenly_spread
 from edgead_plugins.synthesis.cutpaste import colour_jitter, cut_paste, scar
 from edgead_plugins.training.checkpoint import fingerprint
-from edgead_plugins.training.loop import Run, train
+from edgead_plugins.training.loop import Run, first_and_last, train
 from edgead_plugins.training.pytorch import functional, nn, torch
 from edgead_plugins.training.seeding import batch_of, deterministic, generator, pick_device
 from edgead_plugins.training.trained import TrainedBackbone, to_backbone
@@ -29,43 +31,46 @@ CHANGED = 4.0
 """Mean grey levels that a pasted patch must change to be seen."""
 
 
-def train_cutpaste(examples: TrainingData, layer: str, options: CutPasteOptions) -> TrainedBackbone:
+def train_cutpaste(data: TrainingData, layer: str, options: CutPasteOptions) -> TrainedBackbone:
     """Train the trunks and return them as a backbone; see ``CutPaste.train``."""
-    images = list(examples.images())
+    images = list(data.images())
     levels: tuple[Level, ...] = ("image", "patch")
     wanted = [level for level in levels if options.level in (level, "both")]
-    facts = {
-        "training": f"cutpaste: {options.task}, {options.steps} steps, {len(images)} images, "
-        f"seed {examples.seed}",
-        "trained_on": pick_device(options.device).type,
-        EXPLAINED: f"{_explained(examples, layer, images):.3f}",
-        INVISIBLE: f"{_invisible(images, examples.seed):.3f}",
-    }
+    task = {"task": options.task, "steps": options.steps, "images": len(images), "seed": data.seed}
+    explained, invisible = _explained(data, layer, images), _invisible(images, data.seed)
     trunks: dict[Level, Trunk] = {}
-    told = []
+    losses: dict[Level, list[float]] = {}
     for level in wanted:
-        with deterministic(examples.seed):
-            trunks[level], losses = _train(examples, images, level, layer, options)
-        told.append(f"{level} {losses[0]:.4g} at first, {losses[-1]:.4g} at last")
-        facts[f"{LAST_LOSS}_{level}"] = f"{losses[-1] / chance_loss(options.task):.3f}"
-    facts["loss"] = "; ".join(told)
-    network = Embeddings(trunks.get("image"), trunks.get("patch"), examples.size, options.patch_stride)
-    return to_backbone(network, "cutpaste", examples.size, base=examples.backbone, facts=facts)
+        with deterministic(data.seed):
+            trunks[level], losses[level] = _train(data, images, level, layer, options)
+    chance = math.log(
+        3 if options.task == "3-way" else 2
+    )  # cross-entropy of a network that tells nothing apart
+    facts = {
+        "training": task,
+        "trained_on": pick_device(options.device).type,
+        "loss": {level: first_and_last(its) for level, its in losses.items()},
+        EXPLAINED: round(explained, 3),
+        INVISIBLE: round(invisible, 3),
+        OVER_CHANCE: {level: round(its[-1] / chance, 3) for level, its in losses.items()},
+    }
+    network = Embeddings(trunks.get("image"), trunks.get("patch"), data.size, options.patch_stride)
+    return to_backbone(network, "cutpaste", data.size, base=data.backbone, facts=facts)
 
 
 def _train(
-    examples: TrainingData, images: Sequence[Image], level: Level, layer: str, options: CutPasteOptions
+    data: TrainingData, images: Sequence[Image], level: Level, layer: str, options: CutPasteOptions
 ) -> tuple[Trunk, list[float]]:
     device = pick_device(options.device)
-    chosen, rng = _few(images), generator(examples.seed, 4)
+    chosen, rng = _few(images), generator(data.seed, 4)
     probe = [proxies(image, rng, level, options)[0] for image in chosen[:PROBES]]
-    trunk = Trunk(examples.backbone, layer, torch.from_numpy(np.stack(probe)))
+    trunk = Trunk(data.backbone, layer, torch.from_numpy(np.stack(probe)))
     head = make_head(trunk.width, options.head_layers, 3 if options.task == "3-way" else 2)
     both = nn.ModuleList([trunk, head]).to(device)
 
     def step(number: int) -> torch.Tensor:
-        batch = batch_of(number, len(images), options.batch_size, examples.seed)
-        rng = generator(examples.seed, number, 1 if level == "image" else 2)
+        batch = batch_of(number, len(images), options.batch_size, data.seed)
+        rng = generator(data.seed, number, 1 if level == "image" else 2)
         drawn = [proxies(images[i], rng, level, options) for i in batch]
         given = torch.from_numpy(np.stack([image for some in drawn for image in some])).to(device)
         labels = torch.arange(len(drawn[0]), device=device).repeat(len(drawn))
@@ -84,11 +89,9 @@ def _train(
     )
     run = Run(
         f"cutpaste {level}",
-        examples.checkpoint,
-        fingerprint(
-            examples, method="cutpaste", level=level, layer=layer, options=dataclasses.asdict(options)
-        ),
-        examples.progress,
+        data.checkpoint,
+        fingerprint(data, method="cutpaste", level=level, layer=layer, options=dataclasses.asdict(options)),
+        data.progress,
         advice=f"lower -o learning_rate={options.learning_rate:g}",
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.steps)
@@ -110,18 +113,16 @@ def proxies(image: Image, rng: np.random.Generator, level: Level, options: CutPa
 
 
 def _few(images: Sequence[Image]) -> list[Image]:
-    return [
-        images[i] for i in np.linspace(0, len(images) - 1, min(LOOKED_AT, len(images))).round().astype(int)
-    ]
+    return [images[i] for i in evenly_spread(len(images), LOOKED_AT)]
 
 
-def _explained(examples: TrainingData, layer: str, images: Sequence[Image]) -> float:
+def _explained(data: TrainingData, layer: str, images: Sequence[Image]) -> float:
     """How far position alone tells what the untrained backbone sees; see ``explained_by_position``."""
     from edgead_plugins.training.onnx_module import OnnxModule
 
-    known = examples.backbone.feature_info
+    known = data.backbone.feature_info
     fine = [name for name, info in known.items() if info.stride in (8, 16)][-1:] or [layer]
-    network = OnnxModule(examples.backbone.name, examples.backbone.onnx(fine, examples.size))
+    network = OnnxModule(data.backbone.name, data.backbone.onnx(fine, data.size))
     with torch.no_grad():
         maps = [network(torch.from_numpy(image[None]))[fine[0]][0].numpy() for image in _few(images)]
     channels, h, w = maps[0].shape
@@ -130,7 +131,7 @@ def _explained(examples: TrainingData, layer: str, images: Sequence[Image]) -> f
         h * w,
         channels,
         form="diagonal",
-        progress=examples.progress,
+        progress=data.progress,
         total=len(maps),
     )
     return explained_by_position(density, (h, w))

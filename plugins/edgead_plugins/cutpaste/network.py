@@ -6,7 +6,7 @@ from functools import partial
 
 from edgead.errors import OptionError
 from edgead.types import Backbone, Size
-from edgead_plugins.cutpaste.scorer import EMBEDDING, PATCH, PATCHES, patch_grid
+from edgead_plugins.cutpaste.options import EMBEDDING, PATCH, PATCHES, patch_grid
 from edgead_plugins.training.onnx_module import OnnxModule
 from edgead_plugins.training.pytorch import nn, torch
 

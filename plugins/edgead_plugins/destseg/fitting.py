@@ -1,4 +1,6 @@
-"""DeSTSeg's training: the student learns to take anomalies away, then the segmentation where they were."""
+"""DeSTSeg's training: the student learns to take synthetic defects away, then the segmentation where they
+were.
+"""
 
 from __future__ import annotations
 
@@ -14,80 +16,82 @@ from edgead.metrics.scores import pixel_auroc
 from edgead.types import Image, TrainingData
 from edgead_plugins.destseg.losses import segmentation_loss, shrunk, student_loss
 from edgead_plugins.destseg.network import Networks, products
-from edgead_plugins.destseg.options import DeSTSegOptions
-from edgead_plugins.destseg.scorer import FOUND
-from edgead_plugins.synthesis.textures import Textures, synthetic_anomaly, turned
+from edgead_plugins.destseg.options import FOUND, DeSTSegOptions
+from edgead_plugins.sampling import evenly_spread
+from edgead_plugins.synthesis.textures import Textures, synthetic_defect, turned
 from edgead_plugins.training.checkpoint import fingerprint
-from edgead_plugins.training.loop import Run, train
+from edgead_plugins.training.loop import Run, first_and_last, train
 from edgead_plugins.training.pytorch import functional, nn, torch
 from edgead_plugins.training.seeding import batch_of, deterministic, generator, pick_device
 from edgead_plugins.training.trained import TrainedBackbone, to_backbone
 
 PROBES = 8
-"""Images that the teacher is looked at with, and with fresh anomalies the trained networks."""
+"""Images that the teacher is looked at with, and with fresh synthetic defects the trained networks."""
 CHECKS = 4
-"""How often fresh anomalies are put onto them."""
+"""How often fresh synthetic defects are put onto them."""
 STUDENT_DRAW, SEGMENTATION_DRAW, CHECK_DRAW = 1, 2, 3
-"""What a generator is for, so that the phases draw other anomalies."""
+"""What a generator is for, so that the phases draw other synthetic defects."""
 
 
-def train_destseg(examples: TrainingData, layers: Sequence[str], options: DeSTSegOptions) -> TrainedBackbone:
+def train_destseg(data: TrainingData, layers: Sequence[str], options: DeSTSegOptions) -> TrainedBackbone:
     """Train both networks and return them with the teacher as a backbone; see ``DeSTSeg.train``."""
-    networks, facts = train_networks(examples, layers, options)
-    return to_backbone(networks, "destseg", examples.size, base=examples.backbone, facts=facts)
+    networks, facts = train_networks(data, layers, options)
+    return to_backbone(networks, "destseg", data.size, base=data.backbone, facts=facts)
 
 
 def train_networks(
-    examples: TrainingData, layers: Sequence[str], options: DeSTSegOptions
-) -> tuple[Networks, dict[str, str]]:
+    data: TrainingData, layers: Sequence[str], options: DeSTSegOptions
+) -> tuple[Networks, dict[str, Any]]:
     """The trained networks, and what the manifest should know of their training."""
-    with deterministic(examples.seed):
-        return _Training(examples, layers, options).run()
+    with deterministic(data.seed):
+        return _Training(data, layers, options).run()
 
 
 class _Training:
     """What both phases share."""
 
-    def __init__(self, examples: TrainingData, layers: Sequence[str], options: DeSTSegOptions) -> None:
-        self.examples, self.options = examples, options
+    def __init__(self, data: TrainingData, layers: Sequence[str], options: DeSTSegOptions) -> None:
+        self.data, self.options = data, options
         self.device = pick_device(options.device)
-        self.images = list(examples.images())
-        self.textures = Textures(Path(options.textures) if options.textures else None, examples.size)
-        few = np.linspace(0, len(self.images) - 1, min(PROBES, len(self.images))).round().astype(int)
-        self.few = [self.images[i] for i in few]
+        self.images = list(data.images())
+        self.textures = Textures(Path(options.textures) if options.textures else None, data.size)
+        self.few = [self.images[i] for i in evenly_spread(len(self.images), PROBES)]
         self.networks = Networks(
-            examples.backbone,
+            data.backbone,
             layers,
-            examples.size,
+            data.size,
             options.student_width,
             options.width,
             torch.from_numpy(np.stack(self.few)),
             segment=options.map == "seg",
         ).to(self.device)
         self.fingerprint = fingerprint(
-            examples,
+            data,
             method="destseg",
             layers=list(layers),
             options=dataclasses.asdict(options),
             textures=[f"{p.name} {p.stat().st_size}" for p in self.textures.files or ()],
         )
 
-    def run(self) -> tuple[Networks, dict[str, str]]:
+    def run(self) -> tuple[Networks, dict[str, Any]]:
         networks, options = self.networks.eval(), self.options
         told = {"student": self._learn("student", self._student_step, options.student_steps)}
         if networks.segment:
             told["segmentation"] = self._learn("segmentation", self._segmentation_step, options.steps)
         learnt = [getattr(networks, name) for name in told]
         facts = {
-            "training": f"destseg: {options.student_steps} steps of the student, "
-            f"{options.steps if networks.segment else 0} of the segmentation, "
-            f"{min(options.batch_size, len(self.images))} images each, seed {self.examples.seed}",
-            "loss": "; ".join(f"{k} {v[0]:.4g} at first, {v[-1]:.4g} at last" for k, v in told.items()),
-            "teacher_layers": ", ".join(networks.layers),
+            "training": {
+                "student_steps": options.student_steps,
+                "segmentation_steps": options.steps if networks.segment else 0,
+                "batch_size": min(options.batch_size, len(self.images)),
+                "seed": self.data.seed,
+            },
+            "loss": {phase: first_and_last(losses) for phase, losses in told.items()},
+            "teacher_layers": list(networks.layers),
             "textures": options.textures or "generated",
-            FOUND: f"{self._found():.3f}",
+            FOUND: round(self._found(), 3),
             "trained_on": self.device.type,
-            "parameters": str(sum(p.numel() for part in learnt for p in part.parameters())),
+            "parameters": sum(p.numel() for part in learnt for p in part.parameters()),
         }
         return networks, facts
 
@@ -109,9 +113,9 @@ class _Training:
         )
         run = Run(
             f"destseg {name}",
-            self.examples.checkpoint,
+            self.data.checkpoint,
             self.fingerprint,
-            self.examples.progress,
+            self.data.progress,
             advice=f"lower -o {rate}={getattr(options, rate):g}",
         )
         part.train()
@@ -149,16 +153,16 @@ class _Training:
         return found
 
     def _draw(self, number: int, purpose: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A step's images, the same with anomalies, and where those are."""
-        chosen = batch_of(number, len(self.images), self.options.batch_size, self.examples.seed)
-        rng = generator(self.examples.seed, number, purpose)
+        """A step's images, the same with synthetic defects, and where those are."""
+        chosen = batch_of(number, len(self.images), self.options.batch_size, self.data.seed)
+        rng = generator(self.data.seed, number, purpose)
         good = [turned(self.images[i], self.options.rotation, rng) for i in chosen]
         return self._corrupted(good, rng)
 
     def _corrupted(
         self, good: Sequence[Image], rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        drawn = [synthetic_anomaly(image, self.textures, rng) for image in good]
+        drawn = [synthetic_defect(image, self.textures, rng) for image in good]
         corrupted, masks = ([pair[i] for pair in drawn] for i in (0, 1))
         clean, seen, mask = (
             torch.from_numpy(np.stack(arrays)).to(self.device) for arrays in (good, corrupted, masks)
@@ -166,8 +170,8 @@ class _Training:
         return clean, seen, mask
 
     def _found(self) -> float:
-        """Pixel AUROC of the finest map on fresh synthetic anomalies."""
-        rng = generator(self.examples.seed, 0, CHECK_DRAW)
+        """Pixel AUROC of the finest map on fresh synthetic defects."""
+        rng = generator(self.data.seed, 0, CHECK_DRAW)
         scores, truth = [], []
         for _ in range(CHECKS):
             _, corrupted, mask = self._corrupted(self.few, rng)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from edgead.errors import OptionError
 from edgead.types import Backbone, InputSpec, Size
 from edgead_plugins.backbones.graphs import cut
-from edgead_plugins.destseg.scorer import LOGITS, STUDENT, TEACHER
+from edgead_plugins.destseg.options import LOGITS, STUDENT, TEACHER
 from edgead_plugins.training.onnx_module import OnnxModule
 from edgead_plugins.training.pytorch import functional, nn, torch
 

@@ -1,4 +1,4 @@
-"""DeSTSeg's options. The preset ``quick`` is the method's; see ``edgead_plugins.methods``."""
+"""DeSTSeg's vocabulary: its options, and what the trained networks' outputs are named."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgead.errors import OptionError
+from edgead.options import check_options
+from edgead_plugins.option_kinds import BatchSize, Count, Factor, Momentum, Positive
 from edgead_plugins.synthesis.textures import Rotation
+
+LOGITS, TEACHER, STUDENT = "logits", "teacher_", "student_"
+"""What the trained networks' outputs are named; teacher's and student's with a number, the finest 1."""
+FOUND = "synthetic_pixel_auroc"
+"""Among the facts: how well the networks find fresh synthetic defects, 0.5 being chance."""
 
 
 @dataclass(frozen=True)
@@ -14,69 +21,53 @@ class DeSTSegOptions:
     """DeSTSeg's options; ``-o name=value``. The paper's image is ``--size 256``, its teacher a ResNet-18."""
 
     map: Literal["seg", "dest"] = "seg"
-    """seg: the segmentation network's map; dest: the paper's baseline without it, the product over the layers
-    of 1 - cos, which saves the second phase of the training."""
+    """Anomaly map. seg: the segmentation network's; dest: the paper's baseline without it, the product over
+    the layers of 1 - cos, which saves the second phase of the training."""
     textures: str = ""
-    """Folder of images, any, that anomalies are filled with; the paper's is the Describable Textures Dataset.
-    Empty: pictures that the project generates."""
+    """Folder of images of any kind that synthetic defects are filled with. The paper has the Describable
+    Textures Dataset, whose licence is for research. Empty: pictures that edgead generates."""
     rotation: Rotation = "none"
-    """How good images are turned in training. none: parts lie the same; small: by up to 5 degrees; any: by
-    multiples of 90 and then up to 5. The paper's code chooses by class."""
+    """How good images are turned in training. none: not at all; small: by up to 5 degrees; any: by multiples
+    of 90 degrees (of 180 where the image isn't square), then by up to 5. The paper's code chooses by
+    class."""
     layers: tuple[str, ...] = ()
-    """The teacher's three maps, of stride 4, 8 and 16; empty: its last of each."""
-    top: int = 100
-    """The image score is the mean of so many highest pixels of a map of 256 x 256, and of as large a share of
-    others; the paper's code's."""
-    student_steps: int = 1000
-    """Updates of the student, the first phase; the paper's."""
-    steps: int = 4000
-    """Updates of the segmentation network, the second phase; the paper's."""
-    batch_size: int = 32
-    """Good images a step; the paper's. With fewer images than that, all."""
-    student_rate: float = 0.4
-    """Learning rate of the student; the paper's. Its loss is a sum over the batch: a smaller batch takes
-    smaller steps at the same rate."""
-    residual_rate: float = 0.1
-    """Learning rate of the segmentation network's residual blocks; the paper's."""
-    head_rate: float = 0.01
-    """Learning rate of its head; the paper's."""
-    student_width: int = 64
-    """Channels of the student's first stage; the paper's 64 make it a ResNet-18."""
-    width: int = 256
-    """Channels of the segmentation network; the paper's."""
-    momentum: float = 0.9
-    """Of SGD; the paper's."""
-    weight_decay: float = 1e-4
-    """Of SGD; the paper's."""
-    gamma: float = 4.0
-    """Of the focal loss: how little pixels count that are right already; the paper's is 4."""
+    """The teacher's three feature maps, of stride 4, 8 and 16. Empty: its last of each."""
+    top: Count = 100
+    """The image score is the mean of so many highest pixels of a map of 256 x 256, and of the same share of
+    other sizes; 100 in the paper's code."""
+    student_steps: Count = 1000
+    """Training steps of the student, the first phase; 1000 in the paper."""
+    steps: Count = 4000
+    """Training steps of the segmentation network, the second phase, with map=seg only; 4000 in the paper."""
+    batch_size: BatchSize = 32
+    """Good images in a training step; 32 in the paper. With fewer images than that, all of them."""
+    student_rate: Positive = 0.4
+    """SGD's learning rate for the student, constant; 0.4 in the paper. The loss is a sum over the batch, so a
+    smaller batch takes smaller steps at the same rate."""
+    residual_rate: Positive = 0.1
+    """SGD's learning rate for the segmentation network's residual blocks; 0.1 in the paper."""
+    head_rate: Positive = 0.01
+    """SGD's learning rate for the rest of the segmentation network; 0.01 in the paper."""
+    student_width: Count = 64
+    """Channels of the student's first stage; 64 in the paper, which makes it a ResNet-18."""
+    width: Count = 256
+    """Channels of the segmentation network; 256 in the paper."""
+    momentum: Momentum = 0.9
+    """SGD's momentum; 0.9 in the paper."""
+    weight_decay: Factor = 1e-4
+    """SGD's weight decay; 0.0001 in the paper."""
+    gamma: Factor = 4.0
+    """The focal loss's gamma: the larger, the less count pixels that are already right; 4 in the paper."""
     bfloat16: bool = False
-    """Train in BF16 where that's enough: about twice as fast on processors and accelerators that have it."""
+    """Train in BF16 where that's precise enough: about twice as fast on processors and accelerators that have
+    it, several times slower on others."""
     device: str = "auto"
-    """Where to train: auto, cpu, cuda, cuda:1."""
+    """Where to train: auto (a GPU where there is one), cpu, cuda, cuda:1."""
 
     def __post_init__(self) -> None:
-        checks = {
-            "top": self.top >= 1,
-            "student_steps": self.student_steps >= 1,
-            "steps": self.steps >= 1,
-            "batch_size": self.batch_size >= 2,
-            "student_rate": self.student_rate > 0,
-            "residual_rate": self.residual_rate > 0,
-            "head_rate": self.head_rate > 0,
-            "student_width": self.student_width >= 1,
-            "width": self.width >= 1,
-            "momentum": 0 <= self.momentum < 1,
-            "weight_decay": self.weight_decay >= 0,
-            "gamma": self.gamma >= 0,
-        }
-        for name, good in checks.items():
-            if not good:
-                raise OptionError(
-                    f"destseg: {name}={getattr(self, name)} is out of range; see `edgead methods destseg`"
-                )
+        check_options(self)
         if len(self.layers) not in (0, 3):
             raise OptionError(f"destseg: layers={','.join(self.layers)} must name three maps, finest first")
 
 
-__all__ = ["DeSTSegOptions"]
+__all__ = ["FOUND", "LOGITS", "STUDENT", "TEACHER", "DeSTSegOptions"]

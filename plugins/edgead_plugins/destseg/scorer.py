@@ -6,23 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import spox.opset.ai.onnx.v18 as op
 from spox import Var
 
 from edgead.errors import OptionError
+from edgead.notices import Notice
 from edgead.types import Backbone, BankPrecision, FittingData, Scores, Size, TrainingData
-from edgead_plugins.destseg.options import DeSTSegOptions
+from edgead.workbench.graph import static_shape
+from edgead_plugins.cosine import cosine_distance
+from edgead_plugins.destseg.options import FOUND, LOGITS, STUDENT, TEACHER, DeSTSegOptions
 from edgead_plugins.destseg.upsampling import enlarged, mean_of_highest
+from edgead_plugins.layers import check_known
 
-LOGITS, TEACHER, STUDENT = "logits", "teacher_", "student_"
-"""What the trained networks' outputs are named; teacher's and student's with a number, the finest 1."""
-FOUND = "synthetic_pixel_auroc"
-"""In the provenance, as text: how well the networks find fresh synthetic anomalies, 0.5 being chance."""
 POOR = 0.8
-"""Of it, below which fitting warns."""
-TINY = 1e-12
-"""What a vector's squared length is at least when it's divided by."""
+"""Pixel AUROC on synthetic defects, below which fitting warns."""
+REPORTED = ("training", "loss", "teacher_layers", "parameters", "textures", FOUND, "trained_on")
+"""What the manifest's facts repeat of the trained networks' provenance."""
+POORLY_FOUND = (
+    "the networks hardly find synthetic defects (pixel AUROC {pixel_auroc:.3f}): train for more "
+    "-o student_steps and -o steps, or don't rely on the map"
+)
 
 
 class DeSTSeg:
@@ -33,7 +36,7 @@ class DeSTSeg:
     def __init__(self, options: DeSTSegOptions | None = None) -> None:
         self.options = options or DeSTSegOptions()
 
-    def train(self, examples: TrainingData) -> Backbone:
+    def train(self, data: TrainingData) -> Backbone:
         """Train student and segmentation network; what comes back holds them and the teacher.
 
         Raises:
@@ -42,15 +45,15 @@ class DeSTSeg:
             TrainingError: a loss isn't finite.
             MissingDependencyError: torch isn't installed.
         """
-        if any(n % 32 for n in examples.size):
+        if any(n % 32 for n in data.size):
             raise OptionError(
                 f"destseg: the student halves the image five times, so --size needs multiples of 32, not "
-                f"{examples.size[0]} x {examples.size[1]}"
+                f"{data.size[0]} x {data.size[1]}"
             )
-        layers = self.teacher_layers(examples.backbone)
+        layers = self.teacher_layers(data.backbone)
         from edgead_plugins.destseg.fitting import train_destseg
 
-        return train_destseg(examples, layers, self.options)
+        return train_destseg(data, layers, self.options)
 
     def teacher_layers(self, backbone: Backbone) -> list[str]:
         """The teacher's maps of stride 4, 8 and 16.
@@ -60,10 +63,7 @@ class DeSTSeg:
         """
         known = backbone.feature_info
         layers = list(self.options.layers)
-        if missing := [name for name in layers if name not in known]:
-            raise OptionError(
-                f"destseg: '{backbone.name}' has no map '{missing[0]}'; choose layers of {', '.join(known)}"
-            )
+        check_known(layers, backbone, "destseg")
         for stride in () if layers else (4, 8, 16):
             layers += [name for name, info in known.items() if info.stride == stride][-1:]
         if [known[name].stride for name in layers] != [4, 8, 16]:
@@ -81,52 +81,42 @@ class DeSTSeg:
         """The maps as they are."""
         return dict(maps)
 
-    def fit(self, training: FittingData) -> FittedDeSTSeg:
+    def fit(self, data: FittingData) -> FittedDeSTSeg:
         """Nothing is left to learn."""
-        provenance = training.backbone.provenance
-        warnings = []
-        if float(provenance.get(FOUND, "1")) < POOR:
-            warnings.append(
-                f"the networks hardly find synthetic anomalies (pixel AUROC {provenance[FOUND]}): train for "
-                "more -o student_steps and -o steps, or don't rely on the map"
-            )
-        facts: dict[str, Any] = {
+        provenance = data.backbone.provenance
+        found = provenance.get(FOUND, 1.0)
+        notices = [Notice("destseg-poor", {"pixel_auroc": found}, POORLY_FOUND)] if found < POOR else []
+        count = max(1, round(self.options.top / 256**2 * data.size[0] * data.size[1]))
+        facts = {
             "map": self.options.map,
             **{key: provenance[key] for key in REPORTED if key in provenance},
-            "warnings": warnings,
+            "image_score": {"mean_of_highest": count},
         }
-        share = self.options.top / 256**2
-        count = max(1, round(share * training.size[0] * training.size[1]))
-        return FittedDeSTSeg(
-            training.size, count, {**facts, "image_score": f"mean of {count} highest pixels"}
-        )
-
-
-REPORTED = ("training", "loss", "teacher_layers", "parameters", "textures", FOUND, "trained_on")
-"""What the manifest's facts repeat of the trained networks' provenance."""
+        return FittedDeSTSeg(data.size, count, facts, notices)
 
 
 @dataclass(frozen=True)
 class FittedDeSTSeg:
-    """The image's size, how many of its highest pixels make the score, and facts."""
+    """The image's size, how many of its highest pixels make the score, facts and notices."""
 
     size: Size
     count: int
     facts: Mapping[str, Any]
+    notices: Sequence[Notice] = ()
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
         """See ``edgead.types.FittedScorer``; the map is of the image's size already.
 
-        From logits: the probability of an anomaly. From teacher's and student's maps a and b: the product
-        over the layers of 1 - cos(a, b) over the channels, written |a/|a| - b/|b||^2 / 2, which is the same
-        and doesn't subtract a number near 1 from 1; coarser layers are enlarged to the finest first.
+        From logits: the probability of an anomaly. From teacher's and student's maps: the product over the
+        layers of 1 - cos over the channels; coarser layers are enlarged to the finest first.
         """
         if LOGITS in maps:
             fine = op.sigmoid(maps[LOGITS])
         else:
             numbers = sorted(int(name.removeprefix(TEACHER)) for name in maps if name.startswith(TEACHER))
-            layers = [_distance(maps[f"{TEACHER}{n}"], maps[f"{STUDENT}{n}"]) for n in numbers]
-            _, _, h, w = (int(n) for n in layers[0].unwrap_tensor().shape or ())  # type: ignore[arg-type]
+            pairs = [(maps[f"{TEACHER}{n}"], maps[f"{STUDENT}{n}"]) for n in numbers]
+            layers = [cosine_distance(teacher, student, op.const([1])) for teacher, student in pairs]
+            _, _, h, w = static_shape(layers[0])
             fine = layers[0]
             for layer in layers[1:]:
                 fine = op.mul(fine, enlarged(layer, (h, w)))
@@ -134,12 +124,4 @@ class FittedDeSTSeg:
         return Scores(patch=whole, image=mean_of_highest(whole, self.count))
 
 
-def _distance(a: Var, b: Var) -> Var:
-    over = op.const([1])
-
-    def unit(x: Var) -> Var:
-        squared = op.max([op.reduce_sum_square(x, over, keepdims=1), op.const(np.float32(TINY))])
-        return op.div(x, op.sqrt(squared))
-
-    apart = op.reduce_sum_square(op.sub(unit(a), unit(b)), over, keepdims=1)
-    return op.mul(apart, op.const(np.float32(0.5)))
+__all__ = ["DeSTSeg", "FittedDeSTSeg"]

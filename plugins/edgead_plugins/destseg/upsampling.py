@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import spox.opset.ai.onnx.v18 as op
 from spox import Var
 
 from edgead.types import Scores, Size
+from edgead.workbench.graph import static_shape
 from edgead_plugins.postprocessors import bilinear_matrix
 
 PIECE = 32
@@ -15,8 +18,8 @@ PIECE = 32
 
 def enlarged(x: Var, size: Size) -> Var:
     """(1, 1, h, w) -> (1, 1, H, W), bilinear with half-pixel centres: one matrix product for each axis."""
-    _, _, *shape = (int(n) for n in x.unwrap_tensor().shape or ())  # type: ignore[arg-type]
-    if tuple(shape) == tuple(size):
+    shape = static_shape(x)[2:]
+    if shape == tuple(size):
         return x
     vertical, horizontal = (
         bilinear_matrix(n, m).astype(np.float32) for n, m in zip(shape, size, strict=True)
@@ -33,7 +36,7 @@ def mean_of_highest(x: Var, count: int) -> Var:
     ``count`` rows of 32 pixels with the highest maxima are chosen first: each of the highest pixels is in
     one of them, or as high as another that is. That takes 0.2 ms whatever the image.
     """
-    pixels = int(np.prod([int(n) for n in x.unwrap_tensor().shape or ()]))  # type: ignore[arg-type]
+    pixels = math.prod(static_shape(x))
     count, rows = min(count, pixels), pixels // PIECE
     if pixels % PIECE == 0 and rows > count:
         pieces = op.reshape(x, op.const([rows, PIECE]))

@@ -8,6 +8,8 @@ sizes open; what was chosen is in docs/methods/dmad.md.
 
 from __future__ import annotations
 
-from edgead_plugins.dmad.scorer import DMAD, DMADOptions, FittedDMAD
+from edgead_plugins.dmad.fitted import FittedDMAD
+from edgead_plugins.dmad.options import DMADOptions
+from edgead_plugins.dmad.scorer import DMAD
 
 __all__ = ["DMAD", "DMADOptions", "FittedDMAD"]

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from edgead.types import FittingData
+from edgead_plugins.dmad.fitted import FittedDMAD, Head
 from edgead_plugins.dmad.memory import (
     Memory,
     Patches,
@@ -19,10 +20,11 @@ from edgead_plugins.dmad.memory import (
     observed_patches,
 )
 from edgead_plugins.dmad.network import Bank, Mapper, fold, knowledge, loss
-from edgead_plugins.dmad.scorer import DMADOptions, FittedDMAD, Head
+from edgead_plugins.dmad.options import DMADOptions
 from edgead_plugins.patchcore import FittedPatchCore
+from edgead_plugins.sampling import evenly_spread
 from edgead_plugins.training.checkpoint import fingerprint
-from edgead_plugins.training.loop import Run, batches, train
+from edgead_plugins.training.loop import Run, batches, first_and_last, train
 from edgead_plugins.training.pytorch import torch
 from edgead_plugins.training.seeding import batch_of, deterministic, generator, pick_device
 
@@ -32,10 +34,10 @@ LOOKED_AT = 20000
 """Normal patches that the highest psi is taken from."""
 
 
-def fit_dmad(training: FittingData, coreset: FittedPatchCore, options: DMADOptions) -> FittedDMAD:
+def fit_dmad(data: FittingData, coreset: FittedPatchCore, options: DMADOptions) -> FittedDMAD:
     """Build the abnormal bank and train; see ``DMAD.fit``."""
-    normal = normal_patches(training, training.seed, options.memory_mib)
-    observed = observed_patches(training)
+    normal = normal_patches(data, data.seed, options.memory_mib)
+    observed = observed_patches(data)
     factor = noise_factor(normal.rows)
     h, w = coreset.grid
     memory = build_memory(
@@ -45,19 +47,19 @@ def fit_dmad(training: FittingData, coreset: FittedPatchCore, options: DMADOptio
         noise=options.noise,
         centre_count=options.centre_samples,
         centre_std=options.centre_std,
-        seed=training.seed,
+        seed=data.seed,
     )
     attention = not len(observed) if options.attention is None else options.attention
-    with deterministic(training.seed):
-        lesson = Lesson(memory, normal, observed, factor, attention, options, training.seed)
-        losses = _train(training, lesson)
+    with deterministic(data.seed):
+        lesson = Lesson(memory, normal, observed, factor, attention, options, data.seed)
+        losses = _train(data, lesson)
         told = {
-            "training": f"{options.steps} steps of {options.batch_size} patches, seed {training.seed}",
-            "loss": f"{losses[0]:.4g} in the first steps, {losses[-1]:.4g} in the last",
+            "training": {"steps": options.steps, "batch_size": options.batch_size, "seed": data.seed},
+            "loss": first_and_last(losses),
             "trained_on": lesson.device.type,
         }
         head = _head(lesson)
-    return FittedDMAD(memory, coreset, factor, head, attention, (h, w), options, training.seed, told)
+    return FittedDMAD(memory, coreset, factor, head, attention, (h, w), options, data.seed, told)
 
 
 class Lesson:
@@ -115,7 +117,7 @@ class Lesson:
         return loss(psi[0], psi[1], psi[2] if len(psi) > 2 else None, weights)
 
 
-def _train(training: FittingData, lesson: Lesson) -> list[float]:
+def _train(data: FittingData, lesson: Lesson) -> list[float]:
     options = lesson.options
     optimiser = torch.optim.AdamW(
         [
@@ -136,14 +138,14 @@ def _train(training: FittingData, lesson: Lesson) -> list[float]:
         run = Run(
             "dmad",
             folder,
-            fingerprint(training, method="dmad", options=dataclasses.asdict(options)),
-            training.progress,
+            fingerprint(data, method="dmad", options=dataclasses.asdict(options)),
+            data.progress,
             advice=f"lower -o learning_rate={options.learning_rate:g}",
         )
         per_epoch = min(PER_EPOCH, options.steps)
         return train(run, lesson.mapper, optimiser, lesson.step, options.steps, steps_per_epoch=per_epoch)
 
-    return _in_folder(training.checkpoint, taught)
+    return _in_folder(data.checkpoint, taught)
 
 
 def _in_folder(folder: Path | None, work: Callable[[Path], list[float]]) -> list[float]:
@@ -156,7 +158,7 @@ def _in_folder(folder: Path | None, work: Callable[[Path], list[float]]) -> list
 def _head(lesson: Lesson) -> Head:
     """The trained network as arrays, and the highest psi among normal patches as training sees them."""
     lesson.mapper.eval()
-    chosen = np.linspace(0, len(lesson.normal) - 1, min(LOOKED_AT, len(lesson.normal))).round().astype(int)
+    chosen = evenly_spread(len(lesson.normal), LOOKED_AT)
     top = -np.inf
     with torch.no_grad():
         for some in batches(torch.from_numpy(chosen), 2048):

@@ -12,6 +12,7 @@ import numpy as np
 import spox.opset.ai.onnx.v18 as op
 from spox import Var
 
+from edgead.workbench.graph import static_shape
 from edgead_plugins.nearest import LoweredBank
 
 
@@ -31,7 +32,7 @@ def knowledge(bank: LoweredBank, query: Var, neighbours: int, attention: bool) -
     distance = op.abs(op.sub(lone, rows))
     if count == 1:  # all attention is on it
         return op.squeeze(distance, op.const([1]))
-    dim = int(rows.unwrap_tensor().shape[2])  # type: ignore[index,arg-type]
+    dim = static_shape(rows)[2]
     alike = op.reduce_sum(op.mul(lone, rows), op.const([2]), keepdims=1)
     weights = op.softmax(op.mul(alike, op.const(np.float32(dim**-0.5))), axis=1)
     return op.reduce_sum(op.mul(weights, distance), op.const([1]), keepdims=0)

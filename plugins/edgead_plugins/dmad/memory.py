@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from edgead.types import FittingData
 from edgead.workbench.annotated import covered
+from edgead_plugins.dmad.options import PATCHES
+from edgead_plugins.sampling import evenly_spread
 
 Floats = NDArray[np.float32]
-PATCHES = "patches"
-"""The map that ``embed`` yields."""
 COVARIANCE_ROWS = 20000
 """Normal patches that the noise's covariance is estimated from."""
 
@@ -46,37 +46,37 @@ class Memory:
     parts: tuple[int, int, int]
 
 
-def normal_patches(training: FittingData, seed: int, memory_mib: int) -> Patches:
+def normal_patches(data: FittingData, seed: int, memory_mib: int) -> Patches:
     """The good images' patches that training draws from: all of them, or as many of each as memory allows.
 
     Args:
         seed: decides which.
         memory_mib: bound of what is returned.
     """
-    dim, h, w = training.shapes[PATCHES]
-    few = min(h * w, max(1, (memory_mib << 20) // (4 * dim * max(1, training.n_images))))
+    dim, h, w = data.shapes[PATCHES]
+    few = min(h * w, max(1, (memory_mib << 20) // (4 * dim * max(1, data.n_images))))
     rng = np.random.default_rng([seed, 1])
-    rows = np.empty((training.n_images * few, dim), np.float32)
-    with training.progress("reading normal patches", training.n_images) as advance:
-        for number, patches in enumerate(_rows(training.features())):
+    rows = np.empty((data.n_images * few, dim), np.float32)
+    with data.progress("reading normal patches", data.n_images) as advance:
+        for number, patches in enumerate(_rows(data.features())):
             chosen = slice(None) if few == h * w else np.sort(rng.permutation(h * w)[:few])
             rows[number * few : (number + 1) * few] = patches[chosen]
             advance(1)
-    return Patches(rows, np.repeat(np.arange(training.n_images), few))
+    return Patches(rows, np.repeat(np.arange(data.n_images), few))
 
 
-def observed_patches(training: FittingData) -> Patches:
+def observed_patches(data: FittingData) -> Patches:
     """The patches of annotated defects that their masks select: the paper's Filter.
 
     A mask is brought to the grid by averaging. Selected is what is covered by half or more; of a defect too
     fine for that, what is covered half as much as its most covered patch.
     """
-    dim, h, w = training.shapes[PATCHES]
+    dim, h, w = data.shapes[PATCHES]
     masks = [
         covered(cv2.resize(mask.astype(np.float32), (w, h), interpolation=cv2.INTER_AREA))
-        for _, mask in training.defects()
+        for _, mask in data.defects()
     ]
-    found = _rows(training.embed(image for image, _ in training.defects()))
+    found = _rows(data.embed(image for image, _ in data.defects()))
     rows = [patches[mask.reshape(-1) > 0] for patches, mask in zip(found, masks, strict=True)]
     if not rows:
         return Patches(np.empty((0, dim), np.float32), np.empty(0, np.int64))
@@ -88,7 +88,7 @@ def noise_factor(rows: Floats) -> Floats:
 
     L L^T is their covariance, in float64 inside, with a millionth of its mean variance on the diagonal.
     """
-    few = rows[np.linspace(0, len(rows) - 1, min(COVARIANCE_ROWS, len(rows))).round().astype(int)]
+    few = rows[evenly_spread(len(rows), COVARIANCE_ROWS)]
     centred = few - few.mean(0, dtype=np.float64)
     covariance = centred.T @ centred / len(centred)
     covariance += np.eye(len(covariance)) * (1e-6 * np.trace(covariance) / len(covariance) + 1e-12)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead_plugins.dmad.scorer import SLOPE
+from edgead_plugins.dmad.options import SLOPE
 from edgead_plugins.training.pytorch import functional, nn, torch
 
 MARGIN = 0.5
@@ -98,7 +98,7 @@ def loss(
 
 
 def fold(mapper: Mapper) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """The trained mapper as the weights, bias and last layer of ``scorer.Head``, folded in float64."""
+    """The trained mapper as the weights, bias and last layer of ``fitted.Head``, folded in float64."""
     state = {name: value.detach().cpu().double().numpy() for name, value in mapper.state_dict().items()}
     scale = state["norm.weight"] / np.sqrt(state["norm.running_var"] + mapper.norm.eps)
     dim = state["projection.weight"].shape[1]

@@ -12,6 +12,7 @@ says what was known, what was chosen and what was measured.
 
 from __future__ import annotations
 
-from edgead_plugins.fyd.scorer import FYD, FYDOptions
+from edgead_plugins.fyd.options import FYDOptions
+from edgead_plugins.fyd.scorer import FYD
 
 __all__ = ["FYD", "FYDOptions"]

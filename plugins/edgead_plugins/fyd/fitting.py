@@ -3,45 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from edgead.types import TrainingData
 from edgead_plugins.fyd.network import AlignedNetwork, Predictor, image_loss, similarity_loss
+from edgead_plugins.fyd.options import FYDOptions
 from edgead_plugins.fyd.transformer import Bounds
+from edgead_plugins.sampling import evenly_spread
 from edgead_plugins.training.checkpoint import fingerprint
 from edgead_plugins.training.collapse import SpreadGuard
-from edgead_plugins.training.loop import Run, train
+from edgead_plugins.training.loop import Run, first_and_last, train
 from edgead_plugins.training.pytorch import nn, torch
 from edgead_plugins.training.seeding import batch_of, deterministic, pick_device
 from edgead_plugins.training.trained import TrainedBackbone, to_backbone
-
-if TYPE_CHECKING:
-    from edgead_plugins.fyd.scorer import FYDOptions
 
 LOOKED_AT = 8
 """Images that gains and collapse are measured on."""
 
 
-def train_fyd(examples: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> TrainedBackbone:
+def train_fyd(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> TrainedBackbone:
     """Train the aligned network and return it as a backbone; see ``FYD.train``."""
-    with deterministic(examples.seed):
-        return _train(examples, stages, options)
+    with deterministic(data.seed):
+        return _train(data, stages, options)
 
 
-def _train(examples: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> TrainedBackbone:
+def _train(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> TrainedBackbone:
     device = pick_device(options.device)
-    images = torch.from_numpy(np.stack(list(examples.images())))
+    images = torch.from_numpy(np.stack(list(data.images())))
     bounds = Bounds(options.max_rotation, options.max_scale, options.max_shift)
     network = AlignedNetwork(
-        examples.backbone,
+        data.backbone,
         stages,
-        examples.size,
+        data.size,
         bounds if options.align_image else None,
         bounds if options.align_features else None,
     )
-    few = images[np.linspace(0, len(images) - 1, min(LOOKED_AT, len(images))).round().astype(int)]
+    few = images[evenly_spread(len(images), LOOKED_AT)]
     network.prepare(few)
     predictors = nn.ModuleList(Predictor(channels) for channels, _, _ in network.shapes().values())
     guard = SpreadGuard(stages)
@@ -54,7 +53,7 @@ def _train(examples: TrainingData, stages: tuple[str, ...], options: FYDOptions)
     watch()
 
     def step(number: int) -> torch.Tensor:
-        batch = batch_of(number, len(images), options.batch_size, examples.seed)
+        batch = batch_of(number, len(images), options.batch_size, data.seed)
         done = network.run(images[batch].to(device))
         partner = torch.arange(len(batch), device=device).roll(1)  # a batch is in random order already
         loss = torch.zeros((), device=device)
@@ -69,9 +68,9 @@ def _train(examples: TrainingData, stages: tuple[str, ...], options: FYDOptions)
     per_epoch = len(images) // size
     run = Run(
         "fyd",
-        examples.checkpoint,
-        fingerprint(examples, method="fyd", options=dataclasses.asdict(options), stages=stages),
-        examples.progress,
+        data.checkpoint,
+        fingerprint(data, method="fyd", options=dataclasses.asdict(options), stages=stages),
+        data.progress,
         advice=f"lower -o learning_rate={options.learning_rate:g} or -o "
         f"image_learning_rate={options.image_learning_rate:g}",
     )
@@ -86,14 +85,13 @@ def _train(examples: TrainingData, stages: tuple[str, ...], options: FYDOptions)
     )
     everything.eval()
     network.settle(batch.to(device) for batch in images.split(size))
-    shares = ", ".join(f"{name} {share:.3f}" for name, share in guard.shares().items())
     facts = {
-        "training": f"fyd: {options.epochs} epochs of {per_epoch} batches of {size}, seed {examples.seed}",
-        "loss": f"{losses[0]:.4f} in the first epoch, {losses[-1]:.4f} in the last" if losses else "none",
-        "spread_left": shares,
+        "training": {"epochs": options.epochs, "batches": per_epoch, "batch_size": size, "seed": data.seed},
+        "loss": first_and_last(losses),
+        "spread_left": {name: round(share, 3) for name, share in guard.shares().items()},
         "trained_on": device.type,
     }
-    return to_backbone(network, "fyd", examples.size, base=examples.backbone, facts=facts)
+    return to_backbone(network, "fyd", data.size, base=data.backbone, facts=facts)
 
 
 def _optimiser(

@@ -8,7 +8,7 @@ from functools import partial
 
 from edgead.errors import OptionError
 from edgead.types import Backbone, Size
-from edgead_plugins.fyd.scorer import ALIGNMENT
+from edgead_plugins.fyd.options import ALIGNMENT
 from edgead_plugins.fyd.transformer import (
     Bounds,
     Transformer,

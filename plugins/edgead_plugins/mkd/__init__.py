@@ -6,11 +6,12 @@ those: where the two disagree on an image, something is in it that good parts do
 
 The paper finds *where* by the gradient of that disagreement, which no inference graph has:
 ``edgead_plugins.mkd.localisation`` computes it at the workbench. The exported graph has ``mkd-forward``, the
-disagreement at each position, which is ours. docs/methods/mkd.md has both, measured.
+disagreement at each position, which is not in the paper. docs/methods/mkd.md has both, measured.
 """
 
 from __future__ import annotations
 
-from edgead_plugins.mkd.scorer import MKD, MKDOptions
+from edgead_plugins.mkd.options import MKDOptions
+from edgead_plugins.mkd.scorer import MKD
 
 __all__ = ["MKD", "MKDOptions"]

@@ -10,9 +10,10 @@ import numpy as np
 from edgead.errors import TrainingError
 from edgead.types import TrainingData
 from edgead_plugins.mkd.network import Distillation, loss
-from edgead_plugins.mkd.scorer import MKDOptions
+from edgead_plugins.mkd.options import MKDOptions
+from edgead_plugins.sampling import evenly_spread
 from edgead_plugins.training.checkpoint import fingerprint
-from edgead_plugins.training.loop import Run, batches, train
+from edgead_plugins.training.loop import Run, batches, first_and_last, train
 from edgead_plugins.training.pytorch import torch
 from edgead_plugins.training.seeding import batch_of, deterministic, pick_device
 from edgead_plugins.training.trained import TrainedBackbone, to_backbone
@@ -24,24 +25,24 @@ Lesson = tuple[list[torch.Tensor], torch.Tensor]
 """The source's maps of some images, and the images as the cloner sees them."""
 
 
-def train_mkd(examples: TrainingData, layers: Mapping[str, bool], options: MKDOptions) -> TrainedBackbone:
+def train_mkd(data: TrainingData, layers: Mapping[str, bool], options: MKDOptions) -> TrainedBackbone:
     """Train the cloner and return it with its source as a backbone; see ``MKD.train``."""
-    with deterministic(examples.seed):
-        return _train(examples, layers, options)
+    with deterministic(data.seed):
+        return _train(data, layers, options)
 
 
-def _train(examples: TrainingData, layers: Mapping[str, bool], options: MKDOptions) -> TrainedBackbone:
+def _train(data: TrainingData, layers: Mapping[str, bool], options: MKDOptions) -> TrainedBackbone:
     device = pick_device(options.device)
-    images = torch.from_numpy(np.stack(list(examples.images())))
-    few = images[np.linspace(0, len(images) - 1, min(PROBES, len(images))).round().astype(int)]
-    network = Distillation(
-        examples.backbone, layers, examples.size, options.normalise, options.cloner_width, few
-    ).to(device)
+    images = torch.from_numpy(np.stack(list(data.images())))
+    few = images[evenly_spread(len(images), PROBES)]
+    network = Distillation(data.backbone, layers, data.size, options.normalise, options.cloner_width, few).to(
+        device
+    )
     network.source.eval()
-    known = _lessons(network, images, options, examples)
+    known = _lessons(network, images, options, data)
 
     def step(number: int) -> torch.Tensor:
-        batch = torch.from_numpy(batch_of(number, len(images), options.batch_size, examples.seed))
+        batch = torch.from_numpy(batch_of(number, len(images), options.batch_size, data.seed))
         if known is None:
             with torch.no_grad():
                 taught, shown = network.teach(images[batch].to(device))
@@ -54,9 +55,9 @@ def _train(examples: TrainingData, layers: Mapping[str, bool], options: MKDOptio
     steps = options.steps or options.epochs * per_epoch
     run = Run(
         "mkd",
-        examples.checkpoint,
-        fingerprint(examples, method="mkd", options=dataclasses.asdict(options), layers=dict(layers)),
-        examples.progress,
+        data.checkpoint,
+        fingerprint(data, method="mkd", options=dataclasses.asdict(options), layers=dict(layers)),
+        data.progress,
         advice=f"lower -o learning_rate={options.learning_rate:g}",
     )
     losses = train(
@@ -69,17 +70,18 @@ def _train(examples: TrainingData, layers: Mapping[str, bool], options: MKDOptio
     )
     _check_alive(network.eval(), few.to(device), options)
     facts = {
-        "training": f"mkd: {steps} steps of {size} of {len(images)} images, seed {examples.seed}",
-        "loss": f"{losses[0]:.4g} in the first epoch, {losses[-1]:.4g} in the last",
-        "source_layers": ", ".join(f"{name} pooled" if pooled else name for name, pooled in layers.items()),
-        "cloner_parameters": str(sum(p.numel() for p in network.cloner.parameters())),
+        "training": {"steps": steps, "batch_size": size, "images": len(images), "seed": data.seed},
+        "loss": first_and_last(losses),
+        "source_layers": list(layers),
+        "pooled_layers": [name for name, pooled in layers.items() if pooled],
+        "cloner_parameters": sum(p.numel() for p in network.cloner.parameters()),
         "trained_on": device.type,
     }
-    return to_backbone(network, "mkd", examples.size, base=examples.backbone, facts=facts)
+    return to_backbone(network, "mkd", data.size, base=data.backbone, facts=facts)
 
 
 def _lessons(
-    network: Distillation, images: torch.Tensor, options: MKDOptions, examples: TrainingData
+    network: Distillation, images: torch.Tensor, options: MKDOptions, data: TrainingData
 ) -> Lesson | None:
     """All the source has to say of the images, once: it's frozen. None where memory is short."""
     device = network.black.device
@@ -88,7 +90,7 @@ def _lessons(
         taught, shown = network.teach(images[:1].to(device))
         if sum(x.numel() * 4 for x in [*taught, shown]) * len(images) > options.memory_mib << 20:
             return None
-        with examples.progress("asking the source", len(images)) as advance:
+        with data.progress("asking the source", len(images)) as advance:
             for some in batches(images, 16):
                 taught, shown = network.teach(some.to(device))
                 kept.append([x.cpu() for x in [*taught, shown]])

@@ -34,7 +34,7 @@ from edgead.types import Image, Prediction
 from edgead_plugins.backbones import graphs
 from edgead_plugins.backbones.graphs import onnx
 from edgead_plugins.mkd.network import disagreement
-from edgead_plugins.mkd.scorer import CLONER, SOURCE, MKDOptions
+from edgead_plugins.mkd.options import CLONER, SOURCE, MKDOptions
 from edgead_plugins.training.onnx_module import OnnxModule
 from edgead_plugins.training.pytorch import torch
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from edgead.errors import OptionError
 from edgead.types import Backbone, InputSpec, Size
-from edgead_plugins.mkd.scorer import CLONER, SOURCE
+from edgead_plugins.mkd.options import CLONER, SOURCE
 from edgead_plugins.training.onnx_module import OnnxModule
 from edgead_plugins.training.pytorch import functional, nn, torch
 

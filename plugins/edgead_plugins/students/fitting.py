@@ -5,20 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from edgead.errors import TrainingError
 from edgead.types import InputSpec, Size, TrainingData
+from edgead_plugins.backbones.conversion import normalised
 from edgead_plugins.backbones.graphs import onnx
 from edgead_plugins.students.losses import regression
-from edgead_plugins.students.options import DESCRIPTOR, EPOCHS, StudentsOptions
+from edgead_plugins.students.options import DESCRIPTOR, EPOCHS, STUDENTS, TEACHER, StudentsOptions, held_out
 from edgead_plugins.students.patch_networks import PatchNetworks, mirrored, receptive_field
-from edgead_plugins.students.scorer import STUDENTS, TEACHER, held_out
-from edgead_plugins.students.teacher import find_teachers, normalised
+from edgead_plugins.students.teacher import find_teachers
 from edgead_plugins.students.teacher_file import Teacher, to_bytes
 from edgead_plugins.training.checkpoint import fingerprint
-from edgead_plugins.training.loop import Run, train
+from edgead_plugins.training.loop import Run, first_and_last, train
 from edgead_plugins.training.pytorch import nn, torch
 from edgead_plugins.training.seeding import batch_of, deterministic, generator, pick_device
 from edgead_plugins.training.trained import TrainedBackbone, to_backbone
@@ -57,34 +58,38 @@ class Ensemble(nn.Module):  # type: ignore[misc]
         return maps
 
 
-def train_students(examples: TrainingData, layer: str, options: StudentsOptions) -> TrainedBackbone:
+def train_students(data: TrainingData, layer: str, options: StudentsOptions) -> TrainedBackbone:
     """Train, or find, the teachers, then the students; see ``UninformedStudents.train``."""
-    held = held_out(examples.n_images, options.heldout, examples.seed)
-    images = [image for image, kept_back in zip(examples.images(), held, strict=True) if not kept_back]
+    held = held_out(data.n_images, options.heldout, data.seed)
+    images = [image for image, kept_back in zip(data.images(), held, strict=True) if not kept_back]
     if not images:  # a single image: there's nothing else to learn from
-        images = list(examples.images())
+        images = list(data.images())
     for scale in options.scales:  # before anything is trained
-        mirrored(torch.zeros(1, 3, *examples.size), scale, options.stride)
-    teachers = find_teachers(examples, layer, options)
+        mirrored(torch.zeros(1, 3, *data.size), scale, options.stride)
+    teachers = find_teachers(data, layer, options)
     shown = torch.from_numpy(np.stack(images))
-    pairs, facts = {}, {}
+    pairs, losses = {}, {}
     for teacher in teachers:
-        pairs[teacher.scale], told = _train(examples, teacher, shown, options)
-        facts.update({f"{name}_{teacher.scale}": value for name, value in told.items()})
-        facts[f"teacher_{teacher.scale}"] = _described(teacher)
+        pairs[teacher.scale], losses[str(teacher.scale)] = _train(data, teacher, shown, options)
     network = Ensemble(pairs, options.stride)
-    facts |= {
-        "training": f"uninformed-students: {options.students} students, "
-        f"{_steps(len(images), options)} steps, {len(images)} images, "
-        f"{int(held.sum())} held out, seed {examples.seed}",
+    facts = {
+        "training": {
+            "students": options.students,
+            "steps": _steps(len(images), options),
+            "images": len(images),
+            "held_out": int(held.sum()),
+            "seed": data.seed,
+        },
+        "loss": losses,
+        "teacher": {str(teacher.scale): _described(teacher) for teacher in teachers},
         "trained_on": pick_device(options.device).type,
     }
     found = to_backbone(
         network,
         "uninformed-students",
-        examples.size,
-        base=examples.backbone,
-        spec=_input(teachers[0], examples.size),
+        data.size,
+        base=data.backbone,
+        spec=_input(teachers[0], data.size),
         facts=facts,
     )
     return dataclasses.replace(found, float_nodes=_before_last(found.model))
@@ -109,12 +114,12 @@ def _before_last(model: onnx.ModelProto) -> list[str]:
 
 
 def _train(
-    examples: TrainingData, teacher: Teacher, images: torch.Tensor, options: StudentsOptions
-) -> tuple[tuple[PatchNetworks, PatchNetworks], dict[str, str]]:
-    """Teacher and students of one scale, and what the manifest should know."""
+    data: TrainingData, teacher: Teacher, images: torch.Tensor, options: StudentsOptions
+) -> tuple[tuple[PatchNetworks, PatchNetworks], dict[str, float] | None]:
+    """Teacher and students of one scale, and the share of the teacher's variance that isn't explained."""
     device, scale, stride = pick_device(options.device), teacher.scale, options.stride
     steps, size = _steps(len(images), options), min(options.batch_size, len(images))
-    spec = _input(teacher, examples.size)
+    spec = _input(teacher, data.size)
 
     def padded(some: torch.Tensor) -> torch.Tensor:
         return mirrored(normalised(some.to(device), spec), scale, stride)
@@ -124,16 +129,16 @@ def _train(
             yield padded(image[None])
             advance(1)
 
-    seed = int(generator(examples.seed, 21, scale).integers(2**31))
+    seed = int(generator(data.seed, 21, scale).integers(2**31))
     with deterministic(seed):
         master = load_teacher(teacher).to(device)
-        with examples.progress("asking the teacher", len(images)) as advance:
+        with data.progress("asking the teacher", len(images)) as advance:
             normalise(master, *measure(master, one_by_one(advance), stride))
         students = PatchNetworks(scale, options.students, options.width).to(device)
 
         def step(number: int) -> torch.Tensor:
-            batch = batch_of(number, len(images), size, examples.seed)
-            rng = generator(examples.seed, 22, scale, number)
+            batch = batch_of(number, len(images), size, data.seed)
+            rng = generator(data.seed, 22, scale, number)
             parts = (part(padded(images[i : i + 1]), scale, stride, options.crop, rng) for i in batch)
             around = torch.cat(list(parts))
             with torch.no_grad():
@@ -142,15 +147,15 @@ def _train(
 
         run = Run(
             f"students {scale}",
-            examples.checkpoint,
+            data.checkpoint,
             fingerprint(
-                examples,
+                data,
                 method="uninformed-students",
                 phase="students",
                 options=dataclasses.asdict(options),
-                teacher=hashlib.sha256(to_bytes([teacher])).hexdigest(),
+                teacher=_sha256(teacher),
             ),
-            examples.progress,
+            data.progress,
             advice=f"lower -o learning_rate={options.learning_rate:g}",
         )
         optimiser = torch.optim.Adam(
@@ -159,11 +164,8 @@ def _train(
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps) if options.decay else None
         per_epoch = max(1, min(len(images) // size, steps // 8))
         told = train(run, students, optimiser, step, steps, steps_per_epoch=per_epoch, scheduler=falling)
-    shares = [loss / (options.students * DESCRIPTOR) for loss in (told[0], told[-1])]
-    facts = {
-        "loss": f"{shares[0]:.4g} of the teacher's variance unexplained at first, {shares[1]:.4g} at last"
-    }
-    return (master.cpu(), students.eval().cpu()), facts
+    shares = [loss / (options.students * DESCRIPTOR) for loss in told]
+    return (master.cpu(), students.eval().cpu()), first_and_last(shares)
 
 
 def _steps(n_images: int, options: StudentsOptions) -> int:
@@ -240,14 +242,14 @@ def _input(teacher: Teacher, size: Size) -> InputSpec:
     return InputSpec(size, 1, facts["channel_order"], mean, std)
 
 
-def _described(teacher: Teacher) -> str:
-    """A teacher in one line, for the manifest."""
-    facts = teacher.facts
-    return (
-        f"of {facts['backbone']}'s {facts['layer']} by {facts['steps']} steps on {facts['pictures']}, "
-        f"seed {facts['seed']}; loss {facts['loss']}; SHA-256 "
-        f"{hashlib.sha256(to_bytes([teacher])).hexdigest()}"
-    )
+def _described(teacher: Teacher) -> dict[str, Any]:
+    """A teacher, for the manifest."""
+    names = ("backbone", "layer", "steps", "pictures", "seed", "loss")
+    return {**{name: teacher.facts[name] for name in names}, "sha256": _sha256(teacher)}
+
+
+def _sha256(teacher: Teacher) -> str:
+    return hashlib.sha256(to_bytes([teacher])).hexdigest()
 
 
 __all__ = ["Ensemble", "load_teacher", "measure", "normalise", "part", "train_students"]

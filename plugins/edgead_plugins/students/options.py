@@ -1,108 +1,106 @@
-"""Uninformed Students' options, the paper's by default."""
+"""Uninformed Students' vocabulary: its options, sizes, and what maps are named."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgead.errors import OptionError
+from edgead.options import Range, check_options
+from edgead_plugins.option_kinds import BatchSize, Count, Factor, Positive, WholeNumber
 
 DESCRIPTOR = 128
 """Length of a descriptor; the paper's."""
-SCALES = (17, 33, 65)
-"""Sides of the patches; the paper's."""
 EPOCHS = 100
 """Passes of the students over the images; the paper's."""
+TEACHER, STUDENTS = "teacher_", "students_"
+"""The trained network's maps are named so, with the side of the patches."""
+ERROR, VARIANCE = "error_", "variance_"
+"""What ``embed`` makes of them."""
 
 
 @dataclass(frozen=True)
 class StudentsOptions:
     """Uninformed Students' options; ``-o name=value``. The paper's image is ``--size 256``."""
 
-    scales: tuple[int, ...] = (33,)
-    """Sides of the patches, of 17, 33 and 65: one scale, or the paper's ensemble of all three."""
-    students: int = 3
-    """How many students a scale has; the paper's is 3. With 1 there is no variance."""
+    scales: tuple[Literal[17, 33, 65], ...] = (33,)
+    """Sides of the patches in pixels: one scale, or the paper's ensemble of 17, 33 and 65."""
+    students: Count = 3
+    """Students at each scale; 3 in the paper. A single one gives no variance."""
     stride: Literal[1, 2, 4, 8] = 1
-    """Pixels between the patches that are scored; the paper's is 1. 4 takes a sixth of the time."""
-    width: float = 1.0
-    """Factor on the channels inside the patch networks; the paper's is 1. 0.5 takes a third of the time."""
-    steps: int | None = None
-    """Updates of the students; unset: the paper's 100 passes over the images."""
-    batch_size: int = 1
-    """Images a step, over 1 with crop only; the paper's is 1. Parts of several images teach more than a
+    """Pixels between the patches that are scored; 1 in the paper. 4 takes a sixth of the time."""
+    width: Annotated[float, Range(0, 4, open_low=True)] = 1.0
+    """Factor on the channels inside the patch networks; 1 in the paper. 0.5 takes a third of the time."""
+    steps: Count | None = None
+    """Training steps of the students. none: 100 passes over the images, as in the paper."""
+    batch_size: Count = 1
+    """Images in a training step; 1 in the paper. More need a crop: parts of several images teach more than a
     larger part of one."""
-    crop: int = 0
-    """Side in pixels of the random part of an image that a step learns from; 0: the image, the paper's."""
-    learning_rate: float = 1e-4
-    """Of the students' Adam; the paper's is 0.0001."""
+    crop: WholeNumber = 0
+    """Side in pixels of the random part of an image that a training step learns from; parts at the border are
+    drawn as often as others. 0: the whole image, as in the paper."""
+    learning_rate: Positive = 1e-4
+    """Adam's learning rate for the students; 0.0001 in the paper."""
     decay: bool = False
-    """Bring the students' learning rate to 0 along a cosine, ours, for short trainings; the paper's is
-    constant."""
-    weight_decay: float = 1e-5
-    """Of the students' and the teacher's Adam; the paper's is 0.00001."""
+    """Let the students' learning rate fall to 0 along a cosine, for short trainings; it is constant in the
+    paper."""
+    weight_decay: Factor = 1e-5
+    """Adam's weight decay for students and teacher; 0.00001 in the paper."""
     image_score: Literal["max", "mean"] = "max"
-    """max: the highest value of the map, the paper's; mean: its mean, ours, which students that have learnt
-    for minutes only don't spoil with the few positions where they are still wrong on good parts."""
-    heldout: float = 0.2
-    """Share of the training images kept from the students, for the mean and spread of their errors."""
+    """Image score. max: the highest value of the map, as in the paper; mean: the map's mean, which after a
+    short training is less upset by the few positions where students are still wrong on good parts."""
+    heldout: Annotated[float, Range(0, 1, open_low=True, open_high=True)] = 0.2
+    """Share of the good images that students don't learn from: the mean and spread of their errors is
+    measured on these."""
     teacher: str = ""
     """A .safetensors file with the teacher: read where it exists, else trained and written there. Empty:
     kept in the user's cache, so that the next product doesn't train it again."""
     teacher_images: str = ""
-    """Folder of pictures to train the teacher on, with its subfolders; the paper's is ImageNet. Empty:
-    pictures that edgead makes."""
-    teacher_steps: int = 50_000
-    """Updates of the teacher; the paper's is 50000."""
-    teacher_batch: int = 64
-    """Patches a step; the paper's is 64."""
-    teacher_learning_rate: float = 2e-4
-    """Of the teacher's Adam; the paper's is 0.0002."""
+    """Folder of pictures to train the teacher on, with its subfolders; ImageNet in the paper. Empty: pictures
+    that edgead generates."""
+    teacher_steps: Count = 50_000
+    """Training steps of the teacher; 50000 in the paper."""
+    teacher_batch: BatchSize = 64
+    """Patches in a training step of the teacher; 64 in the paper."""
+    teacher_learning_rate: Positive = 2e-4
+    """Adam's learning rate for the teacher; 0.0002 in the paper."""
     layer: str = ""
-    """Feature map of the backbone, averaged over its positions, that the teacher learns to give; empty: the
+    """The backbone's feature map, averaged over its positions, that the teacher learns to give. Empty: the
     deepest."""
-    zoom: int = 224
-    """Side that a patch is enlarged to before the backbone sees it."""
-    distillation: float = 1.0
-    """Weight of the distance from the backbone's features."""
-    metric: float = 1.0
-    """Weight of the triplet loss, which takes three patches instead of one; 0 leaves it out."""
-    compactness: float = 1.0
-    """Weight of the correlations between a descriptor's dimensions."""
+    zoom: Annotated[int, Range(16)] = 224
+    """Side in pixels that a patch is enlarged to before the backbone sees it."""
+    distillation: Factor = 1.0
+    """Weight of the distance to the backbone's features in the teacher's loss."""
+    metric: Factor = 1.0
+    """Weight of the triplet loss in the teacher's loss, which takes three patches instead of one; 0 leaves it
+    out."""
+    compactness: Factor = 1.0
+    """Weight of the correlations between a descriptor's values in the teacher's loss."""
     device: str = "auto"
-    """Where to train: auto, cpu, cuda, cuda:1."""
+    """Where to train: auto (a GPU where there is one), cpu, cuda, cuda:1."""
 
     def __post_init__(self) -> None:
-        checks = {
-            "scales": bool(self.scales) and set(self.scales) <= set(SCALES),
-            "students": self.students >= 1,
-            "width": 0 < self.width <= 4,
-            "steps": self.steps is None or self.steps >= 1,
-            "crop": self.crop >= 0,
-            "batch_size": self.batch_size == 1 or (self.batch_size > 1 and self.crop > 0),
-            "learning_rate": self.learning_rate > 0,
-            "weight_decay": self.weight_decay >= 0,
-            "heldout": 0 < self.heldout < 1,
-            "teacher_steps": self.teacher_steps >= 1,
-            "teacher_batch": self.teacher_batch >= 2,
-            "teacher_learning_rate": self.teacher_learning_rate > 0,
-            "zoom": self.zoom >= 16,
-            "distillation": self.distillation >= 0,
-            "metric": self.metric >= 0,
-            "compactness": self.compactness >= 0,
-        }
-        for name, good in checks.items():
-            if not good:
-                value = getattr(self, name)
-                shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-                raise OptionError(
-                    f"uninformed-students: {name}={shown} is out of range; see "
-                    "`edgead methods uninformed-students`"
-                )
+        check_options(self)
+        if not self.scales:
+            raise OptionError("uninformed-students: scales= is empty; name 17, 33, 65 or several of them")
+        if self.batch_size > 1 and not self.crop:
+            raise OptionError(
+                f"uninformed-students: batch_size={self.batch_size} goes with a crop; add -o crop=32, for one"
+            )
         if not self.distillation and not self.metric:
             raise OptionError(
                 "uninformed-students: with distillation=0 and metric=0 the teacher learns nothing; raise one"
             )
 
 
-__all__ = ["DESCRIPTOR", "EPOCHS", "SCALES", "StudentsOptions"]
+def held_out(n_images: int, share: float, seed: int) -> NDArray[np.bool_]:
+    """(n,) which of the training images the students don't see; of one image, that one all the same."""
+    count = max(1, min(round(n_images * share), n_images - 1))
+    order = np.random.default_rng([seed, 23]).permutation(n_images)
+    return np.isin(np.arange(n_images), order[:count])
+
+
+__all__ = ["DESCRIPTOR", "EPOCHS", "ERROR", "STUDENTS", "TEACHER", "VARIANCE", "StudentsOptions", "held_out"]

@@ -9,19 +9,14 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import spox.opset.ai.onnx.v18 as op
-from numpy.typing import NDArray
 from spox import Var
 
 from edgead.errors import TrainingError
+from edgead.notices import Notice
 from edgead.types import Backbone, BankPrecision, FittingData, Scores, TrainingData
-from edgead.workbench.graph import parameter
+from edgead.workbench.graph import parameter, static_shape
 from edgead_plugins.layers import deepest_unless
-from edgead_plugins.students.options import StudentsOptions
-
-TEACHER, STUDENTS = "teacher_", "students_"
-"""The trained network's maps are named so, with the side of the patches."""
-ERROR, VARIANCE = "error_", "variance_"
-"""What ``embed`` makes of them."""
+from edgead_plugins.students.options import ERROR, STUDENTS, TEACHER, VARIANCE, StudentsOptions, held_out
 
 
 class UninformedStudents:
@@ -32,7 +27,7 @@ class UninformedStudents:
     def __init__(self, options: StudentsOptions | None = None) -> None:
         self.options = options or StudentsOptions()
 
-    def train(self, examples: TrainingData) -> Backbone:
+    def train(self, data: TrainingData) -> Backbone:
         """Train the teachers, unless there are some, and the students; what comes back holds both.
 
         Raises:
@@ -43,10 +38,10 @@ class UninformedStudents:
             OutputError: the teacher can't be written.
             MissingDependencyError: torch isn't installed.
         """
-        layer = deepest_unless(self.options.layer, examples.backbone, "uninformed-students")
+        layer = deepest_unless(self.options.layer, data.backbone, "uninformed-students")
         from edgead_plugins.students.fitting import train_students
 
-        return train_students(examples, layer, self.options)
+        return train_students(data, layer, self.options)
 
     def feature_maps(self, backbone: Backbone) -> Sequence[str]:
         """Teacher and students of every scale."""
@@ -65,8 +60,8 @@ class UninformedStudents:
                 continue
             scale = name.removeprefix(TEACHER)
             teacher, students = maps[name], maps[f"{STUDENTS}{scale}"]
-            _, d, h, w = (int(n) for n in teacher.unwrap_tensor().shape or ())  # type: ignore[arg-type]
-            count = int((students.unwrap_tensor().shape or ())[1]) // d  # type: ignore[arg-type]
+            _, d, h, w = static_shape(teacher)
+            count = static_shape(students)[1] // d
             each = op.reshape(students, op.const([count, d, h, w]))
             mean = op.reduce_mean(each, op.const([0]), keepdims=1)
             wrong = op.sub(mean, teacher)
@@ -77,18 +72,18 @@ class UninformedStudents:
                 found[f"{VARIANCE}{scale}"] = op.div(squares, op.const(np.float32(count)))
         return found
 
-    def fit(self, training: FittingData) -> FittedStudents:
+    def fit(self, data: FittingData) -> FittedStudents:
         """Measure what's usual: mean and deviation of errors and variances on the images held out.
 
         Raises:
             TrainingError: they're the same everywhere.
         """
-        held = held_out(training.n_images, self.options.heldout, training.seed)
-        sums = {name: np.zeros(2) for name in training.shapes}
+        held = held_out(data.n_images, self.options.heldout, data.seed)
+        sums = {name: np.zeros(2) for name in data.shapes}
         count = 0
-        images = (image for image, counts in zip(training.images(), held, strict=True) if counts)
-        with training.progress("measuring held-out images", int(held.sum())) as advance:
-            for maps in training.embed(images):
+        images = (image for image, counts in zip(data.images(), held, strict=True) if counts)
+        with data.progress("measuring held-out images", int(held.sum())) as advance:
+            for maps in data.embed(images):
                 for name, value in maps.items():
                     values = value.astype(np.float64)
                     sums[name] += values.sum(), np.square(values).sum()
@@ -103,20 +98,20 @@ class UninformedStudents:
                     f"uninformed-students: '{name}' is {mean:.3g} at every position of the images held out: "
                     "train for longer with -o steps"
                 )
-        provenance = training.backbone.provenance
+        provenance = data.backbone.provenance
         facts: dict[str, Any] = {
             "usual": {name: {"mean": mean, "deviation": std} for name, (mean, std) in usual.items()},
             "held_out": int(held.sum()),
             "raised_by": _offset(usual),
-            **{k: provenance[k] for k in sorted(provenance) if k.startswith(REPORTED)},
-            "warnings": ONLY_ONE if training.n_images == 1 else [],
+            **{key: provenance[key] for key in REPORTED if key in provenance},
         }
-        return FittedStudents(usual, self.options.image_score, facts)
+        notices = [Notice("students-one-image", {"images": 1}, ONLY_ONE)] if data.n_images == 1 else []
+        return FittedStudents(usual, self.options.image_score, facts, notices)
 
 
-REPORTED = ("training", "loss_", "teacher_", "trained_on")
-"""How what the facts repeat of the trained network's provenance begins."""
-ONLY_ONE = ["one image to learn from: errors are measured on the image that the students know; give more"]
+REPORTED = ("training", "loss", "teacher", "trained_on")
+"""What the facts repeat of the trained network's provenance."""
+ONLY_ONE = "one image to learn from: errors are measured on the image that the students know; give more"
 
 Usual = Mapping[str, tuple[float, float]]
 """Mean and deviation by map."""
@@ -124,11 +119,12 @@ Usual = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class FittedStudents:
-    """What's usual of each map, which image score, and facts."""
+    """What's usual of each map, which image score, facts and notices."""
 
     usual: Usual
     image_score: Literal["max", "mean"]
     facts: Mapping[str, Any]
+    notices: Sequence[Notice] = ()
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
         """See ``edgead.types.FittedScorer``.
@@ -154,11 +150,4 @@ def _offset(usual: Usual) -> float:
     return sum(mean / deviation for mean, deviation in usual.values()) / scales
 
 
-def held_out(n_images: int, share: float, seed: int) -> NDArray[np.bool_]:
-    """(n,) which of the training images the students don't see; of one image, that one all the same."""
-    count = max(1, min(round(n_images * share), n_images - 1))
-    order = np.random.default_rng([seed, 23]).permutation(n_images)
-    return np.isin(np.arange(n_images), order[:count])
-
-
-__all__ = ["ERROR", "STUDENTS", "TEACHER", "VARIANCE", "FittedStudents", "UninformedStudents", "held_out"]
+__all__ = ["FittedStudents", "UninformedStudents"]

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from edgead.errors import OptionError
-from edgead.types import Backbone, Image, InputSpec, Size, TrainingData
+from edgead.types import Backbone, Image, Size, TrainingData
 from edgead_plugins.backbones import cache
+from edgead_plugins.backbones.conversion import normalised
 from edgead_plugins.students import losses
 from edgead_plugins.students.options import DESCRIPTOR, StudentsOptions
 from edgead_plugins.students.patch_networks import PatchNetworks
@@ -27,13 +28,13 @@ from edgead_plugins.students.teacher_file import (
     write_teachers,
 )
 from edgead_plugins.training.checkpoint import fingerprint
-from edgead_plugins.training.loop import Run, train
+from edgead_plugins.training.loop import Run, first_and_last, train
 from edgead_plugins.training.onnx_module import OnnxModule
 from edgead_plugins.training.pytorch import functional, nn, torch
 from edgead_plugins.training.seeding import deterministic, generator, pick_device
 
 
-def find_teachers(examples: TrainingData, layer: str, options: StudentsOptions) -> list[Teacher]:
+def find_teachers(data: TrainingData, layer: str, options: StudentsOptions) -> list[Teacher]:
     """The teachers of all scales: from the file that the options name, from the cache, or trained.
 
     Raises:
@@ -50,21 +51,21 @@ def find_teachers(examples: TrainingData, layer: str, options: StudentsOptions) 
                     f"-o width={teacher.width:g} or name another file"
                 )
         return found
-    pictures = find_pictures(options.teacher_images, examples.seed)
-    found = [_cached(examples, scale, layer, options, pictures) for scale in scales]
+    pictures = find_pictures(options.teacher_images, data.seed)
+    found = [_cached(data, scale, layer, options, pictures) for scale in scales]
     if file is not None:
         write_teachers(file, found)
     return found
 
 
 def _cached(
-    examples: TrainingData,
+    data: TrainingData,
     scale: int,
     layer: str,
     options: StudentsOptions,
     pictures: Pictures,
 ) -> Teacher:
-    backbone = examples.backbone
+    backbone = data.backbone
     facts = {
         "backbone": backbone.name,
         "backbone_weights_sha256": backbone.provenance.get("weights_sha256", ""),
@@ -76,7 +77,7 @@ def _cached(
         "learning_rate": options.teacher_learning_rate,
         "weight_decay": options.weight_decay,
         "losses": [options.distillation, options.metric, options.compactness],
-        "seed": examples.seed,
+        "seed": data.seed,
         "channel_order": backbone.input.channel_order,
         "mean": list(backbone.input.mean),
         "std": list(backbone.input.std),
@@ -84,25 +85,25 @@ def _cached(
     key = cache.key_of({"kind": KIND, "scale": scale, "width": options.width, **facts})
     if (content := cache.load(key)) is not None:
         return from_bytes(content, str(cache.folder() / key))[scale]
-    weights, loss = _train(examples, scale, layer, options, pictures, key)
+    weights, loss = _train(data, scale, layer, options, pictures, key)
     teacher = Teacher(scale, options.width, weights, {**facts, "loss": loss})
     cache.store(key, to_bytes([teacher]))
     return teacher
 
 
 def _train(
-    examples: TrainingData,
+    data: TrainingData,
     scale: int,
     layer: str,
     options: StudentsOptions,
     pictures: Pictures,
     key: str,
-) -> tuple[dict[str, np.ndarray], str]:
+) -> tuple[dict[str, np.ndarray], dict[str, float] | None]:
     device, n = pick_device(options.device), options.teacher_batch
     pool = lru_cache(maxsize=1)(pictures.pool)
-    seed = int(generator(examples.seed, 14, scale).integers(2**31))
+    seed = int(generator(data.seed, 14, scale).integers(2**31))
     with deterministic(seed):
-        expert = Expert(examples.backbone, layer, options.zoom, pictures.patches(pool(0), 0, scale, n))
+        expert = Expert(data.backbone, layer, options.zoom, pictures.patches(pool(0), 0, scale, n))
         expert.to(device)
         network = PatchNetworks(scale, 1, options.width)
         learner = nn.ModuleDict({"network": network, "decoder": nn.Linear(DESCRIPTOR, expert.width)})
@@ -115,7 +116,7 @@ def _train(
             else:
                 drawn = [pictures.patches(from_here, number, scale, n)]
             given = torch.from_numpy(np.concatenate(drawn)).to(device)
-            described = network(normalised(given, examples.backbone.input)).flatten(1)
+            described = network(normalised(given, data.backbone.input)).flatten(1)
             parts = described.split(n)
             total = options.compactness * losses.compactness(parts[0])
             if options.distillation:
@@ -129,9 +130,9 @@ def _train(
 
         run = Run(
             f"teacher {scale}",
-            examples.checkpoint,
-            fingerprint(examples, method="uninformed-students", phase="teacher", key=key),
-            examples.progress,
+            data.checkpoint,
+            fingerprint(data, method="uninformed-students", phase="teacher", key=key),
+            data.progress,
             advice=f"lower -o teacher_learning_rate={options.teacher_learning_rate:g}",
         )
         optimiser = torch.optim.Adam(
@@ -140,7 +141,7 @@ def _train(
         per_epoch = max(1, min(250, options.teacher_steps // 8))
         told = train(run, learner, optimiser, step, options.teacher_steps, steps_per_epoch=per_epoch)
     weights = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
-    return weights, f"{told[0]:.4g} in the first {per_epoch} steps, {told[-1]:.4g} in the last"
+    return weights, first_and_last(told)
 
 
 class Expert(nn.Module):  # type: ignore[misc]
@@ -178,13 +179,4 @@ class Expert(nn.Module):  # type: ignore[misc]
         return found.mean((2, 3)) / self.unit
 
 
-def normalised(images: torch.Tensor, spec: InputSpec) -> torch.Tensor:
-    """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float32 as the backbone is used to."""
-    pixels = images.permute(0, 3, 1, 2).float()
-    if spec.channel_order == "rgb":
-        pixels = pixels.flip(1)
-    mean, std = (pixels.new_tensor(values)[:, None, None] for values in (spec.mean, spec.std))
-    return (pixels - mean) / std
-
-
-__all__ = ["Expert", "find_teachers", "normalised"]
+__all__ = ["Expert", "find_teachers"]

@@ -1,6 +1,6 @@
-"""Perlin noise, and the irregular masks that it makes: where a synthetic anomaly is.
+"""Perlin noise, and the irregular masks that it makes: where a synthetic defect is.
 
-Gradient noise after Perlin, Improving Noise, SIGGRAPH 2002 (with its quintic fade). As a mask for anomalies:
+Gradient noise after Perlin, Improving Noise, SIGGRAPH 2002 (with its quintic fade). As a defect's mask:
 Zavrtanik, Kristan, Skocaj, DRAEM, ICCV 2021, arXiv 2108.07610; Zhang et al., DeSTSeg, CVPR 2023.
 """
 
@@ -14,7 +14,7 @@ from edgead.types import Size
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.uint8]
-"""(H, W) uint8, 1 where the anomaly is, else 0."""
+"""(H, W) uint8, 1 where the defect is, else 0."""
 
 CELLS = (1, 2, 4, 8, 16, 32)
 """How many lattice cells an axis may have; each draws its own, so that masks are blobs, streaks or dots."""

@@ -1,4 +1,4 @@
-"""Synthetic anomalies: another picture, more or less transparent, inside an irregular mask.
+"""Synthetic defects: another picture, more or less transparent, inside an irregular mask.
 
 Zavrtanik, Kristan, Skocaj, DRAEM, ICCV 2021, arXiv 2108.07610; Zhang et al., DeSTSeg, CVPR 2023. Both take
 the other picture from the Describable Textures Dataset; here it's from any folder, or one that the project
@@ -63,8 +63,8 @@ def blend(image: Image, texture: Image, mask: Mask, opacity: float) -> Image:
     return np.asarray(np.where(mask[..., None] > 0, np.rint(mixed), image), np.uint8)
 
 
-def synthetic_anomaly(image: Image, textures: Textures, rng: np.random.Generator) -> tuple[Image, Mask]:
-    """Put an anomaly onto a good image.
+def synthetic_defect(image: Image, textures: Textures, rng: np.random.Generator) -> tuple[Image, Mask]:
+    """Put a synthetic defect onto a good image.
 
     Args:
         image: of the textures' size.
@@ -96,4 +96,4 @@ def turned(image: Image, rotation: Rotation, rng: np.random.Generator) -> Image:
     return np.asarray(found, np.uint8)
 
 
-__all__ = ["Rotation", "Textures", "blend", "synthetic_anomaly", "turned"]
+__all__ = ["Rotation", "Textures", "blend", "synthetic_defect", "turned"]

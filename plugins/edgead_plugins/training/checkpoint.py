@@ -15,7 +15,7 @@ from edgead.types import LearningData
 from edgead_plugins.training.pytorch import torch
 
 
-def fingerprint(examples: LearningData, **facts: Any) -> str:
+def fingerprint(data: LearningData, **facts: Any) -> str:
     """SHA-256 of all that decides how a training ends; a checkpoint of another fingerprint isn't used.
 
     The images, defects, seed, backbone, edgead's and torch's version count by themselves.
@@ -26,15 +26,15 @@ def fingerprint(examples: LearningData, **facts: Any) -> str:
     known = {
         "edgead": edgead.__version__,
         "torch": torch.__version__,
-        "seed": examples.seed,
-        "backbone": [examples.backbone.name, dict(examples.backbone.provenance)],
+        "seed": data.seed,
+        "backbone": [data.backbone.name, dict(data.backbone.provenance)],
         **facts,
     }
     digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode())
-    for image in examples.images():
+    for image in data.images():
         digest.update(f"{image.shape}".encode())
         digest.update(image.tobytes())
-    for image, mask in examples.defects():
+    for image, mask in data.defects():
         digest.update(f"{image.shape} {mask.shape}".encode())
         digest.update(image.tobytes())
         digest.update(mask.tobytes())

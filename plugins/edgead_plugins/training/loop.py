@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,10 +140,15 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def first_and_last(losses: Sequence[float]) -> dict[str, float] | None:
+    """The mean loss of the first and of the last epoch, for facts; None where there was none."""
+    return {"first": losses[0], "last": losses[-1]} if losses else None
+
+
 def batches(images: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
     """``images`` in pieces of at most ``size``, in order: for a pass without gradients."""
     for start in range(0, len(images), size):
         yield images[start : start + size]
 
 
-__all__ = ["Run", "Step", "batches", "train"]
+__all__ = ["Run", "Step", "batches", "first_and_last", "train"]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.errors import OptionError, one_line
 from edgead_plugins.training.pytorch import torch
 
 
@@ -57,9 +58,19 @@ def batch_of(step: int, n_images: int, batch_size: int, seed: int) -> NDArray[np
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` is the first GPU where there is one, else the CPU; any other name is torch's own."""
+    """``auto`` is the first GPU where there is one, else the CPU; any other name is torch's own.
+
+    Raises:
+        OptionError: torch has no such device here.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # an AssertionError where torch is built without CUDA
+        raise OptionError(
+            f"torch can't use device={name} here ({one_line(error, 'first')}): -o device=auto"
+        ) from error
     return torch.device(name)
 
 

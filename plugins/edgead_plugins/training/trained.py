@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from edgead.errors import CompileError, one_line
 from edgead.types import Backbone, FeatureInfo, InputSpec, Size
-from edgead_plugins.backbones import graphs
+from edgead_plugins.backbones import conversion, graphs
 from edgead_plugins.backbones.graphs import IR_VERSION, OPSET, onnx
 from edgead_plugins.backbones.preprocessing import (
     IMAGE,
@@ -23,9 +19,6 @@ from edgead_plugins.backbones.preprocessing import (
     prepend_preprocessing,
 )
 from edgead_plugins.training.pytorch import nn, torch
-
-TOLERANCE = 1e-3
-"""Of the graph's maps against torch's, relative to the largest value."""
 
 
 @dataclass
@@ -40,7 +33,7 @@ class TrainedBackbone:
     name: str
     feature_info: Mapping[str, FeatureInfo]
     input: InputSpec
-    provenance: Mapping[str, str]
+    provenance: Mapping[str, Any]
     model: onnx.ModelProto = field(repr=False)
     float_nodes: Sequence[str] = ()
 
@@ -58,7 +51,7 @@ def to_backbone(
     *,
     base: Backbone | None = None,
     spec: InputSpec | None = None,
-    facts: Mapping[str, str] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> TrainedBackbone:
     """Convert a module with torch's exporter, and compare the graph with it on a random image.
 
@@ -70,7 +63,7 @@ def to_backbone(
         size: (H, W), which the graph has for good.
         base: the backbone that the training began from; it is named in the provenance.
         spec: channel order, mean and std, where the module takes the normalised image.
-        facts: what else the manifest should know of the training.
+        facts: what else the manifest should know of the training, JSON values.
 
     Raises:
         CompileError: torch can't convert the module, or the graph computes something else.
@@ -82,18 +75,25 @@ def to_backbone(
     with torch.no_grad():
         maps = module(probe)
     try:
-        with quiet(), torch.no_grad():
+        with conversion.quiet(), torch.no_grad():
             program = torch.onnx.export(
                 _Listed(module), (probe,), dynamo=True, opset_version=OPSET, verbose=False
             )
             model = _backbone_graph(program.model_proto, list(maps), size, spec)
             onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # the exporter's errors have no common root
-        why = one_line(error, "first")
-        raise CompileError(f"torch can't convert the trained '{name}' to ONNX: {why}") from error
-    _compare(module, model, name, size, spec)
+        raise CompileError(
+            f"torch can't convert the trained '{name}' to ONNX: {one_line(error, 'first')}"
+        ) from error
+    given = torch.from_numpy(conversion.probe_image(size))
+    with torch.no_grad():
+        found = module(given if spec is None else conversion.normalised(given, spec))
+    conversion.check_same(model, {key: value.numpy() for key, value in found.items()}, size, f"'{name}'")
     module.train(training)
-    provenance = {"weights_sha256": weights_sha256(module), "torch_version": str(torch.__version__)}
+    provenance = {
+        "weights_sha256": conversion.weights_sha256(module),
+        "torch_version": str(torch.__version__),
+    }
     if base is not None:
         provenance["trained_from"] = base.name
         provenance.update({f"trained_from_{key}": value for key, value in base.provenance.items()})
@@ -104,16 +104,6 @@ def to_backbone(
         {**provenance, **(facts or {})},
         model,
     )
-
-
-def weights_sha256(module: nn.Module) -> str:
-    """SHA-256 of a module's parameters and buffers, names and all."""
-    digest = hashlib.sha256()
-    for key, value in sorted(module.state_dict().items()):
-        array = value.detach().cpu().contiguous().numpy()
-        digest.update(f"{key} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 class _Listed(nn.Module):  # type: ignore[misc]
@@ -163,37 +153,4 @@ def _fold_constants(graph: onnx.GraphProto) -> None:
     graph.initializer.extend(value for name, value in known.items() if name in read)
 
 
-def _compare(
-    module: nn.Module, model: onnx.ModelProto, name: str, size: Size, spec: InputSpec | None
-) -> None:
-    """Raise ``CompileError`` where ONNX Runtime and torch differ on a random image."""
-    import onnxruntime
-
-    image = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
-    given = torch.from_numpy(image)
-    if spec is not None:
-        pixels = given.float() if spec.channel_order == "bgr" else given.float().flip(3)
-        given = ((pixels - torch.tensor(spec.mean)) / torch.tensor(spec.std)).permute(0, 3, 1, 2)
-    with torch.no_grad():
-        wanted = module(given)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    for (key, right), got in zip(wanted.items(), session.run(None, {IMAGE: image}), strict=True):
-        error = float(np.abs(got - right.numpy()).max()) / max(float(right.abs().max()), 1e-12)
-        if not error <= TOLERANCE:
-            raise CompileError(f"'{key}' of '{name}' differs by {error:.1e} after conversion to ONNX")
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the exporter's chatter off the user's terminal."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
-__all__ = ["TrainedBackbone", "to_backbone", "weights_sha256"]
+__all__ = ["TrainedBackbone", "to_backbone"]

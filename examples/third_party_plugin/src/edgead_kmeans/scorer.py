@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import spox.opset.ai.onnx.v18 as op
-from edgead.errors import OptionError
+from edgead.options import Range, check_options
 from edgead.types import Backbone, BankPrecision, FittingData, Scores
+from edgead.workbench.graph import static_shape
 from edgead_plugins.nearest import Bank
 from numpy.typing import NDArray
 from spox import Var
@@ -23,17 +24,15 @@ Groups = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class KmeansOptions:
-    """Options of kmeans; ``-o name=value``. The string under a field is its help."""
+    """Options of kmeans; ``-o name=value``. A ``Range`` is what it takes, the string below its help."""
 
-    centres: int = 64
+    centres: Annotated[int, Range(1)] = 64
     """How many centres sum up the good patches."""
-    rounds: int = 10
+    rounds: Annotated[int, Range(1)] = 10
     """Rounds of k-means."""
 
     def __post_init__(self) -> None:
-        for name in ("centres", "rounds"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"kmeans: {name}={getattr(self, name)} must be at least 1")
+        check_options(self)
 
 
 class Kmeans:
@@ -54,10 +53,10 @@ class Kmeans:
         (features,) = maps.values()
         return {"patches": op.average_pool(features, kernel_shape=[3, 3], pads=[1, 1, 1, 1])}
 
-    def fit(self, training: FittingData) -> FittedKmeans:
+    def fit(self, data: FittingData) -> FittedKmeans:
         """Learn the centres; all that is random comes from the seed."""
-        patches = _patches(training)
-        rng = np.random.default_rng(training.seed)
+        patches = _patches(data)
+        rng = np.random.default_rng(data.seed)
         groups = k_means(patches, self.options.centres, self.options.rounds, rng)
         return FittedKmeans(group_means(patches, groups), groups)
 
@@ -74,13 +73,13 @@ class FittedKmeans:
         """What ``edgead inspect`` shows."""
         return {"centres": len(self.centres)}
 
-    def refit(self, training: FittingData) -> FittedKmeans:
+    def refit(self, data: FittingData) -> FittedKmeans:
         """The same groups of the same patches, as another precision of the backbone yields them."""
-        return FittedKmeans(group_means(_patches(training), self.groups), self.groups)
+        return FittedKmeans(group_means(_patches(data), self.groups), self.groups)
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
         """The method as operators; ``Bank`` searches the nearest row, in FP32 or INT8."""
-        _, channels, h, w = maps["patches"].unwrap_tensor().shape
+        _, channels, h, w = static_shape(maps["patches"])
         patches = op.transpose(op.reshape(maps["patches"], op.const([channels, h * w])), perm=[1, 0])
         distance = Bank(self.centres, "centres").lower(bank).search(patches).distance
         return Scores(patch=op.reshape(distance, op.const([1, 1, h, w])))
@@ -112,11 +111,11 @@ def group_means(points: Floats, groups: Groups) -> Floats:
     return means
 
 
-def _patches(training: FittingData) -> Floats:
+def _patches(data: FittingData) -> Floats:
     """All patches of all images, (images * h * w, channels), in order."""
-    with training.progress("reading good images", training.n_images) as advance:
+    with data.progress("reading good images", data.n_images) as advance:
         rows = []
-        for maps in training.features():
+        for maps in data.features():
             rows.append(maps["patches"].reshape(len(maps["patches"]), -1).T)
             advance(1)
     return np.concatenate(rows)

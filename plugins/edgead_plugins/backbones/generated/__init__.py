@@ -2,7 +2,7 @@
 
 They are what the ``default`` backbone is trained on, so no data set's licence reaches the shipped weights.
 A picture is layers, back to front: a surface or a collage of some, parts and wires with surfaces of their
-own, print, marks, then the camera (light, blur, noise, compression), and last, in many, a drawn defect.
+own, print, marks, then the camera (light, blur, noise, compression), and last, in many, a synthetic defect.
 Everything is numpy and OpenCV, and all randomness comes from ``(seed, index)``.
 """
 
@@ -25,7 +25,7 @@ from edgead_plugins.backbones.generated.pieces import blend
 from edgead_plugins.backbones.generated.surfaces import collage, surface
 
 DEFECTIVE = 0.4
-"""The share of pictures that carry a drawn defect, of the kinds of ``edgead.workbench.defects``."""
+"""The share of pictures that carry a synthetic defect, of the kinds of ``edgead.workbench.defects``."""
 
 
 def generate(seed: int, index: int, size: Size = (256, 256)) -> Image:
@@ -72,7 +72,7 @@ def generate_views(
     """Return good and defective views of one generated product, to judge a detector's backbone with.
 
     The views are tiles of one large picture, so they share its surface but not a pixel; a defective one is a
-    good one's copy with one drawn defect.
+    good one's copy with one synthetic defect.
 
     Args:
         seed, index: as ``generate``'s: which product.

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from edgead.types import Image
-from edgead_plugins.backbones.generated.pieces import Colour, Generator, log_uniform
+from edgead.workbench.shapes import log_uniform
+from edgead_plugins.backbones.generated.pieces import Colour, Generator
 
 
 def shoot(rng: Generator, picture: Colour) -> Image:

@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 
 from edgead.types import Size
+from edgead.workbench.shapes import log_uniform
 from edgead_plugins.backbones.generated.pieces import (
     Colour,
     Field,
     Generator,
     blend,
     lit,
-    log_uniform,
     outline,
     pixels,
     rotate,

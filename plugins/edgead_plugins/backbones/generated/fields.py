@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 
 from edgead.types import Size
+from edgead.workbench.shapes import log_uniform
 from edgead_plugins.backbones.generated.pieces import (
     Field,
     Generator,
     coordinates,
-    log_uniform,
     noise,
     outline,
     rotate,

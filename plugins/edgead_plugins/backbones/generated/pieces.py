@@ -19,11 +19,6 @@ Colour = NDArray[np.float32]
 Generator = np.random.Generator
 
 
-def log_uniform(rng: Generator, low: float, high: float) -> float:
-    """Draw a number whose logarithm is uniform; both ends over 0."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-
 def unit(field: NDArray[Any]) -> Field:
     """Scale to 0..1; a constant becomes 0."""
     low, high = float(field.min()), float(field.max())

@@ -7,16 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.types import Size
+from edgead.workbench.shapes import log_uniform
 from edgead_plugins.backbones.generated.fields import any_field
-from edgead_plugins.backbones.generated.pieces import (
-    Colour,
-    Field,
-    Generator,
-    blend,
-    lit,
-    log_uniform,
-    outline,
-)
+from edgead_plugins.backbones.generated.pieces import Colour, Field, Generator, blend, lit, outline
 
 
 def surface(rng: Generator, size: Size) -> Colour:

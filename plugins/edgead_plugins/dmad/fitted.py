@@ -1,0 +1,120 @@
+"""What DMAD's fitting yields: two banks, and the trained network as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import spox.opset.ai.onnx.v18 as op
+from numpy.typing import NDArray
+from spox import Var
+
+from edgead.types import BankPrecision, FittingData, Scores
+from edgead.workbench.graph import parameter
+from edgead_plugins.dmad.knowledge import knowledge
+from edgead_plugins.dmad.memory import Memory, Patches, build_memory, observed_patches
+from edgead_plugins.dmad.options import HIGHEST, PATCHES, SLOPE, DMADOptions
+from edgead_plugins.nearest import Bank
+from edgead_plugins.patchcore import FittedPatchCore
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Head:
+    """P, psi and BatchNorm in one hidden layer, all being linear up to the LeakyReLU.
+
+    psi = last . leaky(q A_q + k_n A_n + k_a A_a + bias), and a patch's score is max(0, top - psi).
+
+    Attributes:
+        weights: A_q, A_n, A_a on top of each other, (3 dim, hidden) float32.
+        bias, last: (hidden,) float32.
+        top: the highest psi of a normal patch in training: what makes a score of -psi that isn't negative.
+    """
+
+    weights: Floats
+    bias: Floats
+    last: Floats
+    top: float
+
+    def graph(self, query: Var, normal: Var, abnormal: Var) -> Var:
+        """Scores (patches,) of patches and both knowledges, (patches, dim) each."""
+        dim = len(self.weights) // 3
+        total = op.const(self.bias[None])
+        for number, x in enumerate((query, normal, abnormal)):
+            part = parameter(f"mapper_{number}", self.weights[number * dim : (number + 1) * dim])
+            total = op.add(total, op.matmul(x, part))
+        shown = op.leaky_relu(total, alpha=SLOPE)
+        psi = op.matmul(shown, parameter("mapper_last", self.last[:, None]))
+        return op.squeeze(op.relu(op.sub(op.const(np.float32(self.top)), psi)), op.const([1]))
+
+
+@dataclass(frozen=True)
+class FittedDMAD:
+    """Two banks and a head for embeddings on an (h, w) grid.
+
+    Attributes:
+        memory: the banks.
+        coreset: PatchCore's record of the normal bank, which knows the rows' patches.
+        factor: of the pseudo-anomalous features' noise; see ``noise_factor``.
+        head: the trained network.
+        attention: whether the knowledge holds attention.
+        grid: (h, w).
+    """
+
+    memory: Memory
+    coreset: FittedPatchCore
+    factor: Floats
+    head: Head
+    attention: bool
+    grid: tuple[int, int]
+    options: DMADOptions
+    seed: int
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+    def refit(self, data: FittingData) -> FittedDMAD:
+        """The same network, and both banks' patches as another precision of the backbone embeds them."""
+        coreset = self.coreset.refit(data)
+        normal = Patches(coreset.bank, self.memory.normal.image)
+        memory = build_memory(
+            normal,
+            observed_patches(data),
+            self.factor,
+            noise=self.options.noise,
+            centre_count=self.options.centre_samples,
+            centre_std=self.options.centre_std,
+            seed=self.seed,
+        )
+        return replace(self, memory=memory, coreset=coreset)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Both banks, and how the network was trained, for the manifest."""
+        observed, centres, pseudo = self.memory.parts
+        return {
+            "normal_bank": {"rows": len(self.memory.normal), "dim": self.memory.normal.rows.shape[1]},
+            "abnormal_bank": {"observed": observed, "centre_samples": centres, "pseudo": pseudo},
+            "knowledge": "distance and attention" if self.attention else "distance",
+            "patches": self.coreset.n_patches,
+            "grid": list(self.grid),
+            **self.told,
+        }
+
+    def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
+        """See ``edgead.types.FittedScorer``."""
+        h, w = self.grid
+        dim = self.memory.normal.rows.shape[1]
+        query = op.reshape(op.transpose(maps[PATCHES], perm=[0, 2, 3, 1]), op.const([h * w, dim]))
+        said = []
+        for name, patches in (("normal_bank", self.memory.normal), ("abnormal_bank", self.memory.abnormal)):
+            lowered = Bank(patches.rows, name).lower(bank)
+            said.append(knowledge(lowered, query, min(self.options.neighbors, len(patches)), self.attention))
+        patch = self.head.graph(query, *said)
+        highest, _ = op.top_k(patch, op.const([min(HIGHEST, h * w)]), axis=0)
+        image = op.reduce_mean(highest, op.const([0]), keepdims=1)
+        return Scores(patch=op.reshape(patch, op.const([1, 1, h, w])), image=image)
+
+
+__all__ = ["FittedDMAD", "Head"]

@@ -1,0 +1,54 @@
+"""FYD's vocabulary: its options, and the map that the trained network yields beside its stages."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated
+
+from edgead.options import Range
+from edgead_plugins.option_kinds import BatchSize, Factor, Momentum, WholeNumber
+from edgead_plugins.padim import PaDiMOptions
+
+ALIGNMENT = "alignment"
+"""The trained network's map (1, 6, 1, 1): the 2 x 3 transform that takes an aligned map back to the image."""
+
+
+@dataclass(frozen=True)
+class FYDOptions(PaDiMOptions):
+    """FYD's options, those of PaDiM's density among them; ``-o name=value``."""
+
+    align_image: bool = True
+    """Align the image itself, by the distance between the images of a batch (ICA). no: for textures."""
+    align_features: bool = True
+    """Align the feature map of each stage as well (FCA)."""
+    max_rotation: Annotated[float, Range(0, 45)] = 10.0
+    """Degrees that one alignment may turn by; the paper's value is not known."""
+    max_scale: Annotated[float, Range(0, 0.5)] = 0.1
+    """Share of its size that one alignment may enlarge or shrink by; the paper's value is not known."""
+    max_shift: Annotated[float, Range(0, 0.3)] = 0.1
+    """Share of the side that one alignment may shift by; the paper's value is not known."""
+    restore: bool = True
+    """Take the anomaly map back from the aligned frame to the image's own; whether the paper does is not
+    known."""
+    epochs: WholeNumber = 50
+    """Passes over the good images; 50 in a derivative of the paper."""
+    batch_size: BatchSize = 32
+    """Images in a training step, each of which is compared with another; 32 in a derivative of the paper."""
+    learning_rate: Factor = 1e-5
+    """SGD's learning rate for the backbone, the stages' alignments and the predictors. 0.0001 in a derivative
+    of the paper, which did worse here (docs/methods/fyd.md); 0 trains the image's alignment alone."""
+    image_learning_rate: Factor = 0.01
+    """SGD's learning rate for the image's alignment; 0.01 in a derivative of the paper."""
+    momentum: Momentum = 0.9
+    """SGD's momentum; 0.9 in a derivative of the paper."""
+    device: str = "auto"
+    """Where to train: auto (a GPU where there is one), cpu, cuda, cuda:1."""
+
+    def density(self) -> PaDiMOptions:
+        """PaDiM's part of the options."""
+        names = [field.name for field in dataclasses.fields(PaDiMOptions)]
+        return PaDiMOptions(**{name: getattr(self, name) for name in names})
+
+
+__all__ = ["ALIGNMENT", "FYDOptions"]
