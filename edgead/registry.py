@@ -176,10 +176,12 @@ def _clash(entries: list[Entry]) -> str:
 
 
 def singular(kind: Kind) -> str:
+    """What one of a kind is called in a message."""
     return {"postprocessors": "post-processor", "exporters": "target"}.get(kind, kind[:-1])
 
 
 def one_line(error: BaseException) -> str:
+    """An exception's type and message in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
 
 

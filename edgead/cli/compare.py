@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgead.cli.arguments import find_bundle
-from edgead.cli.making import making_options
+from edgead.cli.bundle_options import bundle_options
 from edgead.cli.output import json_option, print_json, print_notes, print_table, quiet_option
 from edgead.cli.progress import make_progress
 from edgead.names import shown
 
 if TYPE_CHECKING:
-    from edgead.datasets import Dataset
     from edgead.evaluation.compare import Comparison
     from edgead.evaluation.evaluate import Evaluation
-    from edgead.types import Progress
 
 
 @click.command("compare")
@@ -35,7 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option("--layout", metavar="NAME", help="DIR's layout instead of the recognised one.")
 @click.option("--category", metavar="NAME", help="The category, where DIR is the root of several.")
-@making_options
+@bundle_options
 @click.option(
     "--seed", metavar="N", type=click.IntRange(0), default=0, help="For what is fitted (default 0)."
 )
@@ -60,18 +56,22 @@ def command(
     A, B... are bundles, or methods, which are fitted on DIR's training images first (options after a colon:
     patchcore:coreset_ratio=0.1). All others are compared with A.
     """
-    from edgead.datasets import open_dataset
-    from edgead.evaluation.checking import ANY_SIZE, check
-    from edgead.evaluation.compare import compare
-    from edgead.resize import ResizeRule
+    from edgead.api.compare import compare
 
     if len(names) < 2:
         raise click.UsageError("give two bundles or methods at least", click.get_current_context())
-    data = open_dataset(dataset, layout, category)
-    progress = make_progress(quiet or as_json)
-    check(data.test, ResizeRule(ANY_SIZE))  # a bad file shows before anything is fitted
-    found = [_evaluate(name, data, {**words, "seed": seed}, draws, progress) for name in names]
-    comparisons = [compare(found[0], other) for other in found[1:]]
+    done = compare(
+        names,
+        dataset,
+        layout=layout,
+        category=category,
+        seed=seed,
+        draws=draws,
+        progress=make_progress(quiet or as_json),
+        **words,
+    )
+    found, comparisons, data = done.evaluations, done.against_first, done.evaluations[0].dataset
+    assert data is not None
     if as_json:
         print_json({
             "dataset": str(dataset),
@@ -87,23 +87,11 @@ def command(
     _print(tuple(map(shown, names)), found, comparisons, data.notes)
 
 
-def _evaluate(name: str, data: Dataset, words: dict[str, Any], draws: int, progress: Progress) -> Evaluation:
-    from edgead.evaluation.cell import Making, make_bundle
-    from edgead.evaluation.evaluate import judge
-    from edgead.plugins import registry
-    from edgead.runtime.detector import load
-
-    with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
-        is_bundle = any(Path(text).is_dir() for text in (name, f"{name}.edgead"))
-        if not is_bundle and name.partition(":")[0] in registry().names("methods"):
-            path = make_bundle(Making(name, **words), data, Path(folder), progress)[0].path
-        else:
-            path = find_bundle(name)
-        return judge(load(path, throughput=True), data.test, progress, f"images: {shown(name)}", draws=draws)
-
-
 def _print(
-    names: tuple[str, ...], found: list[Evaluation], comparisons: list[Comparison], notes: Sequence[str]
+    names: tuple[str, ...],
+    found: Sequence[Evaluation],
+    comparisons: Sequence[Comparison],
+    notes: Sequence[str],
 ) -> None:
     from edgead.evaluation.table import TITLES, percent, remarks, share
 

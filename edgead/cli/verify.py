@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from edgead.cli.arguments import find_bundle
+from edgead.bundle_names import find_bundle
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_json
-from edgead.errors import BundleError, InputError, ParityError
-
-if TYPE_CHECKING:
-    from edgead.bundle import Bundle
-    from edgead.runtime.proof import Parity
-    from edgead.runtime.session import Session
+from edgead.errors import BundleError, ParityError
 
 
 @click.command("verify")
@@ -65,6 +60,7 @@ def _check(
     text: str, record: dict[str, Any], on_device: bool, images: Path | None, say: Callable[[str], None]
 ) -> None:
     """Check one bundle, and put what is found into the record as well."""
+    from edgead.api.verify import check_on_device, require
     from edgead.bundle import read_bundle
     from edgead.names import shown
     from edgead.notices import say as told
@@ -77,51 +73,8 @@ def _check(
         record["unchecked"] = list(found.unchecked)
         say(f"note: {shown(told(found.notices[-1]))}")
     if on_device:
-        runs_on, parities = _on_device(found, images)
+        runs_on, parities = check_on_device(found, images)
         record |= {"runs_on": runs_on, "parity": [dataclasses.asdict(parity) for parity in parities]}
-        _require(found, runs_on, parities)
+        require(found, runs_on, parities)
         for line in (runs_on, *map(str, parities)):
             say(f"ok   {line}")
-
-
-def _on_device(bundle: Bundle, images: Path | None) -> tuple[str, list[Parity]]:
-    """What runs the bundle here, and what that makes of its probes and of the user's images."""
-    from edgead.runtime.proof import replay
-    from edgead.runtime.session import open_session
-
-    manifest = bundle.manifest
-    if not manifest.probes and images is None:
-        raise InputError(f"{bundle.path}: it carries no images: give some good ones with --images")
-    here = open_session(bundle.file(manifest.model), manifest.engine, precision=manifest.engine_precision)
-    found = [replay(bundle, here)] if manifest.probes else []
-    if images is not None:
-        found.append(_on_images(bundle, here, images))
-    return getattr(here, "runs_on", f"{here.engine} on {here.device}"), found
-
-
-def _require(bundle: Bundle, runs_on: str, parities: Sequence[Parity]) -> None:
-    from edgead.runtime.proof import told
-
-    for parity in parities:
-        if not parity.passed:
-            raise ParityError(f"{bundle.path}: {told(parity, runs_on)}")
-
-
-def _on_images(bundle: Bundle, here: Session, images: Path) -> Parity:
-    """The same graph in exact arithmetic, on the user's images and changes of them."""
-    from edgead.device.parity import check_parity, probe_images
-    from edgead.images import list_images, read_image
-    from edgead.resize import ResizeRule
-    from edgead.runtime.exact import ExactSession
-
-    manifest, file = bundle.manifest, bundle.file(bundle.manifest.model)
-    if file.suffix != ".onnx":
-        raise InputError(
-            f"{bundle.path}: --images compares ONNX graphs, this one is {file.suffix[1:]}: leave it out, the "
-            "bundle's own images are enough"
-        )
-    rule = ResizeRule(manifest.input.size, manifest.input.resize)
-    depth = manifest.input.depth if manifest.input.depth > 8 else None
-    good = [rule.apply(read_image(image, depth)) for image in list_images(images, good=True)]
-    probes = probe_images(good, rule, manifest.method.seed)
-    return check_parity(here, ExactSession(file), probes, manifest.threshold, manifest.precision)

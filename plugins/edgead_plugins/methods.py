@@ -9,14 +9,17 @@ edgead_api = 1
 
 
 def patchcore() -> Method:
+    """PatchCore, as edgead recommends it."""
     return Method("patchcore", scorer="patchcore", paper="Roth et al., CVPR 2022, arXiv 2106.08265")
 
 
 def padim() -> Method:
+    """PaDiM, as edgead recommends it."""
     return Method("padim", scorer="padim", paper="Defard et al., ICPR 2020 workshops, arXiv 2011.08785")
 
 
 def fyd() -> Method:
+    """Focus Your Distribution, as edgead recommends it."""
     return Method(
         "fyd",
         scorer="fyd",
@@ -27,10 +30,12 @@ def fyd() -> Method:
 
 
 def spade() -> Method:
+    """SPADE, as edgead recommends it."""
     return Method("spade", scorer="spade", paper="Cohen and Hoshen 2020, arXiv 2005.02357")
 
 
 def mkd() -> Method:
+    """Multiresolution knowledge distillation, as edgead recommends it."""
     return Method(
         "mkd",
         scorer="mkd",
@@ -41,6 +46,7 @@ def mkd() -> Method:
 
 
 def cutpaste() -> Method:
+    """CutPaste, as edgead recommends it."""
     return Method(
         "cutpaste",
         scorer="cutpaste",
@@ -51,6 +57,7 @@ def cutpaste() -> Method:
 
 
 def uninformed_students() -> Method:
+    """Uninformed Students, as edgead recommends it."""
     return Method(
         "uninformed-students",
         scorer="uninformed-students",
@@ -78,6 +85,7 @@ UNINFORMED_STUDENTS_QUICK = {
 
 
 def dmad() -> Method:
+    """DMAD, as edgead recommends it."""
     return Method(
         "dmad",
         scorer="dmad",
@@ -91,6 +99,7 @@ def dmad() -> Method:
 
 
 def destseg() -> Method:
+    """DeSTSeg, as edgead recommends it."""
     return Method(
         "destseg",
         scorer="destseg",

@@ -201,4 +201,4 @@ def _line(error: BaseException) -> str:
     return textwrap.shorten(lines[0], 160, placeholder=" ...")
 
 
-__all__ = ["TrainedBackbone", "to_backbone", "weights_sha256"]
+__all__ = ["TrainedBackbone", "quiet", "to_backbone", "weights_sha256"]
