@@ -1,7 +1,9 @@
 """edgead: visual anomaly detection from a folder of good images to a verdict on an edge camera.
 
     import edgead
-    detector = edgead.load("patchcore.edgead")
+    fitted = edgead.fit("patchcore", "photos/good")
+    made = edgead.export(fitted, "openvino")
+    detector = edgead.load(made)
     prediction = detector(frame)          # HxWx3 uint8 BGR
 
 Everything is loaded when first touched, so that ``import edgead`` costs next to nothing. It turns off the
@@ -17,6 +19,14 @@ from edgead import telemetry as _telemetry
 
 if TYPE_CHECKING:
     from edgead import errors
+    from edgead.api.compare import compare
+    from edgead.api.evaluate import evaluate
+    from edgead.api.export import export
+    from edgead.api.fit import fit
+    from edgead.api.records import Compared, Export, Fit, Verified
+    from edgead.api.verify import verify
+    from edgead.bundle import Bundle, read_bundle
+    from edgead.evaluation.evaluate import Evaluation
     from edgead.hookspecs import hookimpl
     from edgead.runtime.detector import Detector, load
     from edgead.runtime.engine_options import EngineOptions
@@ -27,15 +37,48 @@ __version__ = "0.1.0"
 _telemetry.turn_off()
 
 _HOME = {
+    "Bundle": "edgead.bundle",
+    "Compared": "edgead.api.records",
     "Detector": "edgead.runtime.detector",
     "EngineOptions": "edgead.runtime.engine_options",
+    "Evaluation": "edgead.evaluation.evaluate",
+    "Export": "edgead.api.records",
+    "Fit": "edgead.api.records",
     "Prediction": "edgead.types",
     "Region": "edgead.types",
+    "Verified": "edgead.api.records",
+    "compare": "edgead.api.compare",
+    "evaluate": "edgead.api.evaluate",
+    "export": "edgead.api.export",
+    "fit": "edgead.api.fit",
     "hookimpl": "edgead.hookspecs",
     "load": "edgead.runtime.detector",
+    "read_bundle": "edgead.bundle",
+    "verify": "edgead.api.verify",
 }
 
-__all__ = ["Detector", "EngineOptions", "Prediction", "Region", "__version__", "errors", "hookimpl", "load"]
+__all__ = [
+    "Bundle",
+    "Compared",
+    "Detector",
+    "EngineOptions",
+    "Evaluation",
+    "Export",
+    "Fit",
+    "Prediction",
+    "Region",
+    "Verified",
+    "__version__",
+    "compare",
+    "errors",
+    "evaluate",
+    "export",
+    "fit",
+    "hookimpl",
+    "load",
+    "read_bundle",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

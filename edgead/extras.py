@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from edgead.errors import MissingDependencyError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
@@ -33,4 +36,15 @@ def missing(error: ModuleNotFoundError, for_what: str) -> MissingDependencyError
     return None
 
 
-__all__ = ["EXTRAS", "install", "missing"]
+@contextmanager
+def explained(for_what: str) -> Iterator[None]:
+    """Raise what ``missing`` returns where the block, or the function so decorated, lacks a package."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if absent := missing(error, for_what):
+            raise absent from error
+        raise
+
+
+__all__ = ["EXTRAS", "explained", "install", "missing"]

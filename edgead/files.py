@@ -251,4 +251,14 @@ def _unlock(lock: int | None) -> None:
         os.close(lock)
 
 
-__all__ = ["output_errors", "staging_folder", "swap_into_place", "sync", "write_file"]
+__all__ = [
+    "exists",
+    "is_file",
+    "is_folder",
+    "output_errors",
+    "sha256_of",
+    "staging_folder",
+    "swap_into_place",
+    "sync",
+    "write_file",
+]

@@ -1,4 +1,4 @@
-"""Frames and folders of images: reading files and taking camera frames. The resize rule is in ``resize.py``.
+"""Images from files. Camera frames are in ``bgr.py``, folders in ``folders.py``, the rule in ``resize.py``.
 
 Fitting, calibration, evaluation and the camera all pass through here, so that what is learned and what is
 judged have seen the same arithmetic.
@@ -10,21 +10,20 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.bgr import MIN_SIDE, as_bgr
 from edgead.depth import DepthUse, to_8_bits
-from edgead.errors import FrameError, ImageError, OptionError
+from edgead.errors import ImageError, OptionError
 from edgead.folders import SUFFIXES, list_images
 from edgead.imagefile import DamagedFile, Header, check_content, essential, read_header
 from edgead.resize import PAD, ResizeRule, choose_resize
 from edgead.types import Image
 
-MIN_SIDE = 8
-"""Shortest side in pixels of an image or frame that can be judged."""
 MAX_PIXELS = 100_000_000
 """Largest image file that is decoded, in pixels; checked before decoding."""
 MAX_BYTES = 1 << 30
@@ -174,58 +173,6 @@ def quiet_opencv() -> Iterator[None]:
         yield
     finally:
         log.setLogLevel(before)
-
-
-# ---------------------------------------------------------------- frames
-
-
-def as_bgr(
-    frame: NDArray[Any], channel_order: Literal["bgr", "rgb"] = "bgr", depth: int | None = None
-) -> Image:
-    """Return a camera's frame as (H, W, 3) uint8 BGR; the input is never changed, and copied only if it must.
-
-    Args:
-        frame: (H, W, 3) uint8, (H, W) or (H, W, 1) uint8 mono, or the same uint16 mono. Any strides.
-        channel_order: the order of a three-channel frame.
-        depth: significant bits of a uint16 frame, 9 to 16; 16 if not given. A value v of n bits becomes
-            ``round(v * 255 / (2**n - 1))``, so 16 bits are divided by 257. 10- and 12-bit camera formats
-            (Mono10, Mono12) hold their values in the low bits: say 10 or 12.
-
-    Raises:
-        FrameError: any other type or shape, a side under MIN_SIDE, or values over the stated depth.
-    """
-    if channel_order not in ("bgr", "rgb"):
-        raise FrameError(f"channel order '{channel_order}' is unknown; give 'bgr' or 'rgb'")
-    if not isinstance(frame, np.ndarray):
-        raise FrameError(f"the frame is a {type(frame).__name__}; give a numpy array (H, W, 3) or (H, W)")
-    if frame.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
-        raise FrameError(f"the frame's dtype is {frame.dtype}; give uint8, or uint16 for mono")
-    if frame.ndim == 3 and frame.shape[2] == 1:
-        frame = frame[:, :, 0]
-    is_colour = frame.ndim == 3 and frame.shape[2] == 3
-    if not (is_colour or frame.ndim == 2):
-        raise FrameError(f"the frame's shape is {frame.shape}; give (H, W, 3) or (H, W)")
-    if min(frame.shape[:2]) < MIN_SIDE:
-        raise FrameError(f"the frame's shape is {frame.shape}; {MIN_SIDE} pixels a side is the least")
-    if frame.dtype.itemsize == 2:
-        if is_colour:
-            raise FrameError("a three-channel frame must be uint8; convert it, or give mono uint16")
-        frame = _to_8_bits(frame, 16 if depth is None else depth)
-    elif depth is not None and depth != 8:
-        raise FrameError(f"depth {depth} is for uint16 frames, this one is uint8; leave depth out")
-    if not is_colour:
-        return cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)  # type: ignore[no-any-return]
-    if channel_order == "rgb":
-        return cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)  # type: ignore[no-any-return]
-    return frame
-
-
-def _to_8_bits(frame: NDArray[np.uint16], depth: int) -> NDArray[np.uint8]:
-    if not 9 <= depth <= 16:
-        raise FrameError(f"depth {depth} is out of range; give the significant bits, 9 to 16")
-    if depth < 16 and int(frame.max()) >= 1 << depth:
-        raise FrameError(f"the frame holds {int(frame.max())}, over {depth} bits; give its true depth")
-    return to_8_bits(depth)[frame]
 
 
 __all__ = [

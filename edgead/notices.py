@@ -165,6 +165,9 @@ class Notice:
     values: Mapping[str, Any] = field(default_factory=dict)
     sentence: str = field(default="", metadata={"added": True})
 
+    def __str__(self) -> str:
+        return say(self)
+
     def record(self) -> dict[str, Any]:
         """As JSON, the sentence with it."""
         return {"code": self.code, "values": dict(self.values), "text": say(self)}

@@ -178,6 +178,7 @@ def _clash(entries: list[Entry]) -> str:
 
 
 def singular(kind: Kind) -> str:
+    """What one of a kind is called in a message."""
     return {"postprocessors": "post-processor", "exporters": "target"}.get(kind, kind[:-1])
 
 

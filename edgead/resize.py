@@ -64,6 +64,11 @@ class ResizeRule:
         top, left = (height - inner_h) // 2, (width - inner_w) // 2
         return slice(top, top + inner_h), slice(left, left + inner_w)
 
+    def valid_box(self, frame_shape: Sequence[int]) -> Box:
+        """Return ``valid_area`` as a box (x, y, width, height) of the input."""
+        rows, columns = self.valid_area(frame_shape)
+        return columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
+
     def to_frame(self, box: Box, frame_shape: Sequence[int]) -> Box:
         """Map a box (x, y, width, height) of the input to the frame pixels that it touches.
 

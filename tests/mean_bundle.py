@@ -10,6 +10,7 @@ import numpy as np
 from edgead.bundle import write_bundle
 from edgead.manifest import ComposedMethod, InputRecord, Manifest, ThresholdRecord
 from edgead.notices import Notice
+from edgead.types import Resize
 
 HEIGHT, WIDTH = 32, 48
 
@@ -45,13 +46,13 @@ def graph() -> bytes:
     return bytes(model.SerializeToString())
 
 
-def write_mean_bundle(path: Path, notices: Sequence[Notice] = ()) -> Path:
+def write_mean_bundle(path: Path, notices: Sequence[Notice] = (), resize: Resize = "stretch") -> Path:
     """Write the bundle; an image is anomalous where its brightest pixel is over 100."""
     manifest = Manifest(
         edgead="0.1.0",
         kind="compiled",
         method=ComposedMethod("mean", "mean", "none", {"layers": ["layer2", "layer3"]}, 7),
-        input=InputRecord((HEIGHT, WIDTH), "stretch"),
+        input=InputRecord((HEIGHT, WIDTH), resize),
         thresholds={"default": ThresholdRecord(100.0, 100.0, "given", 0.01, 20, "images", 20, 0.0, 1.0)},
         target="onnx",
         engine="onnxruntime",

@@ -39,10 +39,12 @@ def is_plain(name: str) -> bool:
 
 
 def is_reserved(name: str) -> bool:
+    """Whether a path lies in a folder that a later version may use, see ``RESERVED``."""
     return name.partition("/")[0] in RESERVED
 
 
 def is_litter(name: str) -> bool:
+    """Whether a file is one that a file browser leaves, see ``LITTER``."""
     return name in LITTER or name.startswith("._")
 
 

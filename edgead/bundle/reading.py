@@ -33,13 +33,14 @@ from edgead.errors import (
 )
 from edgead.files import sha256_of
 from edgead.manifest import MAX_MANIFEST_BYTES, Manifest
+from edgead.names import shown
 from edgead.notices import Notice
 
 NAMED = 3
 """Unchecked files that a notice names."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bundle:
     """A bundle that passed its checks.
 
@@ -52,6 +53,11 @@ class Bundle:
     path: Path
     manifest: Manifest
     unchecked: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        told = self.manifest
+        what = f"{told.method.name} {told.precision} for {told.target}"
+        return f"Bundle({shown(self.path)}: {what}, threshold {told.threshold.score:.6g})"
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -106,6 +112,7 @@ def read_bundle(path: Path, verify: bool = True) -> Bundle:
 
 
 def read_manifest(path: Path) -> Manifest:
+    """Read a bundle's manifest alone; raises BundleError."""
     file = path / MANIFEST
     try:
         if not path.is_dir():

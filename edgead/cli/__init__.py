@@ -17,6 +17,7 @@ from contextlib import contextmanager, nullcontext
 import click
 
 import edgead
+from edgead.api.notes import untold
 from edgead.cli.group import READER_GONE, LazyGroup
 from edgead.cli.signals import Ended, ended_by_signals
 from edgead.cli.words import logging_to_stderr, read_anywhere
@@ -68,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not _outputs_are_open():
         return OutputError.exit_code
     _take_any_text()
-    with _without_plugins() if typed.no_plugins else nullcontext(), logging_to_stderr(typed.verbose):
+    plugins = _without_plugins() if typed.no_plugins else nullcontext()
+    with plugins, logging_to_stderr(typed.verbose), untold():  # the verbs print what the calls would log
         return _run(typed.words, typed.debug)
 
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from edgead.errors import BundleNotFoundError
-from edgead.files import exists, is_file, is_folder
-from edgead.names import shown
 from edgead.runtime.engine_options import MOST_THREADS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,6 +54,7 @@ class Cores(click.ParamType[tuple[int, ...]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
+        """Read the numbers; what isn't text has been read already."""
         if not isinstance(value, str):
             return tuple(value)
         cores: list[int] = []
@@ -88,51 +84,4 @@ def camera_options(function: F) -> F:
     return function
 
 
-def find_bundle(text: str) -> Path:
-    """Return the folder that the user means: the path itself, or ``./NAME.edgead`` for a bare name.
-
-    Raises:
-        edgead.errors.BundleNotFoundError: there's neither; the message has the near matches of this folder.
-    """
-    path = Path(text)
-    named = path.with_name(f"{path.name}.edgead") if path.name else path
-    for folder in (path, named):
-        if is_file(folder / "manifest.json"):
-            return folder
-    if exists(path):
-        if holds := _images_in(path):
-            raise BundleNotFoundError(
-                f"{text}: {holds}, not a bundle: the bundle comes first, then what it judges"
-            )
-        return path  # reading it will say what's wrong with it
-    known = [folder.name for folder in sorted(Path.cwd().glob("*.edgead"))]
-    near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
-    made = f"; here are {', '.join(known)}" if known else ""
-    hint = f"did you mean {' or '.join(near)}?" if near else f"`edgead fit METHOD GOOD_DIR` makes one{made}"
-    raise BundleNotFoundError(f"{shown(text)}: no such bundle: {hint}")
-
-
-def _images_in(path: Path) -> str | None:
-    """Tell what the user has taken for a bundle, in a few words, where it's images."""
-    from edgead.errors import DatasetError
-    from edgead.images import SUFFIXES, list_images
-
-    if is_file(path):
-        return "an image" if path.suffix.lower() in SUFFIXES else None
-    try:
-        return f"a folder of {len(list_images(path)):,} images"
-    except DatasetError:
-        return None
-
-
-def refuse_swapped(method: str) -> None:
-    """A folder where the method belongs: say in which order they come.
-
-    Raises:
-        click.UsageError: ``method`` is a folder.
-    """
-    if is_folder(Path(method)):
-        raise click.UsageError(f"{method} is a folder: METHOD comes first, then the folder of good images")
-
-
-__all__ = ["camera_options", "engine_option", "engine_options", "find_bundle", "refuse_swapped"]
+__all__ = ["Cores", "camera_options", "engine_option", "engine_options"]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgead.cli.arguments import camera_options, engine_options, find_bundle
+from edgead.bundle_names import find_bundle
+from edgead.cli.arguments import camera_options, engine_options
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_json, print_table, quiet_option, show_notices
 from edgead.cli.progress import make_progress

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgead.cli.making import making_options
+from edgead.cli.bundle_options import bundle_options
 from edgead.cli.output import json_option, print_json, print_notes, print_table, quiet_option
 from edgead.cli.progress import make_progress, silent
 from edgead.cli.signals import Ended, ended_by_signals
@@ -53,7 +53,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> l
     "--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), default="benchmark.jsonl",
     help="Results, a line each; cells that it holds aren't run again (default benchmark.jsonl).",
 )  # fmt: skip
-@making_options
+@bundle_options
 @click.option(
     "--seeds", metavar="N,...", default="0", callback=_numbers, help="Repeat with each seed (default 0)."
 )

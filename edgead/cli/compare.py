@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgead.cli.arguments import engine_option, find_bundle
-from edgead.cli.making import making_options
+from edgead.cli.arguments import engine_option
+from edgead.cli.bundle_options import bundle_options
 from edgead.cli.output import json_option, print_json, print_notes, print_table, quiet_option
 from edgead.cli.progress import make_progress
 from edgead.names import shown
 
 if TYPE_CHECKING:
-    from edgead.datasets import Dataset
     from edgead.evaluation.compare import Comparison
     from edgead.evaluation.evaluate import Evaluation
-    from edgead.types import Progress
 
 
 @click.command("compare")
@@ -35,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--layout", metavar="NAME", help="DIR's layout instead of the recognised one.")
 @click.option("--category", metavar="NAME", help="The category, where DIR is the root of several.")
-@making_options
+@bundle_options
 @engine_option
 @click.option(
     "--seed", metavar="N", type=click.IntRange(0), default=0, help="For what is fitted (default 0)."
@@ -62,18 +59,23 @@ def command(
     A, B... are bundles, or methods, which are fitted on DIR's training images first (options after a colon:
     patchcore:coreset_ratio=0.1). All others are compared with A.
     """
-    from edgead.datasets import open_dataset
-    from edgead.evaluation.checking import ANY_SIZE, check
-    from edgead.evaluation.compare import compare
-    from edgead.resize import ResizeRule
+    from edgead.api.compare import compare
 
     if len(names) < 2:
         raise click.UsageError("give two bundles or methods at least", click.get_current_context())
-    data = open_dataset(dataset, layout, category)
-    progress = make_progress(quiet or as_json)
-    check(data.test, ResizeRule(ANY_SIZE))  # a bad file shows before anything is fitted
-    found = [_evaluate(name, data, {**words, "seed": seed}, engine, draws, progress) for name in names]
-    comparisons = [compare(found[0], other) for other in found[1:]]
+    done = compare(
+        names,
+        dataset,
+        layout=layout,
+        category=category,
+        engine=engine,
+        seed=seed,
+        draws=draws,
+        progress=make_progress(quiet or as_json),
+        **words,
+    )
+    found, comparisons, data = done.evaluations, done.against_first, done.evaluations[0].dataset
+    assert data is not None
     if as_json:
         print_json({
             "dataset": str(dataset),
@@ -89,27 +91,11 @@ def command(
     _print(tuple(map(shown, names)), found, comparisons, data.notes)
 
 
-def _evaluate(
-    name: str, data: Dataset, words: dict[str, Any], engine: str | None, draws: int, progress: Progress
-) -> Evaluation:
-    from edgead.evaluation.cell import Making, make_bundle
-    from edgead.evaluation.evaluate import judge
-    from edgead.plugins import registry
-    from edgead.runtime.detector import load
-
-    with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
-        is_bundle = any(Path(text).is_dir() for text in (name, f"{name}.edgead"))
-        if not is_bundle and name.partition(":")[0] in registry().names("methods"):
-            made = make_bundle(Making(name, **words), data, Path(folder), progress)[0]
-            path, engine = made.path, engine or made.manifest.engine  # its target was named
-        else:
-            path = find_bundle(name)
-        detector = load(path, engine=engine, throughput=True)
-        return judge(detector, data.test, progress, f"images: {shown(name)}", draws=draws)
-
-
 def _print(
-    names: tuple[str, ...], found: list[Evaluation], comparisons: list[Comparison], notes: Sequence[str]
+    names: tuple[str, ...],
+    found: Sequence[Evaluation],
+    comparisons: Sequence[Comparison],
+    notes: Sequence[str],
 ) -> None:
     from edgead.evaluation.table import TITLES, percent, remarks, share
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgead.cli.arguments import engine_options, find_bundle
+from edgead.bundle_names import find_bundle
+from edgead.cli.arguments import engine_options
 from edgead.cli.classes import classes_record, judge_classes, print_classes
-from edgead.cli.fitting import depth_option
+from edgead.cli.fit_options import depth_option
 from edgead.cli.output import json_option, print_json, print_table, quiet_option
 from edgead.cli.progress import make_progress
 from edgead.names import shown
@@ -18,11 +19,9 @@ from edgead.names import shown
 if TYPE_CHECKING:
     from edgead.datasets import Dataset
     from edgead.evaluation.evaluate import Evaluation
-    from edgead.evaluation.report import Timing
     from edgead.types import Progress
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-TIMED_FRAMES = 100
 
 
 @click.command("eval")
@@ -83,54 +82,34 @@ def command(
 
     Of a bundle for several products, give each one's data set: a row for each, and their mean.
     """
-    from edgead.datasets import open_dataset
-    from edgead.evaluation.evaluate import judge
-    from edgead.evaluation.report import Gallery, import_jinja2, write_report
-    from edgead.evaluation.table import metrics_csv, verdicts_csv
-    from edgead.files import write_file
-    from edgead.runtime.detector import load
+    from edgead.api.evaluate import evaluate
 
-    _check_folders(report, csv_file, verdicts)
-    if report is not None:
-        import_jinja2()
+    engine_words: dict[str, Any] = {"device": device, "engine": engine, "threads": threads, "depth": depth}
+    progress = make_progress(quiet)
     if len(dataset) > 1:
         _refuse_for_several(report=report, csv=csv_file, verdicts=verdicts, best_threshold=best_threshold)
-    data, *others = [open_dataset(folder, layout, category) for folder in dataset]
-    path = find_bundle(bundle)
-    engine_words: dict[str, Any] = {"device": device, "engine": engine, "threads": threads, "depth": depth}
-    detector = load(path, **engine_words, throughput=True)
-    if others:
-        judged = judge_classes(detector, [data, *others], draws, make_progress(quiet), threshold)
-        if as_json:
-            print_json({"bundle": str(path)} | classes_record(judged))
-        else:
-            print_classes(judged, detector.bundle.manifest.threshold.score)
-        _end([problem for one in judged for problem in one.found.problems])
+        _several(bundle, dataset, layout, category, threshold, draws, engine_words, progress, as_json)
         return
-    gallery = Gallery(detector) if report is not None else None
-    progress = make_progress(quiet)
-
-    def keep(*image: Any) -> None:
-        if gallery is not None:
-            gallery.add(*image)
-
-    found = judge(detector, data.test, progress, on_image=keep, draws=draws, threshold=threshold)
-    if report is not None and gallery is not None:
-        timing = _time(path, engine_words, progress)
-        title = shown(f"{path.name} on {data.name}")
-        facts = {"bundle's folder": shown(path.resolve()), "data set": shown(data.folder.resolve())}
-        write_report(
-            report, title, found, gallery, detector.bundle, timing=timing, facts=facts, notes=data.notes
-        )
-    if csv_file is not None:
-        write_file(csv_file, metrics_csv(found).encode())
-    if verdicts is not None:
-        write_file(verdicts, verdicts_csv(found.images, found.threshold).encode())
+    found = evaluate(
+        bundle,
+        dataset[0],
+        layout=layout,
+        category=category,
+        threshold=threshold,
+        report=report,
+        csv=csv_file,
+        verdicts=verdicts,
+        draws=draws,
+        progress=progress,
+        **engine_words,
+    )
+    data, tested = found.dataset, found.bundle
+    assert data is not None and tested is not None
     best = _best_threshold(found) if best_threshold else None
     if as_json:
         chosen = {"best_threshold_on_test": best} if best_threshold else {}
         head = {
-            "bundle": str(path),
+            "bundle": str(tested.path),
             "dataset": str(dataset[0]),
             "layout": data.layout,
             "category": data.category,
@@ -138,12 +117,12 @@ def command(
         told = {
             "notes": list(data.notes),
             "dataset_notices": [notice.record() for notice in data.notices],
-            "bundle_threshold": detector.bundle.manifest.threshold.score,
+            "bundle_threshold": tested.manifest.threshold.score,
         }
         print_json(head | found.record() | chosen | told)
         _end(found.problems)
         return
-    _print(found, data, detector.bundle.manifest.threshold.score)
+    _print(found, data, tested.manifest.threshold.score)
     if report is not None:
         click.echo(f"report: {shown(report.resolve())}")
     if best is not None:
@@ -152,6 +131,32 @@ def command(
             "so it promises nothing for others"
         )
     _end(found.problems)
+
+
+def _several(
+    bundle: str,
+    folders: Sequence[Path],
+    layout: str | None,
+    category: str | None,
+    threshold: float | None,
+    draws: int,
+    engine_words: Mapping[str, Any],
+    progress: Progress,
+    as_json: bool,
+) -> None:
+    """A row for each data set, and their mean."""
+    from edgead.datasets import open_dataset
+    from edgead.runtime.detector import load
+
+    data = [open_dataset(folder, layout, category) for folder in folders]
+    path = find_bundle(bundle)
+    detector = load(path, **engine_words, throughput=True)
+    judged = judge_classes(detector, data, draws, progress, threshold)
+    if as_json:
+        print_json({"bundle": str(path)} | classes_record(judged))
+    else:
+        print_classes(judged, detector.bundle.manifest.threshold.score)
+    _end([problem for one in judged for problem in one.found.problems])
 
 
 def _end(problems: Sequence[str]) -> None:
@@ -167,28 +172,6 @@ def _refuse_for_several(**words: Any) -> None:
     for name, value in words.items():
         if value:
             raise click.UsageError(f"--{name.replace('_', '-')} is for one DATASET: give them one by one")
-
-
-def _check_folders(*files: Path | None) -> None:
-    """What can't be written should be known before the images are judged."""
-    from edgead.errors import OutputError
-
-    for file in files:
-        if file is not None and not file.parent.is_dir():
-            raise OutputError(f"{file}: its folder doesn't exist; make it first")
-
-
-def _time(bundle: Path, words: Mapping[str, Any], progress: Progress) -> Timing:
-    from edgead import machine
-    from edgead.evaluation.bench import bench
-    from edgead.evaluation.report import Timing
-    from edgead.runtime.detector import load
-
-    detector = load(bundle, **words)
-    (latency,) = bench([detector], TIMED_FRAMES, progress)
-    processor = machine.cpu()
-    where = f"{processor.model}, {words['threads'] or processor.threads} threads"
-    return Timing({detector.bundle.manifest.precision: latency}, where)
 
 
 def _best_threshold(found: Evaluation) -> float | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edgead.cli.arguments import find_bundle
 from edgead.cli.completion import complete_names, complete_paths
-from edgead.cli.fitting import FitWords, describe_fit, fit_options, fit_record, run_fit, threshold_record
+from edgead.cli.fit_options import describe_fit, fit_options, fit_record, threshold_record
 from edgead.cli.forms import explain_choice, print_forms
 from edgead.cli.output import json_option, print_json, quiet_option, show_notices, typed
 from edgead.cli.progress import make_progress
@@ -89,31 +89,38 @@ def command(
     A bare METHOD is ./METHOD.edgead, which `edgead fit` writes. Each form of the graph has to pass two gates:
     it must give the results of exact arithmetic, and tell good images from defective ones as well as FP32.
     """
-    from edgead.bundle import read_bundle
+    from edgead.api.export import export
+    from edgead.api.fit import fit
     from edgead.plugins import registry
-    from edgead.workbench.export import export
 
-    exporter = registry().get("exporters", target)()
+    registry().get("exporters", target)  # a misspelt one costs no fitting
     progress = make_progress(quiet)
-    fitted = {}
+    made, fitted = None, {}
     if images:
-        reference, why = run_fit(source, images, Path(f"{source}.edgead"), FitWords(**words), progress)
-        fitted = {"fit": fit_record(reference, why)}
-        for line in describe_fit(reference, why) if not as_json else ():
+        made = fit(source, images, progress=progress, **words)
+        fitted = {"fit": fit_record(made.bundle, made.why)}
+        for line in describe_fit(made.bundle, made.why) if not as_json else ():
             click.echo(line)
     else:
-        _refuse_unused(click.get_current_context())
-        reference = read_bundle(find_bundle(source))
-    out = out or Path(f"{reference.path.resolve().name.removesuffix('.edgead')}-{target}.edgead")
-    report = (lambda forms: None) if as_json else print_forms
-    done = export(reference, exporter, precision, out, progress, report, max_loss / 100, min_auroc, strict)
+        _refuse_unused(click.get_current_context(), words)
+    done = export(
+        made or source,
+        target,
+        out,
+        precision=precision,
+        max_loss=max_loss / 100,
+        min_auroc=min_auroc,
+        strict=strict,
+        on_report=None if as_json else print_forms,
+        progress=progress,
+    )
     manifest = done.bundle.manifest
     if as_json:
         forms = [{**f.record(), "p50_ms": f.p50_ms, "cpu_ms": f.cpu_ms} for f in done.forms]
         print_json({"bundle": str(done.bundle.path), "precision": done.chosen, "forms": forms,
                     "threshold": manifest.threshold.score,
                     "calibration": threshold_record(manifest.threshold),
-                    "fitted_threshold": reference.manifest.threshold.score,
+                    "fitted_threshold": done.fitted_threshold,
                     "why": explain_choice(done.forms, done.chosen, precision),
                     "notices": [notice.record() for notice in manifest.notices], **fitted})  # fmt: skip
         return
@@ -122,18 +129,19 @@ def command(
     size = sum(file.bytes for file in manifest.files)
     click.echo(f"{done.bundle.path}: {done.chosen} for {target}, {size / 1e6:.1f} MB")
     click.echo(f"threshold {manifest.threshold.score:.4g}: {shown(say(manifest.threshold.notice()))}")
-    if f"{manifest.threshold.score:.4g}" != f"{(fitted_at := reference.manifest.threshold.score):.4g}":
-        click.echo(f"  (fit said {fitted_at:.4g}, of FP32: each form has scores and a threshold of its own)")
-    told = reference.manifest.notices if images else ()
+    if f"{manifest.threshold.score:.4g}" != f"{done.fitted_threshold:.4g}":
+        said = f"fit said {done.fitted_threshold:.4g}, of FP32"
+        click.echo(f"  ({said}: each form has scores and a threshold of its own)")
+    told = made.notices if made else ()
     show_notices([notice for notice in manifest.notices if notice not in told])
     click.echo(f"next: {typed('edgead', 'run', done.bundle.path, 'IMAGES')}")
 
 
-def _refuse_unused(context: click.Context) -> None:
+def _refuse_unused(context: click.Context, words: Mapping[str, Any]) -> None:
     """An option of fitting without ``--images`` would be ignored in silence."""
     typed = click.core.ParameterSource.COMMANDLINE
-    for name in FitWords.__dataclass_fields__:
-        if context.get_parameter_source(name) is typed:
+    for option in context.command.params:
+        if option.name in words and context.get_parameter_source(option.name) is typed:
             raise click.UsageError(
-                f"--{name.replace('_', '-')} is for fitting: give --images too, or use `edgead fit`", context
+                f"{option.opts[-1]} is for fitting: give --images too, or use `edgead fit`", context
             )

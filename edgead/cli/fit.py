@@ -7,12 +7,10 @@ from typing import Any
 
 import click
 
-from edgead.cli.arguments import refuse_swapped
 from edgead.cli.completion import complete_names
-from edgead.cli.fitting import FitWords, describe_fit, fit_options, fit_record, run_fit
+from edgead.cli.fit_options import describe_fit, fit_options, fit_record
 from edgead.cli.output import json_option, print_json, quiet_option, typed
 from edgead.cli.progress import make_progress
-from edgead.files import is_file
 from edgead.names import shown
 
 
@@ -35,15 +33,14 @@ def command(
 
     Of several products, give each one's folder: one model is fitted on them all, with one threshold.
     """
-    refuse_swapped(method)
-    out = out or Path(f"{method}.edgead")
-    replaces = is_file(out / "manifest.json")
-    bundle, why = run_fit(method, good_dir, out, FitWords(**words), make_progress(quiet))
+    from edgead.api.fit import fit
+
+    done = fit(method, good_dir, out, progress=make_progress(quiet), **words)
     if as_json:
-        print_json({**fit_record(bundle, why), "replaced": replaces})
+        print_json({**fit_record(done.bundle, done.why), "replaced": done.replaced})
         return
-    if replaces:
-        click.echo(f"{shown(out)}: replaces the bundle that was there; --out gives another name")
-    for line in describe_fit(bundle, why):
+    if done.replaced:
+        click.echo(f"{shown(done.path)}: replaces the bundle that was there; --out gives another name")
+    for line in describe_fit(done.bundle, done.why):
         click.echo(line)
-    click.echo(f"next: {typed('edgead', 'export', bundle.path, '--target', 'openvino')}")
+    click.echo(f"next: {typed('edgead', 'export', done.path, '--target', 'openvino')}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgead.cli.arguments import find_bundle
+from edgead.bundle_names import find_bundle
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_table
 from edgead.names import shown

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgead.cli.arguments import camera_options, engine_options, find_bundle
+from edgead.bundle_names import find_bundle
+from edgead.cli.arguments import camera_options, engine_options
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import show_notices
 from edgead.cli.progress import make_progress
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from edgead.cli.verdicts import HeatmapNames, Verdict
     from edgead.errors import EdgeadError
     from edgead.runtime.detector import Detector
-    from edgead.sources import Frame
-    from edgead.types import Prediction
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +193,7 @@ def _judge(
                 verdict = Verdict(frame.source, frame.index, prediction, None, frame.note, heatmap, took)
                 if heatmap is not None:
                     try:
-                        _write_heatmap(heatmap, frame, prediction, detector)
+                        prediction.save(heatmap, frame.image)
                     except OutputError:  # what is judged is said, whatever becomes of its picture
                         yield replace(verdict, heatmap=None), None
                         raise
@@ -242,21 +241,3 @@ def _to_file() -> bool:
         return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
     except (OSError, ValueError):  # closed, or not a file at all
         return False
-
-
-def _write_heatmap(file: Path, frame: Frame, prediction: Prediction, detector: Detector) -> None:
-    import cv2
-
-    from edgead.evaluation.heatmap import overlay
-    from edgead.files import write_file
-
-    assert frame.image is not None
-    threshold = detector.bundle.manifest.threshold.pixel
-    drawn = overlay(
-        frame.image,
-        prediction.anomaly_map,
-        threshold,
-        rule=detector.rule,
-        outline=prediction.is_anomalous,
-    )
-    write_file(file, cv2.imencode(".png", drawn)[1].tobytes())

@@ -157,4 +157,14 @@ def _mask(where: Float, level: float, grow: int = 1) -> Mask:
     return np.asarray(cv2.dilate(mask, np.ones((grow, grow), np.uint8)), np.uint8)
 
 
-__all__ = ["FLAWS"]
+__all__ = [
+    "FLAWS",
+    "chipped_rim",
+    "contamination",
+    "crack",
+    "dent",
+    "discolouration",
+    "missing_hole",
+    "missing_print",
+    "scratch",
+]

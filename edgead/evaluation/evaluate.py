@@ -16,14 +16,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.bundle import Bundle
+from edgead.datasets import Dataset
 from edgead.errors import DatasetError, ImageError, OptionError
 from edgead.evaluation.checking import SHOWN, Checked, check
+from edgead.evaluation.titles import TITLES, interval, percent
 from edgead.metrics.pixels import PixelMetrics
 from edgead.metrics.scores import Metric, image_metrics, image_samples
 from edgead.metrics.uncertainty import DRAWS, resample, share_interval, with_intervals
 from edgead.names import shown
-from edgead.notices import Notice
+from edgead.notices import Notice, say
 from edgead.runtime.detector import Detector
+from edgead.showing import paragraphs, table
 from edgead.types import Image, Prediction, Progress, Sample
 
 Draws = Mapping[str, NDArray[np.float64]]
@@ -44,7 +48,7 @@ class Judged:
         return self.is_anomalous == self.sample.is_good
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """What a bundle did on a data set.
 
@@ -60,17 +64,40 @@ class Evaluation:
         notices: what to know of these images and masks.
         bundle_notices: what the bundle says about itself.
         problems: why images are in none of the figures, a line each; usually none.
+        bundle: what was evaluated.
+        dataset: the data set that the images are of, where it was opened as one.
     """
 
     images: tuple[Judged, ...]
     threshold: float
     metrics: Mapping[str, Metric]
     defects: Mapping[str, Mapping[str, Metric]]
-    draws: Draws = field(repr=False)
+    draws: Draws = field(compare=False)
     threshold_source: Literal["bundle", "given"] = "bundle"
     notices: tuple[Notice, ...] = ()
     bundle_notices: tuple[Notice, ...] = ()
     problems: tuple[str, ...] = ()
+    bundle: Bundle | None = None
+    dataset: Dataset | None = None
+
+    def __repr__(self) -> str:
+        on = f" of {shown(self.dataset.name)}" if self.dataset else ""
+        counts = f"{len(self.good)} good and {len(self.bad)} defective images{on}"
+        auroc = self.metrics["image_auroc"].value if "image_auroc" in self.metrics else None
+        told = "" if auroc is None else f"image AUROC {100 * auroc:.2f} %, "
+        verdicts = f"{self.escapes} escapes and {self.false_alarms} false alarms at {self.threshold:.6g}"
+        left_out = f", {len(self.problems)} images left out" if self.problems else ""
+        return f"Evaluation({counts}: {told}{verdicts}{left_out})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("escapes", f"{self.escapes} of {len(self.bad)}", ""),
+            ("false alarms", f"{self.false_alarms} of {len(self.good)}", f"at {self.threshold:.6g}"),
+            *((TITLES.get(name, name), percent(m), interval(m)) for name, m in self.metrics.items()),
+        ]
+        known = self.dataset.notices if self.dataset else ()
+        told = [*map(say, (*known, *self.notices)), *self.problems]
+        return table(rows, ("", "%", "95 % interval")) + paragraphs([f"note: {shown(text)}" for text in told])
 
     @property
     def good(self) -> tuple[Judged, ...]:
@@ -212,6 +239,7 @@ def evaluate(
         notices=tuple(notices),
         bundle_notices=detector.bundle.notices,
         problems=tuple(problems),
+        bundle=detector.bundle,
     )
 
 

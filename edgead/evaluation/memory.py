@@ -67,4 +67,4 @@ if __name__ == "__main__":
     _main(*sys.argv[1:])
 
 
-__all__ = ["peak_memory"]
+__all__ = ["peak_memory", "resident"]

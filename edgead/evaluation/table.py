@@ -7,34 +7,11 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 
 from edgead.evaluation.evaluate import Evaluation, Judged
+from edgead.evaluation.titles import TITLES, interval, percent
 from edgead.metrics.scores import Metric
 from edgead.metrics.uncertainty import share_interval
 from edgead.names import shown
 from edgead.notices import say
-
-TITLES = {
-    "image_auroc": "image AUROC",
-    "image_ap": "image AP",
-    "image_f1_max": "image F1-max",
-    "pixel_auroc": "pixel AUROC",
-    "pixel_ap": "pixel AP",
-    "pixel_f1_max": "pixel F1-max",
-    "aupro_30": "PRO 30 %",
-    "aupro_5": "PRO 5 %",
-    "iap": "instance AP",
-    "iap_90": "IAP@90",
-}
-"""Name of a metric to what people call it."""
-
-
-def percent(metric: Metric) -> str:
-    """The value with two decimals, or ``-``."""
-    return "-" if metric.value is None else f"{100 * metric.value:.2f}"
-
-
-def interval(metric: Metric) -> str:
-    """``low - high`` in percent, or nothing."""
-    return "" if metric.interval is None else " - ".join(f"{100 * end:.2f}" for end in metric.interval)
 
 
 def share(count: int, total: int) -> str:

@@ -150,4 +150,4 @@ def _reference(old: Manifest1, facts: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "forms": kept["forms"] or {old.precision: old.model}, "lacking": reasons}
 
 
-__all__ = ["upgrade"]
+__all__ = ["Input1", "Manifest1", "Method1", "Threshold1", "upgrade"]

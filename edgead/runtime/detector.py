@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 import time
 from collections import deque
@@ -25,6 +26,7 @@ from edgead.bundle import Bundle, read_bundle
 from edgead.depth import DepthUse
 from edgead.errors import NotFiniteError, OptionError
 from edgead.images import as_bgr, check_depth, read_image
+from edgead.names import shown
 from edgead.notices import Notice
 from edgead.resize import ResizeRule
 from edgead.runtime.engine_options import EngineOptions, whole
@@ -32,7 +34,7 @@ from edgead.runtime.engines import engine_of, open_session
 from edgead.runtime.proof import prove
 from edgead.runtime.regions import find_regions
 from edgead.runtime.session import Outputs, Pending, Session
-from edgead.types import Image, Prediction
+from edgead.types import Image, Placement, Prediction
 
 WARM_UP_RUNS = 3
 _DEEP = (np.dtype("<u2"), np.dtype(">u2"))
@@ -41,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 def load(
-    bundle: str | Path,
+    bundle: str | os.PathLike[str],
     *,
     device: str = "auto",
     engine: str | None = None,
@@ -55,7 +57,7 @@ def load(
     """Verify a bundle, compile its graph and warm it up.
 
     Args:
-        bundle: the folder.
+        bundle: the folder, or what ``edgead.export`` returned.
         engine, threshold, depth: see ``Detector``.
         device, threads, throughput, cores, cache: see ``edgead.runtime.engine_options.EngineOptions``.
 
@@ -137,6 +139,12 @@ class Detector:
         where = f"threads {options.thread_count or 'all'}, cores {cores or 'any'}"
         _log.info("%s: %s, %s, %s, threshold %g", bundle.path, what, self.runs_on, where, self.threshold)
         prove(bundle, self._session, self.runs_on, self.threshold)
+
+    def __repr__(self) -> str:
+        manifest = self.bundle.manifest
+        what = f"{manifest.method.name} {manifest.precision}"
+        where = f"{self.runs_on}, threshold {self.threshold:.6g}"
+        return f"Detector({shown(self.bundle.path.name)}: {what} on {where})"
 
     def with_throughput(self) -> Detector:
         """The same detector for ``map`` over many frames, with a session of its own where that helps."""
@@ -273,6 +281,9 @@ class Detector:
             anomaly_map=anomaly_map,
             mask=mask,
             regions=find_regions(anomaly_map, mask, self.rule, shape),
+            placement=Placement(
+                (shape[0], shape[1]), self.rule.valid_box(shape), self._pixel_threshold, self.depth
+            ),
         )
 
 

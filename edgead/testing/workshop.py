@@ -223,4 +223,4 @@ def silent(description: str, total: int | None) -> Iterator[Callable[[int], None
     yield lambda steps: None
 
 
-__all__ = ["Wishes", "Workshop", "silent"]
+__all__ = ["Fitted", "Wishes", "Workshop", "silent"]

@@ -253,4 +253,4 @@ def _float(name: str) -> onnx.ValueInfoProto:
     return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
 
 
-__all__ = ["requantise", "round_pairs"]
+__all__ = ["Layer", "requantise", "round_pairs"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgead.errors import FrameError, OptionError
-from edgead.evaluation.heatmap import colour_scale, heatmap, overlay
+from edgead.heatmap import colour_scale, heatmap, overlay
 from edgead.resize import ResizeRule
 
 
@@ -63,7 +63,9 @@ def test_overlay_leaves_a_letterbox_border_out():
     frame = np.full((40, 80, 3), 100, np.uint8)
     hot = np.zeros((64, 64), np.float32)
     hot[:16] = 5  # the border above the frame, and only that
-    assert (overlay(frame, hot, 1.0, rule=rule) == 100).all()
+    rows, columns = rule.valid_area(frame.shape)
+    box = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+    assert (overlay(frame, hot, 1.0, box=box) == 100).all()
     assert not (overlay(frame, hot, 1.0) == 100).all()
 
 

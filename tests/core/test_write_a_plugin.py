@@ -99,7 +99,7 @@ def test_the_kinds_that_cross_are_all_there() -> None:
             "Resize",
             "Size",
         ),  # aliases
-        *("Prediction", "Region"),  # what a detector yields
+        *("Placement", "Prediction", "Region"),  # what a detector yields
         *("Progress", "Register"),  # told where they are used
     }
     assert set(edgead.types.__all__) - elsewhere <= set(CROSSING)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.evaluation.evaluate import Judged
-from edgead.evaluation.heatmap import overlay
 from edgead.evaluation.report.rendering import import_jinja2
+from edgead.heatmap import overlay
 from edgead.images import MIN_SIDE
 from edgead.names import shown
 from edgead.runtime.detector import Detector

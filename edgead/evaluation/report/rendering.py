@@ -90,4 +90,4 @@ FILTERS = {
 }
 """What the templates format values with."""
 
-__all__ = ["import_jinja2", "render"]
+__all__ = ["flat", "import_jinja2", "number", "render"]

@@ -237,4 +237,4 @@ if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 
 
-__all__ = ["GradientDetector", "Localisation", "finish"]
+__all__ = ["GradientDetector", "Localisation", "finish", "main"]

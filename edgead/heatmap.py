@@ -6,16 +6,17 @@ threshold fixes the scale, and it sits in the middle of it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.bgr import as_bgr
 from edgead.errors import OptionError
-from edgead.images import as_bgr
-from edgead.resize import ResizeRule
-from edgead.types import Image
+
+if TYPE_CHECKING:
+    from edgead.types import Image
 
 
 def colour_scale(threshold: float) -> tuple[float, float]:
@@ -51,7 +52,7 @@ def overlay(
     anomaly_map: NDArray[np.float32],
     threshold: float,
     *,
-    rule: ResizeRule | None = None,
+    box: tuple[int, int, int, int] | None = None,
     opacity: float = 0.6,
     outline: bool = True,
 ) -> Image:
@@ -60,11 +61,11 @@ def overlay(
     Below half the threshold the frame is untouched; the colours come in as the map rises towards it.
 
     Args:
-        frame: a frame as ``edgead.images.as_bgr`` takes it, of any size; it isn't changed.
+        frame: a frame as ``edgead.bgr.as_bgr`` takes it, of any size; it isn't changed.
         anomaly_map: (h, w) float32, of any size.
         threshold: the pixel threshold: the mask is where the map is over it.
-        rule: the detector's resize rule, for a map with a letterbox's border; without one the map covers
-            the whole frame.
+        box: x, y, width and height of the part of the map that shows the frame, where a letterbox pads the
+            others; without it the map covers the whole frame.
         opacity: of the colours at the threshold and above, 0 to 1.
         outline: whether to outline the mask; a frame that passes has none, so give the verdict here.
 
@@ -81,8 +82,9 @@ def overlay(
     height, width = picture.shape[:2]
     low, high = colour_scale(threshold)
     full = _finite(anomaly_map, high)
-    if rule is not None:
-        full = full[rule.valid_area(picture.shape)]
+    if box is not None:
+        x, y, width_shown, height_shown = box
+        full = full[y : y + height_shown, x : x + width_shown]
     full = cv2.resize(full, (width, height), interpolation=cv2.INTER_LINEAR)
 
     veil = np.clip((full - low) / (threshold - low), 0, 1)[..., None] * np.float32(opacity)

@@ -1,11 +1,10 @@
-"""The options of fitting, which ``fit`` and ``export --images`` share, and the fitting itself."""
+"""The options of fitting, which ``fit`` and ``export --images`` share, and what both say of it."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,27 +14,8 @@ if TYPE_CHECKING:
     from edgead.bundle import Bundle
     from edgead.manifest import ThresholdRecord
     from edgead.notices import Notice
-    from edgead.types import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class FitWords:
-    """What the user typed about fitting."""
-
-    backbone: str | None
-    weights: Path | None
-    size: tuple[int, int] | None
-    preset: str | None
-    option: tuple[str, ...]
-    defects: tuple[Path, ...]
-    seed: int
-    holdout: float
-    fpr: float
-    final_fit: bool | None
-    depth: int | None
-    group: str | None
 
 
 def parse_size(
@@ -62,7 +42,7 @@ def depth_option(function: F) -> F:
 
 
 def fit_options(function: F) -> F:
-    """Add the options of ``FitWords``."""
+    """Add the options of fitting, under the names that ``edgead.fit`` has for them."""
     options = (
         click.option(
             "--backbone", metavar="NAME", help="Backbone instead of the method's own; see `edgead backbones`."
@@ -85,6 +65,7 @@ def fit_options(function: F) -> F:
         click.option(
             "-o",
             "--option",
+            "options",
             metavar="KEY=VALUE",
             multiple=True,
             help="An option of the method; see `edgead methods NAME`.",
@@ -124,6 +105,7 @@ def fit_options(function: F) -> F:
         ),
         click.option(
             "--fpr",
+            "false_positive_rate",
             metavar="RATE",
             type=float,
             default=0.01,
@@ -133,32 +115,6 @@ def fit_options(function: F) -> F:
     for option in reversed(options):
         function = option(function)
     return function
-
-
-def run_fit(
-    method: str, folders: Sequence[Path], out: Path, words: FitWords, progress: Progress
-) -> tuple[Bundle, Notice]:
-    """Fit and write the reference bundle; returns it with what input size was chosen and why.
-
-    Args:
-        folders: of good images, or data sets; one model learns from them all.
-    """
-    from edgead.workbench.fit import Settings, fit
-    from edgead.workbench.recipe import resolve
-
-    settings = Settings(
-        size=words.size,
-        seed=words.seed,
-        holdout=words.holdout,
-        false_positive_rate=words.fpr,
-        final_fit=words.final_fit,
-        depth=words.depth,
-        group=words.group,
-    )
-    recipe = resolve(method, words.backbone, words.weights, words.option, words.preset)
-    images = folders[0] if len(folders) == 1 else folders
-    done = fit(recipe, images, settings, out, progress, words.defects)
-    return done.bundle, done.why
 
 
 def describe_fit(bundle: Bundle, why: Notice) -> list[str]:
@@ -211,12 +167,10 @@ def fit_record(bundle: Bundle, why: Notice) -> dict[str, Any]:
 
 
 __all__ = [
-    "FitWords",
     "depth_option",
     "describe_fit",
     "fit_options",
     "fit_record",
     "parse_size",
-    "run_fit",
     "threshold_record",
 ]

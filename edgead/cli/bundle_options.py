@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
-from edgead.cli.fitting import depth_option, parse_size
+from edgead.cli.fit_options import depth_option, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def making_options(function: F) -> F:
+def bundle_options(function: F) -> F:
     """Add ``--backbone``, ``--weights``, ``--size``, ``--depth``, ``--target`` and ``--precision``."""
     options = (
         click.option(
@@ -38,4 +38,4 @@ def making_options(function: F) -> F:
     return function
 
 
-__all__ = ["making_options"]
+__all__ = ["bundle_options"]

@@ -1,0 +1,118 @@
+"""``edgead.fit``: good images in, a reference bundle out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgead.api.arguments import AnyPath, Options, as_size, option_words, optional, paths
+from edgead.api.notes import tell
+from edgead.api.records import Fit
+from edgead.bundle import MANIFEST
+from edgead.bundle_names import fitted_name
+from edgead.errors import OptionError, UnknownNameError
+from edgead.extras import explained
+from edgead.files import is_file, is_folder
+from edgead.names import shown
+from edgead.progress import silent
+
+if TYPE_CHECKING:
+    from edgead.types import Progress
+    from edgead.workbench.recipe import Recipe
+
+
+@explained("fitting")
+def fit(
+    method: str,
+    images: AnyPath | Iterable[AnyPath],
+    out: AnyPath | None = None,
+    *,
+    backbone: str | None = None,
+    weights: AnyPath | None = None,
+    size: int | Sequence[int] | None = None,
+    preset: str | None = None,
+    options: Options = (),
+    defects: AnyPath | Iterable[AnyPath] = (),
+    seed: int = 0,
+    holdout: float = 0.2,
+    false_positive_rate: float = 0.01,
+    final_fit: bool | None = None,
+    depth: int | None = None,
+    group: str | None = None,
+    progress: Progress = silent,
+) -> Fit:
+    """Fit a method on good images and write the reference bundle; as ``edgead fit``.
+
+    Example:
+        >>> fitted = edgead.fit("patchcore", "photos/good", options={"coreset_ratio": 0.05})  # doctest: +SKIP
+
+    Args:
+        method: a registered method; ``edgead methods`` lists them.
+        images: a folder of good images, a data set of which the training images are meant, or several of
+            these or files.
+        out: the bundle; ``./METHOD.edgead`` by default. An older bundle there is replaced at the very end.
+        backbone: another than the method's own; ``edgead backbones`` lists them.
+        weights: the backbone's weights file.
+        size: (height, width) of the model's input in pixels, or one number for both; None to choose it from
+            the images.
+        preset: the method's settings for one purpose, ``"quick"`` or ``"paper"`` where it has them.
+        options: the method's own, as a mapping or as ``key=value`` words; ``edgead methods NAME`` lists them.
+        defects: folders of annotated defects, ``images`` and ``masks`` in each, for methods that learn from
+            them.
+        seed: the only source of randomness, at least 0.
+        holdout: share of the images, 0 to 1, held out for the threshold and the gates.
+        false_positive_rate: share of good images, 0 to 1, that may be flagged.
+        final_fit: whether to fit once more with the held-out images in; None: as the method prefers.
+        depth: significant bits of 16-bit images, 9 to 16.
+        group: which images show one part and are held out together: a regular expression with one group for
+            the file's name, or ``"parent"`` or ``"grandparent"``; None to look for near copies.
+        progress: reports long work; ``edgead.progress.bar`` is a bar on a terminal.
+
+    Returns:
+        The bundle, and what to know of it. Its notices are logged at WARNING, too.
+
+    Raises:
+        edgead.errors.InputError: images, options or names can't be used.
+        edgead.errors.MissingDependencyError: the extra ``fit``, or ``train``, isn't installed.
+        edgead.errors.OutputError: the bundle can't be written.
+        edgead.errors.PluginError, edgead.errors.TrainingError: see ``edgead.errors``.
+    """
+    from edgead.workbench.fit import Settings
+    from edgead.workbench.fit import fit as fit_recipe
+
+    settings = Settings(
+        size=as_size(size),
+        seed=seed,
+        holdout=holdout,
+        false_positive_rate=false_positive_rate,
+        final_fit=final_fit,
+        depth=depth,
+        group=group,
+    )
+    recipe = _resolve(method, backbone, optional(weights), option_words(options), preset)
+    given = paths(images)
+    place = fitted_name(method) if out is None else Path(out)
+    replaced = is_file(place / MANIFEST)
+    learned = given[0] if len(given) == 1 else given
+    done = fit_recipe(recipe, learned, settings, place, progress, paths(defects))
+    tell(done.bundle.notices)
+    return Fit(done.bundle, done.why, replaced)
+
+
+def _resolve(
+    method: str, backbone: str | None, weights: Path | None, options: list[str], preset: str | None
+) -> Recipe:
+    from edgead.workbench.recipe import resolve
+
+    try:
+        return resolve(method, backbone, weights, options, preset)
+    except UnknownNameError as error:
+        if error.kind == "method" and is_folder(Path(method)):
+            raise OptionError(
+                f"{shown(method)} is a folder: METHOD comes first, then the folder of good images"
+            ) from None
+        raise
+
+
+__all__ = ["fit"]

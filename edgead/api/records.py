@@ -1,0 +1,153 @@
+"""What the calls return: plain values with one line each for the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgead.names import shown
+
+if TYPE_CHECKING:
+    from edgead.bundle import Bundle
+    from edgead.evaluation.compare import Comparison
+    from edgead.evaluation.evaluate import Evaluation
+    from edgead.notices import Notice
+    from edgead.runtime.proof import Parity
+    from edgead.types import Precision
+    from edgead.workbench.form_report import FormReport
+
+
+@dataclass(frozen=True, repr=False)
+class Fit:
+    """What ``edgead.fit`` made.
+
+    Attributes:
+        bundle: the reference bundle, written; for ``edgead.export``.
+        why: what input size was chosen and why; ``str`` of it is a sentence.
+        replaced: whether a bundle was there before.
+    """
+
+    bundle: Bundle
+    why: Notice
+    replaced: bool
+
+    @property
+    def path(self) -> Path:
+        """The bundle's folder."""
+        return self.bundle.path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @property
+    def threshold(self) -> float:
+        """The calibrated threshold on the image score, of the FP32 form."""
+        return self.bundle.manifest.threshold.score
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What to know of the images and the bundle; ``str`` of one is its sentence."""
+        return self.bundle.notices
+
+    def __repr__(self) -> str:
+        manifest = self.bundle.manifest
+        images = manifest.provenance.get("images", {}).get("fitted_on", "?")
+        what = f"{manifest.method.name} on {images} good images, threshold {self.threshold:.6g}"
+        return f"Fit({shown(self.path)}: {what}{noted(self.notices)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Export:
+    """What ``edgead.export`` made.
+
+    Attributes:
+        bundle: the compiled bundle, written; for ``edgead.load``.
+        chosen: the form in it.
+        forms: the figures of every form that was tried.
+        fitted_threshold: the fitted bundle's; each form has scores, and so a threshold, of its own.
+    """
+
+    bundle: Bundle
+    chosen: Precision
+    forms: tuple[FormReport, ...]
+    fitted_threshold: float
+
+    @property
+    def path(self) -> Path:
+        """The bundle's folder."""
+        return self.bundle.path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @property
+    def threshold(self) -> float:
+        """The calibrated threshold on the image score, of the form that was chosen."""
+        return self.bundle.manifest.threshold.score
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What to know of the images and the bundle; ``str`` of one is its sentence."""
+        return self.bundle.notices
+
+    def __repr__(self) -> str:
+        what = f"{self.chosen} for {self.bundle.manifest.target}, threshold {self.threshold:.6g}"
+        return f"Export({shown(self.path)}: {what}{noted(self.notices)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Verified:
+    """What ``edgead.verify`` found in order.
+
+    Attributes:
+        bundle: the bundle, whole and unchanged.
+        runs_on: what ran it here; None where nothing was run.
+        parities: this device against exact arithmetic: on the bundle's own images, and on those that were
+            given; empty where nothing was run.
+    """
+
+    bundle: Bundle
+    runs_on: str | None
+    parities: tuple[Parity, ...]
+
+    def __repr__(self) -> str:
+        files = self.bundle.manifest.files
+        what = f"{len(files)} files, {sum(file.bytes for file in files):,} bytes"
+        here = f", runs as it should on {self.runs_on}" if self.runs_on else ", nothing was run"
+        beside = f", {len(self.bundle.unchecked)} unchecked" if self.bundle.unchecked else ""
+        return f"Verified({shown(self.bundle.path)}: {what}{beside}{here})"
+
+
+@dataclass(frozen=True, repr=False)
+class Compared:
+    """Bundles side by side on the same images.
+
+    Attributes:
+        names: what each was called.
+        evaluations: of each, in that order.
+        against_first: of each but the first, what it does better or worse than the first.
+    """
+
+    names: tuple[str, ...]
+    evaluations: tuple[Evaluation, ...]
+    against_first: tuple[Comparison, ...]
+
+    def __repr__(self) -> str:
+        values = [evaluation.metrics["image_auroc"].value for evaluation in self.evaluations]
+        told = (
+            f"{shown(name)} {'-' if value is None else f'{100 * value:.2f}'}"
+            for name, value in zip(self.names, values, strict=True)
+        )
+        return f"Compared(image AUROC in %: {', '.join(told)})"
+
+
+def noted(notices: Sequence[Notice]) -> str:
+    """``, 2 notices``, or nothing where there are none."""
+    if not notices:
+        return ""
+    return ", 1 notice" if len(notices) == 1 else f", {len(notices)} notices"
+
+
+__all__ = ["Compared", "Export", "Fit", "Verified", "noted"]

@@ -1,0 +1,51 @@
+"""``edgead.verify``: is a bundle whole and unchanged, and does this device judge as the exporter's did?"""
+
+from __future__ import annotations
+
+from edgead.api.arguments import AnyBundle, AnyPath, optional, path_of
+from edgead.api.notes import tell
+from edgead.api.records import Verified
+from edgead.bundle import read_bundle
+from edgead.errors import OptionError
+from edgead.extras import explained
+
+
+@explained("verifying")
+def verify(
+    bundle: AnyBundle, *, on_device: bool = False, images: AnyPath | None = None, engine: str | None = None
+) -> Verified:
+    """Check a bundle's files against its manifest, and what this device makes of it; as ``edgead verify``.
+
+    Args:
+        bundle: its path, ``NAME`` for ``./NAME.edgead``, or what a call returned; the files are read again.
+        on_device: run the parity check here too: this device's engine against exact arithmetic. Without it
+            nothing of the bundle is run.
+        images: a folder of good images for ``on_device``, besides those in the bundle.
+        engine: another engine than the bundle's own for ``on_device``.
+
+    Returns:
+        What was found, all of it in order. Files that no hash covers are logged at WARNING.
+
+    Raises:
+        edgead.errors.BundleError: the subclass says which check failed.
+        edgead.errors.ParityError: this device gives other numbers, or another verdict.
+        edgead.errors.InputError: there are no images to check with, or these can't be used.
+        edgead.errors.EngineError: the engine isn't there, or fails.
+    """
+    if images is not None and not on_device:
+        raise OptionError("images are for on_device=True: add it, or leave both out")
+    if engine is not None and not on_device:
+        raise OptionError(f"engine {engine!r} is for on_device=True: add it, or leave both out")
+    found = read_bundle(path_of(bundle))
+    if found.unchecked:
+        tell(found.notices[-1:])
+    if not on_device:
+        return Verified(found, None, ())
+    from edgead.device.verify import check_on_device, require
+
+    runs_on, parities = check_on_device(found, optional(images), engine)
+    require(found, runs_on, parities)
+    return Verified(found, runs_on, tuple(parities))
+
+
+__all__ = ["verify"]

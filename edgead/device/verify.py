@@ -1,0 +1,64 @@
+"""Parity on the device: does its engine judge as exact arithmetic does, on the bundle's own graph?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgead.bundle import Bundle
+from edgead.device.parity import check_parity, probe_images
+from edgead.errors import InputError, ParityError
+from edgead.images import list_images, read_image
+from edgead.resize import ResizeRule
+from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.engines import engine_of, open_session
+from edgead.runtime.exact import ExactSession
+from edgead.runtime.proof import Parity, replay, told
+from edgead.runtime.session import Session
+
+
+def check_on_device(bundle: Bundle, images: Path | None, engine: str | None) -> tuple[str, list[Parity]]:
+    """Return what runs the bundle here, and what that makes of its probes and of the user's images.
+
+    Args:
+        images: a folder of good images besides the bundle's own, or None.
+        engine: another engine than the bundle's own, or None.
+
+    Raises:
+        InputError: there are no images, or these can't be used.
+        EngineError: the engine isn't there, or fails.
+    """
+    manifest = bundle.manifest
+    if not manifest.probes and images is None:
+        raise InputError(f"{bundle.path}: it carries no images: give some good ones with --images")
+    options = EngineOptions(precision=manifest.engine_precision)
+    here = open_session(bundle.file(manifest.model), engine_of(bundle, engine), options)
+    found = [replay(bundle, here)] if manifest.probes else []
+    if images is not None:
+        found.append(_on_images(bundle, here, images))
+    return here.runs_on, found
+
+
+def require(bundle: Bundle, runs_on: str, parities: Sequence[Parity]) -> None:
+    """Raise ParityError where one of them didn't pass."""
+    for parity in parities:
+        if not parity.passed:
+            raise ParityError(f"{bundle.path}: {told(parity, runs_on)}")
+
+
+def _on_images(bundle: Bundle, here: Session, images: Path) -> Parity:
+    """The same graph in exact arithmetic, on the user's images and changes of them."""
+    manifest, file = bundle.manifest, bundle.file(bundle.manifest.model)
+    if file.suffix != ".onnx":
+        raise InputError(
+            f"{bundle.path}: --images compares ONNX graphs, this one is {file.suffix[1:]}: leave it out, the "
+            "bundle's own images are enough"
+        )
+    rule = ResizeRule(manifest.input.size, manifest.input.resize)
+    depth = manifest.input.depth if manifest.input.depth > 8 else None
+    good = [rule.apply(read_image(image, depth)) for image in list_images(images, good=True)]
+    probes = probe_images(good, rule, manifest.method.seed)
+    return check_parity(here, ExactSession(file), probes, manifest.threshold, manifest.precision)
+
+
+__all__ = ["check_on_device", "require"]

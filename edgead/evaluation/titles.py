@@ -1,0 +1,32 @@
+"""Metrics for people: their names, and their values in percent."""
+
+from __future__ import annotations
+
+from edgead.metrics.scores import Metric
+
+TITLES = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "image_f1_max": "image F1-max",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel AP",
+    "pixel_f1_max": "pixel F1-max",
+    "aupro_30": "PRO 30 %",
+    "aupro_5": "PRO 5 %",
+    "iap": "instance AP",
+    "iap_90": "IAP@90",
+}
+"""Name of a metric to what people call it."""
+
+
+def percent(metric: Metric) -> str:
+    """The value with two decimals, or ``-``."""
+    return "-" if metric.value is None else f"{100 * metric.value:.2f}"
+
+
+def interval(metric: Metric) -> str:
+    """``low - high`` in percent, or nothing."""
+    return "" if metric.interval is None else " - ".join(f"{100 * end:.2f}" for end in metric.interval)
+
+
+__all__ = ["TITLES", "interval", "percent"]
