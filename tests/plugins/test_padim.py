@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from edgead.cli.progress import silent
 from edgead.errors import OptionError
 from edgead.images import list_images, read_image
+from edgead.progress import silent
 from edgead.resize import ResizeRule
 from edgead.types import FeatureInfo, FittingData, InputSpec
 from edgead.workbench.features import fitting_data, opened, training_data
