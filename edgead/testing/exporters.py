@@ -137,7 +137,7 @@ def _graph() -> onnx.ModelProto:
     import spox.opset.ai.onnx.v18 as op
     from spox import Tensor
 
-    from edgead.workbench.graph import _tidy
+    from edgead.workbench.graph import tidy
 
     rng = np.random.default_rng(0)
     height, width = SIZE
@@ -154,7 +154,7 @@ def _graph() -> onnx.ModelProto:
     scale = op.const(np.array([1, 1, 8, 8], np.float32))
     anomaly_map = op.resize(patch, scales=scale, mode="linear")
     score = op.reshape(op.reduce_max(anomaly_map, keepdims=0), op.const([1]))
-    return _tidy(spox.build({"image": image}, {"anomaly_map": anomaly_map, "score": score}), {})
+    return tidy(spox.build({"image": image}, {"anomaly_map": anomaly_map, "score": score}), {})
 
 
 CHECKS = (

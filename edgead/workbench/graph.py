@@ -54,15 +54,17 @@ def parameter(name: str, value: NDArray[Any]) -> Var:
 def compose_features(backbone: onnx.ModelProto, scorer: Scorer, size: Size) -> onnx.ModelProto:
     """Join the backbone and the scorer's ``embed``: the graph whose outputs the scorer is fitted on."""
     image = spox.argument(Tensor(np.uint8, (1, *size, 3)))
-    with _collected_parameters() as parameters:
+    with collected_parameters() as parameters:
         maps = dict(scorer.embed(spox.inline(_single_opset(backbone))(image=image)))
         for name, var in maps.items():
-            if len(_shape(var)) != 4 or _shape(var)[0] != 1:
-                raise PluginError(f"embed() must yield maps (1, C, h, w), but '{name}' is {_shape(var)}")
+            if len(static_shape(var)) != 4 or static_shape(var)[0] != 1:
+                raise PluginError(
+                    f"embed() must yield maps (1, C, h, w), but '{name}' is {static_shape(var)}"
+                )
         model = spox.build(
             _inputs(image, parameters), {f"{FEATURE_PREFIX}{n}": op.identity(v) for n, v in maps.items()}
         )
-        return _tidy(model, _arrays(parameters))
+        return tidy(model, arrays_of(parameters))
 
 
 def compose(
@@ -87,36 +89,39 @@ def compose(
         PluginError: a part yields something of another type or shape than it must.
     """
     image = spox.argument(Tensor(np.uint8, (1, *size, 3)))
-    with _collected_parameters() as parameters:
+    with collected_parameters() as parameters:
         maps = spox.inline(_single_opset(backbone))(image=image)
         scores = fitted.graph(scorer.embed(maps), bank)
-        shape = _shape(scores.patch)
+        shape = static_shape(scores.patch)
         if len(shape) != 4 or shape[:2] != (1, 1):
             raise PluginError(f"a scorer's patch scores must be (1, 1, h, w), not {shape}")
         anomaly_map, score = postprocessor.graph(scores, (shape[2], shape[3]), size)
-        if _shape(anomaly_map) != (1, 1, *size) or _shape(score) != (1,):
+        if static_shape(anomaly_map) != (1, 1, *size) or static_shape(score) != (1,):
             raise PluginError(
                 f"a post-processor must yield (1, 1, {size[0]}, {size[1]}) and (1,), "
-                f"not {_shape(anomaly_map)} and {_shape(score)}"
+                f"not {static_shape(anomaly_map)} and {static_shape(score)}"
             )
         model = spox.build(_inputs(image, parameters), {"anomaly_map": anomaly_map, "score": score})
-        return _tidy(model, _arrays(parameters))
+        return tidy(model, arrays_of(parameters))
 
 
-_Parameters = dict[str, tuple[Var, NDArray[Any]]]
+Parameters = dict[str, tuple[Var, NDArray[Any]]]
+"""By name: the graph's input that stands for an array while the graph is composed, and the array."""
 
 
-def _inputs(image: Var, parameters: _Parameters) -> dict[str, Var]:
+def _inputs(image: Var, parameters: Parameters) -> dict[str, Var]:
     return {"image": image} | {name: var for name, (var, _) in parameters.items()}
 
 
-def _arrays(parameters: _Parameters) -> dict[str, NDArray[Any]]:
+def arrays_of(parameters: Parameters) -> dict[str, NDArray[Any]]:
+    """The arrays themselves, by name: what ``tidy`` makes initialisers of."""
     return {name: value for name, (_, value) in parameters.items()}
 
 
 @contextmanager
-def _collected_parameters() -> Iterator[_Parameters]:
-    collected: _Parameters = {}
+def collected_parameters() -> Iterator[Parameters]:
+    """Collect what ``parameter`` names within the block; a graph composed in it takes them as inputs."""
+    collected: Parameters = {}
     token = _parameters.set(collected)
     try:
         yield collected
@@ -124,11 +129,19 @@ def _collected_parameters() -> Iterator[_Parameters]:
         _parameters.reset(token)
 
 
-def _shape(var: Var) -> tuple[Any, ...]:
+def static_shape(var: Var) -> tuple[int, ...]:
+    """The shape of a piece of a graph, each side a whole number.
+
+    Raises:
+        PluginError: a side isn't known before the graph runs.
+    """
     shape = var.unwrap_tensor().shape
-    if shape is None:
-        raise PluginError("a part of the graph has no static shape; use operators whose shapes are inferred")
-    return tuple(shape)
+    sides = tuple(side for side in shape or () if isinstance(side, int))
+    if shape is None or len(sides) != len(shape):
+        raise PluginError(
+            f"a part of the graph has no static shape ({shape}); use operators whose shapes are inferred"
+        )
+    return sides
 
 
 def _single_opset(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -139,8 +152,18 @@ def _single_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _tidy(model: onnx.ModelProto, arrays: Mapping[str, NDArray[Any]]) -> onnx.ModelProto:
-    """Constants and parameters become initialisers, each value once; nothing in the file varies by run."""
+def tidy(model: onnx.ModelProto, arrays: Mapping[str, NDArray[Any]]) -> onnx.ModelProto:
+    """Make initialisers of a built graph's constants and parameters, each value once.
+
+    Nothing in the file varies by run.
+
+    Args:
+        model: as ``spox.build`` yields it; it's changed.
+        arrays: the parameters, which are the graph's inputs until now; see ``arrays_of``.
+
+    Returns:
+        The same model, checked.
+    """
     graph = model.graph
     seen: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     renamed: dict[str, str] = {}
@@ -172,3 +195,18 @@ def _tidy(model: onnx.ModelProto, arrays: Mapping[str, NDArray[Any]]) -> onnx.Mo
     model.producer_name, model.producer_version, model.doc_string = "edgead", "", ""
     onnx.checker.check_model(model)
     return model
+
+
+__all__ = [
+    "FEATURE_PREFIX",
+    "IR_VERSION",
+    "OPSET",
+    "Parameters",
+    "arrays_of",
+    "collected_parameters",
+    "compose",
+    "compose_features",
+    "parameter",
+    "static_shape",
+    "tidy",
+]
