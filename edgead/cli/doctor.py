@@ -10,9 +10,9 @@ from edgead.cli.output import json_option, print_json, print_table
 @click.command("doctor")
 @json_option
 def command(as_json: bool) -> None:
-    """Show what this machine can do, for a bug report.
+    """Show what this machine can run; add it to a bug report.
 
-    That is Python, packages, extras, engines, their devices, and the processor's units.
+    Shown are Python, packages, extras, engines, their devices, and the processor's arithmetic units.
     """
     import platform
 
@@ -65,7 +65,7 @@ def command(as_json: bool) -> None:
         devices = told.items() if isinstance(told, dict) else [("-", told)]
         rows += [(engine, *device) for device in devices]
     print_table(rows, indent="  ")
-    click.echo(f"  a bundle for --target jetson {machine.jetson_line()}")
+    click.echo(f"\nA bundle for --target jetson {machine.jetson_line()}")
     for problem in registry().problems:
         click.echo(f"\nproblem: {problem}")
 
