@@ -202,7 +202,7 @@ def _cover(points: np.ndarray, picks: np.ndarray) -> tuple[float, float]:
 
 def _embeddings(arguments: argparse.Namespace) -> np.ndarray:
     """(patches, dim) float32, as PatchCore sees them: FP32 backbone, no projection."""
-    from edgead.cli.progress import make_progress
+    from edgead.progress import make_progress
     from edgead.workbench.features import fitting_data, training_data
     from edgead.workbench.frames import read_frames
     from edgead.workbench.recipe import resolve

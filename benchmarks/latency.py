@@ -19,10 +19,10 @@ import onnx
 from yardstick import describe, yardstick
 
 from edgead.bundle import write_bundle
-from edgead.cli.progress import make_progress
 from edgead.evaluation.bench import Latency, bench
 from edgead.machine import cpu
 from edgead.plugins import registry
+from edgead.progress import make_progress
 from edgead.runtime.detector import Detector, load
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import resolve

@@ -14,7 +14,7 @@ from edgead.errors import FrameError
 if TYPE_CHECKING:
     from edgead.types import Image
 
-MIN_SIDE = 8
+MIN_IMAGE_SIDE = 8
 """Shortest side in pixels of an image or frame that can be judged."""
 
 
@@ -31,7 +31,7 @@ def as_bgr(
             (Mono10, Mono12) hold their values in the low bits: say 10 or 12.
 
     Raises:
-        FrameError: any other type or shape, a side under MIN_SIDE, or values over the stated depth.
+        FrameError: any other type or shape, a side under MIN_IMAGE_SIDE, or values over the stated depth.
     """
     if channel_order not in ("bgr", "rgb"):
         raise FrameError(f"channel order '{channel_order}' is unknown; give 'bgr' or 'rgb'")
@@ -44,8 +44,8 @@ def as_bgr(
     is_colour = frame.ndim == 3 and frame.shape[2] == 3
     if not (is_colour or frame.ndim == 2):
         raise FrameError(f"the frame's shape is {frame.shape}; give (H, W, 3) or (H, W)")
-    if min(frame.shape[:2]) < MIN_SIDE:
-        raise FrameError(f"the frame's shape is {frame.shape}; {MIN_SIDE} pixels a side is the least")
+    if min(frame.shape[:2]) < MIN_IMAGE_SIDE:
+        raise FrameError(f"the frame's shape is {frame.shape}; {MIN_IMAGE_SIDE} pixels a side is the least")
     if frame.dtype.itemsize == 2:
         if is_colour:
             raise FrameError("a three-channel frame must be uint8; convert it, or give mono uint16")
@@ -67,4 +67,4 @@ def _to_8_bits(frame: NDArray[np.uint16], depth: int) -> NDArray[np.uint8]:
     return to_8_bits(depth)[frame]
 
 
-__all__ = ["MIN_SIDE", "as_bgr"]
+__all__ = ["MIN_IMAGE_SIDE", "as_bgr"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from edgead.errors import BundleNotFoundError
 from edgead.files import exists, is_file
 from edgead.names import shown
+from edgead.notices import count
 
 SUFFIX = ".edgead"
 
@@ -56,7 +57,7 @@ def _images_in(path: Path) -> str | None:
     if is_file(path):
         return "an image" if path.suffix.lower() in SUFFIXES else None
     try:
-        return f"a folder of {len(list_images(path)):,} images"
+        return f"a folder of {count(len(list_images(path)), 'image')}"
     except DatasetError:
         return None
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.bgr import MIN_SIDE, as_bgr
+from edgead.bgr import MIN_IMAGE_SIDE, as_bgr
 from edgead.depth import DepthUse, to_8_bits
 from edgead.errors import ImageError, OptionError
 from edgead.folders import SUFFIXES, list_images
@@ -46,7 +46,7 @@ def read_image(path: Path, depth: int | None = None, use: DepthUse | None = None
         use: is shown the pixels as they were in the file, mono or colour.
 
     Raises:
-        ImageError: not a whole, readable image of MIN_SIDE pixels a side to MAX_PIXELS in all, several
+        ImageError: not a whole, readable image of MIN_IMAGE_SIDE pixels a side to MAX_PIXELS in all, several
             images in one file, or values over the stated depth.
         OptionError: the depth is out of range.
         MissingDependencyError: a JPEG, and simplejpeg isn't installed.
@@ -131,8 +131,10 @@ def _check_size(path: Path, header: Header) -> None:
             f"{path}: {width} x {height} pixels is over the limit of {MAX_PIXELS // 10**6} megapixels; "
             "crop or shrink the image"
         )
-    if min(height, width) < MIN_SIDE:
-        raise ImageError(f"{path}: {width} x {height} pixels is too small; {MIN_SIDE} a side is the least")
+    if min(height, width) < MIN_IMAGE_SIDE:
+        raise ImageError(
+            f"{path}: {width} x {height} pixels is too small; {MIN_IMAGE_SIDE} a side is the least"
+        )
     if header.pages > 1:
         raise ImageError(
             f"{path}: {header.pages} images in one {header.kind} file, of which only the first would be "
@@ -178,7 +180,7 @@ def quiet_opencv() -> Iterator[None]:
 __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
-    "MIN_SIDE",
+    "MIN_IMAGE_SIDE",
     "PAD",
     "SUFFIXES",
     "ResizeRule",

@@ -36,12 +36,12 @@ VERBS = (
 @click.group(cls=LazyGroup, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(edgead.__version__, message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
-@click.option("--no-plugins", is_flag=True, help="Use edgead's own plugins alone; may stand anywhere.")
+@click.option("--no-plugins", is_flag=True, help="Use only edgead's own plugins; may stand anywhere.")
 @click.option(
     "-v",
     "--verbose",
     count=True,
-    help="Say on stderr what is done and how long it takes, twice in detail; may stand anywhere.",
+    help="Log to stderr what is done and how long it takes, -vv in detail; may stand anywhere.",
 )
 def cli(debug: bool, no_plugins: bool, verbose: int) -> None:
     """Visual anomaly detection: from a folder of good images to a verdict on an edge camera.
@@ -156,11 +156,14 @@ def _unexpected(error: Exception, debug: bool) -> int:
 
 def _plugin_in(error: Exception) -> str | None:
     """The third-party distribution whose code was running when it was raised."""
-    from edgead.testing.plugins import packages_of
-
     loaded = sys.modules.get("edgead.plugins")
-    names = {plugin.distribution for plugin in loaded.registry().plugins} if loaded else set()
-    owners = {package: name for name in names - {FIRST_PARTY} for package in packages_of(name)}
+    plugins = loaded.registry().plugins if loaded else ()
+    owners = {
+        package: plugin.distribution
+        for plugin in plugins
+        if plugin.distribution != FIRST_PARTY
+        for package in plugin.packages
+    }
     raised, found = error.__traceback__, None
     while raised is not None:
         package = str(raised.tb_frame.f_globals.get("__name__", "")).partition(".")[0]

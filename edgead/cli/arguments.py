@@ -38,7 +38,7 @@ def engine_options(function: F) -> F:
             "--threads",
             metavar="N",
             type=click.IntRange(1, MOST_THREADS),
-            help="CPU threads; all of them by default.",
+            help="CPU threads (default: all).",
         ),
     )
     for option in reversed(options):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgead.cli.completion import complete_names
-from edgead.cli.output import json_option, print_json, print_table
+from edgead.cli.output import json_option, print_entries, print_json, print_table
 
 if TYPE_CHECKING:
     from edgead.errors import NeedsFileError
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 @click.command("backbones")
 @click.argument("name", required=False, shell_complete=complete_names("backbones"))
-@click.option("--weights", type=click.Path(path_type=Path), help="The file of weights, where NAME needs one.")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The weights file, where NAME needs one.",
+)
 @json_option
 def command(name: str | None, weights: Path | None, as_json: bool) -> None:
     """List the backbones, or the feature maps of one.
 
-    NAME may have an argument: NAME:ARGUMENT, timm:resnet18 for instance. Where it needs a file of weights,
-    its maps are listed without; their names go into the option `layers` of a method.
+    NAME may take an argument, as in timm:resnet18. The feature maps are listed even without the weights file
+    that NAME may need; their names are what the option `layers` of a method takes.
     """
     from edgead.plugins import registry
 
     if name is None:
-        entries = registry().entries("backbones")
-        if as_json:
-            fields = ("name", "summary", "distribution", "version")
-            print_json([{field: getattr(entry, field) for field in fields} for entry in entries])
-        else:
-            print_table([(entry.name, entry.summary, entry.distribution) for entry in entries])
+        print_entries(registry().entries("backbones"), as_json)
         return
     from edgead.errors import NeedsFileError
     from edgead.workbench.recipe import open_backbone

@@ -12,8 +12,8 @@ from edgead.bundle_names import find_bundle
 from edgead.cli.arguments import camera_options, engine_options
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_json, print_table, quiet_option, show_notices
-from edgead.cli.progress import make_progress
 from edgead.names import shown, told_apart
+from edgead.progress import make_progress
 
 if TYPE_CHECKING:
     from edgead.runtime.detector import Detector
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 @engine_options
 @camera_options
 @click.option(
-    "--frames", metavar="N", type=click.IntRange(1), default=200, help="Frames timed for each (default 200)."
+    "--frames",
+    metavar="N",
+    type=click.IntRange(1),
+    default=200,
+    help="Frames to time for each (default 200).",
 )
 @click.option(
     "--rate",
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
     metavar="FPS",
     type=click.FloatRange(min=0, min_open=True),
     multiple=True,
-    help="Let the frames come at this rate, as a camera's do, and count the late ones. May be repeated.",
+    help="Also deliver frames at this rate, as a camera does, and count the late ones. May be repeated.",
 )
 @quiet_option
 @json_option
@@ -48,9 +52,9 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Time each BUNDLE from frame to prediction, in turns.
+    """Measure how long each BUNDLE takes from frame to prediction, in turns.
 
-    Compare only what one run prints: a machine's pace changes from run to run.
+    Compare only figures of the same run: a machine's speed changes from run to run.
     """
     from edgead import machine
     from edgead.evaluation.bench import bench

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgead.cli.output import json_option, print_json, quiet_option
-from edgead.cli.progress import make_progress
+from edgead.progress import make_progress
 
 if TYPE_CHECKING:
     from edgead.demo.demo import Demo
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     metavar="N",
     type=click.IntRange(0),
     default=0,
-    help="Another number, other parts and other defects (default 0).",
+    help="Seed of the generated parts and defects (default 0).",
 )
 @quiet_option
 @json_option

@@ -13,8 +13,8 @@ from edgead.cli.arguments import engine_options
 from edgead.cli.classes import classes_record, judge_classes, print_classes
 from edgead.cli.fit_options import depth_option
 from edgead.cli.output import json_option, print_json, print_table, quiet_option
-from edgead.cli.progress import make_progress
 from edgead.names import shown
+from edgead.progress import make_progress
 
 if TYPE_CHECKING:
     from edgead.datasets import Dataset
@@ -44,7 +44,12 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     is_flag=True,
     help="Also show the threshold of F1-max, which is chosen on these very images.",
 )
-@click.option("--threshold", metavar="T", type=float, help="For the verdicts, instead of the bundle's own.")
+@click.option(
+    "--threshold",
+    metavar="T",
+    type=float,
+    help="Use this threshold for the verdicts instead of the bundle's own.",
+)
 @click.option(
     "--draws",
     metavar="N",

@@ -12,9 +12,9 @@ from edgead.cli.completion import complete_names, complete_paths
 from edgead.cli.fit_options import describe_fit, fit_options, fit_record, threshold_record
 from edgead.cli.forms import explain_choice, print_forms
 from edgead.cli.output import json_option, print_json, quiet_option, show_notices, typed
-from edgead.cli.progress import make_progress
 from edgead.names import shown
 from edgead.notices import say
+from edgead.progress import make_progress
 
 PRECISIONS = ("auto", "int8", "mixed", "bf16", "fp32")
 

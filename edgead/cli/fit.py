@@ -10,8 +10,8 @@ import click
 from edgead.cli.completion import complete_names
 from edgead.cli.fit_options import describe_fit, fit_options, fit_record
 from edgead.cli.output import json_option, print_json, quiet_option, typed
-from edgead.cli.progress import make_progress
 from edgead.names import shown
+from edgead.progress import make_progress
 
 
 @click.command("fit")

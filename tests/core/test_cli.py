@@ -16,7 +16,6 @@ import pytest
 
 import edgead.cli as command_line
 from edgead.cli import VERBS, cli, main
-from edgead.cli.progress import make_progress, silent
 from edgead.cli.reference import reference
 from edgead.errors import (
     EdgeadError,
@@ -27,6 +26,7 @@ from edgead.errors import (
     PluginError,
 )
 from edgead.plugins import Entry, Plugin, Registry, registry
+from edgead.progress import make_progress, silent
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.torch
 
 from edgead.bundle import read_bundle  # noqa: E402
 from edgead.cli import main  # noqa: E402
-from edgead.cli.progress import silent  # noqa: E402
 from edgead.errors import TrainingError  # noqa: E402
+from edgead.progress import silent  # noqa: E402
 from edgead.runtime.engines import open_session  # noqa: E402
 from edgead.types import FittingData  # noqa: E402
 from edgead.workbench.fit import Settings, fit  # noqa: E402
@@ -271,7 +271,7 @@ def test_the_whole_graph_equals_torch(products, tmp_path, engine, semi, monkeypa
 PROGRAM = """
 import sys
 from pathlib import Path
-from edgead.cli.progress import silent
+from edgead.progress import silent
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import resolve
 from edgead_plugins.training.loop import Run

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgead.cli.progress import silent
 from edgead.errors import DatasetError
+from edgead.progress import silent
 from edgead_plugins.gaussian_density import density_bytes, estimate_density, explained_by_position
 from tests.graphs import ENGINES, run
 from tests.plugins import padim_oracle as oracle
@@ -118,10 +118,10 @@ def test_bytes_are_those_of_the_graphs_arrays(form, precision):
     import spox
     from spox import Tensor
 
-    from edgead.workbench.graph import _collected_parameters
+    from edgead.workbench.graph import collected_parameters
 
     density = fit(images(6), form)[0]
-    with _collected_parameters() as parameters:
+    with collected_parameters() as parameters:
         density.graph(spox.argument(Tensor(np.float32, (1, D, *GRID))), precision)
         held = sum(array.nbytes for _, array in parameters.values())
     assert density.bytes(precision) == held

@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch", reason="needs the [train] extra")
 pytestmark = pytest.mark.torch
 
 from edgead.bundle import read_bundle  # noqa: E402
-from edgead.cli.progress import silent  # noqa: E402
 from edgead.errors import OptionError, TrainingError  # noqa: E402
 from edgead.options import parse_options  # noqa: E402
+from edgead.progress import silent  # noqa: E402
 from edgead.runtime.engines import open_session  # noqa: E402
 from edgead.types import TrainingData  # noqa: E402
 from edgead.workbench.fit import Settings, fit  # noqa: E402

@@ -13,8 +13,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the [train] extra")
 pytestmark = pytest.mark.torch
 
-from edgead.cli.progress import silent  # noqa: E402
 from edgead.plugins import registry  # noqa: E402
+from edgead.progress import silent  # noqa: E402
 from edgead.workbench.fit import Settings, fit  # noqa: E402
 from edgead.workbench.recipe import resolve  # noqa: E402
 from edgead_plugins.cutpaste import fitting as cutpaste  # noqa: E402

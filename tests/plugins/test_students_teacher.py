@@ -11,9 +11,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the [train] extra")
 pytestmark = pytest.mark.torch
 
-from edgead.cli.progress import silent  # noqa: E402
 from edgead.errors import DatasetError, OptionError, TrainingError  # noqa: E402
 from edgead.options import parse_options  # noqa: E402
+from edgead.progress import silent  # noqa: E402
 from edgead.types import TrainingData  # noqa: E402
 from edgead.workbench.recipe import open_backbone  # noqa: E402
 from edgead_plugins.students import StudentsOptions, losses, pictures, teacher  # noqa: E402
