@@ -67,6 +67,7 @@ class Block:
 
 
 def stem(arch: Architecture) -> Conv:
+    """Describe the first convolution."""
     return Conv("conv1", "bn1", (arch.width, 3, 7, 7), stride=2)
 
 
