@@ -16,12 +16,13 @@ from pathlib import Path
 
 import edgead
 from edgead.bundle import Bundle
-from edgead.cli.progress import make_progress, silent
+from edgead.cli.progress import make_progress
 from edgead.datasets import find_samples
 from edgead.errors import EdgeadError
 from edgead.evaluation.bench import bench
 from edgead.evaluation.evaluate import evaluate
 from edgead.plugins import registry
+from edgead.progress import silent
 from edgead.types import PRECISIONS
 from edgead.workbench.export import export
 from edgead.workbench.fit import Settings, fit

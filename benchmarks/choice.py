@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgead.bundle import read_bundle
-from edgead.cli.progress import silent
 from edgead.plugins import registry
 from edgead.processor import cpu
+from edgead.progress import silent
 from edgead.workbench.export import export
 
 

@@ -21,10 +21,10 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from edgead.cli.progress import silent
 from edgead.errors import EdgeadError
 from edgead.evaluation.cell import Cell, Making, run_cell
 from edgead.plugins import registry
+from edgead.progress import silent
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import open_session
 from edgead.types import Precision

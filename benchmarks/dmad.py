@@ -25,13 +25,14 @@ import numpy as np
 import edgead
 from edgead.bundle import read_bundle
 from edgead.cli.classes import class_means
-from edgead.cli.progress import make_progress, silent
+from edgead.cli.progress import make_progress
 from edgead.datasets import Dataset, open_dataset
 from edgead.errors import GateError
 from edgead.evaluation.bench import bench
 from edgead.evaluation.evaluate import evaluate
 from edgead.images import read_image
 from edgead.plugins import registry
+from edgead.progress import silent
 from edgead.types import Sample
 from edgead.workbench.export import export
 from edgead.workbench.fit import Settings, fit

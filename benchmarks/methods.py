@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edgead.cli.progress import make_progress, silent
+from edgead.cli.progress import make_progress
 from edgead.datasets import find_samples
 from edgead.errors import EdgeadError, EngineError
 from edgead.images import list_images, read_image
@@ -31,6 +31,7 @@ from edgead.masks import read_mask
 from edgead.metrics.pixels import PixelMetrics
 from edgead.metrics.scores import auroc
 from edgead.plugins import registry
+from edgead.progress import silent
 from edgead.resize import ResizeRule
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import open_session

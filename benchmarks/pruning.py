@@ -20,9 +20,9 @@ import numpy as np
 from nearest import milliseconds
 from sklearn.cluster import MiniBatchKMeans
 
-from edgead.cli.progress import silent
 from edgead.datasets import find_samples
 from edgead.images import list_images
+from edgead.progress import silent
 from edgead.resize import ResizeRule
 from edgead.workbench.features import fitting_data, training_data
 from edgead.workbench.frames import Frames

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edgead.cli.progress import silent
 from edgead.datasets import find_samples
 from edgead.images import ResizeRule, list_images, read_image
 from edgead.masks import read_mask
 from edgead.metrics.scores import auroc, pixel_auroc
+from edgead.progress import silent
 from edgead.runtime.openvino_session import block_telemetry
 from edgead.workbench.features import fitting_data, opened, training_data
 from edgead.workbench.frames import Frames

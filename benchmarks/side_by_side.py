@@ -31,13 +31,14 @@ from yardstick import describe, yardstick
 
 from edgead import __version__
 from edgead.bundle import Bundle
-from edgead.cli.progress import make_progress, silent
+from edgead.cli.progress import make_progress
 from edgead.datasets import open_dataset
 from edgead.errors import EdgeadError
 from edgead.images import read_image
 from edgead.machine import cpu
 from edgead.metrics.scores import auroc
 from edgead.plugins import registry
+from edgead.progress import silent
 from edgead.resize import ResizeRule
 from edgead.types import Precision, Progress
 from edgead.workbench.export import export

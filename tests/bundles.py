@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from edgead.bundle import Bundle
-from edgead.cli.progress import silent
 from edgead.plugins import registry
+from edgead.progress import silent
 from edgead.workbench.export import Export, export
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import resolve

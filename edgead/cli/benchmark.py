@@ -15,9 +15,10 @@ import click
 
 from edgead.cli.making import making_options
 from edgead.cli.output import json_option, print_json, print_notes, print_table, quiet_option
-from edgead.cli.progress import make_progress, silent
+from edgead.cli.progress import make_progress
 from edgead.cli.signals import Ended, ended_by_signals
 from edgead.names import shown
+from edgead.progress import silent
 
 if TYPE_CHECKING:
     from edgead.evaluation.cell import Cell

@@ -7,14 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from edgead.progress import silent
+
 if TYPE_CHECKING:  # it would bring numpy, and a verb's help needs none
     from edgead.types import Progress
-
-
-@contextmanager
-def silent(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Report nothing."""
-    yield lambda steps: None
 
 
 def make_progress(quiet: bool = False) -> Progress:
@@ -42,4 +38,4 @@ def make_progress(quiet: bool = False) -> Progress:
     return bar
 
 
-__all__ = ["make_progress", "silent"]
+__all__ = ["make_progress"]

@@ -1,11 +1,14 @@
-"""One method, fitted on a few generated images: made when a check first asks, kept for the others."""
+"""One method, fitted on a few generated images: made when a check first asks, kept for the others.
+
+All checks together cost two fits. The first, in FP32, yields the graph that they look at; the second is the
+bundle's, whose FP32 form must be that very graph.
+"""
 
 from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from edgead.errors import MissingDependencyError
+from edgead.progress import silent
 from edgead.testing.check import Skipped
 from edgead.testing.material import SIZE, defective_image, good_image, write_images
 from edgead.types import Size
@@ -24,8 +28,8 @@ if TYPE_CHECKING:
     from edgead.bundle import Bundle
     from edgead.manifest import ReferenceRecord
     from edgead.runtime.detector import Detector
-    from edgead.types import FittedScorer, Precision
-    from edgead.workbench.frames import Frames
+    from edgead.types import FittedScorer, Image, Precision
+    from edgead.workbench.given import Given, Settings
     from edgead.workbench.recipe import Recipe
 
 IMAGES = 16
@@ -93,29 +97,40 @@ class Workshop:
         return self._or_skip("fits", self.fit).graph
 
     def again(self) -> onnx.ModelProto:
-        """The FP32 graph of a second fit, with Python's and NumPy's own generators in another state."""
+        """The FP32 graph of a second fit, with Python's and NumPy's own generators in another state.
+
+        It's the bundle's; where none can be written, that of a fit for this alone.
+        """
         self.graph()
-        return self._once("again", self._fit).graph
+        return self._once("again", self._second)
 
     def bundle(self) -> Bundle:
         """The reference bundle, as ``edgead fit`` writes it."""
         return self._or_skip("bundle-is-written", self.write_bundle)
 
-    def reference(self) -> ReferenceRecord:
-        """What the bundle has for export."""
-        found = self.bundle().manifest.reference
-        assert found is not None, "fit writes reference bundles"
-        return found
-
-    def why_not(self, form: Precision) -> str:
-        """Why the bundle has no such form."""
-        from edgead.notices import say
-
-        return say(self.reference().lacking[form])
-
     def write_bundle(self) -> Bundle:
         """The same; whatever writing raises."""
         return self._once("bundle", self._write_bundle)
+
+    def form(self, precision: Precision) -> Path:
+        """The graph of a form that the bundle has."""
+        bundle = self.bundle()
+        return bundle.file(self._reference().forms[precision])
+
+    def lacking(self, precision: Precision) -> str | None:
+        """Why the bundle doesn't have a form; None where it does."""
+        from edgead.notices import say
+
+        lacking = self._reference().lacking
+        return say(lacking[precision]) if precision in lacking else None
+
+    def held_out(self) -> list[Image]:
+        """The good images that nothing was fitted on, as the model sees them; the bundle carries them."""
+        from edgead.images import read_image
+        from edgead.workbench.probes import held_out
+
+        bundle = self.bundle()
+        return [read_image(bundle.file(name)) for name in held_out(bundle)]
 
     def detector(self) -> Detector:
         """The reference bundle as a camera opens it."""
@@ -127,13 +142,7 @@ class Workshop:
     @property
     def size(self) -> Size:
         """Height and width of the graph's image."""
-        return self._frames().rule.size
-
-    def frames(self) -> tuple[Frames, Frames]:
-        """Training and held-out images."""
-        from edgead.workbench.frames import split
-
-        return split(self._frames(), HELD_OUT, SEED)
+        return self._given().training.rule.size
 
     # ---------------------------------------------------------------- how
 
@@ -143,26 +152,45 @@ class Workshop:
         folder = self.folder / "good"
         return folder if folder.exists() else write_images(folder, map(good_image, range(IMAGES)))
 
-    def _frames(self) -> Frames:
-        from edgead.workbench.frames import read_frames
+    def _settings(self) -> Settings:
+        from edgead.workbench.given import Settings
 
-        def read() -> Frames:
-            multiple = self.recipe().backbone.input.multiple
-            return read_frames(self._images(), self._size(), multiple, silent)[0]
+        return Settings(size=self._size(), seed=SEED, holdout=HELD_OUT, precisions=("int8",), final_fit=False)
 
-        return self._once("frames", read)
+    def _given(self) -> Given:
+        """The images, read and divided as ``edgead fit`` does."""
+        from edgead.workbench.given import read_given
+
+        return self._once(
+            "given",
+            lambda: read_given(self.recipe().backbone, self._images(), self._settings(), (), silent),
+        )
 
     def _size(self) -> tuple[int, int] | None:
         """The kit's small size, where the backbone takes any size and the images are the kit's."""
         fixed = self.recipe().backbone.input.size
         return fixed or (SIZE if self.wishes.folder is None else None)
 
+    def _reference(self) -> ReferenceRecord:
+        found = self.bundle().manifest.reference
+        assert found is not None, "fit writes reference bundles"
+        return found
+
+    def _second(self) -> onnx.ModelProto:
+        import onnx
+
+        try:
+            self.write_bundle()
+        except Exception:  # what is wrong with it is another check's to say
+            return self._fit().graph
+        return onnx.load(self.form("fp32"))
+
     def _fit(self) -> Fitted:
         from edgead.workbench.features import fitting_data, training_data
         from edgead.workbench.forms import backbone_forms, trained
         from edgead.workbench.graph import compose
 
-        frames, _ = self.frames()
+        frames = self._given().training
         size = frames.rule.size
         checkpoint = Path(tempfile.mkdtemp(dir=self.folder))  # a new one, or a second training would go on
         _elsewhere()
@@ -178,14 +206,11 @@ class Workshop:
         )
 
     def _write_bundle(self) -> Bundle:
-        from edgead.workbench.fit import Settings, fit
+        from edgead.workbench.fit import fit
 
-        settings = Settings(
-            size=self._size(), seed=SEED, holdout=HELD_OUT, precisions=("int8",), final_fit=False
-        )
-        return fit(
-            self.recipe(), self._images(), settings, self.folder / f"{self.method}.edgead", silent
-        ).bundle
+        _elsewhere()
+        out = self.folder / f"{self.method}.edgead"
+        return fit(self.recipe(), self._images(), self._settings(), out, silent).bundle
 
     def _once(self, what: str, make: Callable[[], T]) -> T:
         if what not in self._kept:
@@ -217,10 +242,4 @@ def _elsewhere() -> None:
     np.random.seed(number)  # noqa: NPY002 - the one that careless code draws from
 
 
-@contextmanager
-def silent(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Report no progress."""
-    yield lambda steps: None
-
-
-__all__ = ["Wishes", "Workshop", "silent"]
+__all__ = ["Fitted", "Wishes", "Workshop"]

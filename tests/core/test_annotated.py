@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edgead.cli import main
-from edgead.cli.progress import silent
 from edgead.errors import DatasetError, ImageError, OptionError, UnknownNameError
 from edgead.masks import read_mask
+from edgead.progress import silent
 from edgead.resize import ResizeRule
 from edgead.workbench.annotated import covered, find_defects, read_defects
 from edgead.workbench.recipe import resolve

@@ -16,7 +16,7 @@ import pytest
 
 import edgead.cli as command_line
 from edgead.cli import VERBS, cli, main
-from edgead.cli.progress import make_progress, silent
+from edgead.cli.progress import make_progress
 from edgead.cli.reference import reference
 from edgead.errors import (
     EdgeadError,
@@ -27,6 +27,7 @@ from edgead.errors import (
     PluginError,
 )
 from edgead.plugins import Entry, Plugin, Registry, registry
+from edgead.progress import silent
 
 ROOT = Path(__file__).parents[2]
 

@@ -127,7 +127,7 @@ def test_the_words_count_as_equal_what_the_choice_counts_as_equal() -> None:
 
 
 def test_steps_are_logged_with_what_they_took(caplog: pytest.LogCaptureFixture) -> None:
-    from edgead.cli.progress import silent
+    from edgead.progress import silent
 
     log = logging.getLogger("edgead.workbench.test")
     with caplog.at_level(logging.DEBUG, "edgead"), logged(silent, log)("counting patches", 2) as advance:

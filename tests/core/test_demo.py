@@ -13,13 +13,13 @@ import pytest
 import edgead
 from edgead.bundle import read_bundle
 from edgead.cli import main
-from edgead.cli.progress import silent
 from edgead.datasets import find_samples
 from edgead.demo import demo
 from edgead.errors import MissingDependencyError, PrecisionError
 from edgead.evaluation.report import gallery
 from edgead.images import read_image
 from edgead.notices import Notice
+from edgead.progress import silent
 
 SMALL = {"N_TRAIN": 10, "N_GOOD": 3, "N_BAD_PER_KIND": 1, "SIZE": 96, "BENCH_FRAMES": 3}
 

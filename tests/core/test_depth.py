@@ -11,12 +11,12 @@ import pytest
 
 import edgead
 from edgead.cli import main
-from edgead.cli.progress import silent
 from edgead.depth import DepthUse
 from edgead.errors import DatasetError, ImageError, OptionError
 from edgead.images import read_image
 from edgead.manifest import Manifest
 from edgead.notices import say
+from edgead.progress import silent
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import resolve
 from tests.bundles import SIZE, bad_image, good_image

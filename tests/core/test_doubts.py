@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from edgead.cli import main
-from edgead.cli.progress import silent
 from edgead.errors import GateError, OptionError
 from edgead.notices import say
 from edgead.plugins import registry
+from edgead.progress import silent
 from edgead.workbench.doubts import doubts
 from edgead.workbench.export import export
 from edgead.workbench.precision import Trial

@@ -276,7 +276,7 @@ def test_an_own_name_stays_edgeads(site: Path, bundle: Path) -> None:
 
 
 def test_a_target_may_name_it_and_export_opens_it(site: Path, reference_bundle, tmp_path: Path) -> None:
-    from edgead.cli.progress import silent
+    from edgead.progress import silent
     from edgead.types import Artifact
     from edgead.workbench.export import export
 

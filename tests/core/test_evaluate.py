@@ -14,7 +14,6 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import edgead
-from edgead.cli.progress import silent
 from edgead.datasets import open_dataset
 from edgead.errors import DatasetError, ImageError, OptionError
 from edgead.evaluation.cell import Making, make_bundle
@@ -24,6 +23,7 @@ from edgead.images import read_image
 from edgead.masks import read_mask
 from edgead.names import json_text
 from edgead.notices import Notice
+from edgead.progress import silent
 from edgead.resize import ResizeRule
 from edgead.types import Sample
 from tests.bundles import bad_image, good_image

@@ -12,11 +12,11 @@ import pytest
 
 import edgead
 from edgead.bundle import read_bundle
-from edgead.cli.progress import silent
 from edgead.errors import CompileError, DatasetError, GateError, InputError, ParityError, PrecisionError
 from edgead.notices import say
 from edgead.plugins import registry
 from edgead.processor import Cpu
+from edgead.progress import silent
 from edgead.runtime.proof import Parity
 from edgead.types import Artifact
 from edgead.workbench import choose as choose_module

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from edgead.cli import main
-from edgead.cli.progress import silent
 from edgead.datasets import open_dataset
 from edgead.errors import DatasetError, ImageError
 from edgead.folders import left_out, list_images
 from edgead.manifest import Manifest
 from edgead.masks.beside import find_masks
 from edgead.notices import Notice, say
+from edgead.progress import silent
 from edgead.workbench.frames import read_good
 from edgead.workbench.gather import gather
 from tests.bundles import good_image, write_images

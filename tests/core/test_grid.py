@@ -17,10 +17,10 @@ import pytest
 
 from edgead.cli import main
 from edgead.cli.benchmark import _cells
-from edgead.cli.progress import silent
 from edgead.errors import DatasetError, EngineError, ImageError, OptionError, OutputError
 from edgead.evaluation.cell import Cell, Making, run_cell
 from edgead.evaluation.grid import names, read_lines, run_grid, table
+from edgead.progress import silent
 from tests.bundles import bad_image, good_image, write_images
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from edgead.bundle import read_bundle
 from edgead.cli import main
-from edgead.cli.progress import silent
 from edgead.errors import DatasetError, OptionError
 from edgead.images import read_image
 from edgead.notices import say
+from edgead.progress import silent
 from edgead.resize import ResizeRule
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.frames import Frames, split

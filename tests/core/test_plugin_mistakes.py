@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgead.cli import main
+from edgead.testing import checks
 from edgead.testing.material import good_image, write_images
 from tests.core.sites import install, on_path
 
@@ -194,6 +195,63 @@ def test_without_a_mistake_nothing_is_told(
     only = [word for name in names for word in ("--only", name)]
     assert main(["plugins", "check", "acme-edgead", *only]) == 0, capsys.readouterr().out
     assert capsys.readouterr().out.endswith(f"{len(names)} passed\n")
+
+
+def _fits(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the scorer's ``fit`` write a line each time."""
+    monkeypatch.setenv("ACME_LOG", str(log))
+    log.write_text("")
+
+
+COUNTED = (
+    "scorer",
+    "        mean = np",
+    "        import os; open(os.environ['ACME_LOG'], 'a').write('fit\\n')\n        mean = np",
+)
+
+
+def test_a_method_is_fitted_twice_in_fp32_however_many_checks_there_are(
+    written: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice is what comparing two fits takes; a scorer without ``refit`` is fitted for INT8 besides."""
+    written(*COUNTED)
+    _fits(tmp_path / "log", monkeypatch)
+    found = [check for check in checks("acme") if check.kind == "method"]
+    assert len(found) > 12
+    results = {check.name: check.run() for check in found}
+    assert {name for name, r in results.items() if r.outcome == "failed"} == set(), results
+    assert (tmp_path / "log").read_text().count("fit") == 3
+
+
+WRONG_TWICE = (
+    "        return Fitted(mean.astype(np.float32))",
+    "        Fitted.facts = {'mean': object()}\n"
+    "        return Fitted((mean + np.random.normal()).astype(np.float32))",
+)
+
+
+def test_two_fits_are_compared_even_where_no_bundle_can_be_written(
+    written: Callable[..., None], tmp_path: Path
+) -> None:
+    written("scorer", *WRONG_TWICE)
+    results = {check.name: check.run() for check in checks("acme") if check.kind == "method"}
+    assert results["bundle-is-written"].outcome == "failed"
+    assert "differ in mean" in results["same-seed-same-bytes"].message
+    assert results["bundle-round-trips"].outcome == "skipped"
+
+
+def test_images_that_are_grouped_are_split_alike_in_both_fits(
+    written: Callable[..., None], tmp_path: Path
+) -> None:
+    """Copies of one photo are held out together, by ``edgead fit`` and so by the kit."""
+    written()
+    photos = [good_image(i // 4) for i in range(24)]
+    folder = write_images(tmp_path / "good", photos)
+    found = {
+        check.name: check for check in checks("acme", folders={"acme": folder}) if check.kind == "method"
+    }
+    result = found["same-seed-same-bytes"].run()
+    assert result.outcome == "passed", result
 
 
 IN_USE = {

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import edgead
-from edgead.cli.progress import silent
 from edgead.errors import OptionError
 from edgead.evaluation.pacing import pace
+from edgead.progress import silent
 from edgead.runtime.compiled_cache import ENTRIES, entry
 from edgead.runtime.cores import pinned
 from edgead.runtime.engine_options import EngineOptions

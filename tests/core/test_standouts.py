@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgead.cli.progress import silent
 from edgead.images import list_images
 from edgead.notices import say
+from edgead.progress import silent
 from edgead.resize import ResizeRule
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.frames import Frames, read_frames

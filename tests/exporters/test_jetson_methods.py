@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from edgead.cli.progress import silent
 from edgead.plugins import registry
+from edgead.progress import silent
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import open_session
 from edgead.testing.material import defective_image, good_image, write_images

@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from edgead.cli.progress import silent
 from edgead.errors import OptionError, TrainingError
 from edgead.notices import say
 from edgead.options import parse_options
+from edgead.progress import silent
 from edgead.types import FeatureInfo, FittingData, InputSpec, TrainingData
 from edgead_plugins.cutpaste import CutPaste, CutPasteOptions
 from edgead_plugins.cutpaste.density import embedding_density, ledoit_wolf

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgead.cli.progress import silent
 from edgead.errors import OptionError
 from edgead.notices import say
 from edgead.options import parse_options
+from edgead.progress import silent
 from edgead.types import FeatureInfo, FittingData, InputSpec, Scores, TrainingData
 from edgead_plugins.destseg import DeSTSeg, DeSTSegOptions
 from edgead_plugins.destseg.options import FOUND

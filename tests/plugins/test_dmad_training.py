@@ -271,7 +271,7 @@ def test_the_whole_graph_equals_torch(products, tmp_path, engine, semi, monkeypa
 PROGRAM = """
 import sys
 from pathlib import Path
-from edgead.cli.progress import silent
+from edgead.progress import silent
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import resolve
 from edgead_plugins.training.loop import Run

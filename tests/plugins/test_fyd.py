@@ -17,8 +17,8 @@ pytestmark = pytest.mark.torch
 from onnx import TensorProto, helper, numpy_helper
 
 from edgead.bundle import read_bundle
-from edgead.cli.progress import silent
 from edgead.errors import OptionError, TrainingError
+from edgead.progress import silent
 from edgead.types import TrainingData
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.quantize import quantise_backbone

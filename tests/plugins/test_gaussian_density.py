@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgead.cli.progress import silent
 from edgead.errors import DatasetError
+from edgead.progress import silent
 from edgead_plugins.gaussian_density import density_bytes, estimate_density, explained_by_position
 from tests.graphs import ENGINES, run
 from tests.plugins import padim_oracle as oracle

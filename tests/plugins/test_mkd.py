@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from edgead.cli.progress import silent
 from edgead.errors import OptionError
 from edgead.options import parse_options
+from edgead.progress import silent
 from edgead.types import FeatureInfo, FittingData, InputSpec
 from edgead_plugins.mkd import MKD, MKDOptions
 from tests.graphs import ENGINES, run

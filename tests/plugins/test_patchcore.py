@@ -24,7 +24,7 @@ from tests.plugins import patchcore_oracle as oracle
 
 
 def silent(description, total):
-    from edgead.cli.progress import silent
+    from edgead.progress import silent
 
     return silent(description, total)
 

@@ -11,10 +11,10 @@ import pytest
 import spox
 from spox import Tensor
 
-from edgead.cli.progress import silent
 from edgead.errors import DatasetError, OptionError
 from edgead.images import list_images, read_image
 from edgead.notices import say
+from edgead.progress import silent
 from edgead.resize import ResizeRule
 from edgead.types import FeatureInfo, FittingData, InputSpec
 from edgead.workbench.features import fitting_data, opened, training_data

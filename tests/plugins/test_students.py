@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from edgead.cli.progress import silent
 from edgead.errors import OptionError, TrainingError
 from edgead.options import parse_options
 from edgead.plugins import registry
+from edgead.progress import silent
 from edgead.types import FeatureInfo, FittingData, InputSpec, TrainingData
 from edgead_plugins.students import StudentsOptions, UninformedStudents
 from edgead_plugins.students.options import held_out

@@ -21,8 +21,8 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from edgead.cli.progress import silent
 from edgead.errors import OptionError, TrainingError
+from edgead.progress import silent
 from edgead.types import InputSpec, TrainingData
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import open_backbone, resolve

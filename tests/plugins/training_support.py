@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgead.cli.progress import silent
+from edgead.progress import silent
 from edgead.types import Size, TrainingData
 from edgead.workbench.recipe import open_backbone
 from tests.bundles import good_image
