@@ -11,7 +11,6 @@ The last lines say by how much ``default`` is behind, and whether that is what t
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import tempfile
 import time
@@ -23,6 +22,7 @@ from onnx import numpy_helper
 
 from edgead.errors import EdgeadError
 from edgead.evaluation.cell import Cell, Making, run_cell
+from edgead.files import sha256_of
 from edgead.plugins import registry
 from edgead.progress import silent
 from edgead.runtime.engine_options import EngineOptions
@@ -69,7 +69,7 @@ def _accuracy(arguments: argparse.Namespace, random: Path) -> dict[str, float]:
     for name, backbone, file, precision in rows:
         weights = str(file) if name == TEACHER else None
         making = Making(METHOD, backbone, weights, SIZE, arguments.seed, "openvino", precision)
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest = sha256_of(file)
         scores = [
             _kept(
                 f"{name} {precision} {digest[:16]} seed {arguments.seed} {dataset.name}",

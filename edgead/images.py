@@ -23,7 +23,7 @@ from edgead.imagefile import DamagedFile, Header, check_content, essential, read
 from edgead.resize import PAD, ResizeRule, choose_resize
 from edgead.types import Image
 
-MIN_SIDE = 8
+MIN_IMAGE_SIDE = 8
 """Shortest side in pixels of an image or frame that can be judged."""
 MAX_PIXELS = 100_000_000
 """Largest image file that is decoded, in pixels; checked before decoding."""
@@ -47,7 +47,7 @@ def read_image(path: Path, depth: int | None = None, use: DepthUse | None = None
         use: is shown the pixels as they were in the file, mono or colour.
 
     Raises:
-        ImageError: not a whole, readable image of MIN_SIDE pixels a side to MAX_PIXELS in all, several
+        ImageError: not a whole, readable image of MIN_IMAGE_SIDE pixels a side to MAX_PIXELS in all, several
             images in one file, or values over the stated depth.
         OptionError: the depth is out of range.
         MissingDependencyError: a JPEG, and simplejpeg isn't installed.
@@ -132,8 +132,10 @@ def _check_size(path: Path, header: Header) -> None:
             f"{path}: {width} x {height} pixels is over the limit of {MAX_PIXELS // 10**6} megapixels; "
             "crop or shrink the image"
         )
-    if min(height, width) < MIN_SIDE:
-        raise ImageError(f"{path}: {width} x {height} pixels is too small; {MIN_SIDE} a side is the least")
+    if min(height, width) < MIN_IMAGE_SIDE:
+        raise ImageError(
+            f"{path}: {width} x {height} pixels is too small; {MIN_IMAGE_SIDE} a side is the least"
+        )
     if header.pages > 1:
         raise ImageError(
             f"{path}: {header.pages} images in one {header.kind} file, of which only the first would be "
@@ -192,7 +194,7 @@ def as_bgr(
             (Mono10, Mono12) hold their values in the low bits: say 10 or 12.
 
     Raises:
-        FrameError: any other type or shape, a side under MIN_SIDE, or values over the stated depth.
+        FrameError: any other type or shape, a side under MIN_IMAGE_SIDE, or values over the stated depth.
     """
     if channel_order not in ("bgr", "rgb"):
         raise FrameError(f"channel order '{channel_order}' is unknown; give 'bgr' or 'rgb'")
@@ -205,8 +207,8 @@ def as_bgr(
     is_colour = frame.ndim == 3 and frame.shape[2] == 3
     if not (is_colour or frame.ndim == 2):
         raise FrameError(f"the frame's shape is {frame.shape}; give (H, W, 3) or (H, W)")
-    if min(frame.shape[:2]) < MIN_SIDE:
-        raise FrameError(f"the frame's shape is {frame.shape}; {MIN_SIDE} pixels a side is the least")
+    if min(frame.shape[:2]) < MIN_IMAGE_SIDE:
+        raise FrameError(f"the frame's shape is {frame.shape}; {MIN_IMAGE_SIDE} pixels a side is the least")
     if frame.dtype.itemsize == 2:
         if is_colour:
             raise FrameError("a three-channel frame must be uint8; convert it, or give mono uint16")
@@ -231,7 +233,7 @@ def _to_8_bits(frame: NDArray[np.uint16], depth: int) -> NDArray[np.uint8]:
 __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
-    "MIN_SIDE",
+    "MIN_IMAGE_SIDE",
     "PAD",
     "SUFFIXES",
     "ResizeRule",

@@ -41,6 +41,14 @@ class Entry:
     version: str
     factory: str | Callable[..., Any] = field(repr=False)
 
+    @property
+    def module(self) -> str:
+        """The module that the factory is in; empty where it doesn't say."""
+        if isinstance(self.factory, str):
+            return self.factory.partition(":")[0]
+        function = getattr(self.factory, "func", self.factory)  # a partial's own module would be functools
+        return str(getattr(function, "__module__", ""))
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -73,6 +81,20 @@ class Plugin:
     def problem(self) -> str | None:
         """The problems in one line, or None."""
         return "; ".join(self.problems) or None
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules that it lives in: the entry point's, and those of what it registers."""
+        return tuple(
+            name
+            for name in (self.module.partition(":")[0], *(entry.module for entry in self.registers))
+            if name
+        )
+
+    @property
+    def packages(self) -> frozenset[str]:
+        """The top-level packages of these; edgead's own core isn't among them."""
+        return frozenset(name.partition(".")[0] for name in self.modules) - {FIRST_PARTY}
 
 
 class Registry:

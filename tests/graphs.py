@@ -11,19 +11,19 @@ import onnx
 import spox
 from spox import Tensor, Var
 
-from edgead.workbench.graph import _arrays, _collected_parameters, _tidy
+from edgead.workbench.graph import arrays_of, collected_parameters, tidy
 
 ENGINES = ("openvino", "onnxruntime")
 
 
 def run(engine: str, part: Callable[..., Mapping[str, Var]], **inputs: np.ndarray) -> dict[str, np.ndarray]:
     """Compose ``part`` from named inputs, run it, return its outputs by name."""
-    with _collected_parameters() as parameters:
+    with collected_parameters() as parameters:
         arguments = {name: spox.argument(Tensor(a.dtype, a.shape)) for name, a in inputs.items()}
         outputs = dict(part(**arguments))
         names = {f"out_{name}": var for name, var in outputs.items()}
         model = spox.build({**arguments, **{n: v for n, (v, _) in parameters.items()}}, names)
-        model = _tidy(model, _arrays(parameters))
+        model = tidy(model, arrays_of(parameters))
     return {name.removeprefix("out_"): value for name, value in _run(engine, model, inputs).items()}
 
 

@@ -154,11 +154,14 @@ def _unexpected(error: Exception, debug: bool) -> int:
 
 def _plugin_in(error: Exception) -> str | None:
     """The third-party distribution whose code was running when it was raised."""
-    from edgead.testing.plugins import packages_of
-
     loaded = sys.modules.get("edgead.plugins")
-    names = {plugin.distribution for plugin in loaded.registry().plugins} if loaded else set()
-    owners = {package: name for name in names - {FIRST_PARTY} for package in packages_of(name)}
+    plugins = loaded.registry().plugins if loaded else ()
+    owners = {
+        package: plugin.distribution
+        for plugin in plugins
+        if plugin.distribution != FIRST_PARTY
+        for package in plugin.packages
+    }
     raised, found = error.__traceback__, None
     while raised is not None:
         package = str(raised.tb_frame.f_globals.get("__name__", "")).partition(".")[0]

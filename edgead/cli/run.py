@@ -247,8 +247,8 @@ def _to_file() -> bool:
 def _write_heatmap(file: Path, frame: Frame, prediction: Prediction, detector: Detector) -> None:
     import cv2
 
-    from edgead.evaluation.heatmap import overlay
     from edgead.files import write_file
+    from edgead.heatmap import overlay
 
     assert frame.image is not None
     threshold = detector.bundle.manifest.threshold.pixel

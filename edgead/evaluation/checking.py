@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgead import exif
 from edgead.errors import DatasetError, ImageError, InputError
 from edgead.imagefile import DamagedFile, read_header
-from edgead.images import MAX_PIXELS, MIN_SIDE
+from edgead.images import MAX_PIXELS, MIN_IMAGE_SIDE
 from edgead.masks import Doubts, read_marks, to_input
 from edgead.masks.file import bytes_of
 from edgead.names import shown
@@ -112,9 +112,9 @@ def _look(path: Path) -> tuple[Size, int]:
     except DamagedFile as problem:
         advice = problem.advice or "replace or remove the file"
         raise ImageError(f"{shown(path)}: {problem}; {advice}") from None
-    if height * width > MAX_PIXELS or min(height, width) < MIN_SIDE:
+    if height * width > MAX_PIXELS or min(height, width) < MIN_IMAGE_SIDE:
         raise ImageError(
-            f"{shown(path)}: {width} x {height} pixels; {MIN_SIDE} a side is the least and "
+            f"{shown(path)}: {width} x {height} pixels; {MIN_IMAGE_SIDE} a side is the least and "
             f"{MAX_PIXELS // 10**6} megapixels the limit"
         )
     stated = exif.orientation(data)

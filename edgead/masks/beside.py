@@ -17,6 +17,7 @@ import numpy as np
 
 from edgead.errors import ImageError
 from edgead.images import read_pixels
+from edgead.sampling import spread
 
 TWO_TONES = 0.85
 """Share of a mask's pixels that have one of its two commonest values."""
@@ -87,8 +88,7 @@ def find_masks(files: Sequence[Path], looks: Looks | None = None) -> dict[Path, 
     found: dict[Path, tuple[Path, ...]] = {}
     for kind, members in kinds.items():
         named = is_called_mask(kind)
-        step = -(-len(members) // LOOKED_AT)
-        sample = members[::step]
+        sample = [members[i] for i in spread(len(members), LOOKED_AT)]
         masks = sum(bool(_pictures(file, tiers, named, looks)) for file, tiers in sample)
         if 2 * masks < len(sample):
             continue

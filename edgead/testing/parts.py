@@ -24,14 +24,14 @@ def build_part(part: Callable[..., Mapping[str, Var]], inputs: Arrays) -> onnx.M
     import spox
     from spox import Tensor
 
-    from edgead.workbench.graph import _arrays, _collected_parameters, _tidy
+    from edgead.workbench.graph import arrays_of, collected_parameters, tidy
 
-    with _collected_parameters() as parameters:
+    with collected_parameters() as parameters:
         arguments = {name: spox.argument(Tensor(a.dtype, a.shape)) for name, a in inputs.items()}
         outputs = {f"out_{name}": var for name, var in part(**arguments).items()}
         given = {f"in_{name}": var for name, var in arguments.items()}
         model = spox.build({**given, **{name: var for name, (var, _) in parameters.items()}}, outputs)
-        return _tidy(model, _arrays(parameters))
+        return tidy(model, arrays_of(parameters))
 
 
 @keeps_signal_stack

@@ -8,8 +8,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgead.plugins import registry
-from edgead.registry import FIRST_PARTY, Entry, Plugin
+from edgead.registry import Plugin
 from edgead.testing.check import require
 from edgead.testing.running import in_another_process
 
@@ -84,23 +83,6 @@ def expected_failures_exist(distribution: Distribution) -> None:
             require(name in distribution.known, f"there is no check '{name}' to fail: {hint}")
 
 
-def packages_of(distribution: str) -> tuple[str, ...]:
-    """The top-level packages that a distribution's plugins live in; edgead's own core isn't among them."""
-    plugins = [p for p in registry().plugins if p.distribution == distribution]
-    modules = [plugin.module for plugin in plugins]
-    modules += [_module_of(entry) for plugin in plugins for entry in plugin.registers]
-    return tuple(
-        sorted({module.partition(":")[0].partition(".")[0] for module in modules} - {FIRST_PARTY, ""})
-    )
-
-
-def _module_of(entry: Entry) -> str:
-    if isinstance(entry.factory, str):
-        return entry.factory.partition(":")[0]
-    function = getattr(entry.factory, "func", entry.factory)  # a partial's own module would be functools
-    return str(getattr(function, "__module__", ""))
-
-
 def _target(value: str) -> object:
     module, _, attribute = value.partition(":")
     target: object = importlib.import_module(module)
@@ -113,12 +95,11 @@ def _target(value: str) -> object:
 def _imported(distribution: Distribution) -> Sequence[tuple[str, list[str]]]:
     """Each module of a distribution's plugins, with the packages that its import adds in a fresh process."""
     plugins = distribution.plugins
-    modules = [plugin.module.partition(":")[0] for plugin in plugins if plugin.registers]
-    modules += [_module_of(entry) for plugin in plugins for entry in plugin.registers]
+    modules = [name for plugin in plugins if plugin.registers for name in plugin.modules]
     code = (
         "import importlib, json, sys, edgead.plugins, edgead.types\n"
         "found = []\n"
-        f"for name in {list(dict.fromkeys(filter(None, modules)))!r}:\n"
+        f"for name in {list(dict.fromkeys(modules))!r}:\n"
         "    before = set(sys.modules)\n"
         "    try: importlib.import_module(name)\n"
         "    except ModuleNotFoundError: pass\n"

@@ -18,7 +18,7 @@ def small_graph() -> onnx.ModelProto:
     import spox.opset.ai.onnx.v18 as op
     from spox import Tensor
 
-    from edgead.workbench.graph import _tidy
+    from edgead.workbench.graph import tidy
 
     rng = np.random.default_rng(0)
     height, width = SIZE
@@ -35,7 +35,7 @@ def small_graph() -> onnx.ModelProto:
     scale = op.const(np.array([1, 1, 8, 8], np.float32))
     anomaly_map = op.resize(patch, scales=scale, mode="linear")
     score = op.reshape(op.reduce_max(anomaly_map, keepdims=0), op.const([1]))
-    return _tidy(spox.build({"image": image}, {"anomaly_map": anomaly_map, "score": score}), {})
+    return tidy(spox.build({"image": image}, {"anomaly_map": anomaly_map, "score": score}), {})
 
 
 def nan_graph() -> onnx.ModelProto:
@@ -44,7 +44,7 @@ def nan_graph() -> onnx.ModelProto:
     import spox.opset.ai.onnx.v18 as op
     from spox import Tensor
 
-    from edgead.workbench.graph import _tidy
+    from edgead.workbench.graph import tidy
 
     height, width = SIZE
     image = spox.argument(Tensor(np.uint8, (1, height, width, 3)))
@@ -53,7 +53,7 @@ def nan_graph() -> onnx.ModelProto:
     anomaly_map = op.div(blue, blue)
     first = op.slice(anomaly_map, op.const([0, 0]), op.const([1, 1]), op.const([2, 3]))
     score = op.reshape(first, op.const([1]))
-    return _tidy(spox.build({"image": image}, {"anomaly_map": anomaly_map, "score": score}), {})
+    return tidy(spox.build({"image": image}, {"anomaly_map": anomaly_map, "score": score}), {})
 
 
 __all__ = ["nan_graph", "small_graph"]

@@ -24,7 +24,7 @@ from edgead.workbench.shapes import blob, clouds, log_uniform, stroke, walk
 Float = NDArray[np.float32]
 Mask = NDArray[np.uint8]
 
-MIN_SIDE = 32
+MIN_DEFECT_SIDE = 32
 """Smallest image side in pixels; a defect has no room in less."""
 
 VISIBILITY = (0.5, 5.0)
@@ -58,7 +58,7 @@ def synthesise(
     """Draw one defect on a good image.
 
     Args:
-        image: (H, W, 3) uint8 BGR, both sides at least ``MIN_SIDE``; it isn't changed.
+        image: (H, W, 3) uint8 BGR, both sides at least ``MIN_DEFECT_SIDE``; it isn't changed.
         rng: the only source of randomness; equal states give equal results.
         kind: one of ``KINDS``, or None to draw one.
         strength: factor on the drawn visibility, over 0; 0.5 is hard to see, 3 is plain.
@@ -70,10 +70,15 @@ def synthesise(
         edgead.errors.UnknownNameError: ``kind`` isn't in ``KINDS``.
         edgead.errors.OptionError: the image or the strength isn't as described.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < MIN_SIDE:
+    if (
+        image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+        or min(image.shape[:2]) < MIN_DEFECT_SIDE
+    ):
         raise OptionError(
             f"an image of {image.dtype} {image.shape} can't take a synthetic defect: "
-            f"pass (H, W, 3) uint8 with sides of at least {MIN_SIDE}"
+            f"pass (H, W, 3) uint8 with sides of at least {MIN_DEFECT_SIDE}"
         )
     if not (np.isfinite(strength) and strength > 0):
         raise OptionError(f"strength {strength} isn't a number over 0: pass one between 0.2 and 5")
@@ -317,4 +322,4 @@ _PAINTERS: dict[str, Painter] = {
 KINDS: tuple[str, ...] = tuple(_PAINTERS)
 """The kinds of synthetic defect."""
 
-__all__ = ["KINDS", "MIN_SIDE", "VISIBILITY", "synthesise"]
+__all__ = ["KINDS", "MIN_DEFECT_SIDE", "VISIBILITY", "synthesise"]

@@ -67,7 +67,7 @@ def static_shape(var: Var) -> tuple[int, ...]:
 def compose_features(backbone: onnx.ModelProto, scorer: Scorer, size: Size) -> onnx.ModelProto:
     """Join the backbone and the scorer's ``embed``: the graph whose outputs the scorer is fitted on."""
     image = spox.argument(Tensor(np.uint8, (1, *size, 3)))
-    with _collected_parameters() as parameters:
+    with collected_parameters() as parameters:
         maps = dict(scorer.embed(spox.inline(_single_opset(backbone))(image=image)))
         for name, var in maps.items():
             shape = static_shape(var)
@@ -76,7 +76,7 @@ def compose_features(backbone: onnx.ModelProto, scorer: Scorer, size: Size) -> o
         model = spox.build(
             _inputs(image, parameters), {f"{FEATURE_PREFIX}{n}": op.identity(v) for n, v in maps.items()}
         )
-        return _tidy(model, _arrays(parameters))
+        return tidy(model, arrays_of(parameters))
 
 
 def compose(
@@ -101,7 +101,7 @@ def compose(
         PluginError: a part yields something of another type or shape than it must.
     """
     image = spox.argument(Tensor(np.uint8, (1, *size, 3)))
-    with _collected_parameters() as parameters:
+    with collected_parameters() as parameters:
         maps = spox.inline(_single_opset(backbone))(image=image)
         scores = fitted.graph(scorer.embed(maps), bank)
         shape = static_shape(scores.patch)
@@ -114,23 +114,26 @@ def compose(
                 f"not {static_shape(anomaly_map)} and {static_shape(score)}"
             )
         model = spox.build(_inputs(image, parameters), {"anomaly_map": anomaly_map, "score": score})
-        return _tidy(model, _arrays(parameters))
+        return tidy(model, arrays_of(parameters))
 
 
-_Parameters = dict[str, tuple[Var, NDArray[Any]]]
+Parameters = dict[str, tuple[Var, NDArray[Any]]]
+"""By name: the graph's input that stands for an array while the graph is composed, and the array."""
 
 
-def _inputs(image: Var, parameters: _Parameters) -> dict[str, Var]:
+def _inputs(image: Var, parameters: Parameters) -> dict[str, Var]:
     return {"image": image} | {name: var for name, (var, _) in parameters.items()}
 
 
-def _arrays(parameters: _Parameters) -> dict[str, NDArray[Any]]:
+def arrays_of(parameters: Parameters) -> dict[str, NDArray[Any]]:
+    """The arrays themselves, by name: what ``tidy`` makes initialisers of."""
     return {name: value for name, (_, value) in parameters.items()}
 
 
 @contextmanager
-def _collected_parameters() -> Iterator[_Parameters]:
-    collected: _Parameters = {}
+def collected_parameters() -> Iterator[Parameters]:
+    """Collect what ``parameter`` names within the block; a graph composed in it takes them as inputs."""
+    collected: Parameters = {}
     token = _parameters.set(collected)
     try:
         yield collected
@@ -146,8 +149,18 @@ def _single_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _tidy(model: onnx.ModelProto, arrays: Mapping[str, NDArray[Any]]) -> onnx.ModelProto:
-    """Constants and parameters become initialisers, each value once; nothing in the file varies by run."""
+def tidy(model: onnx.ModelProto, arrays: Mapping[str, NDArray[Any]]) -> onnx.ModelProto:
+    """Make initialisers of a built graph's constants and parameters, each value once.
+
+    Nothing in the file varies by run.
+
+    Args:
+        model: as ``spox.build`` yields it; it's changed.
+        arrays: the parameters, which are the graph's inputs until now; see ``arrays_of``.
+
+    Returns:
+        The same model, checked.
+    """
     graph = model.graph
     seen: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     renamed: dict[str, str] = {}
@@ -179,3 +192,18 @@ def _tidy(model: onnx.ModelProto, arrays: Mapping[str, NDArray[Any]]) -> onnx.Mo
     model.producer_name, model.producer_version, model.doc_string = "edgead", "", ""
     onnx.checker.check_model(model)
     return model
+
+
+__all__ = [
+    "FEATURE_PREFIX",
+    "IR_VERSION",
+    "OPSET",
+    "Parameters",
+    "arrays_of",
+    "collected_parameters",
+    "compose",
+    "compose_features",
+    "parameter",
+    "static_shape",
+    "tidy",
+]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edgead.runtime.exact import ExactSession
+from edgead.sampling import spread
 from edgead.types import Image
 from edgead.workbench.saturation import PAIR, PRODUCTS, summed_axis, worst_pair
 
@@ -78,8 +79,8 @@ def requantise(
     kept = [value for value in model.graph.initializer if value.name in used]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
-    chosen = images[:: max(1, len(images) // IMAGES)][:IMAGES]
-    _correct_biases(plain, model, biased, [image[None] for image in chosen])
+    chosen = [images[i][None] for i in spread(len(images), IMAGES)]
+    _correct_biases(plain, model, biased, chosen)
     return model
 
 

@@ -21,6 +21,7 @@ from edgead.errors import CompileError, MissingDependencyError, one_line
 from edgead.extras import install
 from edgead.runtime.openvino_session import block_telemetry
 from edgead.runtime.signal_stack import keeps_signal_stack
+from edgead.sampling import spread
 from edgead.types import Image
 from edgead.workbench.integer_weights import requantise
 from edgead.workbench.stem import centre_on_level, exact_input, find_stem
@@ -97,8 +98,7 @@ def _named(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def calibration_indices(count: int) -> list[int]:
     """Which of so many training images: evenly spread, because neighbours in a folder are often alike."""
-    wanted = min(CALIBRATION_IMAGES, count)
-    return [i * count // wanted for i in range(wanted)]
+    return spread(count, CALIBRATION_IMAGES)
 
 
 def _first_convolution(model: onnx.ModelProto, floats: Sequence[str]) -> Sequence[str]:

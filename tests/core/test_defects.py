@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from edgead.errors import OptionError, UnknownNameError
-from edgead.workbench.defects import KINDS, MIN_SIDE, synthesise
+from edgead.workbench.defects import KINDS, MIN_DEFECT_SIDE, synthesise
 
 
 def textured(size, seed=0, grey=False):
@@ -25,7 +25,7 @@ def change(image, defective):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("size", [(MIN_SIDE, MIN_SIDE), (640, 256), (96, 300), (31 * 7, 203)])
+@pytest.mark.parametrize("size", [(MIN_DEFECT_SIDE, MIN_DEFECT_SIDE), (640, 256), (96, 300), (31 * 7, 203)])
 def test_each_kind_changes_the_image_where_the_mask_says(kind, size):
     image = textured(size)
     before = image.copy()

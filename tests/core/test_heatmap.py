@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgead.errors import FrameError, OptionError
-from edgead.evaluation.heatmap import colour_scale, heatmap, overlay
+from edgead.heatmap import colour_scale, heatmap, overlay
 from edgead.resize import ResizeRule
 
 

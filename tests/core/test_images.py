@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edgead.errors import DatasetError, FrameError, ImageError
-from edgead.images import MIN_SIDE, SUFFIXES, as_bgr, list_images, read_image
+from edgead.images import MIN_IMAGE_SIDE, SUFFIXES, as_bgr, list_images, read_image
 
 # A 32 x 16 CMYK JPEG with Adobe's inverted values: the left half red, the right half blue.
 CMYK_JPEG = base64.b64decode(
@@ -247,12 +247,14 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pyt
 
 def test_too_small_and_float_images_are_refused(tmp_path: Path) -> None:
     (tmp_path / "one.png").write_bytes(encode(".png", np.zeros((1, 1, 3), np.uint8)))
-    (tmp_path / "thin.png").write_bytes(encode(".png", np.zeros((MIN_SIDE - 1, 100, 3), np.uint8)))
-    (tmp_path / "least.png").write_bytes(encode(".png", np.zeros((MIN_SIDE, MIN_SIDE, 3), np.uint8)))
+    (tmp_path / "thin.png").write_bytes(encode(".png", np.zeros((MIN_IMAGE_SIDE - 1, 100, 3), np.uint8)))
+    (tmp_path / "least.png").write_bytes(
+        encode(".png", np.zeros((MIN_IMAGE_SIDE, MIN_IMAGE_SIDE, 3), np.uint8))
+    )
     (tmp_path / "float.tif").write_bytes(encode(".tif", np.zeros((20, 20), np.float32)))
     assert "too small" in refused(tmp_path / "one.png")
     assert "too small" in refused(tmp_path / "thin.png")
-    assert read_image(tmp_path / "least.png").shape == (MIN_SIDE, MIN_SIDE, 3)
+    assert read_image(tmp_path / "least.png").shape == (MIN_IMAGE_SIDE, MIN_IMAGE_SIDE, 3)
     refused(tmp_path / "float.tif")
 
 

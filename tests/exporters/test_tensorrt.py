@@ -90,12 +90,12 @@ def search(precision, k=1, rows=40):
     import spox
     import spox.opset.ai.onnx.v18 as op
 
-    from edgead.workbench.graph import _arrays, _collected_parameters, _inputs, _tidy
+    from edgead.workbench.graph import _inputs, arrays_of, collected_parameters, tidy
     from edgead_plugins.nearest import Bank
 
     rng = np.random.default_rng(1)
     query = spox.argument(spox.Tensor(np.float32, (30, 16)))
-    with _collected_parameters() as parameters:
+    with collected_parameters() as parameters:
         bank = Bank(rng.normal(size=(rows, 16)).astype(np.float32)).lower(precision)
         found = bank.search(query, k)
         nearest = op.gather(op.gather(found.index, op.const([3]), axis=0), op.const([0]), axis=1)
@@ -103,7 +103,7 @@ def search(precision, k=1, rows=40):
             {"query": query} | {n: v for n, v in _inputs(query, parameters).items() if n != "image"},
             {"distance": op.identity(found.distance), "row": op.identity(nearest)},
         )
-        return _tidy(built, _arrays(parameters))
+        return tidy(built, arrays_of(parameters))
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])

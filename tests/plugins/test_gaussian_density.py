@@ -118,10 +118,10 @@ def test_bytes_are_those_of_the_graphs_arrays(form, precision):
     import spox
     from spox import Tensor
 
-    from edgead.workbench.graph import _collected_parameters
+    from edgead.workbench.graph import collected_parameters
 
     density = fit(images(6), form)[0]
-    with _collected_parameters() as parameters:
+    with collected_parameters() as parameters:
         density.graph(spox.argument(Tensor(np.float32, (1, D, *GRID))), precision)
         held = sum(array.nbytes for _, array in parameters.values())
     assert density.bytes(precision) == held

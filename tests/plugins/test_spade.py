@@ -19,7 +19,7 @@ from edgead.resize import ResizeRule
 from edgead.types import FeatureInfo, FittingData, InputSpec
 from edgead.workbench.features import fitting_data, opened, training_data
 from edgead.workbench.frames import Frames
-from edgead.workbench.graph import _collected_parameters, compose
+from edgead.workbench.graph import collected_parameters, compose
 from edgead.workbench.recipe import open_backbone
 from edgead_plugins.postprocessors import Gaussian
 from edgead_plugins.pyramid import pyramid
@@ -165,14 +165,14 @@ def test_a_training_image_is_at_no_distance_from_itself():
 
 def held_bytes(fitted, precision):
     """Bytes of all float and int8 arrays of the scorer's own graph but single numbers."""
-    from edgead.workbench.graph import _arrays, _tidy
+    from edgead.workbench.graph import arrays_of, tidy
 
-    with _collected_parameters() as parameters:
+    with collected_parameters() as parameters:
         arguments = {n: spox.argument(Tensor(np.float32, (1, *s))) for n, s in SHAPES.items()}
         arguments["pooled"] = spox.argument(Tensor(np.float32, (1, 7, 1, 1)))
         scores = fitted.graph(arguments, precision)
         inputs = {**arguments, **{n: v for n, (v, _) in parameters.items()}}
-        model = _tidy(spox.build(inputs, {"p": scores.patch, "i": scores.image}), _arrays(parameters))
+        model = tidy(spox.build(inputs, {"p": scores.patch, "i": scores.image}), arrays_of(parameters))
     from onnx import numpy_helper
 
     arrays = [numpy_helper.to_array(i) for i in model.graph.initializer]

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.evaluation.evaluate import Judged
-from edgead.evaluation.heatmap import overlay
 from edgead.evaluation.report.rendering import import_jinja2
-from edgead.images import MIN_SIDE
+from edgead.heatmap import overlay
+from edgead.images import MIN_IMAGE_SIDE
 from edgead.names import shown
 from edgead.runtime.detector import Detector
 from edgead.types import Image, Prediction
@@ -89,7 +89,7 @@ def _shrink(image: Image) -> Image:
     factor = SIDE / max(image.shape[:2])
     if factor >= 1:
         return image
-    height, width = (max(MIN_SIDE, round(side * factor)) for side in image.shape[:2])
+    height, width = (max(MIN_IMAGE_SIDE, round(side * factor)) for side in image.shape[:2])
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 

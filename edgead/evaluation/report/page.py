@@ -11,13 +11,13 @@ import numpy as np
 
 from edgead.bundle import Bundle
 from edgead.evaluation.evaluate import Evaluation
-from edgead.evaluation.heatmap import heatmap
 from edgead.evaluation.report.about import about
 from edgead.evaluation.report.gallery import Gallery, names
 from edgead.evaluation.report.records import Timing, reasons, rows, wrong
 from edgead.evaluation.report.rendering import render
 from edgead.evaluation.table import remarks
 from edgead.files import write_file
+from edgead.heatmap import heatmap
 from edgead.metrics.scores import CurvePoints, pr_curve, roc_curve
 from edgead.names import shown
 from edgead.types import GOOD

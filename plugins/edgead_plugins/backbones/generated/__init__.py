@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.types import Image, Size
-from edgead.workbench.defects import MIN_SIDE, synthesise
+from edgead.workbench.defects import MIN_DEFECT_SIDE, synthesise
 from edgead_plugins.backbones.generated.camera import shoot
 from edgead_plugins.backbones.generated.drawings import (
     add_part,
@@ -44,7 +44,7 @@ def generate(seed: int, index: int, size: Size = (256, 256)) -> Image:
     """
     good = generate_good(seed, index, size)
     rng = np.random.default_rng([seed, index, 1])
-    if min(size) < MIN_SIDE or rng.random() > DEFECTIVE:
+    if min(size) < MIN_DEFECT_SIDE or rng.random() > DEFECTIVE:
         return good
     return synthesise(good, rng)[0]
 
