@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgead.cli.completion import complete_names
-from edgead.cli.output import json_option, print_json, print_table
+from edgead.cli.output import json_option, print_entries, print_json, print_table
 
 if TYPE_CHECKING:
     from edgead.errors import NeedsFileError
@@ -28,12 +28,7 @@ def command(name: str | None, weights: Path | None, as_json: bool) -> None:
     from edgead.plugins import registry
 
     if name is None:
-        entries = registry().entries("backbones")
-        if as_json:
-            fields = ("name", "summary", "distribution", "version")
-            print_json([{field: getattr(entry, field) for field in fields} for entry in entries])
-        else:
-            print_table([(entry.name, entry.summary, entry.distribution) for entry in entries])
+        print_entries(registry().entries("backbones"), as_json)
         return
     from edgead.errors import NeedsFileError
     from edgead.workbench.recipe import open_backbone

@@ -7,7 +7,7 @@ import dataclasses
 import click
 
 from edgead.cli.completion import complete_names
-from edgead.cli.output import json_option, print_json, print_table
+from edgead.cli.output import json_option, print_entries, print_json, print_table
 
 
 @click.command("methods")
@@ -22,12 +22,7 @@ def command(name: str | None, as_json: bool) -> None:
     from edgead.plugins import registry
 
     if name is None:
-        entries = registry().entries("methods")
-        if as_json:
-            fields = ("name", "summary", "distribution", "version")
-            print_json([{field: getattr(entry, field) for field in fields} for entry in entries])
-        else:
-            print_table([(entry.name, entry.summary, entry.distribution) for entry in entries])
+        print_entries(registry().entries("methods"), as_json)
         return
     method = registry().get("methods", name)()
     scorer = registry().get("scorers", method.scorer)

@@ -16,6 +16,7 @@ from edgead.names import json_text, shown
 
 if TYPE_CHECKING:
     from edgead.notices import Notice
+    from edgead.registry import Entry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -100,6 +101,15 @@ def print_table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), inden
         click.echo((indent + "  ".join(cells)).rstrip())
 
 
+def print_entries(entries: Iterable[Entry], as_json: bool) -> None:
+    """Print what is registered: name, summary and whose it is."""
+    if as_json:
+        fields = ("name", "summary", "distribution", "version")
+        print_json([{field: getattr(entry, field) for field in fields} for entry in entries])
+    else:
+        print_table([(entry.name, entry.summary, entry.distribution) for entry in entries])
+
+
 def print_notes(notes: Iterable[tuple[str, Sequence[str]]]) -> None:
     """Print each note once, with whose it is where it isn't everyone's.
 
@@ -131,6 +141,7 @@ __all__ = [
     "coloured",
     "json_line",
     "json_option",
+    "print_entries",
     "print_json",
     "print_notes",
     "print_table",
