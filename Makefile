@@ -33,7 +33,8 @@ test-plugin: .venv/.has-dev
 bench: .venv/.has-dev
 	@test -n "$(DATA)" -a -n "$(WEIGHTS)" || { \
 	  echo 'name data and weights: make bench DATA="FOLDER ..." WEIGHTS=resnet18.safetensors' >&2; exit 2; }
-	.venv/bin/python benchmarks/accuracy.py $(DATA) --backbone resnet18 --weights $(WEIGHTS) --size 256x256
+	.venv/bin/edgead benchmark --grid benchmarks/accuracy.toml $(addprefix -d ,$(DATA)) --weights $(WEIGHTS) \
+	  --out edgead-bench/accuracy.jsonl
 	.venv/bin/python benchmarks/latency.py $(firstword $(DATA))/train/good --backbone resnet18 --weights $(WEIGHTS)
 	.venv/bin/python benchmarks/nearest.py
 	.venv/bin/edgead fit patchcore $(firstword $(DATA))/train/good --size 256x256 --out edgead-bench/reference.edgead

@@ -1,32 +1,28 @@
-"""``edgead benchmark``: methods by data sets, resumable; and the process that runs one cell of it."""
+"""``edgead benchmark``: methods by data sets, resumable, from the command line or a grid file."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgead.cli.cell_process import processes
 from edgead.cli.making import making_options
 from edgead.cli.output import json_option, print_json, print_notes, print_table, quiet_option
 from edgead.cli.progress import make_progress
-from edgead.cli.signals import Ended, ended_by_signals
 from edgead.names import shown
-from edgead.progress import silent
 
 if TYPE_CHECKING:
     from edgead.evaluation.cell import Cell
-    from edgead.evaluation.grid import Line, Run
+    from edgead.evaluation.grid import Line
 
 METRICS = "image_auroc,pixel_auroc,aupro_30"
-GRACE_SECONDS = 5.0
-"""How long a cell may clean up when the benchmark ends before it."""
+FORMS = {"target": "openvino", "precision": "fp32"}
+"""The options that may name several, and what they are where nobody says."""
+NOT_IN_GRID = ("grid", "json", "as_json", "quiet", "data", "out", "jobs")
+"""Options of one machine or of one call."""
 
 
 def _words(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> list[str]:
@@ -40,7 +36,27 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> l
         raise click.BadParameter(f"'{text}' isn't a list of numbers, 0,1,2 for instance") from None
 
 
+def _list(context: click.Context, parameter: click.Parameter, text: str) -> list[str]:
+    return list(dict.fromkeys(word.strip() for word in text.split(",")))
+
+
+def _load(context: click.Context, parameter: click.Parameter, file: Path | None) -> None:
+    """What the grid file says is the default of each option that the command line leaves out."""
+    from edgead.cli.gridfile import read_grid
+
+    if file is None:
+        return
+    options = [p for p in context.command.params if isinstance(p, click.Option) and p.name not in NOT_IN_GRID]
+    typed = {word.lstrip("-"): p for p in options for word in p.opts if word.startswith("--")}
+    context.default_map = read_grid(file, typed)
+
+
 @click.command("benchmark")
+@click.option(
+    "--grid", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    is_eager=True, expose_value=False, callback=_load,
+    help="A TOML file that holds these options by name; those of the command line come first.",
+)  # fmt: skip
 @click.option(
     "--methods", "-m", multiple=True, required=True, metavar="METHOD", callback=_words,
     help="A method, with options after a colon: patchcore:coreset_ratio=0.1,neighbors=3. May be repeated.",
@@ -49,12 +65,29 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> l
     "--datasets", "-d", multiple=True, required=True, metavar="DIR", callback=_words,
     help="A data set, or the root of several categories: then all of them. May be repeated.",
 )  # fmt: skip
+@click.option(
+    "--data", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), default=".",
+    help="Where relative names of data sets begin (default: the working directory).",
+)  # fmt: skip
 @click.option("--layout", metavar="NAME", help="The layout of all DIRs instead of the recognised ones.")
 @click.option(
     "--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), default="benchmark.jsonl",
     help="Results, a line each; cells that it holds aren't run again (default benchmark.jsonl).",
 )  # fmt: skip
 @making_options
+@click.option(
+    "--preset", metavar="NAME",
+    help="A preset, quick or paper for instance, of those methods that have it.",
+)  # fmt: skip
+@click.option(
+    "--holdout", metavar="SHARE", type=float, default=0.2,
+    help="Share of the good images held out for threshold and gates (default 0.2).",
+)  # fmt: skip
+@click.option(
+    "--final-fit/--no-final-fit",
+    default=None,
+    help="Fit what ships on all good images, or not (default: as each method prefers).",
+)
 @click.option(
     "--seeds", metavar="N,...", default="0", callback=_numbers, help="Repeat with each seed (default 0)."
 )
@@ -63,8 +96,9 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> l
     help="Cells at a time, each in a process of its own; latency is only measured with 1 (default).",
 )  # fmt: skip
 @click.option(
-    "--metrics", metavar="NAME,...", default=METRICS, help=f"What the table shows (default {METRICS})."
-)
+    "--metrics", metavar="NAME,...", default=METRICS, callback=_list,
+    help=f"What the table shows (default {METRICS}); p50_ms, fit_seconds and mib, the bundle's size, too.",
+)  # fmt: skip
 @click.option(
     "--draws", metavar="N", type=click.IntRange(0), default=1000, help="Bootstrap draws; 0 for none."
 )
@@ -73,11 +107,12 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> l
 def command(
     methods: list[str],
     datasets: list[str],
+    data: Path,
     layout: str | None,
     out: Path,
     seeds: list[int],
     jobs: int,
-    metrics: str,
+    metrics: list[str],
     draws: int,
     quiet: bool,
     as_json: bool,
@@ -85,14 +120,25 @@ def command(
 ) -> None:
     """Fit, export and evaluate every method on every data set, and print one table.
 
+    --target and --precision take several, with a comma between: then each is a column. The whole table can be
+    kept as a file, with the options as keys:
+
+    \b
+    methods = ["patchcore", "padim:form=low-rank"]
+    datasets = ["cookie", "kolektor_sdd"]
+    size = "256x256"
+    seeds = [0, 1, 2]
+    precision = ["fp32", "int8"]
+
     Killed or interrupted, the same command goes on where it stopped: finished cells are in the results file.
     """
     from edgead.errors import GateError
-    from edgead.evaluation.grid import names, run_grid, table
+    from edgead.evaluation.grid import made, names, run_grid, table
 
-    cells = _cells(methods, datasets, layout, seeds, words)
     columns = _metrics(metrics)
-    with _processes(draws, timed=jobs == 1) as run:
+    cells = _cells(methods, [str(data / folder) for folder in datasets], layout, seeds, words)
+    forms = sorted({form for cell in cells for form in cell.making.forms})
+    with processes(draws, jobs == 1, forms) as run:
         progress = make_progress(quiet or as_json)
         lines = run_grid(cells, out, run, jobs, progress)
     failed = [line for line in lines if "error" in line]
@@ -101,11 +147,11 @@ def command(
     else:
         header, rows = table(lines, columns)
         print_table(rows, header)
-        click.echo(f"cells are {' / '.join(columns)} in %; all results: {shown(out)}")
+        click.echo(f"cells are {_units(columns)}; all results: {shown(out)}")
         print_notes(_notes(lines))
-        for line in failed:
-            making = line["cell"]["making"]
-            click.echo(shown(f"failed: {making['method']} on {line['cell']['dataset']}: {line['error']}"))
+        for line, method in zip(lines, made(lines), strict=True):
+            if "error" in line:
+                click.echo(shown(f"failed: {method} on {line['cell']['dataset']}: {line['error']}"))
     if failed:
         raise GateError(f"{len(failed)} of {len(lines)} cells failed; the same command tries them again")
 
@@ -117,108 +163,71 @@ def _cells(
     from edgead.evaluation.cell import Cell, Making
     from edgead.plugins import registry
 
-    for method in methods:
-        registry().entry("methods", method.partition(":")[0])  # a misspelt one costs no fitting
-    weights = words.pop("weights")
+    weights, preset = words.pop("weights"), words.pop("preset", None)
+    targets, precisions = (_several(words.pop(name, default)) for name, default in FORMS.items())
+    for target in targets:
+        registry().entry("exporters", target)  # a misspelt name costs no fitting
+    presets = _presets(methods, preset)
     shared = words | {"weights": None if weights is None else str(weights.resolve())}
     cells = [
-        Cell(Making(method, seed=seed, **shared), str(Path(folder).resolve()), layout, category)
+        Cell(
+            Making(method, seed=seed, target=target, precision=form, preset=presets[method], **shared),
+            str(Path(folder).resolve()),
+            layout,
+            category,
+        )
         for folder in datasets
         for category in find_categories(Path(folder), layout) or (None,)
         for method in methods
         for seed in seeds
+        for target in targets  # cells of one fit follow each other
+        for form in precisions
     ]
     return list(dict.fromkeys(cells))  # one folder may be given under two names
 
 
+def _several(text: str) -> list[str]:
+    return list(dict.fromkeys(word.strip() for word in text.split(",")))
+
+
+def _presets(methods: list[str], preset: str | None) -> dict[str, str | None]:
+    """Of each method the preset, where it has it."""
+    from edgead.errors import UnknownNameError
+    from edgead.plugins import registry
+
+    has = {m: registry().get("methods", m.partition(":")[0])().presets for m in methods}
+    known = {name for presets in has.values() for name in presets}
+    if preset is not None and preset not in known:
+        raise UnknownNameError("preset of these methods", preset, known)
+    return {method: preset if preset in presets else None for method, presets in has.items()}
+
+
 def _notes(lines: Sequence[Line]) -> Iterator[tuple[str, list[str]]]:
     """What the data sets' files and the bundles say of themselves, with whose it is."""
-    from edgead.evaluation.grid import names
+    from edgead.evaluation.grid import made, names
 
-    for line, name in zip(lines, names(lines), strict=True):
-        result, method = line.get("result", {}), line["cell"]["making"]["method"]
+    for line, name, method in zip(lines, names(lines), made(lines), strict=True):
+        result = line.get("result", {})
         told = [*result.get("dataset_notices", ()), *result.get("notices", ())]
         yield name, [notice["text"] for notice in told]
         yield f"{method} on {name}", [notice["text"] for notice in result.get("bundle_notices", ())]
 
 
-def _metrics(text: str) -> list[str]:
+def _units(columns: Sequence[str]) -> str:
+    """``a / b in %``, or each with its unit where they differ."""
+    from edgead.evaluation.grid import COSTS
+
+    if not any(column in COSTS for column in columns):
+        return f"{' / '.join(columns)} in %"
+    return " / ".join(f"{c} in {COSTS[c][2]}" if c in COSTS else f"{c} in %" for c in columns)
+
+
+def _metrics(names: list[str]) -> list[str]:
     from edgead.errors import UnknownNameError
+    from edgead.evaluation.grid import COSTS
     from edgead.evaluation.table import TITLES
 
-    names = text.split(",")
     for name in names:
-        if name not in TITLES:
-            raise UnknownNameError("metric", name, list(TITLES))
+        if name not in TITLES and name not in COSTS:
+            raise UnknownNameError("metric", name, [*TITLES, *COSTS])
     return names
-
-
-@contextmanager
-def _processes(draws: int, timed: bool) -> Iterator[Run]:
-    """What runs a cell in a process of its own; those still running at the block's end are ended."""
-    from edgead.errors import one_line
-
-    running: set[subprocess.Popen[str]] = set()
-
-    def run(cell: Cell) -> dict[str, Any]:
-        request = json.dumps({"cell": cell.record(), "draws": draws, "timed": timed})
-        with subprocess.Popen(
-            [sys.executable, "-m", "edgead.cli.benchmark"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            running.add(process)
-            out, err = process.communicate(request)
-            running.discard(process)
-        if process.returncode == 0:
-            answer: dict[str, Any] = json.loads(out.splitlines()[-1])
-            return answer
-        reason = one_line(err, "last")
-        return {"error": f"its process ended with {process.returncode}: {reason}"}
-
-    try:
-        yield run
-    finally:
-        _end(list(running))
-
-
-def _end(processes: list[subprocess.Popen[str]]) -> None:
-    """Let them remove what they have half-written; one that's busy in an engine for long is killed."""
-    for process in processes:
-        process.terminate()
-    deadline = time.monotonic() + GRACE_SECONDS
-    for process in processes:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-def _run_cell() -> None:
-    """Read a request from stdin and print the answer, the last line of stdout."""
-    from edgead.errors import EdgeadError
-    from edgead.evaluation.cell import Cell, run_cell
-
-    request = json.load(sys.stdin)
-    answer: dict[str, Any]
-    try:
-        result = run_cell(Cell.from_record(request["cell"]), request["draws"], request["timed"], silent)
-        answer = {"result": result}
-    except EdgeadError as error:
-        answer = {"error": str(error)}
-    print(json.dumps(answer, allow_nan=False))
-
-
-def _main() -> int:
-    try:
-        with ended_by_signals():
-            _run_cell()
-    except Ended as ended:
-        return ended.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main())

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import edgead
-from edgead.bundle import Bundle
+from edgead.bundle import Bundle, read_bundle
 from edgead.datasets import Dataset, open_dataset
 from edgead.errors import DatasetError, OptionError
 from edgead.evaluation.bench import bench
@@ -21,7 +23,7 @@ from edgead.evaluation.evaluate import judge
 from edgead.plugins import registry
 from edgead.resize import ResizeRule
 from edgead.runtime.detector import load
-from edgead.types import PRECISIONS, Progress, Size
+from edgead.types import PRECISIONS, Precision, Progress, Size
 from edgead.workbench.export import export
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import resolve
@@ -40,6 +42,8 @@ class Making:
         seed: of all randomness.
         target, precision: what to export; ``fp32`` is what papers compare.
         depth: significant bits of 16-bit images.
+        preset: one of the method's; its options are changes to it.
+        holdout, final_fit: as ``Settings`` has them.
     """
 
     method: str
@@ -50,10 +54,18 @@ class Making:
     target: str = "openvino"
     precision: str = "fp32"
     depth: int | None = None
+    preset: str | None = None
+    holdout: float = 0.2
+    final_fit: bool | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in ("auto", *PRECISIONS):
             raise OptionError(f"precision '{self.precision}' must be auto, {', '.join(PRECISIONS)}")
+
+    @property
+    def forms(self) -> tuple[Precision, ...]:
+        """The forms that fitting has to prepare for the precision; FP32 always is."""
+        return PRECISIONS if self.precision == "auto" else (cast(Precision, self.precision),)
 
 
 @dataclass(frozen=True)
@@ -108,6 +120,13 @@ def make_bundle(making: Making, data: Dataset, folder: Path, progress: Progress)
         DatasetError: the data set has no training images.
         EdgeadError: as ``fit`` and ``export`` raise.
     """
+    start = time.monotonic()
+    reference = _fit(making, data, making.forms, folder / "reference.edgead", progress)
+    seconds = time.monotonic() - start
+    return _export(making, reference, folder, progress), seconds
+
+
+def _fit(making: Making, data: Dataset, forms: Sequence[Precision], out: Path, progress: Progress) -> Bundle:
     if not data.train:
         raise DatasetError(f"{data.folder}: no training images, so nothing can be fitted on it")
     method, _, options = making.method.partition(":")
@@ -116,23 +135,61 @@ def make_bundle(making: Making, data: Dataset, folder: Path, progress: Progress)
         making.backbone,
         None if making.weights is None else Path(making.weights),
         [option for option in options.split(",") if option],
+        making.preset,
     )
-    precisions = PRECISIONS if making.precision == "auto" else (making.precision,)
-    settings = Settings(size=making.size, seed=making.seed, precisions=precisions, depth=making.depth)  # type: ignore[arg-type]
+    settings = Settings(
+        size=making.size,
+        seed=making.seed,
+        holdout=making.holdout,
+        precisions=forms,
+        final_fit=making.final_fit,
+        depth=making.depth,
+    )
+    return fit(recipe, data.train, settings, out, progress).bundle
+
+
+def _export(making: Making, reference: Bundle, folder: Path, progress: Progress) -> Bundle:
     exporter = registry().get("exporters", making.target)()
+    return export(reference, exporter, making.precision, folder / "compiled.edgead", progress).bundle
+
+
+def _kept_fit(
+    cell: Cell, data: Dataset, forms: Sequence[Precision], kept: Path, progress: Progress
+) -> tuple[Bundle, float]:
+    """The reference bundle that the last cell left in the folder, where it's of the same fit; else a new one.
+
+    One bundle is kept, no more: cells of one fit follow each other.
+    """
+    fitting = dataclasses.replace(cell, making=dataclasses.replace(cell.making, target="", precision="fp32"))
+    name = hashlib.sha256(json.dumps([fitting.record(), list(forms)], sort_keys=True).encode()).hexdigest()
+    path, took = kept / f"{name[:32]}.edgead", kept / f"{name[:32]}.seconds"
+    if took.exists():
+        return read_bundle(path), float(took.read_text())
+    for old in kept.iterdir():
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
     start = time.monotonic()
-    reference = fit(recipe, data.train, settings, folder / "reference.edgead", progress).bundle
+    bundle = _fit(cell.making, data, forms, path, progress)
     seconds = time.monotonic() - start
-    done = export(reference, exporter, making.precision, folder / "compiled.edgead", progress)
-    return done.bundle, seconds
+    took.write_text(str(seconds))
+    return bundle, seconds
 
 
-def run_cell(cell: Cell, draws: int, timed: bool, progress: Progress) -> dict[str, Any]:
+def run_cell(
+    cell: Cell,
+    draws: int,
+    timed: bool,
+    progress: Progress,
+    kept: Path | None = None,
+    forms: Sequence[Precision] = (),
+) -> dict[str, Any]:
     """Run one cell.
 
     Args:
         draws: of the bootstrap.
         timed: whether to measure latency; only where nothing else runs beside it.
+        kept: a folder in which the fit is left for the next cell, which may differ in target and precision
+            alone; None: nothing is kept.
+        forms: the forms to prepare for those cells too.
 
     Returns:
         What ``Evaluation.record`` gives, the precision, the bundle's bytes, seconds and latency.
@@ -140,7 +197,12 @@ def run_cell(cell: Cell, draws: int, timed: bool, progress: Progress) -> dict[st
     data = cell.open()
     check(data.test, ResizeRule(ANY_SIZE))  # a bad file shows before anything is fitted
     with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
-        bundle, seconds = make_bundle(cell.making, data, Path(folder), progress)
+        if kept is None:
+            bundle, seconds = make_bundle(cell.making, data, Path(folder), progress)
+        else:
+            wanted = [form for form in PRECISIONS if form in {*forms, *cell.making.forms}]
+            reference, seconds = _kept_fit(cell, data, wanted, kept, progress)
+            bundle = _export(cell.making, reference, Path(folder), progress)
         found = judge(load(bundle.path, throughput=True), data.test, progress, draws=draws)
         latency = bench([load(bundle.path)], TIMED_FRAMES, progress)[0] if timed else None
         return {

@@ -28,6 +28,14 @@ Run = Callable[[Cell], Mapping[str, Any]]
 """Runs a cell: ``{"result": ...}`` or ``{"error": ...}``."""
 
 
+COSTS: Mapping[str, tuple[str, float, str]] = {
+    "p50_ms": ("p50_ms", 1.0, "ms"),
+    "fit_seconds": ("fit_seconds", 1.0, "s"),
+    "mib": ("bundle_bytes", 2.0**-20, "MiB"),
+}
+"""What the table can show beside metrics: a result's key, the factor to its unit, and the unit."""
+
+
 def run_grid(
     cells: Sequence[Cell],
     file: Path,
@@ -108,23 +116,27 @@ def read_lines(file: Path) -> list[Line]:
 def table(lines: Sequence[Line], metrics: Sequence[str]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """As the papers print it: a row for each data set and the mean, a column for each method.
 
-    A cell has the metrics in percent, with a slash between; over several seeds the mean, and ± their standard
-    deviation. The mean over data sets is only given for a method that has all of them.
+    A cell has the metrics in percent and the costs in their units, with a slash between; over several seeds
+    the mean, and ± their standard deviation. The mean over data sets is only given for a method that has all
+    of them.
+
+    Args:
+        metrics: keys of a result: metrics, 0 to 1, and those of ``COSTS``.
 
     Returns:
         The header and the rows.
     """
     values: dict[tuple[str, str], list[list[float | None]]] = {}
     failures = set()
-    called = names(lines)
-    for name, line in zip(called, lines, strict=True):
-        place = (name, line["cell"]["making"]["method"])
+    called, makings = names(lines), made(lines)
+    for name, making, line in zip(called, makings, lines, strict=True):
+        place = (name, making)
         if "error" in line:
             failures.add(place)
         else:
-            values.setdefault(place, []).append([line["result"][metric] for metric in metrics])
+            values.setdefault(place, []).append([_value(line["result"], metric) for metric in metrics])
     datasets = list(dict.fromkeys(called))
-    methods = list(dict.fromkeys(line["cell"]["making"]["method"] for line in lines))
+    methods = list(dict.fromkeys(makings))
     rows = [
         (shown(d), *("failed" if (d, m) in failures else _cell(values.get((d, m), [])) for m in methods))
         for d in datasets
@@ -132,6 +144,20 @@ def table(lines: Sequence[Line], metrics: Sequence[str]) -> tuple[tuple[str, ...
     if len(datasets) > 1:
         rows.append(("mean", *(_mean(values, datasets, m, len(metrics)) for m in methods)))
     return ("data set", *methods), rows
+
+
+def made(lines: Sequence[Line]) -> list[str]:
+    """Return what to call each line's method: with the target and the form, where the lines have several."""
+    makings = [line["cell"]["making"] for line in lines]
+    told = [key for key in ("target", "precision") if len({making[key] for making in makings}) > 1]
+    return [", ".join([making["method"], *(making[key] for key in told)]) for making in makings]
+
+
+def _value(result: Mapping[str, Any], metric: str) -> float | None:
+    """In percent, or in a cost's unit."""
+    key, factor, _ = COSTS.get(metric, (metric, 100.0, "%"))
+    value = result[key]
+    return None if value is None else float(value) * factor
 
 
 def names(lines: Sequence[Line]) -> list[str]:
@@ -147,7 +173,7 @@ def _cell(runs: Sequence[Sequence[float | None]]) -> str:
         return "-"
     texts = []
     for column in zip(*runs, strict=True):
-        numbers = [100 * value for value in column if value is not None]
+        numbers = [value for value in column if value is not None]
         if len(numbers) < len(column):
             texts.append("-")
         elif len(numbers) == 1:
@@ -170,7 +196,7 @@ def _mean(
             numbers = [run[index] for run in values.get((data, method), [])]
             known = [n for n in numbers if n is not None]
             if known and len(known) == len(numbers):
-                means.append(100 * float(np.mean(known)))
+                means.append(float(np.mean(known)))
         texts.append(f"{np.mean(means):.1f}" if len(means) == len(datasets) else "-")
     return " / ".join(texts)
 
@@ -197,4 +223,4 @@ def _append(file: Path, line: Line) -> None:
                 raise
 
 
-__all__ = ["Line", "names", "read_lines", "run_grid", "table"]
+__all__ = ["COSTS", "Line", "made", "names", "read_lines", "run_grid", "table"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,8 +22,14 @@ from edgead.cli.benchmark import _cells
 from edgead.errors import DatasetError, EngineError, ImageError, OptionError, OutputError
 from edgead.evaluation.cell import Cell, Making, run_cell
 from edgead.evaluation.grid import names, read_lines, run_grid, table
+from edgead.evaluation.table import TITLES
 from edgead.progress import silent
 from tests.bundles import bad_image, good_image, write_images
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 @pytest.fixture
@@ -236,3 +244,139 @@ def test_a_bad_test_image_is_told_before_anything_is_fitted(dataset, monkeypatch
     monkeypatch.setattr("edgead.evaluation.cell.make_bundle", lambda *words: pytest.fail("it was fitted"))
     with pytest.raises(ImageError, match=r"blob/001\.png"):
         run_cell(Cell(Making("patchcore"), str(dataset / "nut")), 0, False, silent)
+
+
+GRID = """
+methods = ["patchcore:coreset_ratio=0.02", "padim"]
+datasets = ["nut", "bolt"]
+size = "64x96"
+seeds = [0, 1]
+target = ["onnx", "openvino"]
+precision = ["fp32", "int8"]
+final_fit = false
+holdout = 0.3
+metrics = ["image_auroc", "mib"]
+draws = 0
+"""
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The cells that a command would run; none is."""
+    seen = []
+
+    def run_grid(cells, out, run, jobs, progress):
+        seen.append(cells)
+        result = dict.fromkeys((*TITLES, "p50_ms", "fit_seconds"), 0.5) | {"bundle_bytes": 3 << 20}
+        return [{"key": cell.key(), "cell": cell.record(), "result": result} for cell in cells]
+
+    monkeypatch.setattr("edgead.evaluation.grid.run_grid", run_grid)
+    return seen
+
+
+def test_a_grid_file_is_the_command_line(dataset, tmp_path, asked, capsys):
+    file = tmp_path / "grid.toml"
+    file.write_text(GRID)
+    words = ["-m", "patchcore:coreset_ratio=0.02", "-m", "padim", "-d", "nut", "-d", "bolt",
+             "--size", "64x96", "--seeds", "0,1", "--target", "onnx,openvino",
+             "--precision", "fp32,int8", "--no-final-fit",
+             "--holdout", "0.3", "--metrics", "image_auroc,mib", "--draws", "0"]  # fmt: skip
+    assert main(["benchmark", "--grid", str(file), "--data", str(dataset)]) == 0
+    from_file = capsys.readouterr().out
+    assert main(["benchmark", *words, "--data", str(dataset)]) == 0
+    assert from_file == capsys.readouterr().out
+    assert asked[0] == asked[1] and len(asked[0]) == 2 * 2 * 2 * 2 * 2
+    making = asked[0][-1].making
+    assert making == Making("padim", size=(64, 96), seed=1, target="openvino", precision="int8",
+                            holdout=0.3, final_fit=False)  # fmt: skip
+    header, first, *_ = from_file.splitlines()
+    assert header.split("  ")[1].strip() == "patchcore:coreset_ratio=0.02, onnx, fp32"
+    assert "50.0±0.0 / 3.0±0.0" in first
+    assert "image_auroc in % / mib in MiB" in from_file
+
+
+def test_the_command_line_comes_before_the_grid_file(dataset, tmp_path, asked, capsys):
+    file = tmp_path / "grid.toml"
+    file.write_text(GRID)
+    words = ["-m", "spade", "--seeds", "7", "--precision", "fp32", "--target", "onnx", "--final-fit"]
+    assert main(["benchmark", *words, "--grid", str(file), "--data", str(dataset)]) == 0
+    assert [cell.making.seed for cell in asked[0]] == [7, 7], "one for each data set"
+    assert asked[0][0].making.final_fit is True and asked[0][0].making.method == "spade"
+    assert capsys.readouterr().out.splitlines()[0].split() == ["data", "set", "spade"]
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    {
+        "an unknown key": ('method = "a"', "key of a grid file.*'method'.*did you mean methods"),
+        "an option of one call": ("jobs = 2", "key of a grid file.*'jobs'"),
+        "no TOML": ("methods = [", "grid.toml: not TOML"),
+        "a number for a list": ("methods = 3", 'methods must be a list of texts, \\["a", "b"\\]'),
+        "a table": ("[size]\nheight = 3", "size must be a text"),
+        "a list in a list": ("seeds = [[1]]", "seeds must be a text"),
+        "a wrong value": ('methods = ["padim"]\ndatasets = ["nut"]\nsize = "wide"', "size"),
+        "an unknown metric": ('methods = ["padim"]\ndatasets = ["nut"]\nmetrics = "auc"', "metric.*'auc'"),
+        "an unknown target": ('methods = ["padim"]\ndatasets = ["nut"]\ntarget = "tpu"', "'tpu'"),
+        "an unknown preset": (
+            'methods = ["padim", "mkd"]\ndatasets = ["nut"]\npreset = "fast"',
+            "'fast'.*quick",
+        ),
+    }.values(),
+)
+def test_a_wrong_grid_file_is_one_line(dataset, tmp_path, asked, capsys, text, said):
+    file = tmp_path / "grid.toml"
+    file.write_text(text)
+    assert main(["benchmark", "--grid", str(file), "--data", str(dataset)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert re.search(said, line), line
+    assert not asked
+
+
+def test_a_preset_is_for_the_methods_that_have_it(dataset, asked):
+    assert (
+        main(["benchmark", "-m", "padim", "-m", "mkd", "-d", str(dataset / "nut"), "--preset", "quick"]) == 0
+    )
+    assert [cell.making.preset for cell in asked[0]] == [None, "quick"]
+
+
+def test_cells_of_one_fit_share_it(dataset, tmp_path, monkeypatch):
+    """What differs in target and form alone isn't fitted again; another seed is."""
+    import edgead.evaluation.cell as cell_module
+
+    fits, real = [], cell_module.fit
+    monkeypatch.setattr(cell_module, "fit", lambda *words: fits.append(words) or real(*words))
+    kept = tmp_path / "kept"
+    kept.mkdir()
+
+    def run(**making):
+        cell = Cell(Making(METHOD, size=(64, 64), target="onnx", **making), str(dataset / "nut"))
+        return run_cell(cell, 0, False, silent, kept, ["fp32", "int8"])
+
+    one, other = run(precision="fp32"), run(precision="int8")
+    assert len(fits) == 1 and one["fit_seconds"] == other["fit_seconds"]
+    assert (one["precision"], other["precision"]) == ("fp32", "int8")
+    alone = run_cell(
+        Cell(Making(METHOD, size=(64, 64), target="onnx", precision="int8"), str(dataset / "nut")),
+        0,
+        False,
+        silent,
+    )
+    assert alone["image_auroc"] == other["image_auroc"] and len(fits) == 2
+    run(precision="fp32", seed=1)
+    assert len(fits) == 3
+    assert len(list(kept.glob("*.edgead"))) == 1, "the older fit is gone"
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parents[2] / "benchmarks").glob("*.toml")), ids=lambda f: f.stem
+)
+def test_the_grids_of_the_documentation_are_whole(file, tmp_path, asked, capsys):
+    """Every name in them is registered, and a page of docs says what it came from."""
+    grid = dict(tomllib.loads(file.read_text()))
+    for name in grid["datasets"]:
+        for part in ("train", "test"):
+            write_images(tmp_path / name / part / "good", [good_image(i) for i in range(2)])
+    assert main(["benchmark", "--grid", str(file), "--data", str(tmp_path)]) == 0, capsys.readouterr().err
+    assert len(asked[0]) >= len(grid["methods"]) * len(grid["datasets"])
+    docs = Path(__file__).parents[2] / "docs"
+    assert any(f"benchmarks/{file.name}" in page.read_text() for page in docs.rglob("*.md"))
