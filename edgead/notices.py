@@ -14,13 +14,13 @@ from typing import Any
 
 SENTENCES: dict[str, str] = {
     "dataset-part": "{folder} is a part of a data set in the layout {layout}: the {images:#training image} "
-    "in it are learned, the other {others:#image} are not",
-    "dataset-train": "{folder} is a data set in the layout {layout}: its {images:#training image} are "
-    "learned, the other {others:#image} in it are not",
+    "in it {images:is|are} learned, the other {others:#image} {others:is|are} not",
+    "dataset-train": "{folder} is a data set in the layout {layout}: its {images:#training image} "
+    "{images:is|are} learned, the other {others:#image} in it {others:is|are} not",
     "copies-across": "{images:#image} in different groups look like near copies ({names}): check that "
     "--group {by} tells parts apart, for a part that is learned and held out makes the threshold too low",
-    "few-held-out": "only {parts} held-out part(s) judge this model, and threshold and gates say little with "
-    "fewer than {wanted}; give more images, or a larger --holdout",
+    "few-held-out": "only {parts:#held-out part} {parts:judges|judge} this model, and threshold and gates "
+    "say little with fewer than {wanted}; give more images, or a larger --holdout",
     "flat-scores": "all {images:#held-out image} score the same, {score}, so the threshold says nothing of "
     "other parts; give images of more parts that differ as the line's do",
     "hardly-differ": "two of the good images usually differ by {levels} grey levels only: if they show one "
@@ -35,42 +35,50 @@ SENTENCES: dict[str, str] = {
     "stated; add images of different parts, or say with --group which images show which part",
     "depth-unsaid": "the 16-bit images use at most {bits} of their 16 bits: give --depth {likely} if the "
     "camera gives so many, or --depth 16 if they really are that dark",
-    "learns-test-images": "{images:#image} in {folder} are test images of the data set {data} (layout "
-    "{layout}), and figures measured on these will look better than they are; give {data}, whose training "
-    "images are learned",
-    "learns-all-good": "{images:#image} in {folder} are the good ones of the data set {data} (layout "
-    "{layout}), and figures measured on these will look better than they are; measure on others",
-    "learns-beside-good": "{images:#image} in {folder} are learned as good, and lie beside a folder of good "
-    "images as defective ones do in a data set (layout {layout}): if they are defective, leave them out",
+    "learns-test-images": "{images:#image} in {folder} {images:is a test image|are test images} of the data "
+    "set {data} (layout {layout}), and figures measured on {images:it|these} will look better than they "
+    "are; give {data}, whose training images are learned",
+    "learns-all-good": "{images:#image} in {folder} {images:is a good one|are the good ones} of the data "
+    "set {data} (layout {layout}), and figures measured on {images:it|these} will look better than they "
+    "are; measure on others",
+    "learns-beside-good": "{images:#image} in {folder} {images:is|are} learned as good, and "
+    "{images:lies|lie} beside a folder of good images as defective ones do in a data set (layout {layout}): "
+    "if {images:it is|they are} defective, leave {images:it|them} out",
     "depth-contradicted": "most of the 16-bit images use at most {bits} of their 16 bits, but {over} of "
     "{images} hold values up to {largest} ({names}), hot pixels perhaps: give --depth {likely} and mend or "
     "leave those out if the camera gives so many bits, or --depth 16 if the others really are that dark",
-    "left-out-files": "{files:#file} in {folder} look like images of kinds that are not read ({kinds}: "
-    "{names}); convert them to PNG or move them out",
-    "left-out-videos": "{files:#video} in {folder} are not looked at ({names}): to judge one, give `edgead "
-    "run` its file; to learn from one, save its frames as images",
-    "left-out-subfolders": "{images:#image} in subfolders of {folder} are not used ({names}); give those "
-    "folders too, or move the images up",
-    "odd-colour": "{images} of {total:#image} are {kind} and the others {rest}: {names}; check that they "
-    "come from the same camera and settings",
-    "odd-depth": "{images} of {total:#image} have {bits} bits and the others {rest}: {names}; check that "
-    "they come from the same camera and settings",
-    "odd-size": "{images} of {total:#image} are of another size than {rest} (height x width): {names}; check "
-    "that they show the same view",
+    "left-out-files": "{files:#file} in {folder} {files:looks like an image of a kind that is|look like "
+    "images of kinds that are} not read ({kinds}: {names}); convert {files:it|them} to PNG or move "
+    "{files:it|them} out",
+    "left-out-videos": "{files:#video} in {folder} {files:is|are} not looked at ({names}): to judge one, "
+    "give `edgead run` its file; to learn from one, save its frames as images",
+    "left-out-subfolders": "{images:#image} in subfolders of {folder} {images:is|are} not used ({names}); "
+    "give those folders too, or move the {images:image|images} up",
+    "odd-colour": "{images} of {total:#image} {images:is|are} {kind} and the others {rest}: {names}; check "
+    "that they come from the same camera and settings",
+    "odd-depth": "{images} of {total:#image} {images:has|have} {bits} bits and the others {rest}: {names}; "
+    "check that they come from the same camera and settings",
+    "odd-size": "{images} of {total:#image} {images:is|are} of another size than {rest} (height x width): "
+    "{names}; check that they show the same view",
     "plugin": "{text}",
     "layout": "{text}",
     "no-train": "no training images, only test images",
-    "masks-beside": "{count:#mask} among the test images in {folder} are no images and are taken as their "
-    "masks: {example} for {image}; move them to ground_truth if that isn't so",
+    "masks-beside": "{count:#mask} among the test images in {folder} {count:is no image and is taken as its "
+    "mask|are no images and are taken as their masks}: {example} for {image}; move {count:it|them} to "
+    "ground_truth if that isn't so",
+    "judges-train-images": "{images} of these images {images:is a training image|are training images} of "
+    "the data set {folder} (layout {layout}), which models learn from, so figures on {images:it|them} say "
+    "nothing of other images: give {folder}, whose test images are judged",
     "no-masks": "no masks, so pixel metrics will be undefined",
-    "some-unmasked": "{count} of {total} defective images have no mask, {example} for one, so pixel metrics "
-    "will be undefined",
+    "some-unmasked": "{count} of {total:#defective image} {count:has|have} no mask, {example} for one, so "
+    "pixel metrics will be undefined",
     "masks-above": "the folder above, {folder}, is a data set in the layout {layout} and has masks for these "
     "images: give {folder}",
     "no-defective": "no defective test images, so AUROC will be undefined",
     "no-good": "no good test images, so AUROC will be undefined",
-    "mask-empty": "{count} of {total} masked defective images have masks that mark nothing, {example} for "
-    "one: such an image counts as unmasked; mark its defect, or move the image to the good ones",
+    "mask-empty": "{count} of {total:#masked defective image} {count:has a mask that marks|have masks that "
+    "mark} nothing, {example} for one: such an image counts as unmasked; mark its defect, or move the image "
+    "to the good ones",
     "mask-lossy": "lossy mask files: {count}, {example} for one; they blur what they mark, so a pixel "
     "counts as marked from half of the brightest value on; save masks as PNG",
     "mask-grey": "masks with many faint values, as a lossy file or a soft brush leaves them: {count}, "
@@ -79,22 +87,23 @@ SENTENCES: dict[str, str] = {
     "visible: {count}, {example} for one; check the outlines in the report",
     "mask-palette": "masks read by their palette's numbers, as its colours tell nothing apart: {count}, "
     "{example} for one; check the outlines in the report",
-    "mask-most": "{count} of {total:#mask} mark most of their image, {example} for one ({share:.0%}): if "
-    "they mark what's good, invert them",
-    "mask-odd": "{count} of {total:#mask} mark most of their image, unlike the others, {example} for one "
-    "({share:.0%}): if it marks what's good, invert it",
+    "mask-most": "{count} of {total:#mask} {count:marks most of its|mark most of their} image, {example} "
+    "for one ({share:.0%}): if {count:it marks|they mark} what's good, invert {count:it|them}",
+    "mask-odd": "{count} of {total:#mask} {count:marks most of its|mark most of their} image, unlike the "
+    "others, {example} for one ({share:.0%}): if {count:it marks|they mark} what's good, invert "
+    "{count:it|them}",
     "mask-turned": "images that are turned as their files say (EXIF orientation) while their masks aren't: "
     "{count}, {example} for one; a mask must be drawn on the image as a viewer shows it: one drawn on the "
     "stored image marks the wrong place; check the outlines in the report",
-    "mask-fine": "{count} of {total} marked regions are finer than a pixel of the model's {height} x "
-    "{width}, {example} has one: kept, as a pixel or a line a pixel wide",
-    "mask-joined": "{count} of {total} marked regions run together with a neighbour at the model's "
-    "{height} x {width}, in {example} for one: they count as one",
+    "mask-fine": "{count} of {total:#marked region} {count:is|are} finer than a pixel of the model's "
+    "{height} x {width}, {example} has one: kept, as a pixel or a line a pixel wide",
+    "mask-joined": "{count} of {total:#marked region} {count:runs|run} together with a neighbour at the "
+    "model's {height} x {width}, in {example} for one: they count as one",
     "stray-masks": "masks in {folder} that belong to no image: {count}, {example} for one; name a mask as "
     "its image, or with _mask after the name",
     "unread-masks": "files in {folder} that have an image's name and an unknown ending: {count}, {example} "
     "for one; not read: save masks as PNG",
-    "left-out": "{count} of {total:#image} could not be read and are in no figure: {problems}",
+    "left-out": "{count} of {total:#image} could not be read and {count:is|are} in no figure: {problems}",
     "weak-separation": "this model can hardly tell defects that are hard to see: its AUROC on synthetic ones "
     "is {auroc}, under {wanted}; try a larger --size, finer layers, a larger bank, or more good images",
     "rate-of-images": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
@@ -146,8 +155,9 @@ SENTENCES: dict[str, str] = {
 """A notice's code to its sentence, with the values' names in braces: what is so, and what to do about it."""
 
 
-_PLACE = re.compile(r"\{(\w+)(?::(#[\w -]+|\.\d[%fg]))?\}")
-"""``{name}``, ``{name:.2%}`` and its like, or ``{name:#image}`` for the number with its noun."""
+_PLACE = re.compile(r"\{(\w+)(?::(#[\w -]+|\.\d[%fg]|[^{}|]*\|[^{}|]*))?\}")
+"""``{name}``, ``{name:.2%}`` and its like, ``{name:#image}`` for the number with its noun, or
+``{name:is|are}`` for a word that goes with the number: the first where it's 1."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +199,9 @@ def _fill(name: str, how: str | None, values: Mapping[str, Any]) -> str:
         return str(value)
     if how.startswith("#"):
         return count(value, how[1:])
+    if "|" in how:
+        one, many = how.split("|")
+        return one if value == 1 else many
     return format(value, how)
 
 

@@ -78,4 +78,6 @@ def main(bundle: str, source: str, watchdog: str = "/tmp/edgead.alive") -> None:
 
 
 if __name__ == "__main__":
+    if not 3 <= len(sys.argv) <= 4:
+        sys.exit("usage: python camera_loop.py BUNDLE CAMERA [WATCHDOG_FILE]")
     main(*sys.argv[1:])

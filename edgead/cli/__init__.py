@@ -35,12 +35,12 @@ VERBS = (
 @click.group(cls=LazyGroup, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(edgead.__version__, message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
-@click.option("--no-plugins", is_flag=True, help="Use edgead's own plugins alone; may stand anywhere.")
+@click.option("--no-plugins", is_flag=True, help="Use only edgead's own plugins; may stand anywhere.")
 @click.option(
     "-v",
     "--verbose",
     count=True,
-    help="Say on stderr what is done and how long it takes, twice in detail; may stand anywhere.",
+    help="Log to stderr what is done and how long it takes, -vv in detail; may stand anywhere.",
 )
 def cli(debug: bool, no_plugins: bool, verbose: int) -> None:
     """Visual anomaly detection: from a folder of good images to a verdict on an edge camera.

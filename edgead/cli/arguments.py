@@ -13,6 +13,7 @@ import click
 from edgead.errors import BundleNotFoundError
 from edgead.files import exists, is_file, is_folder
 from edgead.names import shown
+from edgead.notices import count
 from edgead.runtime.engine_options import MOST_THREADS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,7 +44,7 @@ def engine_options(function: F) -> F:
             "--threads",
             metavar="N",
             type=click.IntRange(1, MOST_THREADS),
-            help="CPU threads; all of them by default.",
+            help="CPU threads (default: all).",
         ),
     )
     for option in reversed(options):
@@ -120,7 +121,7 @@ def _images_in(path: Path) -> str | None:
     if is_file(path):
         return "an image" if path.suffix.lower() in SUFFIXES else None
     try:
-        return f"a folder of {len(list_images(path)):,} images"
+        return f"a folder of {count(len(list_images(path)), 'image')}"
     except DatasetError:
         return None
 

@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 @click.command("backbones")
 @click.argument("name", required=False, shell_complete=complete_names("backbones"))
-@click.option("--weights", type=click.Path(path_type=Path), help="The file of weights, where NAME needs one.")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The weights file, where NAME needs one.",
+)
 @json_option
 def command(name: str | None, weights: Path | None, as_json: bool) -> None:
     """List the backbones, or the feature maps of one.
 
-    NAME may have an argument: NAME:ARGUMENT, timm:resnet18 for instance. Where it needs a file of weights,
-    its maps are listed without; their names go into the option `layers` of a method.
+    NAME may take an argument, as in timm:resnet18. The feature maps are listed even without the weights file
+    that NAME may need; their names are what the option `layers` of a method takes.
     """
     from edgead.plugins import registry
 

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 @engine_options
 @camera_options
 @click.option(
-    "--frames", metavar="N", type=click.IntRange(1), default=200, help="Frames timed for each (default 200)."
+    "--frames",
+    metavar="N",
+    type=click.IntRange(1),
+    default=200,
+    help="Frames to time for each (default 200).",
 )
 @click.option(
     "--rate",
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
     metavar="FPS",
     type=click.FloatRange(min=0, min_open=True),
     multiple=True,
-    help="Let the frames come at this rate, as a camera's do, and count the late ones. May be repeated.",
+    help="Also deliver frames at this rate, as a camera does, and count the late ones. May be repeated.",
 )
 @quiet_option
 @json_option
@@ -47,9 +51,9 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Time each BUNDLE from frame to prediction, in turns.
+    """Measure how long each BUNDLE takes from frame to prediction, in turns.
 
-    Compare only what one run prints: a machine's pace changes from run to run.
+    Compare only figures of the same run: a machine's speed changes from run to run.
     """
     from edgead import machine
     from edgead.evaluation.bench import bench

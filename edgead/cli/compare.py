@@ -15,6 +15,7 @@ from edgead.cli.making import making_options
 from edgead.cli.output import json_option, print_json, print_notes, print_table, quiet_option
 from edgead.cli.progress import make_progress
 from edgead.names import shown
+from edgead.notices import count
 
 if TYPE_CHECKING:
     from edgead.datasets import Dataset
@@ -37,9 +38,7 @@ if TYPE_CHECKING:
 @click.option("--category", metavar="NAME", help="The category, where DIR is the root of several.")
 @making_options
 @engine_option
-@click.option(
-    "--seed", metavar="N", type=click.IntRange(0), default=0, help="For what is fitted (default 0)."
-)
+@click.option("--seed", metavar="N", type=click.IntRange(0), default=0, help="Seed for fitting (default 0).")
 @click.option(
     "--draws", metavar="N", type=click.IntRange(0), default=1000, help="Bootstrap draws (default 1000)."
 )
@@ -59,8 +58,8 @@ def command(
 ) -> None:
     """Evaluate bundles on the same images, and say which differences are more than chance.
 
-    A, B... are bundles, or methods, which are fitted on DIR's training images first (options after a colon:
-    patchcore:coreset_ratio=0.1). All others are compared with A.
+    A, B... are bundles or methods; a method may have options, as in patchcore:coreset_ratio=0.1, and is
+    fitted on DIR's training images first. The others are compared with A.
     """
     from edgead.datasets import open_dataset
     from edgead.evaluation.checking import ANY_SIZE, check
@@ -145,9 +144,10 @@ def _print(
         print_table(lines, indent="  ")
         for reason, titles in reasons.items():
             click.echo(f"  {', '.join(titles)}: no interval, {reason}")
+        better = count(comparison.better, "image")
         click.echo(
-            f"  verdicts at each one's own threshold: {comparison.better} images right with {name} alone, "
-            f"{comparison.worse} with {names[0]} alone"
+            f"  verdicts at each one's own threshold: {better} right with {name} "
+            f"alone, {comparison.worse} with {names[0]} alone"
         )
     print_notes((name, [*notes, *remarks(one)]) for name, one in zip(names, found, strict=True))
     click.echo(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgead.cli.output import json_option, print_json, print_table
+from edgead.cli.output import json_option, print_entries, print_json, print_table
 from edgead.names import shown
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def command(folder: Path | None, layout: str | None, as_json: bool) -> None:
     """Show what is in the data set or the categories in FOLDER, or list the known layouts.
 
-    What each layout expects is told in docs/datasets.md.
+    docs/datasets.md says what each layout expects.
     """
     if folder is None:
         _list_layouts(as_json)
@@ -53,12 +53,7 @@ def command(folder: Path | None, layout: str | None, as_json: bool) -> None:
 def _list_layouts(as_json: bool) -> None:
     from edgead.plugins import registry
 
-    entries = registry().entries("layouts")
-    if as_json:
-        fields = ("name", "summary", "distribution", "version")
-        print_json([{field: getattr(entry, field) for field in fields} for entry in entries])
-    else:
-        print_table([(entry.name, entry.summary, entry.distribution) for entry in entries])
+    print_entries(registry().entries("layouts"), as_json)
 
 
 def _record(found: Dataset) -> dict[str, Any]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     metavar="N",
     type=click.IntRange(0),
     default=0,
-    help="Another number, other parts and other defects (default 0).",
+    help="Seed of the generated parts and defects (default 0).",
 )
 @quiet_option
 @json_option

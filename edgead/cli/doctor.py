@@ -12,9 +12,9 @@ from edgead.cli.output import json_option, print_json, print_table
 @click.command("doctor")
 @json_option
 def command(as_json: bool) -> None:
-    """Show what this machine can do, for a bug report.
+    """Show what this machine can run; add it to a bug report.
 
-    That is Python, packages, extras, engines, their devices, and the processor's units.
+    Shown are Python, packages, extras, engines, their devices, and the processor's arithmetic units.
     """
     import platform
 
@@ -70,7 +70,7 @@ def command(as_json: bool) -> None:
         rows += [(engine, *device) for device in devices]
     rows += [(name, "-", f"{lacks or 'ready'}; of {who}") for name, who, lacks in others]
     print_table(rows, indent="  ")
-    click.echo(f"  a bundle for --target jetson {machine.jetson_line()}")
+    click.echo(f"\nA bundle for --target jetson {machine.jetson_line()}")
     for problem in registry().problems:
         click.echo(f"\nproblem: {problem}")
 

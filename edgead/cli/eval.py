@@ -45,7 +45,12 @@ TIMED_FRAMES = 100
     is_flag=True,
     help="Also show the threshold of F1-max, which is chosen on these very images.",
 )
-@click.option("--threshold", metavar="T", type=float, help="For the verdicts, instead of the bundle's own.")
+@click.option(
+    "--threshold",
+    metavar="T",
+    type=float,
+    help="Use this threshold for the verdicts instead of the bundle's own.",
+)
 @click.option(
     "--draws",
     metavar="N",

@@ -33,7 +33,7 @@ HEADER = (
 )
 LEGEND = (
     "on one core: processor time in ms, which other work on this machine hardly changes; it decides",
-    "separation: of held-out good images from the same with synthetic defects (AUROC; 100 perfect, 50 a guess)",
+    "separation: of held-out good images from those with synthetic defects (AUROC; 100 perfect, 50 a guess)",
     "loss: points of separation less than fp32's, expected on images like these, and measured on these",
     "difference: the largest from the same graph in exact arithmetic, of a score or of a map",
 )

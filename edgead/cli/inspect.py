@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from edgead.cli.arguments import find_bundle
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_table
+from edgead.cli.readable import print_facts, print_reports
 from edgead.names import shown
 from edgead.notices import say
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 @click.argument("bundle", shell_complete=complete_paths)
 @json_option
 def command(bundle: str, as_json: bool) -> None:
-    """Show what BUNDLE says of itself.
+    """Show what is in BUNDLE: its method, input, threshold, precision, notices, reports and files.
 
-    That is its method, input, threshold, precision, what to know of it, reports and files.
+    Numbers are rounded and hashes cut short; --json prints the manifest as it is.
     """
     from edgead.bundle import read_bundle
     from edgead.manifest import DEFAULT, parts_of
@@ -56,14 +56,11 @@ def command(bundle: str, as_json: bool) -> None:
         click.echo("\nWhat to know")
     for notice in found.notices:
         click.echo(click.wrap_text(shown(say(notice)), 110, "  * ", "    "))
-    for title, facts in (
-        ("Facts", manifest.facts),
-        ("Provenance", manifest.provenance),
-        ("Reports", manifest.reports),
-    ):
+    if manifest.reports:
+        print_reports(manifest.reports)
+    for title, facts in (("Facts", manifest.facts), ("Provenance", manifest.provenance)):
         if facts:
-            click.echo(f"\n{title}")
-            print_table(list(_flat(facts)), indent="  ")
+            print_facts(title, facts)
     click.echo("\nFiles")
     rows = [(file.path, f"{file.bytes:,}", file.sha256[:16]) for file in manifest.files]
     print_table(rows, ("path", "bytes", "sha256"), indent="  ")
@@ -76,15 +73,3 @@ def _as_json(bundle: Bundle) -> str:
     document = json.loads(bundle.manifest.to_json())
     document["notices"] = [notice.record() for notice in bundle.notices]
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """A nested mapping as rows of dotted names; a list of plain values stays in one row."""
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
-        for index, inner in enumerate(value):
-            yield from _flat(inner, f"{name}[{index}]")
-    else:
-        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -16,7 +16,7 @@ from edgead.cli.output import json_option, print_entries, print_json, print_tabl
 def command(name: str | None, as_json: bool) -> None:
     """List the methods, or the options of one.
 
-    An option of the method NAME is given to fit as `-o key=value`.
+    Give an option of the method NAME to fit as `-o key=value`.
     """
     from edgead.options import describe_options, show
     from edgead.plugins import registry

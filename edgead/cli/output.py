@@ -29,8 +29,10 @@ def json_option(function: F) -> F:
 
 
 def quiet_option(function: F) -> F:
-    """Add ``--quiet``."""
-    return click.option("-q", "--quiet", is_flag=True, help="Show no progress.")(function)
+    """Add ``--quiet``: no progress. Notes stay: what is doubtful about a bundle is no progress report."""
+    return click.option("-q", "--quiet", is_flag=True, help="Show no progress; notes still go to stderr.")(
+        function
+    )
 
 
 def print_json(document: Any) -> None:

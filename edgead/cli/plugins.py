@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def command(context: click.Context, as_json: bool) -> None:
     """List the installed plugins, what they register and their problems.
 
-    The environment variable EDGEAD_PLUGINS names the distributions, by comma, whose plugins may be used;
-    without it all may. --no-plugins leaves out all but edgead's own.
+    The environment variable EDGEAD_PLUGINS is a list, with commas between, of the distributions whose plugins
+    may be used; without it all may. --no-plugins uses edgead's own alone.
     """
     if context.invoked_subcommand is not None:
         return
@@ -83,7 +83,7 @@ def _row(plugin: Plugin) -> tuple[str, ...]:
     "--option",
     multiple=True,
     metavar="KEY=VALUE",
-    help="An option of the method, as fit's; a short training.",
+    help="An option of the method, as for fit; to shorten a training, for instance.",
 )
 @click.option("--backbone", metavar="NAME", help="Backbone instead of the method's own.")
 @click.option(
@@ -109,8 +109,8 @@ def check(
     """Check that what NAME registers behaves as a built-in does.
 
     NAME is a distribution, edgead-mine, or a registered name of any kind: a method, a target, an engine, a
-    backbone as NAME:ARGUMENT. Methods are fitted on a few generated images and run on both engines. Exit code
-    6 where a check fails.
+    backbone as NAME:ARGUMENT. Methods are fitted on a few generated images and run on both engines. The exit
+    code is 6 if a check fails.
     """
     from edgead.errors import PluginError, UnknownNameError
     from edgead.plugins import registry
@@ -162,7 +162,7 @@ def _print(each: Check, result: Result) -> None:
     "--out", metavar="DIR", type=click.Path(path_type=Path), help="Its folder (default ./edgead-NAME)."
 )
 def new(name: str, out: Path | None) -> None:
-    """Write a plugin to start from: NAME is the method's, edgead-NAME the distribution's.
+    """Write a plugin to start from: a method NAME in a distribution edgead-NAME.
 
     It's complete: a scorer and a method, tests with the conformance kit, a README and a pyproject.toml.
     """

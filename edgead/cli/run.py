@@ -36,12 +36,14 @@ log = logging.getLogger(__name__)
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=complete_paths)
 @engine_options
 @camera_options
-@click.option("--threshold", type=float, metavar="SCORE", help="Another threshold than the calibrated one.")
+@click.option(
+    "--threshold", type=float, metavar="SCORE", help="Use this threshold instead of the bundle's own."
+)
 @click.option(
     "--depth",
     type=click.IntRange(9, 16),
     metavar="BITS",
-    help="Bits that 16-bit images really use, 12 for instance (default: as the bundle learned).",
+    help="Bits that 16-bit images really use, 12 for instance (default: as when fitting).",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Write a heatmap of each frame here."
@@ -56,7 +58,9 @@ log = logging.getLogger(__name__)
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Stop after N frames of each SOURCE.")
 @click.option("--json", "--jsonl", "as_json", is_flag=True, help="Print lines of JSON on a terminal too.")
 @click.option("--text", "as_text", is_flag=True, help="Print lines for people into a pipe or file too.")
-@click.option("-q", "--quiet", is_flag=True, help="Show neither progress nor the summary.")
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Show neither progress nor the summary; notes still go to stderr."
+)
 def command(
     bundle: str,
     sources: tuple[str, ...],
@@ -85,8 +89,8 @@ def command(
     edgead run part.edgead rtsp://user:password@10.0.0.5/stream
     find photos -name '*.png' | edgead run part.edgead -
 
-    On a terminal the lines are for people, with a summary; in a pipe or a file they are JSON. Exit code 2
-    where something couldn't be judged: its line has "error", and the others are judged all the same.
+    On a terminal the lines are for people, with a summary; in a pipe or a file they are JSON. What can't be
+    judged has a line with "error"; the rest is judged all the same, and the exit code is 2.
     """
     from edgead.cli.verdicts import HeatmapNames, Tally, csv_file, print_for_people, print_json_line
     from edgead.errors import DatasetError

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--on-device",
     is_flag=True,
-    help="Run the parity check here too: this device's engine against exact arithmetic, the same graph.",
+    help="Also run the parity check here: this device's engine against exact arithmetic.",
 )
 @click.option(
     "--images",
@@ -41,7 +41,7 @@ def command(
 ) -> None:
     """Check each BUNDLE's files against its manifest.
 
-    Nothing of a bundle is run without --on-device.
+    Without --on-device nothing in a bundle is run.
     """
     if images is not None and not on_device:
         raise click.UsageError("--images is for --on-device: add it, or leave both out")
@@ -77,12 +77,13 @@ def _check(
     """Check one bundle, and put what is found into the record as well."""
     from edgead.bundle import read_bundle
     from edgead.names import shown
+    from edgead.notices import count
     from edgead.notices import say as told
 
     found = read_bundle(find_bundle(text))
     files = found.manifest.files
     record |= {"bundle": str(found.path), "files": len(files), "bytes": sum(file.bytes for file in files)}
-    say(f"ok   {found.path}: {record['files']} files, {record['bytes']:,} bytes")
+    say(f"ok   {found.path}: {count(record['files'], 'file')}, {record['bytes']:,} bytes")
     if found.unchecked:
         record["unchecked"] = list(found.unchecked)
         say(f"note: {shown(told(found.notices[-1]))}")

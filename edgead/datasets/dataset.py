@@ -202,7 +202,14 @@ def _notices(found: Dataset) -> list[Notice]:
         example = shown(Path(one.parent.name, one.name))
         values = {"count": len(missing), "total": defective, "example": example}
         notices.append(Notice("some-unmasked", values))
-    if missing and (whole := find_whole(found.folder)):
+    whole = find_whole(found.folder) if missing or not found.train else None
+    if whole:
+        trained = {os.path.normpath(path) for path in whole.split.train}
+        learned = [s for s in found.test if os.path.normpath(s.image.absolute()) in trained]
+        if learned:
+            values = {"images": len(learned), "folder": shown(whole.folder), "layout": whole.layout}
+            notices.append(Notice("judges-train-images", values))
+    if missing and whole:
         masked = {sample.image for sample in whole.split.test if sample.masks}
         if any(Path(os.path.normpath(sample.image.absolute())) in masked for sample in missing):
             values = {"folder": shown(whole.folder), "layout": whole.layout}

@@ -139,11 +139,11 @@ def open_first(
 
 
 def available_line(ort: Any, system: tuple[str, Sequence[str]] | None = None) -> str:
-    """What a Jetson's bundle would be tried on here, without opening one."""
+    """What a Jetson's bundle would run on here, in words that follow it, without opening one."""
     there = [name for provider, name in NAMES.items() if provider in ort.get_available_providers()]
     absent = [name for name in NAMES.values() if name not in there]
-    without = f"; built without {', '.join(absent)}" if absent else ""
-    return f"tries {', then '.join(there)} on {(system or device())[0]}{without}"
+    without = f"; ONNX Runtime is built without {' and '.join(absent)}" if absent else ""
+    return f"would run here on {', else on '.join(there)} ({(system or device())[0]}{without})"
 
 
 def _open(ort: Any, model: Path, options: Any, candidates: Sequence[Candidate]) -> Any:

@@ -1,7 +1,7 @@
 """Synthetic defects on real good images, for the precision gate.
 
 Labelled defects don't exist when a bundle is made, so each precision is judged by how well it tells held-out
-good images from the same images with a synthetic defect. The defects must therefore be *graded*: most kinds go
+good images from the same images with a synthetic defect. These must therefore be *graded*: most kinds go
 from barely visible to clear, or every precision would separate them perfectly and the gate would see nothing.
 Sizes follow the image's size, contrasts the image's own texture, colours its own saturation: a grey image
 stays grey. The cut-and-paste kinds follow CutPaste (Li et al., CVPR 2021), the foreign textures DRAEM

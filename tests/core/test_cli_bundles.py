@@ -140,8 +140,8 @@ def test_inspect_shows_and_prints_the_manifest(bundle: Path, capsys: pytest.Capt
         "layers=layer2,layer3 seed=7",
         "32x48",
         "set by hand",
-        "backbone.name",
-        "[1, 2]",
+        "Provenance",
+        "1, 2",
     ):
         assert text in out
     document = json.loads(run(capsys, "inspect", str(bundle), "--json")[0])
@@ -165,7 +165,7 @@ def test_what_no_hash_covers_is_named_by_every_verb(
 
 
 def test_verify_tells_a_changed_file(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "verify", str(bundle))[0].startswith(f"ok   {bundle}: 1 files")
+    assert run(capsys, "verify", str(bundle))[0].startswith(f"ok   {bundle}: 1 file,")
     model = bundle / "model.onnx"
     data = bytearray(model.read_bytes())
     data[len(data) // 2] ^= 1
@@ -352,3 +352,32 @@ def test_names_that_are_not_text_cost_no_result(
     run(capsys, *words[:3], str(dataset(folder / "other")), "--draws", "0")[0].encode("utf-8")
     (root / "scratch" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"broken")
     assert r"caf\xe9.png: the content is not" in run(capsys, *words, code=2)[1]
+
+
+def test_a_bundles_facts_are_shown_for_people() -> None:
+    from edgead.cli.readable import readable
+
+    assert readable(0.12345678) == "0.1235" and readable(20480) == "20,480"
+    assert readable("ab" * 32) == "ab" * 8 and readable("ab" * 31) == "ab" * 31
+    assert readable([1, None, True]) == "1, none, yes" and readable({}) == "none"
+    assert readable({"int8_bytes": 3, "rows": 4}) == "int8 bytes 3, rows 4"
+
+
+@pytest.mark.parametrize(
+    "reports",
+    [
+        {"forms": "not a list"},
+        {"forms": [{"precision": "fp32"}]},
+        {"forms": [None]},
+        {"forms": [{"precision": "int8", "misses": [], "parity": 3, "separation": None, "model_bytes": 1}]},
+        {"mine": {"a": {"b": {"c": 1}}}},
+    ],
+)
+def test_reports_of_another_version_are_shown_as_they_are(
+    reports: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edgead.cli.readable import print_reports
+
+    print_reports(reports)
+    out = capsys.readouterr().out
+    assert "Reports" in out and "Gates" not in out

@@ -158,5 +158,5 @@ def test_fit_and_run_say_what_comes_first(
     (tmp_path / "good" / "a.png").touch()
     (tmp_path / "photo.png").touch()
     assert "METHOD comes first" in said(capsys, "fit", "good", "patchcore", code=2)[1]
-    assert "good: a folder of 1 images, not a bundle" in said(capsys, "inspect", "good", code=3)[1]
+    assert "good: a folder of 1 image, not a bundle" in said(capsys, "inspect", "good", code=3)[1]
     assert "photo.png: an image, not a bundle" in said(capsys, "run", "photo.png", "good", code=3)[1]

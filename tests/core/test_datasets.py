@@ -17,6 +17,7 @@ from edgead.cli import main
 from edgead.datasets import find_categories, find_samples, open_dataset
 from edgead.errors import DatasetError, PluginError, UnknownNameError
 from edgead.masks import read_mask
+from edgead.notices import say
 from edgead.plugins import registry
 from edgead.resize import ResizeRule
 from tests.plugins import layout_trees as trees
@@ -235,7 +236,7 @@ def test_the_command_shows_one_data_set(tmp_path, capsys):
         "a_hole 1, 1 with a mask",
         "crack 2, 1 with a mask",
     ]
-    assert lines[6].startswith("note: 1 of 3 defective images have no mask")
+    assert lines[6].startswith("note: 1 of 3 defective images has no mask")
 
 
 def test_the_command_as_json(tmp_path, capsys):
@@ -273,3 +274,17 @@ def test_the_command_refuses_in_one_line(tmp_path, capsys):
 def test_eval_takes_a_layout(tmp_path, capsys):
     assert main(["eval", "absent", str(trees.mvtec(tmp_path)), "--layout", "btad"]) == 2
     assert "not in the layout btad; it looks like mvtec" in capsys.readouterr().err
+
+
+def test_the_training_images_of_a_data_set_are_told_as_such(tmp_path):
+    """``edgead eval BUNDLE D/train``: figures that look like a promise, on what was learned."""
+    root = tmp_path / "nut"
+    for name in ("train/good/0.png", "train/good/1.png", "test/good/0.png", "test/blob/0.png"):
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(file), np.full((16, 16, 3), 90, np.uint8))
+    told = {notice.code: say(notice) for notice in open_dataset(root / "train").notices}
+    assert "2 of these images are training images" in told["judges-train-images"]
+    assert str(root) in told["judges-train-images"]
+    for other in (root, root / "test"):
+        assert "judges-train-images" not in {notice.code for notice in open_dataset(other).notices}

@@ -338,14 +338,14 @@ def test_a_few_images_of_another_depth_colour_or_size_are_named(tmp_path: Path) 
     assert read(tmp_path) == []
     cv2.imwrite(str(tmp_path / "deep.png"), good_image(50)[..., 0].astype(np.uint16) * 257)
     (text,) = read(tmp_path)
-    assert text.startswith("1 of 21 images have 16 bits and the others 8: deep.png;")
+    assert text.startswith("1 of 21 images has 16 bits and the others 8: deep.png;")
     tinted = good_image(51)
     tinted[60, 41] = (90, 91, 90)  # one pixel that's off a grid of samples
     cv2.imwrite(str(tmp_path / "tinted.png"), tinted)
     for i in range(4):
         cv2.imwrite(str(tmp_path / f"large{i}.png"), good_image(60 + i, (240, 160)))
     _, colour, size = read(tmp_path)
-    assert colour.startswith("1 of 26 images are colour and the others grey: tinted.png;")
+    assert colour.startswith("1 of 26 images is colour and the others grey: tinted.png;")
     assert size.startswith("4 of 26 images are of another size than 120 x 80 (height x width): large0.png, ")
     assert "large2.png and 1 more" in size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 
 import pytest
@@ -25,3 +26,24 @@ def test_one_of_a_later_version_is_shown_as_it_is() -> None:
     assert say(Notice("of-the-future", {"a": 1, "b": "x"})) == "of-the-future: a 1, b x"
     assert say(Notice("of-the-future")) == "of-the-future"
     assert say(Notice("plugin", {})) == "plugin"
+
+
+COUNTS = {"images", "files", "count", "others", "parts"}
+
+
+@pytest.mark.parametrize("code", [code for code, text in SENTENCES.items() if "|" in text])
+def test_one_is_told_in_the_singular(code: str) -> None:
+    fields = [
+        (name, format_spec) for _, name, format_spec, _ in string.Formatter().parse(SENTENCES[code]) if name
+    ]
+    values = {name: 7 if name in COUNTS else "x" for name, _ in fields}
+    if "share" in values:
+        values["share"] = 0.7
+    many, one = (
+        say(Notice(code, values)),
+        say(Notice(code, {**values, **{n: 1 for n in COUNTS & set(values)}})),
+    )
+    for _, choice in fields:
+        assert "{" not in (choice or ""), "words to choose between hold no value: it may have a bar in it"
+    assert "|" not in many + one and many.replace("7", "1") != one
+    assert not re.search(r"\b1 (training |test |held-out )?(images|files|videos|masks|parts)\b", one), one

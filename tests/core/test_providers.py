@@ -132,7 +132,8 @@ def test_only_what_is_built_in_is_tried(model):
     assert session.device == "CUDA" and runtime.asked == [[CUDA, CPU]]
     assert "; not TensorRT: this onnxruntime (1.23.0) is built without it" in session.runs_on
     assert available_line(runtime, ORIN) == (
-        "tries CUDA, then CPU on NVIDIA Jetson Orin Nano; built without TensorRT"
+        "would run here on CUDA, else on CPU "
+        "(NVIDIA Jetson Orin Nano; ONNX Runtime is built without TensorRT)"
     )
 
 

@@ -102,3 +102,10 @@ def test_sigterm_ends_it_cleanly(tmp_path):
     _, told = process.communicate(timeout=60)
     assert process.returncode == 0, told
     assert "ready: onnxruntime on CPU" in told and "stopped after" in told
+
+
+def test_without_arguments_it_says_how_it_is_called() -> None:
+    script = Path(__file__).parents[2] / "examples" / "camera_loop.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "usage: python camera_loop.py BUNDLE CAMERA [WATCHDOG_FILE]\n"
