@@ -30,8 +30,9 @@ def print_reports(reports: Mapping[str, Any]) -> None:
     """Print what the gates found, a row for each form; other reports as facts are."""
     rest = dict(reports)
     try:
-        rows = [_form_row(form) for form in reports["forms"]]
-        misses = [(form["precision"], str(why)) for form in reports["forms"] for why in form["misses"]]
+        forms = reports["forms"]
+        rows = [_form_row(form) for form in forms]
+        misses = [(str(form["precision"]), _why(miss)) for form in forms for miss in form["misses"]]
     except (KeyError, TypeError, ValueError, AttributeError):
         pass
     else:
@@ -45,6 +46,11 @@ def print_reports(reports: Mapping[str, Any]) -> None:
             )
     if rest:
         print_facts("Reports", rest)
+
+
+def _why(miss: Any) -> str:
+    """A notice's sentence; format 1 has sentences alone."""
+    return str(miss["text"] if isinstance(miss, Mapping) else miss)
 
 
 def _form_row(form: Mapping[str, Any]) -> tuple[str, ...]:
