@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 from edgead.errors import MissingDependencyError
 
+TOML = () if sys.version_info >= (3, 11) else ("tomli",)
+"""What reads grid files, where Python's own tomllib isn't there yet."""
 EXTRAS: dict[str, tuple[str, ...]] = {
     "openvino": ("openvino",),
     "onnx": ("onnxruntime",),
-    "fit": ("onnx", "spox", "nncf", "threadpoolctl", "onnxruntime", "rich", "safetensors"),
+    "fit": ("onnx", "spox", "nncf", "threadpoolctl", "onnxruntime", "rich", "safetensors", *TOML),
     "report": ("jinja2",),
     "train": ("torch", "torchvision", "timm", "onnxscript"),
 }
