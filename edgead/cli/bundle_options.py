@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from edgead.cli.fit_options import depth_option, parse_size
+from edgead.cli.fit_options import backbone_options, depth_option, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -16,12 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def bundle_options(function: F) -> F:
     """Add ``--backbone``, ``--weights``, ``--size``, ``--depth``, ``--target`` and ``--precision``."""
     options = (
-        click.option(
-            "--backbone", metavar="NAME", help="Backbone instead of the method's own; see `edgead backbones`."
-        ),
-        click.option(
-            "--weights", metavar="FILE", type=click.Path(path_type=Path), help="The backbone's weights file."
-        ),
+        backbone_options,
         click.option(
             "--size", metavar="HxW", callback=parse_size, help="Input size (default: chosen from the images)."
         ),

@@ -41,15 +41,21 @@ def depth_option(function: F) -> F:
     )(function)
 
 
+def backbone_options(function: F) -> F:
+    """Add ``--backbone`` and ``--weights``."""
+    backbone = click.option(
+        "--backbone", metavar="NAME", help="Backbone instead of the method's own; see `edgead backbones`."
+    )
+    weights = click.option(
+        "--weights", metavar="FILE", type=click.Path(path_type=Path), help="The backbone's weights file."
+    )
+    return backbone(weights(function))
+
+
 def fit_options(function: F) -> F:
     """Add the options of fitting, under the names that ``edgead.fit`` has for them."""
     options = (
-        click.option(
-            "--backbone", metavar="NAME", help="Backbone instead of the method's own; see `edgead backbones`."
-        ),
-        click.option(
-            "--weights", metavar="FILE", type=click.Path(path_type=Path), help="The backbone's weights file."
-        ),
+        backbone_options,
         click.option(
             "--size",
             metavar="HxW",
@@ -167,6 +173,7 @@ def fit_record(bundle: Bundle, why: Notice) -> dict[str, Any]:
 
 
 __all__ = [
+    "backbone_options",
     "depth_option",
     "describe_fit",
     "fit_options",

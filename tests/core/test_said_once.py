@@ -55,30 +55,10 @@ REASONS: Mapping[tuple[str, str, str], str] = {
         "target: str",
     ): "an old format's fields stay as they were when today's change",
     (
-        "edgead/cli/fitting.py",
-        "edgead/cli/making.py",
-        "options = (",
-    ): "for now: the two lists of options are to become one",
-    (
-        "edgead/runtime/detector.py",
-        "edgead/runtime/detector.py",
-        'device: str = "auto",',
-    ): "for now: the detector's keywords are to become one record",
-    (
-        "plugins/edgead_plugins/backbones/timm_convert.py",
-        "plugins/edgead_plugins/training/trained.py",
-        "digest = hashlib.sha256()",
-    ): "for now: the hash of a network's weights is to be one function",
-    (
-        "plugins/edgead_plugins/fyd/scorer.py",
-        "plugins/edgead_plugins/padim.py",
-        "dimensions: int | None = None",
-    ): "for now: ranges of options are to be declared, not coded by hand",
-    (
-        "plugins/edgead_plugins/padim.py",
-        "plugins/edgead_plugins/spade.py",
-        "def feature_maps(self, backbone: Backbone) -> Sequence[str]:",
-    ): "for now: the choice of layers is to be in edgead_plugins.layers",
+        "edgead/api/records.py",
+        "edgead/api/records.py",
+        "@property",
+    ): "two records that are bundles with figures of their own, each whole on its page; no base class",
 }
 """Runs that may stand twice: the two files, the first line of code, and why."""
 
