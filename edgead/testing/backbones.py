@@ -11,6 +11,7 @@ import numpy as np
 from edgead.errors import MissingDependencyError, OptionError
 from edgead.testing.check import CheckFailed, Skipped, require
 from edgead.testing.material import good_image, hostile_frames
+from edgead.testing.protocols import require_members
 from edgead.testing.running import (
     ENGINES,
     installed_engines,
@@ -18,11 +19,12 @@ from edgead.testing.running import (
     outputs_by_engine,
     require_agreement,
 )
+from edgead.types import Backbone
 
 if TYPE_CHECKING:
     import onnx
 
-    from edgead.types import Backbone, Size
+    from edgead.types import Size
 
 OPSET = 18
 LARGE = 1024
@@ -160,6 +162,11 @@ def engines_agree(opened_: Opened) -> None:
     require_agreement(opened_.graph(), [good_image(0, opened_.size())])
 
 
+def has_every_member(opened_: Opened) -> None:
+    """it has every member of a backbone; ``float_nodes``, where it has them, are names"""
+    require_members(opened_.backbone(), Backbone)
+
+
 def says_where_it_is_from(opened_: Opened) -> None:
     """``provenance`` holds the weights' SHA-256, for the bundle's manifest"""
     found = dict(opened_.backbone().provenance)
@@ -171,6 +178,7 @@ def says_where_it_is_from(opened_: Opened) -> None:
 
 
 CHECKS = (
+    has_every_member,
     feature_info_is_true,
     graph_is_well_formed,
     chosen_maps_alone,

@@ -26,9 +26,10 @@ from edgead.plugins import registry
 from edgead.registry import Entry
 from edgead.runtime.engine_options import ALLOWANCES, DEMANDS, EngineOptions
 from edgead.runtime.engines import find_engine, open_session
-from edgead.runtime.session import Outputs, Session
+from edgead.runtime.session import Engine, Outputs, Pending, Session
 from edgead.testing.check import CheckFailed, Skipped, require
 from edgead.testing.material import SIZE, defective_image, good_image
+from edgead.testing.protocols import require_members
 from edgead.testing.running import AGREEMENT, apart
 from edgead.testing.small_graph import nan_graph, small_graph
 
@@ -44,6 +45,7 @@ PLAIN = EngineOptions()
 def says_what_it_is(entry: Entry) -> None:
     """its ``name`` is the registered name; it ``reads`` ends of names, and ``honours`` options that exist"""
     engine = find_engine(entry.name)
+    require_members(engine, Engine)
     known = (*DEMANDS, *ALLOWANCES)
     require(engine.name == entry.name, f"its name is '{engine.name}', registered is '{entry.name}'")
     require(
@@ -59,6 +61,7 @@ def says_what_it_is(entry: Entry) -> None:
 def its_session_says_what_it_is(entry: Entry) -> None:
     """a session's members tell engine, version, device and input, and honour no more than the engine"""
     with _opened(entry) as session:
+        require_members(session, Session)
         engine, honours = find_engine(entry.name), set(session.honours)
         require(session.engine == entry.name, f"its session's engine is '{session.engine}'")
         require(session.input_shape == SHAPE, f"input_shape is {session.input_shape!r}, not {SHAPE}")
@@ -161,6 +164,7 @@ def starts_and_waits(entry: Entry) -> None:
             raised is None or isinstance(raised, TimedOutError),
             f"wait(0) raises {type(raised).__name__} where it isn't done: raise TimedOutError",
         )
+        require_members(pending[-1], Pending)
         for started, wanted in zip(reversed(pending), reversed(alone), strict=True):
             first, again = started.wait(), started.wait(0)
             _require_same(first, wanted, "start, of an array that is used again,")

@@ -16,9 +16,10 @@ from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import engine_names, open_as_honoured, open_session
 from edgead.testing.check import CheckFailed, require
 from edgead.testing.material import good_image
+from edgead.testing.protocols import require_members
 from edgead.testing.running import apart
 from edgead.testing.small_graph import small_graph
-from edgead.types import PRECISIONS, Artifact, Precision
+from edgead.types import PRECISIONS, Artifact, Exporter, Precision
 
 if TYPE_CHECKING:
     pass
@@ -29,13 +30,13 @@ APART: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.05, "mixed": 0.05, "bf1
 def says_what_it_is(entry: Entry) -> None:
     """its ``target`` is the registered name, its ``precisions`` are known forms and FP32 is among them"""
     exporter = registry().get("exporters", entry.name)()
+    require_members(exporter, Exporter)
     require(exporter.target == entry.name, f"its target is '{exporter.target}', registered is '{entry.name}'")
     unknown = [p for p in exporter.precisions if p not in PRECISIONS]
     require(not unknown, f"precisions {', '.join(unknown)} aren't known: they are {', '.join(PRECISIONS)}")
     require(
         "fp32" in exporter.precisions, "fp32 must be among its precisions: the others are held against it"
     )
-    require(hasattr(exporter, "compile"), "it lacks compile(graph, precision, folder)")
 
 
 def writes_what_it_lists(entry: Entry) -> None:

@@ -13,7 +13,8 @@ from edgead.errors import DatasetError
 from edgead.plugins import registry
 from edgead.registry import Entry
 from edgead.testing.check import CheckFailed, Skipped, require
-from edgead.types import Split
+from edgead.testing.protocols import require_members
+from edgead.types import Layout, Split
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class Example:
 
     entry: Entry
     folder: Path | None
+
+
+def has_every_member(example: Example) -> None:
+    """it has every member of a layout"""
+    require_members(_layout(example), Layout)
 
 
 def refines_what_is_registered(example: Example) -> None:
@@ -103,6 +109,7 @@ def _unrelated_folders() -> Iterator[dict[str, Path]]:
 
 
 CHECKS = (
+    has_every_member,
     refines_what_is_registered,
     leaves_other_folders_alone,
     recognises_its_example,

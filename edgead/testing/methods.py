@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgead.notices import say
 from edgead.options import parse_options
 from edgead.plugins import registry
 from edgead.testing.check import CheckFailed, require
@@ -27,7 +28,9 @@ from edgead.testing.method_graph import (
     larger_is_more_anomalous,
     numpy_agrees,
 )
+from edgead.testing.protocols import require_members
 from edgead.testing.workshop import Workshop
+from edgead.types import FittedScorer, GivesNotices
 
 if TYPE_CHECKING:
     from edgead.types import Method
@@ -55,8 +58,15 @@ def options_and_presets_are_the_scorers(workshop: Workshop) -> None:
 
 
 def fits(workshop: Workshop) -> None:
-    """it fits on a few good images and becomes one graph of the declared shapes"""
-    workshop.fit()
+    """it fits on a few good images and becomes one graph of the declared shapes, with facts and notices"""
+    fitted = workshop.fit()
+    require_members(fitted.scorer, FittedScorer)
+    for notice in fitted.scorer.notices if isinstance(fitted.scorer, GivesNotices) else ():
+        text = say(notice)
+        require(
+            text and "{" not in text and not text.startswith(notice.code),
+            f"its notice '{notice.code}' says '{text}': give a sentence with the values' names in braces",
+        )
 
 
 def same_seed_same_bytes(workshop: Workshop) -> None:

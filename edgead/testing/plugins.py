@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgead.hookspecs import StatesItsApi
 from edgead.registry import Plugin
 from edgead.testing.check import require
 from edgead.testing.running import in_another_process
@@ -43,7 +44,7 @@ def states_its_api(distribution: Distribution) -> None:
         if plugin.module and not plugin.problems:
             target = _target(plugin.module)
             require(
-                hasattr(target, "edgead_api"),
+                isinstance(target, StatesItsApi),
                 f"{plugin.module} states no API: add `edgead_api = 1`, so that a later edgead knows",
             )
         require(not plugin.notices, "; ".join(plugin.notices))

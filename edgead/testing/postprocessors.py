@@ -12,11 +12,17 @@ from edgead.plugins import registry
 from edgead.registry import Entry
 from edgead.testing.check import Skipped, require
 from edgead.testing.parts import run_part
+from edgead.testing.protocols import require_members
 from edgead.testing.running import AGREEMENT, ENGINES, apart, installed_engines
-from edgead.types import Scores, Size
+from edgead.types import PostProcessor, Scores, Size
 
 CASES: tuple[tuple[Size, Size], ...] = (((8, 8), (64, 64)), ((4, 20), (32, 160)), ((1, 1), (32, 32)))
 """(h, w) of the patch scores, (H, W) of the image."""
+
+
+def has_every_member(entry: Entry) -> None:
+    """it has every member of a post-processor"""
+    require_members(registry().get("postprocessors", entry.name)(), PostProcessor)
 
 
 def declared_outputs(entry: Entry) -> None:
@@ -97,4 +103,11 @@ def _noise(shape: Size) -> NDArray[np.float32]:
     return np.random.default_rng(0).random(shape, np.float32)
 
 
-CHECKS = (declared_outputs, finite_for_any_score, a_peak_stays_in_its_place, more_is_more, engines_agree)
+CHECKS = (
+    has_every_member,
+    declared_outputs,
+    finite_for_any_score,
+    a_peak_stays_in_its_place,
+    more_is_more,
+    engines_agree,
+)

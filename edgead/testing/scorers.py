@@ -12,6 +12,8 @@ from edgead.options import Range, describe_options, parse_options
 from edgead.plugins import registry
 from edgead.registry import Entry
 from edgead.testing.check import CheckFailed, require
+from edgead.testing.protocols import require_members
+from edgead.types import Scorer
 
 NEEDED = {
     "feature_maps": "feature_maps(self, backbone)",
@@ -23,10 +25,7 @@ NEEDED = {
 def has_every_method(entry: Entry) -> None:
     """it has ``Options``, and ``feature_maps``, ``embed`` and ``fit`` with their arguments"""
     scorer = _scorer(entry)
-    missing = [text for name, text in NEEDED.items() if not callable(getattr(scorer, name, None))]
-    if not hasattr(scorer, "Options"):
-        missing.append("Options, a frozen dataclass")
-    require(not missing, f"{_name(scorer)} lacks {' and '.join(missing)}; see edgead.types.Scorer")
+    require_members(scorer, Scorer)
     for name in NEEDED:
         count = len(
             [p for p in inspect.signature(getattr(scorer, name)).parameters.values() if p.default is p.empty]
@@ -108,7 +107,8 @@ def _scorer(entry: Entry) -> Any:
 
 
 def _options(entry: Entry) -> Any:
-    options = getattr(_scorer(entry), "Options", None)
+    require_members(_scorer(entry), Scorer)
+    options = _scorer(entry).Options
     require(
         isinstance(options, type) and dataclasses.is_dataclass(options),
         f"{_name(_scorer(entry))}.Options must be a dataclass: @dataclass(frozen=True)",
