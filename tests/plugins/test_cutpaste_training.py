@@ -191,7 +191,13 @@ def test_the_whole_graph_equals_torch_and_numpy(bundle, engine, tmp_path):
         patch.setattr(Embeddings, "__init__", keep)
         again = CutPaste(parse_options(CutPasteOptions, WORDS)).train(
             TrainingData(
-                open_backbone("default"), lambda: iter(training), len(training), SIZE, 0, silent, tmp_path
+                backbone=open_backbone("default"),
+                images=lambda: iter(training),
+                n_images=len(training),
+                size=SIZE,
+                seed=0,
+                progress=silent,
+                checkpoint=tmp_path,
             )
         )
     trained_as = bundle.manifest.provenance["backbone"]["weights_sha256"]
