@@ -203,8 +203,9 @@ def run_cell(
             wanted = [form for form in PRECISIONS if form in {*forms, *cell.making.forms}]
             reference, seconds = _kept_fit(cell, data, wanted, kept, progress)
             bundle = _export(cell.making, reference, Path(folder), progress)
-        found = judge(load(bundle.path, throughput=True), data.test, progress, draws=draws)
-        latency = bench([load(bundle.path)], TIMED_FRAMES, progress)[0] if timed else None
+        engine = bundle.manifest.engine  # its target was named, and so it may be a plugin's
+        found = judge(load(bundle.path, engine=engine, throughput=True), data.test, progress, draws=draws)
+        latency = bench([load(bundle.path, engine=engine)], TIMED_FRAMES, progress)[0] if timed else None
         return {
             **found.record(),
             "name": data.name,

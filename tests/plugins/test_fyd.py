@@ -359,7 +359,7 @@ def test_what_cannot_be_trained_is_told(tiny_network, tmp_path):
     given = examples(tiny_network, tmp_path, lying(4))
     with pytest.raises(OptionError, match="choose layers of layer1"):
         FYD(options(layers=("layer1", "nothing"))).train(given)
-    with pytest.raises(OptionError, match="max_rotation.* from 0 to 45, not 90"):
+    with pytest.raises(OptionError, match=r"max_rotation.* from 0 to 45, not 90"):
         FYDOptions(max_rotation=90)
     with pytest.raises(OptionError, match="rank=5"):
         FYDOptions(rank=5)
