@@ -269,7 +269,7 @@ def test_streaming_gives_the_picks_to_the_groups_that_need_them() -> None:
 def test_streaming_stays_within_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     # The bound covers blocks full of ties; without ties they take a third, and one group too many would show.
     monkeypatch.setattr(
-        coreset, "memory", lambda points, picks, dim: 64 * points + (40 << 10) * dim + (24 << 20)
+        coreset, "search_bytes", lambda points, picks, dim: 64 * points + (40 << 10) * dim + (24 << 20)
     )
     total, dim, allowed = 120_000, 256, 98 << 20
     tracemalloc.start()

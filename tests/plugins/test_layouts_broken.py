@@ -23,7 +23,7 @@ def test_a_missing_mask_leaves_the_image_without_and_is_told(tmp_path):
     found = open_dataset(folder)
     assert [sample.image.name for sample in found.unmasked] == ["001.png"]
     assert found.notes == (
-        "1 of 3 defective images have no mask, crack/001.png for one, so pixel metrics will be undefined",
+        "1 of 3 defective images has no mask, crack/001.png for one, so pixel metrics will be undefined",
     )
 
 
