@@ -6,6 +6,7 @@ name that several others want, and not edgead, is refused when used, naming them
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -46,7 +47,8 @@ class Entry:
         """The module that the factory is in; empty where it doesn't say."""
         if isinstance(self.factory, str):
             return self.factory.partition(":")[0]
-        return str(getattr(self.factory, "__module__", ""))
+        function = self.factory.func if isinstance(self.factory, functools.partial) else self.factory
+        return str(getattr(function, "__module__", ""))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from edgead_plugins.patchcore import PatchCore
 PACKAGES = ("edgead", "edgead_plugins", "edgead_exporters")
 NOT_OF_PLUGINS = {
     "value": "an option that a caller gives, NumPy's perhaps", "mine": "this thread's own",
-    "self.factory": "a function or class: where Python has it from", "scorer": "a class: its name",
+    "function": "a function or class: where Python has it from", "scorer": "a class: its name",
     "frame": "a caller's array, or whatever he gives for one",
     "error": "an exception of the system's or click's",
     "sys.stdout": "the stream that this process was given",

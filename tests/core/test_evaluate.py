@@ -231,7 +231,7 @@ def test_a_mask_that_marks_nothing_leaves_its_image_unmasked(samples):
     assert found.metrics["pixel_ap"].value is None
     assert found.metrics["pixel_ap"].reason == "1 defective image has no mask"
     assert [n.code for n in found.notices] == ["mask-empty"]
-    assert any("mark nothing" in line for line in remarks(found))
+    assert any("marks nothing" in line for line in remarks(found))
 
 
 def test_labels_in_16_bits_measure_as_any_mask(samples):

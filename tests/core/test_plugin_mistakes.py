@@ -78,7 +78,7 @@ MISTAKES = {
         "scorer",
         ("def embed", "def embeds"),
         "has-every-method",
-        "Acme lacks embed(self, maps); see edgead.types.Scorer",
+        "Acme lacks embed; see edgead.types.method.Scorer",
     ),
     "a range that is never checked": (
         "scorer",

@@ -56,7 +56,7 @@ def test_it_passes_the_cpu(jetson):
     assert "onnxruntime on " in result.output and "0 verdicts flipped" in result.output
 
 
-@pytest.mark.parametrize(("name", "factor"), [("score", 1.02), ("anomaly_map", 0.96)])
+@pytest.mark.parametrize(("name", "factor"), [("score", 1.01), ("anomaly_map", 0.97)])
 def test_it_passes_a_device_that_rounds(name, factor, jetson, device):
     device(scaled(name, factor))
     result = verify(jetson, "--on-device")
@@ -114,7 +114,7 @@ def test_json_says_the_same_of_whole_and_of_damaged_bundles(compiled, tmp_path):
 def test_it_needs_images_and_takes_the_users(compiled, tmp_path):
     bundle = shutil.copytree(compiled("onnx", "fp32").bundle.path, tmp_path / "bare.edgead")
     manifest = json.loads((bundle / "manifest.json").read_text())
-    del manifest["probes"]
+    manifest["probes"] = []
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     fault = verify(bundle, "--on-device").exception
     assert isinstance(fault, InputError) and "carries no images: give some good ones with --images" in str(
