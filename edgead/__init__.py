@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from edgead import telemetry as _telemetry
+from edgead.version import __version__
 
 if TYPE_CHECKING:
     from edgead import errors
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from edgead.runtime.detector import Detector, load
     from edgead.runtime.engine_options import EngineOptions
     from edgead.types import Prediction, Region
-
-__version__ = "0.1.0"
 
 _telemetry.turn_off()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -11,16 +11,13 @@ from numpy.typing import NDArray
 from edgead.depth import to_8_bits
 from edgead.errors import FrameError
 
-if TYPE_CHECKING:
-    from edgead.types import Image
-
 MIN_IMAGE_SIDE = 8
 """Shortest side in pixels of an image or frame that can be judged."""
 
 
 def as_bgr(
     frame: NDArray[Any], channel_order: Literal["bgr", "rgb"] = "bgr", depth: int | None = None
-) -> Image:
+) -> NDArray[np.uint8]:
     """Return a camera's frame as (H, W, 3) uint8 BGR; the input is never changed, and copied only if it must.
 
     Args:

@@ -6,7 +6,7 @@ threshold fixes the scale, and it sits in the middle of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 
 from edgead.bgr import as_bgr
 from edgead.errors import OptionError
-
-if TYPE_CHECKING:
-    from edgead.types import Image
 
 
 def colour_scale(threshold: float) -> tuple[float, float]:
@@ -30,7 +27,7 @@ def colour_scale(threshold: float) -> tuple[float, float]:
     return 0.5 * threshold, 1.5 * threshold
 
 
-def heatmap(anomaly_map: NDArray[np.float32], low: float, high: float) -> Image:
+def heatmap(anomaly_map: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
     """Colour an anomaly map: black up to ``low``, through purple and orange, pale yellow from ``high`` on.
 
     Args:
@@ -55,7 +52,7 @@ def overlay(
     box: tuple[int, int, int, int] | None = None,
     opacity: float = 0.6,
     outline: bool = True,
-) -> Image:
+) -> NDArray[np.uint8]:
     """Lay an anomaly map over its frame and outline the mask.
 
     Below half the threshold the frame is untouched; the colours come in as the map rises towards it.

@@ -9,9 +9,10 @@ import base64
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import cv2
+import numpy as np
 from numpy.typing import NDArray
 
 from edgead.bgr import as_bgr
@@ -19,9 +20,9 @@ from edgead.errors import FrameError, OptionError, OutputError
 from edgead.files import write_file
 from edgead.heatmap import colour_scale, heatmap, overlay
 from edgead.names import shown
+from edgead.notices import count
 
-if TYPE_CHECKING:
-    from edgead.types import Image, Placement, Prediction
+Image = NDArray[np.uint8]
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 """What a picture's file may end in."""
@@ -29,11 +30,83 @@ SHOWN_REGIONS = 5
 """Regions that a notebook's table names."""
 
 
+class Region(Protocol):
+    """What is told of an area: ``edgead.Region`` has it."""
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """x, y, width, height in the frame."""
+        ...
+
+    @property
+    def peak(self) -> float:
+        """The highest anomaly in it."""
+        ...
+
+
+class Placement(Protocol):
+    """How a map lies on its frame: ``edgead.types.Placement`` has it."""
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """(height, width)."""
+        ...
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """x, y, width, height of the part of the map that shows the frame."""
+        ...
+
+    @property
+    def pixel_threshold(self) -> float:
+        """The middle of the colours."""
+        ...
+
+    @property
+    def depth(self) -> int | None:
+        """Significant bits of a 16-bit frame."""
+        ...
+
+
+class Prediction(Protocol):
+    """What is shown of a prediction: ``edgead.Prediction`` has it."""
+
+    @property
+    def score(self) -> float:
+        """The image score."""
+        ...
+
+    @property
+    def is_anomalous(self) -> bool:
+        """The verdict."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """Of the score."""
+        ...
+
+    @property
+    def anomaly_map(self) -> NDArray[np.float32]:
+        """(h, w)."""
+        ...
+
+    @property
+    def regions(self) -> Sequence[Region]:
+        """What is over the pixel threshold."""
+        ...
+
+    @property
+    def placement(self) -> Placement | None:
+        """None where no detector made it."""
+        ...
+
+
 def line(prediction: Prediction) -> str:
     """The verdict in one line, without the arrays."""
     p = prediction
     verdict, sign = ("anomalous", ">") if p.is_anomalous else ("good", "<=")
-    regions = f", {_count(len(p.regions), 'region')}" if p.is_anomalous else ""
+    regions = f", {count(len(p.regions), 'region')}" if p.is_anomalous else ""
     return f"Prediction({verdict}: score {p.score:.6g} {sign} threshold {p.threshold:.6g}{regions})"
 
 
@@ -108,7 +181,7 @@ def html(prediction: Prediction) -> str:
         x, y, width, height = region.box
         rows.append(("region", f"{width} x {height} pixels at x {x}, y {y}, peak {region.peak:.6g}"))
     if more := len(p.regions) - SHOWN_REGIONS:
-        rows += [("", f"and {_count(more, 'region')} more")] if more > 0 else []
+        rows += [("", f"and {count(more, 'region')} more")] if more > 0 else []
     if p.placement is None:  # nothing says how to colour it
         return table(rows)
     rows.append(("pixel threshold", f"{p.placement.pixel_threshold:.6g}, the middle of the colours"))
@@ -152,10 +225,6 @@ def _check_shape(given: Sequence[int], judged: Sequence[int]) -> None:
             f"the frame is {h} x {w} (height x width), the one that was judged {height} x {width}: draw on "
             "that one, or on a copy of it in another size"
         )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 __all__ = [

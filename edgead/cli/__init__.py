@@ -16,7 +16,6 @@ from contextlib import contextmanager, nullcontext
 
 import click
 
-import edgead
 from edgead.api.notes import untold
 from edgead.cli.group import READER_GONE, LazyGroup
 from edgead.cli.signals import Ended, ended_by_signals
@@ -26,6 +25,7 @@ from edgead.errors import EdgeadError, OutputError, PluginError, one_line
 from edgead.extras import missing
 from edgead.names import shown
 from edgead.registry import FIRST_PARTY
+from edgead.version import __version__
 
 VERBS = (
     *("fit", "export", "run", "eval", "compare", "benchmark", "bench"),
@@ -34,7 +34,7 @@ VERBS = (
 
 
 @click.group(cls=LazyGroup, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(edgead.__version__, message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
 @click.option("--no-plugins", is_flag=True, help="Use only edgead's own plugins; may stand anywhere.")
 @click.option(

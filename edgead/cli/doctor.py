@@ -18,11 +18,11 @@ def command(as_json: bool) -> None:
     """
     import platform
 
-    import edgead
     from edgead import machine, telemetry
     from edgead.cache import cache_folder
     from edgead.extras import EXTRAS
     from edgead.plugins import registry
+    from edgead.version import __version__
 
     processor = machine.cpu()
     absent = machine.absent_packages()
@@ -32,7 +32,7 @@ def command(as_json: bool) -> None:
     others = _of_plugins(engines)
     if as_json:
         print_json({
-            "edgead": edgead.__version__,
+            "edgead": __version__,
             "python": platform.python_version(),
             "platform": platform.platform(),
             "cpu": {"model": processor.model, "threads": processor.threads, "units": processor.units},
@@ -52,7 +52,7 @@ def command(as_json: bool) -> None:
     units = processor.units
     known = "unknown" if units is None else ", ".join(n for n, there in units.items() if there) or "none"
     print_table([
-        ("edgead", edgead.__version__),
+        ("edgead", __version__),
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
         ("CPU", f"{processor.model}, {processor.threads} threads"),
         ("CPU units", known),

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import edgead
 from edgead.bundle import Bundle, read_bundle
 from edgead.datasets import Dataset, open_dataset
 from edgead.errors import DatasetError, OptionError
@@ -24,6 +23,7 @@ from edgead.plugins import registry
 from edgead.resize import ResizeRule
 from edgead.runtime.detector import load
 from edgead.types import PRECISIONS, Precision, Progress, Size
+from edgead.version import __version__
 from edgead.workbench.export import export
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import resolve
@@ -109,7 +109,7 @@ class Cell:
         if self.making.weights is not None:
             weights = Path(self.making.weights)
             listed.append((weights.name, weights.stat().st_size if weights.is_file() else 0))
-        text = json.dumps([self.record(), edgead.__version__, listed], sort_keys=True)
+        text = json.dumps([self.record(), __version__, listed], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

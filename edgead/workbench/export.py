@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-import edgead
 from edgead.bundle import Bundle, write_bundle
 from edgead.device.calibrate import calibrate
 from edgead.device.parity import check_parity, probe_images
@@ -35,6 +34,7 @@ from edgead.runtime.engines import open_session
 from edgead.runtime.exact import ExactSession
 from edgead.runtime.session import Session
 from edgead.types import Artifact, CarriesImages, Exporter, Image, Precision, Progress, TimedElsewhere
+from edgead.version import __version__
 from edgead.workbench.choose import choose
 from edgead.workbench.doubts import MIN_AUROC, check_limit, doubts, refuse_grave
 from edgead.workbench.form_report import FormReport
@@ -259,7 +259,7 @@ def _manifest(
     parent = next(f.sha256 for f in reference.manifest.files if f.path == reference.manifest.model)
     return dataclasses.replace(
         reference.manifest,
-        edgead=edgead.__version__,
+        edgead=__version__,
         kind="compiled",
         thresholds={DEFAULT: chosen.threshold},
         target=exporter.target,

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import onnx
 
-import edgead
 from edgead.bundle import Bundle, Staging
 from edgead.device.calibrate import calibrate
 from edgead.held_out import HeldOut, write_held_out
@@ -22,6 +21,7 @@ from edgead.notices import Notice
 from edgead.runtime.engines import open_session
 from edgead.runtime.exact import ExactSession
 from edgead.types import Backbone, Image, Precision
+from edgead.version import __version__
 from edgead.workbench.forms import FittedForms
 from edgead.workbench.given import Given
 from edgead.workbench.precision import run_trial
@@ -85,7 +85,7 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
     )
     return staging.finish(
         Manifest(
-            edgead=edgead.__version__,
+            edgead=__version__,
             kind="reference",
             method=ComposedMethod(
                 recipe.method, recipe.scorer_name, recipe.postprocessor_name, recipe.options, settings.seed

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import edgead
 from edgead.files import output_errors, write_file
 from edgead.types import LearningData
+from edgead.version import __version__
 from edgead_plugins.training.pytorch import torch
 
 
@@ -24,7 +24,7 @@ def fingerprint(data: LearningData, **facts: Any) -> str:
         facts: what else does, as JSON values: the method's name and its options.
     """
     known = {
-        "edgead": edgead.__version__,
+        "edgead": __version__,
         "torch": torch.__version__,
         "seed": data.seed,
         "backbone": [data.backbone.name, dict(data.backbone.provenance)],
