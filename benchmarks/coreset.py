@@ -204,12 +204,12 @@ def _embeddings(arguments: argparse.Namespace) -> np.ndarray:
     """(patches, dim) float32, as PatchCore sees them: FP32 backbone, no projection."""
     from edgead.progress import make_progress
     from edgead.workbench.features import fitting_data, training_data
-    from edgead.workbench.frames import read_frames
+    from edgead.workbench.good_images import read_known
     from edgead.workbench.recipe import resolve
 
     progress = make_progress()
     recipe = resolve("patchcore", arguments.backbone, arguments.weights)
-    frames, _ = read_frames(arguments.images, (256, 256), recipe.backbone.input.multiple, progress)
+    frames, _ = read_known(arguments.images, (256, 256), recipe.backbone.input.multiple, progress)
     graph = recipe.backbone.onnx(recipe.scorer.feature_maps(recipe.backbone), (256, 256))
     data = training_data(recipe.backbone, frames, 0, progress, Path())
     with fitting_data(graph, recipe.scorer, data) as training:

@@ -25,7 +25,7 @@ from edgead.images import list_images
 from edgead.progress import silent
 from edgead.resize import ResizeRule
 from edgead.workbench.features import fitting_data, training_data
-from edgead.workbench.frames import Frames
+from edgead.workbench.good_images import GoodImages
 from edgead.workbench.recipe import open_backbone
 from edgead_plugins.patchcore import PatchCore
 
@@ -89,7 +89,7 @@ def _patches(arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     files = list_images(arguments.dataset / "train" / "good")[:GOOD]
     found = []
     for paths in (files, [s.image for s in samples[:: max(1, len(samples) // TEST)]]):
-        data = training_data(backbone, Frames(tuple(paths), ResizeRule(SIZE)), 0, silent, Path())
+        data = training_data(backbone, GoodImages(tuple(paths), ResizeRule(SIZE)), 0, silent, Path())
         with fitting_data(plain, scorer, data) as t:
             found.append(np.stack([m["patches"].reshape(len(m["patches"]), -1).T for m in t.features()]))
     good, tests = found

@@ -24,7 +24,7 @@ from edgead.metrics.scores import auroc, pixel_auroc
 from edgead.progress import silent
 from edgead.runtime.openvino_session import block_telemetry
 from edgead.workbench.features import fitting_data, opened, training_data
-from edgead.workbench.frames import Frames
+from edgead.workbench.good_images import GoodImages
 from edgead.workbench.graph import compose
 from edgead.workbench.quantize import quantise_backbone
 from edgead.workbench.recipe import open_backbone
@@ -110,10 +110,10 @@ def main() -> None:
 def _table(dataset: Path, backbone, with_auroc: bool) -> None:
     scorer, rule = PatchCore(), ResizeRule(SIZE)
     plain = backbone.onnx(scorer.feature_maps(backbone), SIZE)
-    good = Frames(tuple(list_images(dataset / "train" / "good")), rule)
+    good = GoodImages(tuple(list_images(dataset / "train" / "good")), rule)
     samples = find_samples(dataset)
     step = max(1, len(samples) // IMAGES)
-    probes = Frames(tuple(s.image for s in samples[::step]), rule)
+    probes = GoodImages(tuple(s.image for s in samples[::step]), rule)
     calibration = [image for image, _ in zip(good, range(IMAGES), strict=False)]
     exact, rows, picks = _embeddings(plain, backbone, scorer, probes), None, None
     for name, quantise, precision in VARIANTS:
@@ -133,7 +133,7 @@ def _table(dataset: Path, backbone, with_auroc: bool) -> None:
         print(f"| {dataset.name} | {name} | {sqnr} | {figures} |", flush=True)
 
 
-def _embeddings(model, backbone, scorer, frames: Frames, precision: str = "f32") -> np.ndarray:
+def _embeddings(model, backbone, scorer, frames: GoodImages, precision: str = "f32") -> np.ndarray:
     data = training_data(backbone, frames, 0, silent, Path())
     with fitting_data(model, scorer, data, precision) as training:
         return np.concatenate(

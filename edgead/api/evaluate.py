@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgead.types import Progress
 
 TIMED_FRAMES = 100
-"""Frames that are timed for a report."""
+"""GoodImages that are timed for a report."""
 
 
 @explained("evaluating")

@@ -25,6 +25,7 @@ from edgead.cache import remember, remembered
 from edgead.errors import ParityError
 from edgead.images import read_image
 from edgead.manifest import ProbeRecord
+from edgead.notices import count
 from edgead.processor import cpu
 from edgead.runtime.session import Outputs, Session
 from edgead.types import Image, Precision
@@ -76,8 +77,9 @@ class Parity:
 
     def __str__(self) -> str:
         return (
-            f"score {self.score:.2%}, map {self.map:.2%} off exact arithmetic on {self.probes} images, "
-            f"{self.tolerance:.2%} and {self.map_tolerance:.2%} allowed, {self.flips} verdicts flipped"
+            f"score {self.score:.2%}, map {self.map:.2%} off exact arithmetic on "
+            f"{count(self.probes, 'image')}, {self.tolerance:.2%} and {self.map_tolerance:.2%} allowed, "
+            f"{count(self.flips, 'verdict')} flipped"
         )
 
 

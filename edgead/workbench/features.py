@@ -24,13 +24,13 @@ from edgead.types import (
     Scorer,
     TrainingData,
 )
-from edgead.workbench.frames import Frames
+from edgead.workbench.good_images import GoodImages
 from edgead.workbench.graph import FEATURE_PREFIX, compose_features
 
 
 def training_data(
     backbone: Backbone,
-    frames: Frames,
+    frames: GoodImages,
     seed: int,
     progress: Progress,
     checkpoint: Path,

@@ -67,7 +67,7 @@ def fit(
         recipe.check_takes_defects()
     with write_bundle(out) as staging:  # first, so that a path that can't be written costs no fitting
         given = read_given(recipe.backbone, images, settings, defects, progress)
-        counts = len(given.reading.frames), given.reading.frames.rule.size, len(given.held_out)
+        counts = len(given.reading.images), given.reading.images.rule.size, len(given.held_out)
         log.info("%s on %d images of %s, %d of them held out: %s", recipe.method, *counts, recipe.options)
         checkpoint = out.with_name(f"{out.name}.checkpoint")  # beside the bundle, for after a kill
         learned = _learn(recipe, given, staging.folder, checkpoint, progress)
@@ -90,7 +90,7 @@ def _learn(recipe: Recipe, given: Given, folder: Path, checkpoint: Path, progres
     judged = forms = fit_forms(ready, backbones, first, saver(folder, files), measured)
     if again:
         final_progress = _naming("final fit", progress)
-        frames = given.reading.frames
+        frames = given.reading.images
         final = training_data(backbone, frames, seed, final_progress, checkpoint / "final", defects)
         ready = trained(recipe, final)
         if ready is not recipe:  # a network of its own, so it's quantised on its own
@@ -101,7 +101,7 @@ def _learn(recipe: Recipe, given: Given, folder: Path, checkpoint: Path, progres
         forms=forms,
         judged=judged.precisions if again else (),
         lacking=lacking,
-        n_images=len(given.reading.frames if again else given.training),
+        n_images=len(given.reading.images if again else given.training),
     )
 
 

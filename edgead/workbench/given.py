@@ -9,9 +9,10 @@ from pathlib import Path
 from edgead.device.calibrate import LEARNED
 from edgead.errors import OptionError
 from edgead.notices import Notice
+from edgead.sampling import spread
 from edgead.types import PRECISIONS, Backbone, Defect, Precision, Progress, Size
 from edgead.workbench.annotated import read_defects
-from edgead.workbench.frames import Frames, Reading, read_good, split
+from edgead.workbench.good_images import GoodImages, Reading, read_good, split
 from edgead.workbench.groups import Grouping, group
 from edgead.workbench.standouts import find_standouts
 
@@ -67,8 +68,8 @@ class Given:
 
     settings: Settings
     reading: Reading
-    training: Frames
-    held_out: Frames
+    training: GoodImages
+    held_out: GoodImages
     grouping: Grouping
     groups: tuple[int, ...] | None
     annotated: tuple[Defect, ...]
@@ -92,13 +93,13 @@ def read_given(
         InputError: as ``read_good``, ``read_defects`` and ``group`` raise.
     """
     reading = read_good(images, settings.size, backbone.input.multiple, progress, settings.depth)
-    frames = reading.frames
+    frames = reading.images
     doubts: list[Notice] = []
     annotated = read_defects(defects, frames.rule, progress, depth=settings.depth, tell=doubts.append)
     share = min(settings.holdout, MAX_HELD_OUT / len(frames))
     grouping = group(frames, settings.group, progress)
     training, held_out = split(frames, share, settings.seed, grouping.labels)
-    held_out = _at_most(held_out, MAX_HELD_OUT)
+    held_out = held_out.subset(spread(len(held_out), MAX_HELD_OUT))  # one group can be larger than all
     odd = find_standouts(frames, grouping.labels, backbone, settings.seed, progress)
     return Given(
         settings=settings,
@@ -112,12 +113,7 @@ def read_given(
     )
 
 
-def _at_most(frames: Frames, limit: int) -> Frames:
-    """As many of the frames, spread over all: one group can be larger than what is worth scoring."""
-    return frames.subset(sorted({i * len(frames) // limit for i in range(limit)}))
-
-
-def _groups_of(held_out: Frames, frames: Frames, grouping: Grouping) -> tuple[int, ...] | None:
+def _groups_of(held_out: GoodImages, frames: GoodImages, grouping: Grouping) -> tuple[int, ...] | None:
     """The held-out images' groups, or None where each is its own."""
     if grouping.is_plain:
         return None

@@ -18,7 +18,7 @@ from edgead.errors import DatasetError, OptionError
 from edgead.names import image_names, shown
 from edgead.notices import Notice
 from edgead.types import Progress
-from edgead.workbench.frames import Frames
+from edgead.workbench.good_images import GoodImages
 from edgead.workbench.near_copies import Copies, find_copies
 
 LEVELS: dict[str, Callable[[Path], str]] = {
@@ -58,7 +58,7 @@ class Grouping:
         return self.count == len(self.labels)
 
 
-def group(frames: Frames, by: str | None, progress: Progress) -> Grouping:
+def group(frames: GoodImages, by: str | None, progress: Progress) -> Grouping:
     """Group the images by what the user says, or by what they show.
 
     Args:

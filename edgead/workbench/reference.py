@@ -75,7 +75,7 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
     probes = _save_probes(good, folder)
     judge = (CALIBRATION_FILES if learned.judged else FORM_FILES)["fp32"]
     trial = run_trial(open_session(folder / judge, "onnxruntime"), good, ())
-    rule, grouping = given.reading.frames.rule, given.grouping
+    rule, grouping = given.reading.images.rule, given.grouping
     figures = HeldOut(
         trial.good.astype(np.float32), trial.good_maxima.astype(np.float32), given.groups or (), forms.moments
     )
@@ -119,7 +119,7 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
             probes=records(ExactSession(folder / FORM_FILES["fp32"]), folder, probes[:CARRIED]),
             notices=(
                 *given.notices,
-                *held_out_notices(given.held_out.paths, trial.good, given.reading.frames.paths),
+                *held_out_notices(given.held_out.paths, trial.good, given.reading.images.paths),
                 *forms.notices,
             ),
         )

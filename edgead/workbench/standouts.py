@@ -28,7 +28,7 @@ from edgead.notices import Notice
 from edgead.runtime.session import Session
 from edgead.types import Backbone, Progress
 from edgead.workbench.features import opened
-from edgead.workbench.frames import Frames
+from edgead.workbench.good_images import GoodImages
 
 QUORUM = 0.15
 ODDEST = 0.015
@@ -57,7 +57,7 @@ Floats = NDArray[np.float32]
 
 
 def find_standouts(
-    frames: Frames, labels: NDArray[np.int64], backbone: Backbone, seed: int, progress: Progress
+    frames: GoodImages, labels: NDArray[np.int64], backbone: Backbone, seed: int, progress: Progress
 ) -> list[Notice]:
     """Name the good images that are unlike all others.
 
@@ -195,7 +195,7 @@ def _reduced(vectors: Floats, axes: Floats) -> Floats:
     return np.concatenate([along, rest], -1)
 
 
-def _vectors(frames: Frames, session: Session, names: Sequence[str]) -> Iterator[Floats]:
+def _vectors(frames: GoodImages, session: Session, names: Sequence[str]) -> Iterator[Floats]:
     """Each frame's (p, c) feature vectors, of length 1."""
     for outputs in session.map(image[None] for image in frames):
         shape = outputs[names[-1]].shape[:1:-1]  # width, height of the grid, as OpenCV wants them

@@ -1,4 +1,4 @@
-"""A few of many, spread evenly."""
+"""A few of many, spread evenly to both ends; ``edgead.sampling.spread`` leaves the last one out."""
 
 from __future__ import annotations
 

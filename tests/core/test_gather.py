@@ -17,8 +17,8 @@ from edgead.manifest import Manifest
 from edgead.masks.beside import find_masks
 from edgead.notices import Notice, say
 from edgead.progress import silent
-from edgead.workbench.frames import read_good
 from edgead.workbench.gather import gather
+from edgead.workbench.good_images import read_good
 from tests.bundles import good_image, write_images
 
 

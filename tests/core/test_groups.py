@@ -16,7 +16,7 @@ from edgead.notices import say
 from edgead.progress import silent
 from edgead.resize import ResizeRule
 from edgead.workbench.fit import Settings, fit
-from edgead.workbench.frames import Frames, split
+from edgead.workbench.good_images import GoodImages, split
 from edgead.workbench.groups import group, group_by_name
 from edgead.workbench.recipe import resolve
 from tests.bundles import SIZE, good_image, make_compiled, write_images
@@ -24,8 +24,8 @@ from tests.bundles import SIZE, good_image, make_compiled, write_images
 QUICK = {"size": SIZE, "holdout": 0.4, "false_positive_rate": 0.1, "precisions": ("fp32",)}
 
 
-def frames_of(n: int) -> Frames:
-    return Frames(tuple(Path(f"{i:03d}.png") for i in range(n)), ResizeRule((32, 32)))
+def frames_of(n: int) -> GoodImages:
+    return GoodImages(tuple(Path(f"{i:03d}.png") for i in range(n)), ResizeRule((32, 32)))
 
 
 def test_no_group_is_torn_and_plain_images_are_split_as_ever():
@@ -96,7 +96,7 @@ def test_near_copies_among_two_products_are_told_apart(tmp_path):
     for start, folder in zip((0, 20), folders, strict=True):
         write_images(folder, [good_image(start + i) for i in (*range(10), 0)])
     paths = tuple(sorted(file for folder in folders for file in folder.iterdir()))
-    (told,) = group(Frames(paths, ResizeRule(SIZE)), None, silent).notices
+    (told,) = group(GoodImages(paths, ResizeRule(SIZE)), None, silent).notices
     each = "{0}/train/good/000.png = {0}/train/good/010.png"
     assert told.code == "near-copies"
     assert told.values["names"] == f"{each.format('bolt')}, {each.format('nut')}"
@@ -157,7 +157,7 @@ def test_the_users_groups_are_kept_and_copies_across_them_told(tmp_path):
     threshold = bundle.manifest.threshold
     assert threshold.n_counted == 2 and "2 groups in 6" in say(threshold.notice())
     assert not {"near-copies", "copies-across"} & {n.code for n in bundle.manifest.notices}
-    frames = Frames(tuple(sorted(folder.iterdir())), ResizeRule(SIZE))
+    frames = GoodImages(tuple(sorted(folder.iterdir())), ResizeRule(SIZE))
     wrong = group(frames, r"^(\d)", silent)  # by the copy's number: each part is in every group
     (notice,) = wrong.notices
     assert notice.code == "copies-across" and notice.values["images"] == 12
@@ -176,7 +176,7 @@ def test_images_that_hardly_differ_are_told(tmp_path):
     rng = np.random.default_rng(0)
     images = [np.clip(good_image(0) + rng.normal(0, 2, (120, 80, 3)), 0, 255) for _ in range(10)]
     folder = write_images(tmp_path / "good", [image.astype(np.uint8) for image in images])
-    frames = Frames(tuple(sorted(folder.iterdir())), ResizeRule(SIZE))
+    frames = GoodImages(tuple(sorted(folder.iterdir())), ResizeRule(SIZE))
     assert "hardly-differ" in {n.code for n in group(frames, None, silent).notices}
 
 

@@ -12,7 +12,7 @@ from edgead.notices import say
 from edgead.progress import silent
 from edgead.resize import ResizeRule
 from edgead.workbench.fit import Settings, fit
-from edgead.workbench.frames import Frames, read_frames
+from edgead.workbench.good_images import GoodImages, read_known
 from edgead.workbench.recipe import resolve
 from edgead.workbench.standouts import deviations, find_standouts, held_out_notices, odd_score
 from tests.bundles import SIZE, bad_image, good_image, write_images
@@ -55,8 +55,8 @@ USUAL = range(2, 26)
 """Good images of which none stands out; 0 and 1 are lit as few others are."""
 
 
-def frames(images, folder: Path) -> Frames:
-    return Frames(tuple(list_images(write_images(folder, images))), ResizeRule(SIZE))
+def frames(images, folder: Path) -> GoodImages:
+    return GoodImages(tuple(list_images(write_images(folder, images))), ResizeRule(SIZE))
 
 
 def test_planted_defects_are_named_and_clean_images_are_not(tmp_path):
@@ -112,8 +112,8 @@ def test_cracked_cookies_among_good_ones_are_named(shared_data):
     recipe = resolve("patchcore")
     for chosen in ((0, 9, 17, 25), (3, 12, 20, 28)):
         planted = [cracked[i] for i in chosen]
-        known, _ = read_frames(good, None, recipe.backbone.input.multiple, silent)
-        images = Frames((*good, *planted), known.rule)  # as a reader of files would refuse them
+        known, _ = read_known(good, None, recipe.backbone.input.multiple, silent)
+        images = GoodImages((*good, *planted), known.rule)  # as a reader of files would refuse them
         (notice,) = find_standouts(images, np.arange(len(images)), recipe.backbone, 0, silent)
         named = {row["image"] for row in notice.values["images"]}
         assert len(named & {f"crack/{p.name}" for p in planted}) >= 3

@@ -16,7 +16,7 @@ from edgead.testing.material import defective_image, good_image, write_images
 from edgead.types import PRECISIONS
 from edgead.workbench.features import training_data
 from edgead.workbench.forms import backbone_forms, fit_forms, trained
-from edgead.workbench.frames import read_frames
+from edgead.workbench.good_images import read_known
 from edgead.workbench.recipe import resolve
 from edgead_exporters.jetson import JetsonExporter
 from edgead_exporters.tensorrt_operators import check_for_tensorrt
@@ -42,7 +42,7 @@ def forms(tmp_path_factory):
             pytest.importorskip("torch", reason="needs the [train] extra")
         folder = tmp_path_factory.mktemp(method)
         images = write_images(folder / "good", [good_image(i, SIZE) for i in range(10)])
-        frames, _ = read_frames(images, SIZE, 1, silent)
+        frames, _ = read_known(images, SIZE, 1, silent)
         recipe = resolve(method, options=TRAINING.get(method, ()))
         data = training_data(recipe.backbone, frames, 0, silent, folder / "checkpoint")
         recipe = trained(recipe, data)

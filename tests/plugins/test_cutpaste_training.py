@@ -182,9 +182,9 @@ def test_the_whole_graph_equals_torch_and_numpy(bundle, engine, tmp_path):
 
     from edgead.images import list_images, read_image
     from edgead.resize import ResizeRule
-    from edgead.workbench.frames import Frames, split
+    from edgead.workbench.good_images import GoodImages, split
 
-    frames = Frames(tuple(list_images(bundle.path.parent / "good")), ResizeRule(SIZE))
+    frames = GoodImages(tuple(list_images(bundle.path.parent / "good")), ResizeRule(SIZE))
     training, _ = split(frames, 0.3, 0)
     assert read_image(frames.paths[0]).shape == (120, 80, 3)
     with pytest.MonkeyPatch.context() as patch:

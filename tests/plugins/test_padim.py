@@ -15,7 +15,7 @@ from edgead.progress import silent
 from edgead.resize import ResizeRule
 from edgead.types import FeatureInfo, FittingData, InputSpec
 from edgead.workbench.features import fitting_data, opened, training_data
-from edgead.workbench.frames import Frames
+from edgead.workbench.good_images import GoodImages
 from edgead.workbench.graph import compose
 from edgead.workbench.recipe import open_backbone
 from edgead_plugins.channel_selection import nearest_matrix, select_channels
@@ -163,7 +163,8 @@ def test_only_parts_that_move_are_warned_of():
 )  # fmt: skip
 def test_the_warning_is_right_on_real_data(data, moves, shared_data: Path, resnet18_weights: Path):
     backbone, scorer = open_backbone("resnet18", resnet18_weights), PaDiM(PaDiMOptions(form="diagonal"))
-    frames = Frames(tuple(list_images(shared_data / data / "train" / "good")[:40]), ResizeRule((256, 256)))
+    files = list_images(shared_data / data / "train" / "good")[:40]
+    frames = GoodImages(tuple(files), ResizeRule((256, 256)))
     plain = backbone.onnx(scorer.feature_maps(backbone), (256, 256))
     with fitting_data(plain, scorer, training_data(backbone, frames, 0, silent, Path())) as offer:
         assert bool(scorer.fit(offer).notices) == moves
@@ -177,7 +178,7 @@ def test_real_images_equal_the_oracle(shared_data: Path, resnet18_weights: Path)
     tests = list_images(shared_data / "magnetic_tile" / "test" / "blowhole")[:8]
     backbone, scorer = open_backbone("resnet18", resnet18_weights), PaDiM(PaDiMOptions(dimensions=40))
     plain = backbone.onnx(layers, size)
-    data = training_data(backbone, Frames(tuple(files[:30]), rule), 0, silent, Path())
+    data = training_data(backbone, GoodImages(tuple(files[:30]), rule), 0, silent, Path())
     with fitting_data(plain, scorer, data) as offer:
         fitted = scorer.fit(offer)
     channels = [fitted.selection.indices[name] for name in layers]

@@ -14,7 +14,7 @@ from edgead.images import list_images, read_image
 from edgead.resize import ResizeRule
 from edgead.types import FeatureInfo, FittingData, InputSpec
 from edgead.workbench.features import fitting_data, opened, training_data
-from edgead.workbench.frames import Frames
+from edgead.workbench.good_images import GoodImages
 from edgead.workbench.graph import compose
 from edgead.workbench.recipe import open_backbone
 from edgead_plugins.patchcore import FittedPatchCore, PatchCore, PatchCoreOptions, bank_neighbours
@@ -167,7 +167,7 @@ def test_fifty_real_images_equal_the_oracle(engine, shared_data: Path, resnet18_
     backbone = open_backbone("resnet18", resnet18_weights)
     scorer = PatchCore(PatchCoreOptions(coreset_ratio=0.02))
     plain = backbone.onnx(["layer2", "layer3"], size)
-    frames = Frames(tuple(list_images(folder / "train" / "good")[:6]), rule)
+    frames = GoodImages(tuple(list_images(folder / "train" / "good")[:6]), rule)
     with fitting_data(plain, scorer, training_data(backbone, frames, 0, silent, Path())) as offer:
         fitted = scorer.fit(offer)
     bank = fitted.bank.astype(np.float64)

@@ -18,7 +18,7 @@ from edgead.progress import silent
 from edgead.resize import ResizeRule
 from edgead.types import FeatureInfo, FittingData, InputSpec
 from edgead.workbench.features import fitting_data, opened, training_data
-from edgead.workbench.frames import Frames
+from edgead.workbench.good_images import GoodImages
 from edgead.workbench.graph import collected_parameters, compose
 from edgead.workbench.recipe import open_backbone
 from edgead_plugins.postprocessors import Gaussian
@@ -258,7 +258,7 @@ def test_real_images_equal_the_oracle(shared_data: Path, resnet18_weights: Path)
     tests = list_images(shared_data / "magnetic_tile" / "test" / "blowhole")[:4]
     backbone, scorer = open_backbone("resnet18", resnet18_weights), Spade(options)
     plain = backbone.onnx(layers, size)
-    data = training_data(backbone, Frames(tuple(files), rule), 0, silent, Path())
+    data = training_data(backbone, GoodImages(tuple(files), rule), 0, silent, Path())
     with fitting_data(plain, scorer, data) as offer:
         fitted = scorer.fit(offer)
     graph = compose(plain, scorer, fitted, Gaussian(), size, "fp32")

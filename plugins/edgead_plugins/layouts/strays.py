@@ -11,6 +11,7 @@ from edgead.masks import read_mask_file
 from edgead.masks.beside import LOOKED_AT, Looks, find_masks, is_called_mask, name_pairs
 from edgead.names import shown
 from edgead.notices import Notice
+from edgead.sampling import spread
 
 _ADVICE = "move the masks to ground_truth/DEFECT, each named as its image"
 
@@ -78,7 +79,7 @@ def _is_folder_of_masks(name: str, images: Mapping[str, Sequence[Path]], looks: 
     if not (is_called_mask(name) or _shorter(name, images)):
         return False
     files = images[name]
-    sample = files[:: -(-len(files) // LOOKED_AT)]
+    sample = [files[i] for i in spread(len(files), LOOKED_AT)]
     others = [other for key, listed in images.items() if key != name for other in listed[:1]]
     if all(looks.is_two_toned(other) for other in others):
         return False  # silhouettes throughout

@@ -13,6 +13,7 @@ from edgead.errors import DatasetError, ImageError
 from edgead.images import as_8_bits, check_depth, read_image, read_pixels, unusable
 from edgead.notices import Notice, say
 from edgead.resize import ResizeRule, choose_resize
+from edgead.sampling import spread
 from edgead.types import Image, Progress, Size
 from edgead.workbench.gather import gather
 from edgead.workbench.survey import Survey
@@ -24,7 +25,7 @@ MEASURED = 200
 
 
 @dataclass(frozen=True)
-class Frames:
+class GoodImages:
     """A re-iterable sequence of images after the resize rule, (H, W, 3) uint8 BGR each.
 
     Attributes:
@@ -54,9 +55,9 @@ class Frames:
             self._cache[path] = image
         return image
 
-    def subset(self, indices: Sequence[int]) -> Frames:
+    def subset(self, indices: Sequence[int]) -> GoodImages:
         """The frames of these indices, in their order; read images are shared."""
-        return Frames(tuple(self.paths[i] for i in indices), self.rule, self.depth, self._cache)
+        return GoodImages(tuple(self.paths[i] for i in indices), self.rule, self.depth, self._cache)
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,13 @@ class Reading:
     """Good images that were read, every one of them.
 
     Attributes:
-        frames: the images as the model sees them.
+        images: as the model sees them.
         why: what input size was chosen and why.
         depth: significant bits of the 16-bit images, 9 to 16; 8 where there are none.
         notices: what was left out, and which images are unlike the rest.
     """
 
-    frames: Frames
+    images: GoodImages
     why: Notice
     depth: int
     notices: tuple[Notice, ...]
@@ -110,26 +111,26 @@ def read_good(
     else:
         rule = ResizeRule(size)
         why = Notice("input-asked", {"height": size[0], "width": size[1]})
-    frames = Frames(paths, rule, depth)
+    frames = GoodImages(paths, rule, depth)
     survey = _read(frames, progress)
     _check_depth_of(survey, depth)
     return Reading(
-        frames=frames,
+        images=frames,
         why=why,
         depth=(depth or 16) if survey.depth.images else 8,
         notices=(*gathered.notices, *survey.notices()),
     )
 
 
-def read_frames(
+def read_known(
     images: Path | Sequence[Path], size: Size | None, multiple: int, progress: Progress
-) -> tuple[Frames, Notice]:
+) -> tuple[GoodImages, Notice]:
     """Return frames and why of ``read_good``, for a caller who knows the images."""
     found = read_good(images, size, multiple, progress)
-    return found.frames, found.why
+    return found.images, found.why
 
 
-def _read(frames: Frames, progress: Progress) -> Survey:
+def _read(frames: GoodImages, progress: Progress) -> Survey:
     survey, problems = Survey(), {}
     with progress("reading images", len(frames)) as advance:
         for path in frames.paths:
@@ -167,7 +168,7 @@ def _shapes(paths: Sequence[Path], progress: Progress) -> list[Size]:
     """
     shapes = []
     problems = {}
-    chosen = paths[:: -(-len(paths) // MEASURED)]
+    chosen = [paths[i] for i in spread(len(paths), MEASURED)]
     with progress("measuring images", len(chosen)) as advance:
         for path in chosen:
             try:
@@ -182,8 +183,8 @@ def _shapes(paths: Sequence[Path], progress: Progress) -> list[Size]:
 
 
 def split(
-    frames: Frames, holdout: float, seed: int, labels: NDArray[np.int64] | None = None
-) -> tuple[Frames, Frames]:
+    frames: GoodImages, holdout: float, seed: int, labels: NDArray[np.int64] | None = None
+) -> tuple[GoodImages, GoodImages]:
     """Split at random into training and held-out frames, each in file order; no group is torn.
 
     Groups are drawn whatever their size: a choice by size would favour parts that were photographed less.
