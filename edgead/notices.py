@@ -149,6 +149,20 @@ SENTENCES: dict[str, str] = {
     "{measured_loss:.2f} on synthetic defects, {max_loss:.2f} allowed",
     "unchecked-files": "no hash covers {files:#file} in folders that are kept for signatures and what a "
     "device was taught ({names}), and this version of edgead uses none of them",
+    "no-images": "no images",
+    "no-good-images": "no good images",
+    "no-bad-images": "no bad images",
+    "defective-unmasked": "{images:#defective image} {images:has|have} no mask",
+    "masks-mark-nothing": "the masks mark no pixel",
+    "masks-mark-all": "the masks mark every pixel",
+    "defect-unmarked": "no pixels of this defect are marked",
+    "one-of-a-kind": "one good or one defective image shows no spread",
+    "undefined-on-draws": "undefined on too many draws",
+    "no-spread": "every draw of the images gives the same, so nothing shows its spread",
+    "both-perfect": "both are 1 on every draw of the images, which doesn't show how far they may differ",
+    "too-few-to-draw": "too few images to draw from",
+    "too-few-to-test": "it needs two good and two bad images at least",
+    "differ-alike": "the bundles differ on every image alike",
     "stands-out": "these good images are unlike all others, by robust standard deviations: {names}, next "
     "{next}; look at them and leave out what isn't good, for a defect that is learned is never found",
 }

@@ -13,7 +13,7 @@ from edgead.cli.arguments import engine_option
 from edgead.cli.bundle_options import bundle_options
 from edgead.cli.output import json_option, print_json, print_notes, print_table, quiet_option
 from edgead.names import shown
-from edgead.notices import count
+from edgead.notices import count, say
 from edgead.progress import make_progress
 
 if TYPE_CHECKING:
@@ -82,12 +82,24 @@ def command(
             "dataset_notices": [notice.record() for notice in data.notices],
             "bundles": [{"name": name, **one.record()} for name, one in zip(names, found, strict=True)],
             "against_first": [
-                {"name": name, **dataclasses.asdict(one)}
+                {"name": name, **_record(one)}
                 for name, one in zip(names[1:], comparisons, strict=True)
             ],
         })  # fmt: skip
         return
     _print(tuple(map(shown, names)), found, comparisons, data.notes)
+
+
+def _record(comparison: Comparison) -> dict[str, Any]:
+    """As JSON: of each difference the figures, and the reason as a sentence and as a code."""
+    document = dataclasses.asdict(comparison)
+    for difference, own in (
+        (comparison.image_auroc, document["image_auroc"]),
+        *((comparison.metrics[name], document["metrics"][name]) for name in comparison.metrics),
+    ):
+        own["reason"] = say(difference.reason) if difference.reason else None
+        own["reason_code"] = difference.reason.code if difference.reason else None
+    return document
 
 
 def _print(
@@ -117,7 +129,7 @@ def _print(
             if difference.value is None:
                 continue
             if difference.reason:
-                reasons.setdefault(difference.reason, []).append(TITLES.get(metric, metric))
+                reasons.setdefault(say(difference.reason), []).append(TITLES.get(metric, metric))
             low, high = difference.interval or (None, None)
             p = difference.p_value
             lines.append((

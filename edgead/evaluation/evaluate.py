@@ -124,8 +124,10 @@ class Evaluation:
         return {
             **{name: metric.value for name, metric in self.metrics.items()},
             "intervals": {name: list(m.interval) for name, m in self.metrics.items() if m.interval},
-            "undefined": {name: m.reason for name, m in self.metrics.items() if m.reason},
-            "no_interval": {name: m.no_interval for name, m in self.metrics.items() if m.no_interval},
+            "undefined": {name: say(m.reason) for name, m in self.metrics.items() if m.reason},
+            "undefined_codes": {name: m.reason.code for name, m in self.metrics.items() if m.reason},
+            "no_interval": {name: say(m.no_interval) for name, m in self.metrics.items() if m.no_interval},
+            "no_interval_codes": {n: m.no_interval.code for n, m in self.metrics.items() if m.no_interval},
             "defects": {
                 shown(defect): {
                     **_counted("escapes", [j for j in self.bad if j.sample.defect == defect]),
@@ -288,7 +290,7 @@ def _by_defect(
         kind: {
             name: Metric(float(values[name][row]))
             if np.isfinite(values[name][row])
-            else Metric(None, metric.reason or "no pixels of this defect are marked")
+            else Metric(None, metric.reason or Notice("defect-unmarked"))
             for name, metric in metrics.items()
         }
         for row, kind in enumerate(kinds)

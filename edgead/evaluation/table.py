@@ -11,7 +11,7 @@ from edgead.evaluation.titles import TITLES, interval, percent
 from edgead.metrics.scores import Metric
 from edgead.metrics.uncertainty import share_interval
 from edgead.names import shown
-from edgead.notices import say
+from edgead.notices import Notice, say
 
 
 def share(count: int, total: int) -> str:
@@ -56,11 +56,11 @@ def undefined(found: Evaluation) -> list[str]:
     return lines + _by_reason(found, "no interval", lambda metric: metric.no_interval)
 
 
-def _by_reason(found: Evaluation, what: str, reason: Callable[[Metric], str | None]) -> list[str]:
+def _by_reason(found: Evaluation, what: str, reason: Callable[[Metric], Notice | None]) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for name, metric in found.metrics.items():
         if why := reason(metric):
-            reasons.setdefault(why, []).append(TITLES.get(name, name))
+            reasons.setdefault(say(why), []).append(TITLES.get(name, name))
     return [f"{', '.join(titles)}: {what}, {why}" for why, titles in reasons.items()]
 
 

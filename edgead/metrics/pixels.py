@@ -15,6 +15,7 @@ from edgead.metrics.counting import Keys, PixelCounts, keys_of
 from edgead.metrics.curves import Curve, Values
 from edgead.metrics.histograms import ImageHistograms
 from edgead.metrics.scores import Metric
+from edgead.notices import Notice
 
 MEMORY = 800 << 20
 """Bytes for counters and histograms of one set of maps; what few or alike scores don't need isn't taken."""
@@ -135,17 +136,16 @@ class PixelMetrics:
         sampled = self._histograms.samples(weights, self._counts, np.concatenate(self._found))
         return {NAMES.get(name, name): values for name, values in sampled.items()}
 
-    def _why_undefined(self) -> str | None:
+    def _why_undefined(self) -> Notice | None:
         if not self._images:
-            return "no images"
+            return Notice("no-images")
         if self._without_mask:
-            are = "image has" if self._without_mask == 1 else "images have"
-            return f"{self._without_mask} defective {are} no mask"
+            return Notice("defective-unmasked", {"images": int(self._without_mask)})
         if not self._bad_images:
-            return "no bad images"
+            return Notice("no-bad-images")
         if not self._counts.bad:
-            return "the masks mark no pixel"
-        return None if self._counts.good else "the masks mark every pixel"
+            return Notice("masks-mark-nothing")
+        return None if self._counts.good else Notice("masks-mark-all")
 
 
 def _check(anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_] | None, index: int) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgead.errors import InputError
 from edgead.metrics.curves import Curve
+from edgead.notices import Notice
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ class Metric:
     """
 
     value: float | None
-    reason: str | None = None
+    reason: Notice | None = None
     interval: tuple[float, float] | None = None
-    no_interval: str | None = None
+    no_interval: Notice | None = None
 
 
 @dataclass(frozen=True)
@@ -191,13 +192,13 @@ class _Counts:
         self.thresholds = np.append(halfway, np.nextafter(distinct[-1:], -np.inf))
         self.highest = distinct[:1]
 
-    def why_undefined(self) -> str | None:
+    def why_undefined(self) -> Notice | None:
         """Return why these labels define no metric, or None where they do."""
         if not self.bad.size:
-            return "no images"
+            return Notice("no-images")
         if self.bad.all():
-            return "no good images"
-        return None if self.bad.any() else "no bad images"
+            return Notice("no-good-images")
+        return None if self.bad.any() else Notice("no-bad-images")
 
     def below(self, weights: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return false and true positives at each threshold, (..., thresholds), for weights (..., images)."""

@@ -26,13 +26,13 @@ from numpy.typing import ArrayLike, NDArray
 from edgead.errors import InputError
 from edgead.metrics.perfect import AT_LEAST
 from edgead.metrics.scores import Metric
+from edgead.notices import Notice
 
 DRAWS = 1000
 LEVEL = 0.95
 Z = 1.959963984540054
 """Standard deviations on either side of its mean within which a normal value lies with that confidence."""
 _SAME = 1e-12
-_BOTH = "both are 1 on every draw of the images, which doesn't show how far they may differ"
 _ENOUGH = 0.95
 """The share of draws in which a metric must be defined: masks may be empty in some."""
 
@@ -52,7 +52,7 @@ class Difference:
     value: float | None
     interval: tuple[float, float] | None = None
     p_value: float | None = None
-    reason: str | None = None
+    reason: Notice | None = None
 
 
 def resample(bad: ArrayLike, draws: int = DRAWS, seed: int = 0) -> NDArray[np.int64]:
@@ -104,15 +104,15 @@ def _bounded(name: str, metric: Metric, samples: NDArray[np.float64] | None, goo
     interval = _middle(samples, metric.value)
     if interval is None:
         if min(good, bad) < 2:
-            return replace(metric, no_interval="one good or one defective image shows no spread")
-        return replace(metric, no_interval="undefined on too many draws") if samples.size else metric
+            return replace(metric, no_interval=Notice("one-of-a-kind"))
+        return replace(metric, no_interval=Notice("undefined-on-draws")) if samples.size else metric
     if interval[1] - interval[0] > _SAME:
         return replace(metric, interval=interval)
     if name in AT_LEAST and metric.value == 1:
         return replace(metric, interval=(AT_LEAST[name](good, bad), 1.0))
     if name == "image_auroc" and metric.value == 0:  # perfect, the wrong way round
         return replace(metric, interval=(0.0, 1 - AT_LEAST[name](good, bad)))
-    return replace(metric, no_interval="every draw of the images gives the same, so nothing shows its spread")
+    return replace(metric, no_interval=Notice("no-spread"))
 
 
 def share_interval(count: int, total: int) -> tuple[float, float]:
@@ -151,12 +151,12 @@ def differences(
             continue
         value = one.value - two.value
         if one.value == two.value == 1 and _middle(samples_a.get(name), 1) == _middle(samples_b.get(name), 1):
-            found[name] = Difference(value, reason=_BOTH)
+            found[name] = Difference(value, reason=Notice("both-perfect"))
             continue
         drawn = samples_a.get(name, np.empty(0)) - samples_b.get(name, np.empty(0))
         interval = _middle(drawn, value)
         if interval is None:
-            found[name] = Difference(value, reason="too few images to draw from")
+            found[name] = Difference(value, reason=Notice("too-few-to-draw"))
             continue
         drawn = drawn[~np.isnan(drawn)]
         smaller = min((drawn <= 0).sum(), (drawn >= 0).sum())
@@ -188,18 +188,18 @@ def delong(scores_a: ArrayLike, scores_b: ArrayLike, bad: ArrayLike) -> Differen
                 f"scores of shape {scores.shape} for {labels.size} images: pass one finite score each"
             )
     if labels.all() or not labels.any():
-        return Difference(None, reason="no good images" if labels.any() else "no bad images")
+        return Difference(None, reason=Notice("no-good-images" if labels.any() else "no-bad-images"))
     of_bad, of_good = zip(*(_placements(s[~labels], s[labels]) for s in both), strict=True)
     value = float(of_bad[0].mean() - of_bad[1].mean())
     if min(of_bad[0].size, of_good[0].size) < 2:
-        return Difference(value, reason="it needs two good and two bad images at least")
+        return Difference(value, reason=Notice("too-few-to-test"))
     parts = (of_bad[0] - of_bad[1], of_good[0] - of_good[1])
     deviation = math.sqrt(sum(float(part.var(ddof=1)) / part.size for part in parts))
     if not deviation:
         if of_bad[0].min() == of_bad[1].min() == 1:
-            return Difference(0.0, reason=_BOTH)
+            return Difference(0.0, reason=Notice("both-perfect"))
         if value:
-            return Difference(value, reason="the bundles differ on every image alike")
+            return Difference(value, reason=Notice("differ-alike"))
         return Difference(0.0, (0.0, 0.0), 1.0)
     width = Z * deviation
     return Difference(value, (value - width, value + width), math.erfc(abs(value) / deviation / math.sqrt(2)))

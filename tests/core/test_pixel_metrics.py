@@ -18,6 +18,7 @@ from edgead.errors import InputError
 from edgead.metrics import counting
 from edgead.metrics.counting import PixelCounts, keys_of
 from edgead.metrics.pixels import PixelMetrics
+from edgead.notices import say
 
 NAMES = ["pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro_30", "aupro_5", "iap", "iap_90"]
 
@@ -152,7 +153,7 @@ def undefined(images) -> set[str | None]:
     metrics = measure(images).metrics()
     assert list(metrics) == NAMES
     assert all(metric.value is None for metric in metrics.values())
-    return {metric.reason for metric in metrics.values()}
+    return {say(metric.reason) if metric.reason else None for metric in metrics.values()}
 
 
 def test_what_is_undefined_says_why_and_is_no_number():
@@ -162,10 +163,10 @@ def test_what_is_undefined_says_why_and_is_no_number():
     assert undefined([(scores, all_of_it)] * 2) == {"the masks mark every pixel"}
     pixels = PixelMetrics()
     pixels.add(scores, none, bad=True)
-    assert {m.reason for m in pixels.metrics().values()} == {"the masks mark no pixel"}
+    assert {say(m.reason) for m in pixels.metrics().values()} == {"the masks mark no pixel"}
     assert np.isnan(pixels.samples(np.ones((3, 1), np.int64))["iap"]).all()
     pixels.add(scores, None, bad=True)
-    assert {m.reason for m in pixels.metrics().values()} == {"1 defective image has no mask"}
+    assert {say(m.reason) for m in pixels.metrics().values()} == {"1 defective image has no mask"}
 
 
 @pytest.mark.parametrize(

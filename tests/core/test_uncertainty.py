@@ -12,6 +12,7 @@ from edgead.metrics.perfect import _ap_of_area, _f1_of_area, auroc_at_least
 from edgead.metrics.pixels import PixelMetrics
 from edgead.metrics.scores import Metric, auroc, image_metrics, image_samples
 from edgead.metrics.uncertainty import delong, differences, resample, with_intervals
+from edgead.notices import say
 
 
 def test_a_draw_takes_as_many_good_and_bad_images_as_there_are():
@@ -33,7 +34,8 @@ def test_nothing_is_drawn_from_a_single_image(bad):
     assert weights.shape == (0, 3)
     metrics = with_intervals(image_metrics(scores, bad), image_samples(scores, bad, weights), bad)
     assert all(m.value is not None and m.interval is None for m in metrics.values())
-    assert {m.no_interval for m in metrics.values()} == {"one good or one defective image shows no spread"}
+    told = {say(m.no_interval) for m in metrics.values()}
+    assert told == {"one good or one defective image shows no spread"}
 
 
 def test_an_interval_is_the_middle_of_the_draws():
@@ -55,7 +57,8 @@ def test_draws_in_which_a_metric_is_undefined_do_not_count():
     some[:4], many[:10] = np.nan, np.nan
     found = with_intervals(metrics, {"a": some, "b": many, "c": some}, [True, False] * 10)
     assert [m.interval for m in found.values()] == [(0.4, 0.6), None, None]
-    assert [m.no_interval for m in found.values()] == [None, "undefined on too many draws", None]
+    codes = [m.no_interval and m.no_interval.code for m in found.values()]
+    assert codes == [None, "undefined-on-draws", None]
 
 
 def draw(images: int, seed: int, levels: int | None = None):
@@ -212,11 +215,12 @@ def test_delong_by_its_definition():
 def test_a_difference_that_is_undefined_says_why():
     bad = np.array([False, False])
     found = compare([1.0, 2.0], [2.0, 1.0], bad)["image_auroc"]
-    assert (found.value, found.interval, found.p_value, found.reason) == (None, None, None, "no bad images")
-    assert delong([1.0, 2.0], [2.0, 1.0], bad).reason == "no bad images"
+    assert (found.value, found.interval, found.p_value) == (None, None, None)
+    assert say(found.reason) == "no bad images"
+    assert say(delong([1.0, 2.0], [2.0, 1.0], bad).reason) == "no bad images"
     few = [False, False, True]
-    assert compare([1.0, 2.0, 3.0], [2.0, 3.0, 1.0], few)["image_ap"].reason == "too few images to draw from"
-    assert "two bad images" in delong([1.0, 2.0, 3.0], [2.0, 3.0, 1.0], few).reason
+    assert compare([1.0, 2.0, 3.0], [2.0, 3.0, 1.0], few)["image_ap"].reason.code == "too-few-to-draw"
+    assert "two bad images" in say(delong([1.0, 2.0, 3.0], [2.0, 3.0, 1.0], few).reason)
     with pytest.raises(InputError, match="finite"):
         delong([1.0, np.nan, 3.0], [2.0, 3.0, 1.0], few)
 
@@ -306,7 +310,7 @@ def test_every_draw_the_same_and_not_perfect_has_a_reason_instead() -> None:
     for scores in (np.ones(20), np.where(labels, 0.0, 1.0)):
         weights = resample(labels, 50)
         found = with_intervals(image_metrics(scores, labels), image_samples(scores, labels, weights), labels)
-        assert found["image_ap"].interval is None and "every draw" in found["image_ap"].no_interval
+        assert found["image_ap"].interval is None and "every draw" in say(found["image_ap"].no_interval)
     assert found["image_auroc"].interval == (0, pytest.approx(1 - 0.025 ** (1 / 8)))
 
 
@@ -315,4 +319,4 @@ def test_two_that_separate_perfectly_are_not_called_equal() -> None:
     a = np.where(labels, 2.0, 1.0) + np.random.default_rng(0).random(30) / 2
     for found in (*compare(a, a[::1] ** 2, labels, 50).values(), delong(a, a**2, labels)):
         assert (found.value, found.interval, found.p_value) == (0, None, None)
-        assert "every draw" in found.reason
+        assert "every draw" in say(found.reason)

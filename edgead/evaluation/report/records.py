@@ -9,6 +9,7 @@ from edgead.evaluation.bench import Latency
 from edgead.evaluation.evaluate import Evaluation, Judged
 from edgead.metrics.scores import Metric
 from edgead.metrics.uncertainty import share_interval
+from edgead.notices import say
 
 SURE = 0.05
 """A share that's known to this, up or down, isn't worth a warning."""
@@ -96,7 +97,7 @@ def rows(found: Evaluation) -> list[Row]:
 def reasons(all_rows: Sequence[Row], names: Iterable[str]) -> list[str]:
     """Why metrics of these names are undefined, each reason once."""
     undefined = (row.metrics[name] for name in names for row in all_rows)
-    return list(dict.fromkeys(m.reason or "unknown" for m in undefined if m.value is None))
+    return list(dict.fromkeys(say(m.reason) if m.reason else "unknown" for m in undefined if m.value is None))
 
 
 __all__ = ["Row", "Share", "Timing", "reasons", "rows", "wrong"]
