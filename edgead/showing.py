@@ -230,6 +230,9 @@ def _check_shape(given: Sequence[int], judged: Sequence[int]) -> None:
 __all__ = [
     "SHOWN_REGIONS",
     "SUFFIXES",
+    "Placement",
+    "Prediction",
+    "Region",
     "check_suffix",
     "draw",
     "html",
