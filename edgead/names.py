@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that turn the direction of what follows them, so that a line reads as another."""
 
 
 def shown(name: str | os.PathLike[str]) -> str:
@@ -36,7 +39,7 @@ def _shown(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # a byte over 127, as os.fsdecode hands it on
         return f"\\x{code - 0xDC00:02x}"
-    if unicodedata.category(character) in ("Cc", "Cs"):
+    if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _TURNING:
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
     return character
 
@@ -57,7 +60,8 @@ def json_text(document: Any, **how: Any) -> str:
         {"image": "caf\\xe9.png"}
     """
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, **how)
-    return _SURROGATE.sub(lambda found: "\\" + _shown(found[0]), text)
+    text = _SURROGATE.sub(lambda found: "\\" + _shown(found[0]), text)
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def told_apart(paths: Sequence[str | os.PathLike[str]]) -> list[str]:

@@ -174,6 +174,10 @@ _PLACE = re.compile(r"\{(\w+)(?::(#[\w -]+|\.\d[%fg]|[^{}|]*\|[^{}|]*))?\}")
 ``{name:is|are}`` for a word that goes with the number: the first where it's 1."""
 
 
+LONGEST = 4000
+"""Characters of a sentence, whatever a bundle holds."""
+
+
 @dataclass(frozen=True)
 class Notice:
     """One thing that a user should know.
@@ -199,21 +203,28 @@ class Notice:
 
 def say(notice: Notice) -> str:
     """The notice in one plain sentence; one whose code or values aren't known here is shown as it is."""
-    sentence = SENTENCES.get(notice.code, notice.sentence)
+    sentence = SENTENCES.get(notice.code, notice.sentence)[:LONGEST]
     try:
         if sentence:
-            return _PLACE.sub(lambda place: _fill(place[1], place[2], notice.values), sentence)
-    except (KeyError, ValueError, TypeError):
+            return _cut(_PLACE.sub(lambda place: _fill(place[1], place[2], notice.values), sentence))
+    except (KeyError, ValueError, TypeError, ArithmeticError):
         pass
-    values = ", ".join(f"{name} {value}" for name, value in notice.values.items())
-    return f"{notice.code}: {values}" if values else notice.code
+    named = list(notice.values.items())[:LONGEST]
+    values = ", ".join(f"{_cut(str(name), 60)} {_cut(str(value), 300)}" for name, value in named)
+    return _cut(f"{_cut(notice.code, 60)}: {values}" if values else notice.code)
+
+
+def _cut(text: str, width: int = 0) -> str:
+    """A stranger's bundle may hold megabytes of text: no more than this of it is said."""
+    width = width or LONGEST
+    return text if len(text) <= width else f"{text[: width - 4]} ..."
 
 
 def _fill(name: str, how: str | None, values: Mapping[str, Any]) -> str:
     """One place of a sentence. A bundle's own is a stranger's text, so nothing but this is done for it."""
     value = values[name]
     if how is None:
-        return str(value)
+        return _cut(str(value), 1000)
     if how.startswith("#"):
         return count(value, how[1:])
     if "|" in how:

@@ -5,7 +5,7 @@ left come as if they were all. So the frames read are compared with what the fil
 
 * AVI, MP4 and MOV list their frames; fewer than listed is damage. A few encoders list one or two too many,
   so that few, missing at the very end, are a note.
-* Matroska, WebM and the rest state how long they last, which makes a number at an even rate. GoodImages that
+* Matroska, WebM and the rest state how long they last, which makes a number at an even rate. Frames that
   stop before the stated end, or that leave a hole in an even rate, are damage; a rate that varies is not.
 * What states nothing, a live stream or a file that its writer didn't close, can't be compared. Of an MPEG
   program or transport stream the length is worked out from what is left: holes show, a cut end doesn't.
@@ -33,7 +33,7 @@ from edgead.names import shown
 from edgead.types import Image
 
 TOLERATED = 2
-"""GoodImages that a whole file may list too many."""
+"""Frames that a whole file may list too many."""
 EVEN = 0.9
 """Share of the frames that must follow at the stated distance for a rate to count as even."""
 TIMEOUT_MS = 10_000

@@ -24,27 +24,41 @@ Options: TypeAlias = "Mapping[str, Any] | Iterable[str]"
 """``{"coreset_ratio": 0.1}`` or ``["coreset_ratio=0.1"]``."""
 
 
-def paths(given: AnyPath | Iterable[AnyPath]) -> list[Path]:
-    """One path or several, as a list."""
-    return [Path(given)] if isinstance(given, str | os.PathLike) else [Path(path) for path in given]
+def paths(name: str, given: AnyPath | Iterable[AnyPath]) -> list[Path]:
+    """One path or several, as a list; raises OptionError for anything else."""
+    try:
+        found = [given] if isinstance(given, str | os.PathLike) else list(given)
+        if any("\0" in str(path) or not str(path) for path in found):
+            raise OptionError(f"{name}: an empty text or one with a NUL is no path")
+        return [Path(path) for path in found]
+    except TypeError:
+        raise OptionError(f"{name} must be a path, or several: {type(given).__name__} isn't") from None
 
 
 def path_of(bundle: AnyBundle) -> Path:
-    """Return the bundle's folder; raises BundleNotFoundError."""
-    return bundle.path if isinstance(bundle, Bundle | Fit | Export) else find_bundle(bundle)
+    """Return the bundle's folder; raises BundleNotFoundError, or OptionError for what is no bundle."""
+    if isinstance(bundle, Bundle | Fit | Export):
+        return bundle.path
+    if not isinstance(bundle, str | os.PathLike):
+        raise OptionError(
+            f"{type(bundle).__name__} is no bundle: give its path, or what edgead.fit or export returned"
+        )
+    return find_bundle(bundle)
 
 
 def read(bundle: AnyBundle) -> Bundle:
     """Return the bundle; one that's named by its path is checked, raising BundleError."""
     if isinstance(bundle, Fit | Export):
         return bundle.bundle
-    return bundle if isinstance(bundle, Bundle) else read_bundle(find_bundle(bundle))
+    return bundle if isinstance(bundle, Bundle) else read_bundle(path_of(bundle))
 
 
 def option_words(options: Options) -> list[str]:
     """Options as ``edgead fit -o`` takes them; numbers keep every digit."""
     if isinstance(options, str):
         return [options]
+    if not isinstance(options, Iterable):
+        raise OptionError(f"options {options!r} must be a mapping, or key=value words")
     if isinstance(options, Mapping):
         return [f"{name}={_word(value)}" for name, value in options.items()]
     return [str(word) for word in options]
@@ -70,7 +84,7 @@ def as_size(size: int | Sequence[int] | None) -> Size | None:
     if size is None:
         return None
     try:
-        sides = [size] * 2 if not isinstance(size, Sequence) else size
+        sides = size if isinstance(size, Iterable) else [size] * 2
         height, width = (operator.index(side) for side in sides)
     except (TypeError, ValueError):
         raise OptionError(f"size {size!r} must be (height, width) or one number, (256, 640) say") from None

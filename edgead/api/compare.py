@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgead.api import values
 from edgead.api.arguments import AnyBundle, AnyPath, as_size, path_of
 from edgead.api.notes import tell
 from edgead.api.records import Compared, Export, Fit
@@ -65,8 +67,15 @@ def compare(
         edgead.errors.InputError: fewer than two, or names, images or options that can't be used.
         edgead.errors.EdgeadError: as ``edgead.fit``, ``edgead.export`` and ``edgead.evaluate``.
     """
-    if isinstance(bundles, str) or len(bundles) < 2:
+    if isinstance(bundles, str | os.PathLike | Mapping) or not isinstance(bundles, Iterable):
         raise OptionError("give two bundles or methods at least, in a list")
+    bundles = list(bundles)
+    if len(bundles) < 2:
+        raise OptionError("give two bundles or methods at least, in a list")
+    seed, draws = values.whole("seed", seed, 0), values.whole("draws", draws, 0)
+    depth = values.maybe_whole("depth", depth)
+    values.path("weights", weights)
+    values.called("progress", progress)
     from edgead.datasets import Dataset, open_dataset
     from edgead.evaluation.cell import Making
     from edgead.evaluation.checking import ANY_SIZE, check

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgead.api import values
 from edgead.api.arguments import AnyBundle, AnyPath, check_folders, optional, path_of
 from edgead.api.notes import tell
 from edgead.errors import OptionError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from edgead.types import Progress
 
 TIMED_FRAMES = 100
-"""GoodImages that are timed for a report."""
+"""Frames that are timed for a report."""
 
 
 @explained("evaluating")
@@ -83,12 +84,20 @@ def evaluate(
     from edgead.evaluation.table import metrics_csv, verdicts_csv
     from edgead.files import write_file
 
+    for name, file in {"report": report, "csv": csv, "verdicts": verdicts}.items():
+        values.path(name, file)
+    if not isinstance(dataset, Dataset):
+        values.path("dataset", dataset)
+    draws = values.whole("draws", draws, 0)
+    threshold = values.maybe_number("threshold", threshold)
+    values.called("progress", progress)
     page, csv_file, verdicts_file = optional(report), optional(csv), optional(verdicts)
     check_folders(page, csv_file, verdicts_file)
+    files = [file.resolve() for file in (page, csv_file, verdicts_file) if file is not None]
+    if len(set(files)) < len(files):
+        raise OptionError("report, csv and verdicts must be files of their own")
     if page is not None:
         import_jinja2()  # one that isn't installed shows before any work
-    if draws < 0:
-        raise OptionError(f"draws {draws} must be at least 0")
     words: dict[str, Any] = {"device": device, "engine": engine, "threads": threads, "depth": depth}
     words = {name: value for name, value in words.items() if value is not None}
     if isinstance(dataset, Dataset):

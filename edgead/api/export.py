@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgead.api import values
 from edgead.api.arguments import AnyBundle, AnyPath, read
 from edgead.api.notes import tell
 from edgead.api.records import Export, Fit
@@ -68,8 +69,14 @@ def export(
         edgead.errors.EngineError: a package or the target's engine isn't there, or can't compile the graph.
         edgead.errors.OutputError: the bundle can't be written.
     """
+    max_loss, min_auroc = values.number("max_loss", max_loss), values.number("min_auroc", min_auroc)
     if not 0 <= max_loss <= 1:
         raise OptionError(f"max_loss {max_loss} is a fraction, 0 to 1: 0.005 is half a point of AUROC")
+    strict = values.flag("strict", strict)
+    precision = values.text("precision", precision, "a form, or 'auto'")
+    target = values.text("target", target, "a target's name, 'openvino' for instance")
+    values.path("out", out)
+    values.called("progress", progress)
     exporter = registry().get("exporters", target)()
     from edgead.workbench.export import export as export_form
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgead.api import values
 from edgead.api.arguments import AnyPath, Options, as_size, option_words, optional, paths
 from edgead.api.notes import tell
 from edgead.api.records import Fit
@@ -81,21 +82,30 @@ def fit(
     from edgead.workbench.fit import Settings
     from edgead.workbench.fit import fit as fit_recipe
 
+    values.path("out", out)
+    values.path("weights", weights)
+    values.called("progress", progress)
     settings = Settings(
         size=as_size(size),
-        seed=seed,
-        holdout=holdout,
-        false_positive_rate=false_positive_rate,
-        final_fit=final_fit,
-        depth=depth,
-        group=group,
+        seed=values.whole("seed", seed, 0),
+        holdout=values.number("holdout", holdout),
+        false_positive_rate=values.number("false_positive_rate", false_positive_rate),
+        final_fit=values.maybe_flag("final_fit", final_fit),
+        depth=values.maybe_whole("depth", depth),
+        group=values.maybe_text("group", group, "a regular expression, 'parent' or 'grandparent'"),
     )
-    recipe = _resolve(method, backbone, optional(weights), option_words(options), preset)
-    given = paths(images)
+    recipe = _resolve(
+        values.text("method", method, "a method's name, 'patchcore' for instance"),
+        values.maybe_text("backbone", backbone, "a backbone's name"),
+        optional(weights),
+        option_words(options),
+        values.maybe_text("preset", preset, "a preset's name"),
+    )
+    given = paths("images", images)
     place = fitted_name(method) if out is None else Path(out)
     replaced = is_file(place / MANIFEST)
     learned = given[0] if len(given) == 1 else given
-    done = fit_recipe(recipe, learned, settings, place, progress, paths(defects))
+    done = fit_recipe(recipe, learned, settings, place, progress, paths("defects", defects))
     tell(done.bundle.notices)
     return Fit(done.bundle, done.why, replaced)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     metavar="N",
     type=click.IntRange(1),
     default=200,
-    help="GoodImages to time for each (default 200).",
+    help="Frames to time for each (default 200).",
 )
 @click.option(
     "--rate",

@@ -11,8 +11,8 @@ from edgead.bundle_names import find_bundle
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_table
 from edgead.cli.readable import print_facts, print_reports
-from edgead.names import shown
-from edgead.notices import say
+from edgead.names import json_text, shown
+from edgead.notices import count, say
 
 if TYPE_CHECKING:
     from edgead.bundle import Bundle
@@ -37,6 +37,9 @@ def command(bundle: str, as_json: bool) -> None:
         return
     method, threshold, rule = manifest.method, manifest.threshold, manifest.input
     options = " ".join(f"{name}={show(value)}" for name, value in sorted(method.options.items()))
+    rate, n = threshold.false_positive_rate, threshold.n_images
+    aimed = f", for a false-positive rate of {rate:g} on {count(n, 'held-out good image')}"
+    aimed = "" if threshold.rule == "given" else aimed
     print_table([
         ("bundle", str(found.path)),
         ("kind", f"{manifest.kind}, format {manifest.format}, written by edgead {manifest.edgead}"),
@@ -46,8 +49,7 @@ def command(bundle: str, as_json: bool) -> None:
         ("target", f"{manifest.target}, runs on {manifest.engine}"),
         ("precision", f"{manifest.precision} (the rest in {manifest.engine_precision})"),
         ("threshold", f"image score {threshold.score:.6g}, anomaly map {threshold.pixel:.6g}"),
-        ("", f"{say(threshold.how())}, for a false-positive rate of {threshold.false_positive_rate:g} "
-             f"on {threshold.n_images} held-out good images"),
+        ("", say(threshold.how()) + aimed),
         ("", say(threshold.notice())),
         *((f"threshold of {name}", f"image score {own.score:.6g}, anomaly map {own.pixel:.6g}")
           for name, own in manifest.thresholds.items() if name != DEFAULT),
@@ -68,8 +70,7 @@ def command(bundle: str, as_json: bool) -> None:
 
 def _as_json(bundle: Bundle) -> str:
     """The manifest as it's written, but each notice with its sentence."""
-    if not bundle.notices:
-        return bundle.manifest.to_json()
     document = json.loads(bundle.manifest.to_json())
-    document["notices"] = [notice.record() for notice in bundle.notices]
-    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    if bundle.notices:
+        document["notices"] = [notice.record() for notice in bundle.notices]
+    return json_text(document, indent=2, sort_keys=True) + "\n"

@@ -228,8 +228,10 @@ def _raise_for(failures: Sequence[EdgeadError], total: int) -> None:
 
 
 def _make_folder(out: Path, sources: Sequence[str]) -> None:
-    from edgead.files import output_errors
+    from edgead.files import is_file, output_errors
 
+    if is_file(out / "manifest.json"):
+        raise click.UsageError(f"--out {out} is a bundle, which heatmaps would damage: give another folder")
     with output_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     for source in sources:

@@ -13,7 +13,7 @@ from edgead.runtime.detector import Detector
 from edgead.types import Image, Progress
 
 BLOCK = 10
-"""GoodImages that a detector runs before it's the next one's turn."""
+"""Frames that a detector runs before it's the next one's turn."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from edgead.metrics.pixels import PixelMetrics
 from edgead.metrics.scores import Metric, image_metrics, image_samples
 from edgead.metrics.uncertainty import DRAWS, resample, share_interval, with_intervals
 from edgead.names import shown
-from edgead.notices import Notice, say
+from edgead.notices import Notice, count, say
 from edgead.runtime.detector import Detector
 from edgead.showing import paragraphs, table
 from edgead.types import Image, Prediction, Progress, Sample
@@ -85,8 +85,9 @@ class Evaluation:
         counts = f"{len(self.good)} good and {len(self.bad)} defective images{on}"
         auroc = self.metrics["image_auroc"].value if "image_auroc" in self.metrics else None
         told = "" if auroc is None else f"image AUROC {100 * auroc:.2f} %, "
-        verdicts = f"{self.escapes} escapes and {self.false_alarms} false alarms at {self.threshold:.6g}"
-        left_out = f", {len(self.problems)} images left out" if self.problems else ""
+        wrong = f"{count(self.escapes, 'escape')} and {count(self.false_alarms, 'false alarm')}"
+        verdicts = f"{wrong} at {self.threshold:.6g}"
+        left_out = f", {count(len(self.problems), 'image')} left out" if self.problems else ""
         return f"Evaluation({counts}: {told}{verdicts}{left_out})"
 
     def _repr_html_(self) -> str:

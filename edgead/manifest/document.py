@@ -25,7 +25,7 @@ from edgead.manifest.records import (
     ThresholdRecord,
     WrappedMethod,
 )
-from edgead.manifest.strict import find_not_finite, load, plain, read
+from edgead.manifest.strict import check_plain, load, plain, read
 from edgead.notices import Notice
 from edgead.types import Precision
 
@@ -38,6 +38,8 @@ MAX_MANIFEST_BYTES = 4 << 20
 MAX_PROBES = 64
 """Most images and changes of them that a detector runs before its first frame: export writes 22 at most."""
 MAX_PRODUCTS = 256
+MAX_IMAGES = 1_000_000_000
+LEAST_RATE = 1e-9
 MAX_CHANNELS = 1 << 16
 """Most channels of embedded features, all maps together."""
 
@@ -105,7 +107,7 @@ class Manifest:
             text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
             text.encode()
         except (TypeError, ValueError, RecursionError) as error:
-            find_not_finite(plain(self), "")
+            check_plain(plain(self), "")
             raise ManifestError(
                 f"the manifest can't be written as JSON ({error}); give plain values"
             ) from None
@@ -189,9 +191,11 @@ def _of_threshold(product: str, own: ThresholdRecord) -> list[tuple[str, bool, s
         (f"{at}.false_positive_rate", 0 <= own.false_positive_rate <= 1, "a rate of 0 to 1"),
         (f"{at}.expected_rate", 0 <= own.expected_rate <= 1, "a rate of 0 to 1"),
         (f"{at}.upper_rate", 0 <= own.upper_rate <= 1, "a rate of 0 to 1"),
-        (f"{at}.n_images", own.n_images >= 0, "0 or more"),
+        (f"{at}.n_images", 0 <= own.n_images <= MAX_IMAGES, f"0 to {MAX_IMAGES}"),
+        (f"{at}.false_positive_rate", own.rule == "given" or own.false_positive_rate >= LEAST_RATE,
+         f"at least {LEAST_RATE}, where it was aimed at"),
         (f"{at}.n_counted", 0 <= own.n_counted <= own.n_images, "0 to n_images"),
-    ]
+    ]  # fmt: skip
 
 
 def _is_sha256(text: str) -> bool:

@@ -19,6 +19,8 @@ from typing import Any, Literal
 
 from edgead.errors import ManifestError
 
+MAX_DEPTH = 32
+"""Of objects and lists in each other: what edgead writes has six."""
 ADDED = {"added": True}
 """Metadata of a field that bundles of its format didn't always have: it may be missing, and is left out where
 it has its default."""
@@ -71,7 +73,7 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         if type(value) is not kind:
             name = {int: "a whole number", str: "a string", float: "a number"}[kind]
             raise ManifestError(f"manifest field {where!r} must be {name}, not {_json_name(value)}")
-        find_not_finite(value, where)
+        check_plain(value, where)
         return value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
@@ -90,7 +92,7 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         if odd := sorted(value.keys() - set(known)):
             raise ManifestError(f"manifest field {f'{where}.{odd[0]}'!r} is unknown; export the bundle again")
         return {name: _value(inner, each, f"{where}.{name}") for name, each in value.items()}
-    find_not_finite(value, where)
+    check_plain(value, where)
     return value
 
 
@@ -138,14 +140,32 @@ def _json_name(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def find_not_finite(value: Any, where: str) -> None:
-    """Raise for a float that isn't finite, anywhere in a JSON value: 1e999 reads as infinity."""
+def check_plain(value: Any, where: str, depth: int = 0) -> None:
+    """Raise for what no reader can do anything with, anywhere in a JSON value.
+
+    A float that isn't finite (1e999 reads as infinity), a whole number over 63 bits, text that isn't Unicode,
+    or a value nested deeper than ``MAX_DEPTH``.
+    """
+    if depth > MAX_DEPTH:
+        raise ManifestError(f"manifest field {where[:60]!r} is nested too deeply; export the bundle again")
     if isinstance(value, float) and not math.isfinite(value):
         raise ManifestError(f"manifest field {where!r} is {value}, not a finite number")
+    if isinstance(value, int) and abs(value) >= 1 << 63:
+        raise ManifestError(f"manifest field {where!r} is a whole number of more than 63 bits")
+    if isinstance(value, str):
+        _check_text(value, where)
     for key, inner in value.items() if isinstance(value, dict) else ():
-        find_not_finite(inner, f"{where}.{key}" if where else str(key))
+        _check_text(str(key), where)
+        check_plain(inner, f"{where}.{key}" if where else str(key), depth + 1)
     for i, inner in enumerate(value) if isinstance(value, list | tuple) else ():
-        find_not_finite(inner, f"{where}[{i}]")
+        check_plain(inner, f"{where}[{i}]", depth + 1)
+
+
+def _check_text(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ManifestError(f"manifest field {where!r} holds half a character, which isn't text") from None
 
 
 def plain(value: Any) -> Any:
@@ -167,4 +187,4 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-__all__ = ["ADDED", "find_not_finite", "load", "plain", "read"]
+__all__ = ["ADDED", "check_plain", "load", "plain", "read"]

@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 def load(
-    bundle: str | os.PathLike[str],
+    bundle: str | os.PathLike[str] | Bundle,
     *,
     device: str = "auto",
     engine: str | None = None,
@@ -57,9 +57,17 @@ def load(
     """Verify a bundle, compile its graph and warm it up.
 
     Args:
-        bundle: the folder, or what ``edgead.export`` returned.
-        engine, threshold, depth: see ``Detector``.
-        device, threads, throughput, cores, cache: see ``edgead.runtime.engine_options.EngineOptions``.
+        bundle: the folder, or what ``edgead.export`` or ``edgead.read_bundle`` returned; it's read again.
+        device: the engine's name of a device, ``auto`` for the CPU.
+        engine: another engine than the bundle's own, for a model that both can read; a plugin's engine is
+            used where it's named here, and never because a bundle names it.
+        threads: CPU threads, 1 to 1024; None for as many as ``cores``, or all of the machine's.
+        threshold: a threshold on the image score instead of the calibrated one.
+        throughput: prepare for ``Detector.map`` over many frames rather than for single frames.
+        cores: logical processors that all of the engine's work is done on; None for any.
+        cache: keep the compiled graph in the user's cache for the next start.
+        depth: significant bits of uint16 frames and 16-bit files, 9 to 16, for a bundle that learned none;
+            of others it's in the bundle.
 
     Raises:
         BundleError: the bundle can't be trusted.
@@ -68,7 +76,10 @@ def load(
     options = EngineOptions(
         device=device, threads=threads, throughput=throughput, cores=cores, cache=cache
     )
-    return Detector(read_bundle(Path(bundle)), options, engine=engine, threshold=threshold, depth=depth)
+    path = bundle.path if isinstance(bundle, Bundle) else bundle
+    if not isinstance(path, str | os.PathLike):
+        raise OptionError(f"{type(path).__name__} is no bundle: give its path, or what a call returned")
+    return Detector(read_bundle(Path(path)), options, engine=engine, threshold=threshold, depth=depth)
 
 
 class Detector:
@@ -115,6 +126,8 @@ class Detector:
         threshold: float | None = None,
         depth: int | None = None,
     ) -> None:
+        if not isinstance(bundle, Bundle):
+            raise OptionError(f"{type(bundle).__name__} is no bundle: use edgead.load for a path")
         manifest = bundle.manifest
         threshold = _number("threshold", threshold)
         if threshold is not None and not math.isfinite(threshold):
@@ -315,8 +328,8 @@ def _number(name: str, value: Any) -> float | None:
     """A number or None, of whatever type it came in but text."""
     try:
         return None if value is None else float(value + 0)
-    except (TypeError, ValueError):
-        raise OptionError(f"{name} {value!r} must be a number") from None
+    except (TypeError, ValueError, OverflowError):
+        raise OptionError(f"{name} {str(value)[:40]!r} must be a number") from None
 
 
 def _agreed(known: int | None, given: int | None) -> int | None:

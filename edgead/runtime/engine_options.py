@@ -22,6 +22,7 @@ from edgead.errors import OptionError
 if TYPE_CHECKING:
     from edgead.types import Arithmetic
 
+MOST_CORES = 4096
 DEMANDS = ("device", "threads", "cores")
 """Options that an engine keeps to or refuses."""
 ALLOWANCES = ("precision", "throughput", "cache")
@@ -101,6 +102,8 @@ def whole(name: str, value: Any) -> int | None:
 def _cores(cores: Any) -> tuple[int, ...]:
     if isinstance(cores, str) or not isinstance(cores, Sequence):
         raise OptionError(f"cores {cores!r} must be a list of processor cores, [2, 3] for instance")
+    if len(cores) > MOST_CORES:
+        raise OptionError(f"cores: {len(cores)} of them, no machine has more than {MOST_CORES}")
     numbers = tuple(dict.fromkeys(operator.index(core) for core in cores if whole("cores", core) is not None))
     if not numbers or min(numbers) < 0:
         raise OptionError(f"cores {list(cores)}: give the numbers of one core at least, [2, 3] for instance")

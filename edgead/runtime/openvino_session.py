@@ -27,7 +27,7 @@ from edgead.runtime.compiled_cache import entry
 from edgead.runtime.cores import check_cores, pinned
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.own_engines import HEAVY, OWN, inference_error, lacks, not_installed
-from edgead.runtime.pending import timed_out
+from edgead.runtime.pending import seconds, timed_out
 from edgead.runtime.session import Outputs
 from edgead.runtime.signal_stack import keeps_signal_stack
 
@@ -222,7 +222,7 @@ class OpenVINOPending:
         return self._outcome is not None or _is_finished(self._request) or self._outcome is not None
 
     def wait(self, timeout: float | None = None) -> Outputs:
-        began = time.monotonic()
+        timeout, began = seconds(timeout), time.monotonic()
         if not self._waiting.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
             raise timed_out(timeout)
         try:

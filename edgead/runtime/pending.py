@@ -10,9 +10,12 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.errors import TimedOutError
+from edgead.errors import InferenceError, OptionError, TimedOutError
 from edgead.runtime.cores import pinned
 from edgead.runtime.session import Outputs, Pending
+
+LONGEST = 1e6
+"""Seconds that a wait may last; longer ones don't fit into every system's clock."""
 
 
 class Worker:
@@ -41,7 +44,10 @@ class Worker:
                 self._pool = ThreadPoolExecutor(1, "edgead-worker")
             pool = self._pool
         with pinned(self._cores):  # where the pool makes its thread now, it inherits the cores
-            return _Future(pool.submit(run, image.copy()))
+            try:
+                return _Future(pool.submit(run, image.copy()))
+            except RuntimeError as error:  # the interpreter is going away
+                raise InferenceError(f"nothing can be started any more: {error}") from error
 
 
 class _Future:
@@ -55,6 +61,7 @@ class _Future:
         return self._future.done()
 
     def wait(self, timeout: float | None = None) -> Outputs:
+        timeout = seconds(timeout)
         try:
             return self._future.result(timeout)
         except FutureTimeoutError:
@@ -63,9 +70,25 @@ class _Future:
             raise timed_out(timeout) from None
 
 
+def seconds(timeout: float | None) -> float | None:
+    """A timeout as the system takes it: from 0 to some months, or None.
+
+    Raises:
+        OptionError: it's no number.
+    """
+    if timeout is None:
+        return None
+    try:
+        return min(max(float(timeout), 0.0), LONGEST)
+    except OverflowError:
+        return LONGEST
+    except (TypeError, ValueError):
+        raise OptionError(f"timeout {timeout!r} must be a number of seconds, or None") from None
+
+
 def timed_out(seconds: float | None) -> TimedOutError:
     """The error of a wait that was too short."""
     return TimedOutError(f"not done within {seconds:g} s: wait again, or treat the part as rejected")
 
 
-__all__ = ["Worker", "timed_out"]
+__all__ = ["Worker", "seconds", "timed_out"]

@@ -40,7 +40,7 @@ def defective_image(index: int, size: Size = SIZE) -> Image:
 
 
 def hostile_frames() -> Mapping[str, NDArray[Any]]:
-    """GoodImages that a detector takes and a network has never seen, by what they are."""
+    """Frames that a detector takes and a network has never seen, by what they are."""
     rng = np.random.default_rng(0)
     part = good_image(0)
     return {

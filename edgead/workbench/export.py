@@ -22,7 +22,15 @@ import onnx
 from edgead.bundle import Bundle, write_bundle
 from edgead.device.calibrate import calibrate
 from edgead.device.parity import check_parity, probe_images
-from edgead.errors import CompileError, EngineError, GateError, InputError, ParityError, PrecisionError
+from edgead.errors import (
+    CompileError,
+    EngineError,
+    GateError,
+    InputError,
+    OutputError,
+    ParityError,
+    PrecisionError,
+)
 from edgead.held_out import HeldOut, read_held_out, write_held_out
 from edgead.images import read_image
 from edgead.manifest import DEFAULT, Manifest, ReferenceRecord, ThresholdRecord
@@ -102,6 +110,8 @@ def export(
         raise InputError(
             f"{reference.path}: already compiled for {manifest.target}; export the bundle that fit wrote"
         )
+    if out.exists() and out.samefile(reference.path):
+        raise OutputError(f"{out}: that is the fitted bundle, which export only reads; give another --out")
     held, judged = manifest.reference.forms, manifest.reference.calibration_forms
     forms = _forms_to_try(manifest.reference, exporter, precision)
     rule = ResizeRule(manifest.input.size, manifest.input.resize)

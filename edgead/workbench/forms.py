@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import onnx
 
-from edgead.errors import CompileError
+from edgead.errors import CompileError, ManifestError, PluginError, one_line
 from edgead.held_out import Moments, moments_of
+from edgead.manifest.strict import check_plain
 from edgead.notices import Notice
 from edgead.types import (
     Arithmetic,
@@ -109,8 +111,8 @@ def fit_forms(
         with fitting_data(backbone, recipe.scorer, data, arithmetic) as offer:
             fitted = chosen.refit(offer) if isinstance(chosen, Refittable) else recipe.scorer.fit(offer)
             if found is None:
-                moments = moments_of(offer.embed(measured))
-                found = FittedForms(tuple(backbones), fitted.facts, _notices(fitted), moments)
+                facts, notices = _told(recipe, fitted)
+                found = FittedForms(tuple(backbones), facts, notices, moments_of(offer.embed(measured)))
         if chosen is None and isinstance(fitted, Refittable):
             chosen = fitted
         save(precision, compose(backbone, recipe.scorer, fitted, recipe.postprocessor, data.size, bank))
@@ -118,6 +120,36 @@ def fit_forms(
     return found
 
 
-def _notices(fitted: FittedScorer) -> tuple[Notice, ...]:
-    own = tuple(fitted.notices) if isinstance(fitted, GivesNotices) else ()
-    return (*own, *(Notice("plugin", {"text": str(text)}) for text in fitted.facts.get("warnings", ())))
+def _told(recipe: Recipe, fitted: FittedScorer) -> tuple[Mapping[str, Any], tuple[Notice, ...]]:
+    """The scorer's facts and notices, checked at once: a bundle that can't be written would show at the end.
+
+    Raises:
+        PluginError: they aren't what a bundle can hold.
+    """
+    facts = fitted.facts
+    own = fitted.notices if isinstance(fitted, GivesNotices) else ()
+    said = facts.get("warnings", ()) if isinstance(facts, Mapping) else ()
+    wrong = next(_faults(facts, own, said), None)
+    if wrong:
+        who = f"{recipe.provenance.get('distribution', '?')} {recipe.provenance.get('version', '')}".strip()
+        raise PluginError(f"{who}: scorer '{recipe.scorer_name}': {wrong}")
+    return facts, (*own, *(Notice("plugin", {"text": text}) for text in said))
+
+
+def _faults(facts: Any, notices: Any, said: Any) -> Iterator[str]:
+    if not isinstance(facts, Mapping):
+        yield f"its facts are {type(facts).__name__}, give a mapping of JSON values"
+        return
+    if not isinstance(notices, list | tuple) or not all(isinstance(n, Notice) for n in notices):
+        yield "its notices must be a tuple of edgead.notices.Notice"
+        return
+    if not isinstance(said, list | tuple) or not all(isinstance(text, str) for text in said):
+        yield "its facts' warnings must be a list of sentences"
+        return
+    for what, value in (("facts", dict(facts)), ("notices", [dataclasses.asdict(n) for n in notices])):
+        try:
+            check_plain(json.loads(json.dumps(value, allow_nan=False)), what)
+        except (TypeError, ValueError, RecursionError, ManifestError) as error:
+            yield f"its {what} can't be kept as JSON ({one_line(error, 'message')}): give plain values"
+    if not all(isinstance(n.code, str) and isinstance(n.sentence, str) for n in notices):
+        yield "a notice's code and sentence must be text"

@@ -17,6 +17,8 @@ from edgead.workbench.groups import Grouping, group
 from edgead.workbench.standouts import find_standouts
 
 MAX_HELD_OUT = 500
+MAX_SIDE = 8192
+"""Longest side of a model's input, in pixels: longer ones take more memory than there is."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ class Settings:
     group: str | None = None
 
     def __post_init__(self) -> None:
+        if self.size is not None and not all(1 <= side <= MAX_SIDE for side in self.size):
+            height, width = self.size
+            raise OptionError(f"size {height} x {width}: sides must be from 1 to {MAX_SIDE} pixels")
         if not 0 < self.holdout < 1:
             raise OptionError(f"holdout {self.holdout} must be between 0 and 1, 0.2 for instance")
         if not 0 < self.false_positive_rate < 1:

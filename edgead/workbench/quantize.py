@@ -9,8 +9,6 @@ it gained: docs/quantisation.md.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,6 +17,7 @@ import onnx
 
 from edgead.errors import CompileError, MissingDependencyError, one_line
 from edgead.extras import install
+from edgead.quiet import quiet_stdout
 from edgead.runtime.openvino_session import block_telemetry
 from edgead.runtime.signal_stack import keeps_signal_stack
 from edgead.sampling import spread
@@ -63,7 +62,7 @@ def quantise_backbone(
         overflow_fix=nncf.quantization.advanced_parameters.OverflowFix.DISABLE, disable_bias_correction=True
     )
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # its progress bars know no quiet
+        with quiet_stdout():  # its progress bars know no quiet
             quantised = nncf.quantize(
                 source,
                 nncf.Dataset(sample, lambda image: {"image": image}),

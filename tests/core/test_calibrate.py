@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgead.conformal import upper_rate
 from edgead.device.calibrate import calibrate, conformal_quantile
 from edgead.errors import DatasetError, OptionError
 from edgead.notices import say
@@ -60,3 +61,10 @@ def test_unusable_scores(scores):
 def test_unusable_rates(rate):
     with pytest.raises(OptionError):
         conformal_quantile([1.0], rate)
+
+
+@pytest.mark.parametrize("n", [1, 2, 19, 20, 99, 1000, 100_000])
+def test_the_upper_rate_is_the_beta_quantile(n):
+    beta = pytest.importorskip("scipy.stats").beta
+    for k in sorted({1, 2, n // 2, n - 1, n} & set(range(1, n + 1))):
+        assert upper_rate(n, k) == pytest.approx(beta.ppf(0.95, n + 1 - k, k), rel=1e-9)

@@ -183,8 +183,8 @@ def test_ctrl_c_while_fitting_is_exit_code_130(folder):
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)
-    # Python itself ends by SIGINT, which a shell calls 130 too, where the interrupt met code that an extension
-    # runs while it's imported.
+    # Python itself ends by SIGINT, which a shell calls 130 too, where the interrupt met code that an
+    # extension runs while it's imported.
     assert running.returncode in (130, -signal.SIGINT) and "interrupted" in err, err
     assert "Traceback" not in err
     assert {p.name for p in folder.iterdir()} == {"good"}

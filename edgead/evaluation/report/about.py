@@ -31,14 +31,19 @@ def about(bundle: Bundle) -> dict[str, Any]:
         "precision": manifest.precision,
         "engine_precision": manifest.engine_precision,
         "thresholds": [_threshold(*of_product) for of_product in manifest.thresholds.items()],
-        "images": manifest.provenance.get("images", {}),
+        "images": _object(manifest.provenance.get("images")),
         "backbone": {k: v for k, v in known.items() if "sha256" in k or k in ("name", "weights_file")},
         "provenance": {k: v for k, v in manifest.provenance.items() if k not in _TOLD},
         "facts": manifest.facts,
         "files": manifest.files,
-        "forms": [_form(form) for form in manifest.reports.get("forms", ()) if isinstance(form, Mapping)],
+        "forms": [_form(form) for form in _forms(manifest.reports) if isinstance(form, Mapping)],
         "manifest": manifest.to_json(),
     }
+
+
+def _forms(reports: Mapping[str, Any]) -> list[Any]:
+    forms = reports.get("forms")
+    return list(forms) if isinstance(forms, list | tuple) else []
 
 
 def _threshold(product: str, record: ThresholdRecord) -> dict[str, Any]:
@@ -49,8 +54,9 @@ def _threshold(product: str, record: ThresholdRecord) -> dict[str, Any]:
 
 def _form(report: Mapping[str, Any]) -> dict[str, Any]:
     """What the gates at export found of one form."""
-    parity, separation = report.get("parity") or {}, report.get("separation") or {}
-    missed = [*(report.get("misses") or ()), report.get("failure")]
+    parity, separation = (_object(report.get(name)) for name in ("parity", "separation"))
+    misses = report.get("misses")
+    missed = [*(misses if isinstance(misses, list | tuple) else ()), report.get("failure")]
     return {
         "precision": report.get("precision"),
         "score": _number(parity.get("score")),
@@ -65,6 +71,11 @@ def _form(report: Mapping[str, Any]) -> dict[str, Any]:
 def _said(miss: Any) -> str:
     """A missed gate, as it was recorded: with its sentence, or, of format 1, a sentence alone."""
     return str(miss.get("text", "")) if isinstance(miss, Mapping) else str(miss)
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """A stranger's bundle may hold anything here."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _number(value: Any) -> float | None:

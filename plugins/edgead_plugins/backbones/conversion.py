@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import CompileError
+from edgead.quiet import quiet_stdout
 from edgead.types import Image, InputSpec, Size
 from edgead_plugins.backbones.graphs import onnx
 
@@ -76,7 +76,7 @@ def quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with quiet_stdout(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield  # stderr stays open for the progress of a download
     finally:

@@ -1,0 +1,122 @@
+"""What a stranger's manifest may hold: each is one clean error, or said within bounds, and nothing hangs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import edgead
+from edgead.cli import cli
+from edgead.errors import BundleError, EdgeadError
+from edgead.notices import LONGEST, Notice, say
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+LONE = "\ud800"
+
+
+def hostile(tmp_path: Path, version: int, change: Callable[[dict[str, Any]], None]) -> Path:
+    path = shutil.copytree(GOLDEN / f"v{version}.edgead", tmp_path / f"v{version}.edgead")
+    value = json.loads((path / "manifest.json").read_text())
+    change(value)
+    (path / "manifest.json").write_text(json.dumps(value))
+    return path
+
+
+def ours(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    def change(value: dict[str, Any]) -> None:
+        value["threshold"] |= {"rule": "split conformal quantile", "false_positive_rate": 0.01, **changes}
+
+    return change
+
+
+def aimed(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda value: value["thresholds"]["default"].update(rule="split-conformal", **changes)
+
+
+def deep(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+REFUSED = {
+    "images beyond counting": (1, ours(n_images=10**400)),
+    "as many in format 2": (2, aimed(n_images=10**400)),
+    "a billion and one": (2, aimed(n_images=10**9 + 1)),
+    "a rate of nothing": (2, aimed(false_positive_rate=0.0, expected_rate=0.5)),
+    "a rate of next to nothing": (2, aimed(false_positive_rate=1e-320, expected_rate=0.5)),
+    "a number too large": (2, lambda v: v["facts"].update(x=[10**400])),
+    "nested too deeply": (2, lambda v: v["facts"].update(x=deep(900))),
+    "half a character": (2, lambda v: v["facts"].update(x=LONE)),
+    "half a character in a name": (2, lambda v: v["facts"].update({LONE: 1})),
+    "a seed too large": (2, lambda v: v["method"].update(seed=1 << 63)),
+}
+
+
+@pytest.mark.parametrize(("version", "change"), REFUSED.values(), ids=REFUSED)
+def test_it_is_refused_in_one_line(version: int, change: Any, tmp_path: Path) -> None:
+    path = hostile(tmp_path, version, change)
+    with pytest.raises(BundleError) as caught:
+        edgead.read_bundle(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
+    for verb in ("inspect", "verify"):
+        result = CliRunner().invoke(cli, [verb, str(path)])
+        assert isinstance(result.exception, EdgeadError), (verb, result.exception)
+
+
+@pytest.mark.parametrize("n", [1, 10**6, 10**9])
+@pytest.mark.parametrize("rate", [1e-9, 0.01, 0.5, 1 - 1e-9])
+def test_a_rate_follows_from_any_number_of_images_at_once(n: int, rate: float, tmp_path: Path) -> None:
+    threshold = edgead.read_bundle(hostile(tmp_path, 1, ours(n_images=n, false_positive_rate=rate))).manifest
+    found = threshold.threshold
+    assert 0 <= found.expected_rate <= 1 and 0 <= found.upper_rate <= 1
+
+
+def test_what_is_beyond_the_arithmetic_is_taken_for_set_by_hand(tmp_path: Path) -> None:
+    for version, changes in enumerate(({"n_images": 10**12}, {"false_positive_rate": 1e-300})):
+        folder = tmp_path / str(version)
+        folder.mkdir()
+        try:
+            found = edgead.read_bundle(hostile(folder, 1, ours(**changes))).manifest.threshold
+        except BundleError:
+            continue
+        assert found.rule == "given"
+
+
+def test_a_sentence_is_bounded_whatever_it_is_made_of() -> None:
+    for notice in (
+        Notice("x", {"a": "A" * 1_500_000}, "{a}" * 600_000),
+        Notice("x", {}, "y" * 3_000_000),
+        Notice("x" * 3_000_000),
+        Notice("x", {f"n{i}": "v" * 1000 for i in range(20_000)}),
+        Notice("mask-most", {"share": 10**400, "count": 1, "total": 1, "example": "a"}),
+        Notice("x", {"a": 10**400}, "{a:.2f}"),
+        Notice("x", {"a": [[[]]] * 10**5}, "{a}"),
+    ):
+        assert len(say(notice)) <= LONGEST
+
+
+@pytest.mark.parametrize("reports", [{"forms": 5}, {"forms": [5]}, {"forms": [{"misses": 5, "parity": 3}]}])
+def test_odd_reports_are_shown_somehow(reports: Any, tmp_path: Path) -> None:
+    path = hostile(tmp_path, 2, lambda value: value.update(reports=reports, provenance={"images": 3}))
+    assert CliRunner().invoke(cli, ["inspect", str(path)]).exit_code == 0
+    pytest.importorskip("jinja2", reason="needs the [report] extra")
+    from edgead.evaluation.report.about import about
+
+    assert about(edgead.read_bundle(path))["name"] == "v2.edgead"
+
+
+def test_control_characters_reach_no_terminal(tmp_path: Path) -> None:
+    path = hostile(tmp_path, 2, lambda v: v["facts"].update(x="a\x9b31m\u2028b\u202ec\x1b[31m"))
+    for words in (["inspect", str(path)], ["inspect", str(path), "--json"]):
+        out = CliRunner().invoke(cli, words).output
+        assert not set(out) & set("\x9b\u2028\u202e\x1b"), words
+    facts = json.loads(CliRunner().invoke(cli, ["inspect", str(path), "--json"]).output)["facts"]
+    assert facts["x"] == "a\x9b31m\u2028b\u202ec\x1b[31m", "a script gets the text itself"
