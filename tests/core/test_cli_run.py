@@ -461,3 +461,11 @@ def test_a_bundle_that_is_not_there_is_said_before_its_sources(
 ) -> None:
     assert main(["run", "my", "mean.edgead", "a"]) == 3
     assert "my: no such bundle" in capsys.readouterr().err
+
+
+def test_heatmaps_never_go_into_a_bundle(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write("a.png")
+    other = write_mean_bundle(folder / "other.edgead")
+    before = {file: file.read_bytes() for file in other.iterdir()}
+    _, err = run(capsys, "a.png", "--out", "other.edgead", code=2)
+    assert "is a bundle" in err and {file: file.read_bytes() for file in other.iterdir()} == before

@@ -265,6 +265,35 @@ IN_USE = {
         ("mean = np", "mean = data.pictures, np"),
         r"unexpected AttributeError in the plugin acme-edgead: .*pictures.*plugins check acme-edgead`",
     ),
+    "notices that are text": (
+        "scorer",
+        ("        return Fitted", "        Fitted.notices = 'mind the gap'\n        return Fitted"),
+        r"acme-edgead 1\.0: scorer 'acme': its notices must be a tuple of",
+    ),
+    "notices that JSON can't say": (
+        "scorer",
+        (
+            "        return Fitted",
+            "        from edgead.notices import Notice\n"
+            "        Fitted.notices = (Notice('acme-x', {'a': mean}, '{a}'),)\n        return Fitted",
+        ),
+        r"acme-edgead 1\.0: scorer 'acme': its notices can't be kept as JSON",
+    ),
+    "facts that are a list": (
+        "scorer",
+        ("        return Fitted", "        Fitted.facts = [1]\n        return Fitted"),
+        r"acme-edgead 1\.0: scorer 'acme': its facts are list, give a mapping",
+    ),
+    "facts that aren't numbers": (
+        "scorer",
+        ("        return Fitted", "        Fitted.facts = {'a': float('nan')}\n        return Fitted"),
+        r"acme-edgead 1\.0: scorer 'acme': its facts can't be kept as JSON",
+    ),
+    "warnings that are one text": (
+        "scorer",
+        ("        return Fitted", "        Fitted.facts = {'warnings': 'abc'}\n        return Fitted"),
+        r"its facts' warnings must be a list of sentences",
+    ),
     "a name that it doesn't register": (
         "plugin",
         ("edgead_api = 1", "edgead_api = 0"),
