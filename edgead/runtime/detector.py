@@ -10,9 +10,8 @@ import logging
 import math
 import os
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import copy
 from dataclasses import replace
@@ -31,12 +30,13 @@ from edgead.notices import Notice
 from edgead.resize import ResizeRule
 from edgead.runtime.engine_options import EngineOptions, whole
 from edgead.runtime.engines import engine_of, open_session
+from edgead.runtime.pending import PendingPrediction
 from edgead.runtime.proof import prove
 from edgead.runtime.regions import find_regions
-from edgead.runtime.session import Outputs, Pending, Session
+from edgead.runtime.session import Outputs, Session
+from edgead.runtime.warming import warm_up
 from edgead.types import Image, Placement, Prediction
 
-WARM_UP_RUNS = 3
 _DEEP = (np.dtype("<u2"), np.dtype(">u2"))
 
 _log = logging.getLogger(__name__)
@@ -170,12 +170,7 @@ class Detector:
 
     def _warm(self, options: EngineOptions) -> Session:
         session = open_session(self.bundle.file(self.bundle.manifest.model), self._engine, options)
-        blank = np.zeros((*self.rule.size, 3), np.uint8)
-        start = time.perf_counter()
-        for _ in range(WARM_UP_RUNS):
-            session(blank[None])
-        took = (time.perf_counter() - start) * 1e3
-        _log.debug("%d warm-up runs of %s took %.1f ms", WARM_UP_RUNS, self.bundle.path, took)
+        warm_up(session, self.rule.size, self.bundle.path)
         return session
 
     def read_image(self, path: Path) -> Image:
@@ -298,30 +293,6 @@ class Detector:
                 (shape[0], shape[1]), self.rule.valid_box(shape), self._pixel_threshold, self.depth
             ),
         )
-
-
-class PendingPrediction:
-    """A frame that was started; see ``Detector.start``."""
-
-    def __init__(self, pending: Pending, predict: Callable[[Outputs], Prediction]) -> None:
-        self._pending, self._predict = pending, predict
-
-    @property
-    def done(self) -> bool:
-        """Whether ``wait`` returns or raises at once."""
-        return self._pending.done
-
-    def wait(self, timeout: float | None = None) -> Prediction:
-        """Return the prediction, bit by bit a call's; waiting again returns the same.
-
-        Args:
-            timeout: seconds, 0 or more; None waits as long as it takes.
-
-        Raises:
-            TimedOutError: it isn't done yet: it goes on, and may be waited for again.
-            InferenceError: as a call does.
-        """
-        return self._predict(self._pending.wait(timeout))
 
 
 def _number(name: str, value: Any) -> float | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -157,13 +158,25 @@ def _registered(name: str) -> tuple[Engine, str]:
     except Exception as error:
         raise PluginError(f"{who} can't be made: {one_line(error)}") from error
     _require(engine, Engine, f"{who}: its factory's engine")
+    for member in ("reads", "honours"):
+        if not _is_names(getattr(engine, member)):
+            raise PluginError(f"{who}: its {member} must be a collection of texts")
     return engine, who
+
+
+def _is_names(value: Any) -> bool:
+    several = isinstance(value, Collection) and not isinstance(value, str)
+    return several and all(isinstance(each, str) for each in value)
 
 
 def _open(engine: Engine, who: str, model: Path, options: EngineOptions, level: int) -> Session:
     """Open it, and tell at this level what it makes no use of."""
     _warn_of_telemetry()
-    if how := engine.lacks():
+    try:
+        how = engine.lacks()
+    except Exception as error:
+        raise PluginError(f"{who}: its lacks() raises {one_line(error)}") from error
+    if how:
         raise not_installed(engine.name, how, model)
     try:
         session = engine.open(model, options)
@@ -172,6 +185,8 @@ def _open(engine: Engine, who: str, model: Path, options: EngineOptions, level: 
     except Exception as error:
         raise PluginError(f"{who} can't open {model.name}: {one_line(error)}") from error
     _require(session, Session, f"{who}: its session")
+    if not _is_names(session.honours):
+        raise PluginError(f"{who}: its session's honours must be a collection of texts")
     for option in options.asked:
         if option in ALLOWANCES and option not in session.honours:
             _say_unused(session, option, options, level)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgead.errors import InferenceError, OptionError, TimedOutError
 from edgead.runtime.cores import pinned
 from edgead.runtime.session import Outputs, Pending
+from edgead.types import Prediction
 
 LONGEST = 1e6
 """Seconds that a wait may last; longer ones don't fit into every system's clock."""
@@ -91,4 +92,28 @@ def timed_out(seconds: float | None) -> TimedOutError:
     return TimedOutError(f"not done within {seconds:g} s: wait again, or treat the part as rejected")
 
 
-__all__ = ["Worker", "seconds", "timed_out"]
+class PendingPrediction:
+    """A frame that was started; see ``Detector.start``."""
+
+    def __init__(self, pending: Pending, predict: Callable[[Outputs], Prediction]) -> None:
+        self._pending, self._predict = pending, predict
+
+    @property
+    def done(self) -> bool:
+        """Whether ``wait`` returns or raises at once."""
+        return self._pending.done
+
+    def wait(self, timeout: float | None = None) -> Prediction:
+        """Return the prediction, bit by bit a call's; waiting again returns the same.
+
+        Args:
+            timeout: seconds, 0 or more; None waits as long as it takes.
+
+        Raises:
+            TimedOutError: it isn't done yet: it goes on, and may be waited for again.
+            InferenceError: as a call does.
+        """
+        return self._predict(self._pending.wait(timeout))
+
+
+__all__ = ["PendingPrediction", "Worker", "seconds", "timed_out"]
