@@ -20,18 +20,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Fit:
-    """What ``edgead.fit`` made.
+class Written:
+    """A bundle that a call has written; as a path, it's the bundle's folder.
 
     Attributes:
-        bundle: the reference bundle, written; for ``edgead.export``.
-        why: what input size was chosen and why; ``str`` of it is a sentence.
-        replaced: whether a bundle was there before.
+        bundle: the bundle.
     """
 
     bundle: Bundle
-    why: Notice
-    replaced: bool
 
     @property
     def path(self) -> Path:
@@ -43,13 +39,27 @@ class Fit:
 
     @property
     def threshold(self) -> float:
-        """The calibrated threshold on the image score, of the FP32 form."""
+        """The calibrated threshold on the image score, of the bundle's own form."""
         return self.bundle.manifest.threshold.score
 
     @property
     def notices(self) -> tuple[Notice, ...]:
         """What to know of the images and the bundle; ``str`` of one is its sentence."""
         return self.bundle.notices
+
+
+@dataclass(frozen=True, repr=False)
+class Fit(Written):
+    """What ``edgead.fit`` made.
+
+    Attributes:
+        bundle: the reference bundle, written; for ``edgead.export``.
+        why: what input size was chosen and why; ``str`` of it is a sentence.
+        replaced: whether a bundle was there before.
+    """
+
+    why: Notice
+    replaced: bool
 
     def __repr__(self) -> str:
         manifest = self.bundle.manifest
@@ -59,7 +69,7 @@ class Fit:
 
 
 @dataclass(frozen=True, repr=False)
-class Export:
+class Export(Written):
     """What ``edgead.export`` made.
 
     Attributes:
@@ -69,28 +79,9 @@ class Export:
         fitted_threshold: the fitted bundle's; each form has scores, and so a threshold, of its own.
     """
 
-    bundle: Bundle
     chosen: Precision
     forms: tuple[FormReport, ...]
     fitted_threshold: float
-
-    @property
-    def path(self) -> Path:
-        """The bundle's folder."""
-        return self.bundle.path
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-    @property
-    def threshold(self) -> float:
-        """The calibrated threshold on the image score, of the form that was chosen."""
-        return self.bundle.manifest.threshold.score
-
-    @property
-    def notices(self) -> tuple[Notice, ...]:
-        """What to know of the images and the bundle; ``str`` of one is its sentence."""
-        return self.bundle.notices
 
     def __repr__(self) -> str:
         what = f"{self.chosen} for {self.bundle.manifest.target}, threshold {self.threshold:.6g}"
@@ -150,4 +141,4 @@ def noted(notices: Sequence[Notice]) -> str:
     return ", 1 notice" if len(notices) == 1 else f", {len(notices)} notices"
 
 
-__all__ = ["Compared", "Export", "Fit", "Verified", "noted"]
+__all__ = ["Compared", "Export", "Fit", "Verified", "Written", "noted"]

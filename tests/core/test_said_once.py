@@ -54,11 +54,6 @@ REASONS: Mapping[tuple[str, str, str], str] = {
         "edgead/manifest/format1.py",
         "target: str",
     ): "an old format's fields stay as they were when today's change",
-    (
-        "edgead/api/records.py",
-        "edgead/api/records.py",
-        "@property",
-    ): "two records that are bundles with figures of their own, each whole on its page; no base class",
 }
 """Runs that may stand twice: the two files, the first line of code, and why."""
 
