@@ -14,6 +14,7 @@ from edgead.evaluation.evaluate import Evaluation, Judged, evaluate
 from edgead.evaluation.report.gallery import Entry, Gallery
 from edgead.images import read_image
 from edgead.metrics.scores import Metric, image_metrics
+from edgead.notices import Notice
 from edgead.resize import ResizeRule
 from edgead.types import Prediction, Sample
 
@@ -86,7 +87,7 @@ def made_up(n_good: int, n_bad: int) -> tuple[Evaluation, Gallery]:
     ]
     gallery.entries = [Entry(judged, model.size, model.pictures, "") for judged in images]
     metrics = image_metrics(scores, np.array(kinds) != "good")
-    undefined = Metric(None, f"{n_bad} defective images have no mask <b>")
+    undefined = Metric(None, Notice("unmasked", {"n": n_bad}, "{n} defective images have no mask <b>"))
     of_defects = {kind: metrics | {"pixel_auroc": undefined} for kind in dict.fromkeys(kinds[n_good:])}
     found = Evaluation(tuple(images), THRESHOLD, metrics | {"pixel_auroc": undefined}, of_defects, {})
     return found, gallery

@@ -27,6 +27,7 @@ from edgead.evaluation.report.gallery import OUTLINE_LENGTH, SIDE, names
 from edgead.manifest import WrappedMethod
 from edgead.metrics.scores import Metric
 from edgead.metrics.uncertainty import share_interval
+from edgead.names import shown
 from edgead.notices import Notice, say
 from edgead.types import Prediction, Sample
 from tests.core.report_support import BUNDLE, HOSTILE, THRESHOLD, Detector, evaluated, made_up
@@ -181,7 +182,7 @@ def test_names_that_are_not_text_are_shown_somehow(tmp_path: Path):
     object.__setattr__(found, "images", (judged, *found.images[1:]))
     object.__setattr__(gallery.entries[0], "judged", judged)
     write_report(tmp_path / "p.html", "\udcff", found, gallery, BUNDLE)
-    assert data_of((tmp_path / "p.html").read_text("utf-8"))["names"][0] == "\\xff<\u2028>.png"
+    assert data_of((tmp_path / "p.html").read_text("utf-8"))["names"][0] == "\\xff<\\u2028>.png"
 
 
 # ---------------------------------------------------------------- what a stranger wrote
@@ -230,7 +231,7 @@ def write_hostile(path: Path, text: str) -> None:
         sample = Sample(file, "good" if judged.sample.is_good else text)
         images.append(dataclasses.replace(judged, sample=sample))
         gallery.entries[i] = dataclasses.replace(gallery.entries[i], judged=images[i])
-    undefined = Metric(None, text)
+    undefined = Metric(None, Notice("odd", {"text": text}, "{text}"))
     found = dataclasses.replace(
         found,
         images=tuple(images),
@@ -266,8 +267,8 @@ def test_no_text_from_outside_becomes_markup_script_or_template(tmp_path: Path):
     (element,) = re.findall(r'<script type="application/json" id="data">(.*)</script>', pages[1])
     assert element.isascii() and "<" not in element and "&" not in element
     data = json.loads(element)
-    assert data["defects"] == ["good", EVIL]
-    assert data["names"][0] == f"0{EVIL.replace('/', '')}.png"
+    assert data["defects"] == ["good", shown(EVIL)]
+    assert data["names"][0] == shown(f"0{EVIL.replace('/', '')}.png")
 
 
 def test_the_gates_figures_are_those_of_the_bundle_and_a_missing_one_is_a_dash(tmp_path: Path):

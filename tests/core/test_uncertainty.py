@@ -12,7 +12,7 @@ from edgead.metrics.perfect import _ap_of_area, _f1_of_area, auroc_at_least
 from edgead.metrics.pixels import PixelMetrics
 from edgead.metrics.scores import Metric, auroc, image_metrics, image_samples
 from edgead.metrics.uncertainty import delong, differences, resample, with_intervals
-from edgead.notices import say
+from edgead.notices import Notice, say
 
 
 def test_a_draw_takes_as_many_good_and_bad_images_as_there_are():
@@ -52,7 +52,7 @@ def test_an_interval_is_the_middle_of_the_draws():
 
 
 def test_draws_in_which_a_metric_is_undefined_do_not_count():
-    metrics = {"a": Metric(0.5), "b": Metric(0.5), "c": Metric(None, "no mask")}
+    metrics = {"a": Metric(0.5), "b": Metric(0.5), "c": Metric(None, Notice("no-images"))}
     some, many = np.tile([0.4, 0.6], 50), np.tile([0.4, 0.6], 50)
     some[:4], many[:10] = np.nan, np.nan
     found = with_intervals(metrics, {"a": some, "b": many, "c": some}, [True, False] * 10)
