@@ -233,9 +233,14 @@ def _fill(name: str, how: str | None, values: Mapping[str, Any]) -> str:
     return format(value, how)
 
 
+def recorded(value: Any) -> str:
+    """The sentence of what ``Notice.record`` gave, after a way through JSON; format 1 has sentences alone."""
+    return str(value.get("text", value)) if isinstance(value, Mapping) else str(value)
+
+
 def count(number: int, noun: str) -> str:
     """A number with its noun in the right form: ``1 image``, ``2 images``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-__all__ = ["SENTENCES", "Notice", "count", "say"]
+__all__ = ["LONGEST", "SENTENCES", "Notice", "count", "recorded", "say"]

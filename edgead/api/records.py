@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgead.names import shown
+from edgead.notices import count
 
 if TYPE_CHECKING:
     from edgead.bundle import Bundle
@@ -136,9 +137,7 @@ class Compared:
 
 def noted(notices: Sequence[Notice]) -> str:
     """``, 2 notices``, or nothing where there are none."""
-    if not notices:
-        return ""
-    return ", 1 notice" if len(notices) == 1 else f", {len(notices)} notices"
+    return f", {count(len(notices), 'notice')}" if notices else ""
 
 
 __all__ = ["Compared", "Export", "Fit", "Verified", "Written", "noted"]

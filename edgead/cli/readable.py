@@ -13,6 +13,7 @@ import click
 
 from edgead.cli.output import print_table
 from edgead.names import shown
+from edgead.notices import recorded
 
 ONE_LINE = 4
 """A group of more entries gets a line for each."""
@@ -32,7 +33,7 @@ def print_reports(reports: Mapping[str, Any]) -> None:
     try:
         forms = reports["forms"]
         rows = [_form_row(form) for form in forms]
-        misses = [(str(form["precision"]), _why(miss)) for form in forms for miss in form["misses"]]
+        misses = [(str(form["precision"]), recorded(miss)) for form in forms for miss in form["misses"]]
     except (KeyError, TypeError, ValueError, AttributeError):
         pass
     else:
@@ -46,11 +47,6 @@ def print_reports(reports: Mapping[str, Any]) -> None:
             )
     if rest:
         print_facts("Reports", rest)
-
-
-def _why(miss: Any) -> str:
-    """A notice's sentence; format 1 has sentences alone."""
-    return str(miss["text"] if isinstance(miss, Mapping) else miss)
 
 
 def _form_row(form: Mapping[str, Any]) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from edgead.errors import ManifestError, UnknownFormatError
 from edgead.manifest import format1
 from edgead.manifest.records import (
     DEFAULT,
+    LEAST_RATE,
+    MAX_IMAGES,
     FileRecord,
     HeldOutRecord,
     InputRecord,
@@ -38,8 +40,6 @@ MAX_MANIFEST_BYTES = 4 << 20
 MAX_PROBES = 64
 """Most images and changes of them that a detector runs before its first frame: export writes 22 at most."""
 MAX_PRODUCTS = 256
-MAX_IMAGES = 1_000_000_000
-LEAST_RATE = 1e-9
 MAX_CHANNELS = 1 << 16
 """Most channels of embedded features, all maps together."""
 

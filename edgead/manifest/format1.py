@@ -8,15 +8,20 @@ from typing import Any, Literal
 
 from edgead.conformal import expected_rate, rank, upper_rate
 from edgead.errors import ManifestError
-from edgead.manifest.records import DEFAULT, FileRecord, InputRecord, ProbeRecord
+from edgead.manifest.records import (
+    DEFAULT,
+    LEAST_RATE,
+    MAX_IMAGES,
+    FileRecord,
+    InputRecord,
+    ProbeRecord,
+)
 from edgead.manifest.strict import ADDED, plain, read
 from edgead.notices import Notice
 from edgead.types import Precision, Resize, Size
 
 REFERENCE_FACTS = ("forms", "calibration_forms", "lacking", "held_out_groups")
 """What a reference bundle kept among the scorer's facts."""
-MOST_IMAGES, LEAST_RATE = 1_000_000_000, 1e-9
-"""Within these a rate follows from the others; beyond, the bundle is no work of edgead's."""
 CONFORMAL = "split conformal quantile"
 """How the rule of edgead's own thresholds began."""
 
@@ -118,7 +123,7 @@ def _threshold(old: Manifest1) -> tuple[dict[str, Any], list[Notice]]:
     expected, upper = own.expected_rate, own.upper_rate
     told: list[Notice] = []
     rule = "given"
-    if not own.rule.startswith(CONFORMAL) or not 1 <= n <= MOST_IMAGES or not LEAST_RATE <= rate < 1:
+    if not own.rule.startswith(CONFORMAL) or not 1 <= n <= MAX_IMAGES or not LEAST_RATE <= rate < 1:
         told = [Notice("threshold-note", {"text": own.note})]
     elif expected == upper == 1:
         rule = "largest-of-learned"

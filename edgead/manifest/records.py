@@ -10,6 +10,8 @@ from edgead.conformal import CONFIDENCE, images_needed
 from edgead.notices import Notice
 from edgead.types import Precision, Resize, Size
 
+MAX_IMAGES, LEAST_RATE = 1_000_000_000, 1e-9
+"""Beyond these a threshold's figures are no work of edgead's, and its arithmetic isn't done."""
 DEFAULT = "default"
 """The product of a bundle for one, and of a frame of which nobody says what it shows."""
 
@@ -193,6 +195,8 @@ class FileRecord:
 
 __all__ = [
     "DEFAULT",
+    "LEAST_RATE",
+    "MAX_IMAGES",
     "ComposedMethod",
     "FileRecord",
     "HeldOutRecord",

@@ -19,7 +19,7 @@ from edgead.bundle import Bundle
 from edgead.errors import CompileError, EdgeadError, OptionError, PluginError, UnknownNameError, one_line
 from edgead.runtime.engine_options import ALLOWANCES, DEMANDS, EngineOptions
 from edgead.runtime.own_engines import OWN, is_installed, not_installed, readers
-from edgead.runtime.session import Engine, Session
+from edgead.runtime.session import Engine, Session, members
 
 _log = logging.getLogger(__name__)
 _PLAIN = EngineOptions()
@@ -195,9 +195,7 @@ def _open(engine: Engine, who: str, model: Path, options: EngineOptions, level: 
 
 def _require(made: Any, protocol: type, what: str) -> None:
     """Refuse a plugin's object that lacks a member of its protocol."""
-    members = {name for name in vars(protocol) if not name.startswith("_")} | set(protocol.__annotations__)
-    members |= {"__call__"} if "__call__" in vars(protocol) else set()
-    lacking = sorted(name for name in members if not hasattr(made, name))
+    lacking = [name for name in members(protocol) if not hasattr(made, name)]
     if lacking:
         where = f"edgead.runtime.session.{protocol.__name__}"
         raise PluginError(f"{what} lacks {', '.join(lacking)}; see {where}")

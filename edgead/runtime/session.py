@@ -6,6 +6,7 @@ two has a module of its own, and a plugin registers others by the hook ``edgead_
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -125,4 +126,10 @@ class Engine(Protocol):
         ...
 
 
-__all__ = ["Engine", "Outputs", "Pending", "Session"]
+def members(protocol: type) -> list[str]:
+    """The names of a protocol's members, ``__call__`` among them: what a plugin's object must have."""
+    own = {name for name in vars(protocol) if not name.startswith("_") or name == "__call__"}
+    return sorted(own | inspect.get_annotations(protocol).keys())
+
+
+__all__ = ["Engine", "Outputs", "Pending", "Session", "members"]

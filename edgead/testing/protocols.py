@@ -8,7 +8,7 @@ from typing import Any
 
 from edgead.notices import Notice
 from edgead.registry import Kind
-from edgead.runtime.session import Engine, Pending, Session
+from edgead.runtime.session import Engine, Pending, Session, members
 from edgead.testing.check import require
 from edgead.types import (
     Backbone,
@@ -70,12 +70,6 @@ OPTIONAL: Mapping[type, tuple[str, Callable[[Any], bool]]] = {
 """What a plugin's object may have besides, and what it must be then."""
 
 
-def members(protocol: type) -> list[str]:
-    """The names of a protocol's members, ``__call__`` among them."""
-    own = {name for name in vars(protocol) if not name.startswith("_") or name == "__call__"}
-    return sorted(own | inspect.get_annotations(protocol).keys())
-
-
 def require_members(thing: object, protocol: type) -> None:
     """Fail the check where a member is missing, or an optional one isn't what it must be."""
     lacking = [name for name in members(protocol) if not hasattr(thing, name)]
@@ -89,4 +83,4 @@ def require_members(thing: object, protocol: type) -> None:
                 require(holds(value), f"its {member} is {value!r}: it must be {wanted}")
 
 
-__all__ = ["OPTIONAL", "REQUIRED", "YIELDED", "members", "require_members"]
+__all__ = ["OPTIONAL", "REQUIRED", "YIELDED", "require_members"]

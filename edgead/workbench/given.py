@@ -51,6 +51,8 @@ class Settings:
         if self.size is not None and not all(1 <= side <= MAX_SIDE for side in self.size):
             height, width = self.size
             raise OptionError(f"size {height} x {width}: sides must be from 1 to {MAX_SIDE} pixels")
+        if not 0 <= self.seed < 1 << 63:  # what a manifest holds
+            raise OptionError(f"seed {self.seed} must be from 0 to {(1 << 63) - 1}")
         if not 0 < self.holdout < 1:
             raise OptionError(f"holdout {self.holdout} must be between 0 and 1, 0.2 for instance")
         if not 0 < self.false_positive_rate < 1:

@@ -500,6 +500,7 @@ def test_a_notice_is_its_sentence_as_text() -> None:
 WRONG = {
     "fit seed": lambda p, f: edgead.fit("patchcore", p, seed="x"),
     "fit seed under 0": lambda p, f: edgead.fit("patchcore", p, seed=-1),
+    "fit seed over what a bundle holds": lambda p, f: edgead.fit("patchcore", p, seed=1 << 63),
     "fit no seed": lambda p, f: edgead.fit("patchcore", p, seed=None),  # type: ignore[arg-type]
     "fit final": lambda p, f: edgead.fit("patchcore", p, final_fit="no"),  # type: ignore[arg-type]
     "fit holdout": lambda p, f: edgead.fit("patchcore", p, holdout=None),  # type: ignore[arg-type]

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from edgead.runtime.session import members
 from edgead.testing import CheckFailed, checks
 from edgead.testing.catalogue import MODULES
-from edgead.testing.protocols import OPTIONAL, REQUIRED, YIELDED, members, require_members
+from edgead.testing.protocols import OPTIONAL, REQUIRED, YIELDED, require_members
 from tests.core.sites import install, on_path
 from tests.core.test_contract import EVERY_MEMBER, protocols
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgead.bundle import Bundle
 from edgead.manifest import DEFAULT, ThresholdRecord, parts_of
-from edgead.notices import say
+from edgead.notices import recorded, say
 
 _TOLD = ("images", "backbone")
 """What of the provenance has a line of its own."""
@@ -64,13 +64,8 @@ def _form(report: Mapping[str, Any]) -> dict[str, Any]:
         "flips": _number(parity.get("flips")),
         "loss": _number(separation.get("measured_loss")),
         "bytes": _number(report.get("model_bytes")),
-        "missed": [_said(miss) for miss in missed if miss],
+        "missed": [recorded(miss) for miss in missed if miss],
     }
-
-
-def _said(miss: Any) -> str:
-    """A missed gate, as it was recorded: with its sentence, or, of format 1, a sentence alone."""
-    return str(miss.get("text", "")) if isinstance(miss, Mapping) else str(miss)
 
 
 def _object(value: Any) -> Mapping[str, Any]:
