@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,9 @@ from edgead.errors import InferenceError, OptionError, TimedOutError
 from edgead.runtime.cores import pinned
 from edgead.runtime.session import Outputs, Pending
 from edgead.types import Prediction
+
+if TYPE_CHECKING:  # a detector that never starts anything needs none of it
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 LONGEST = 1e6
 """Seconds that a wait may last; longer ones don't fit into every system's clock."""
@@ -40,6 +42,8 @@ class Worker:
         Args:
             run: the session's call.
         """
+        from concurrent.futures import ThreadPoolExecutor
+
         with self._making:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(1, "edgead-worker")
@@ -62,6 +66,8 @@ class _Future:
         return self._future.done()
 
     def wait(self, timeout: float | None = None) -> Outputs:
+        from concurrent.futures import TimeoutError as FutureTimeoutError
+
         timeout = seconds(timeout)
         try:
             return self._future.result(timeout)
