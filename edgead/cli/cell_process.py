@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,8 @@ GRACE_SECONDS = 5.0
 def processes(draws: int, timed: bool, forms: Sequence[str] = ()) -> Iterator[Run]:
     """What runs a cell in a process of its own; those still running at the block's end are ended.
 
-    Each thread that runs cells has a folder in which one process leaves its fit for the next.
+    Each thread that runs cells has a folder in which one process leaves its fit for the next. Whatever its
+    processes write for a while lies in there too.
     """
     running: set[subprocess.Popen[str]] = set()
     mine = threading.local()
@@ -46,6 +48,7 @@ def processes(draws: int, timed: bool, forms: Sequence[str] = ()) -> Iterator[Ru
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=os.environ | {"TMPDIR": mine.folder},  # so that what a killed cell leaves goes with the rest
         ) as process:
             running.add(process)
             out, err = process.communicate(request)
