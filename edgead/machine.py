@@ -12,6 +12,7 @@ from edgead.runtime.signal_stack import keeps_signal_stack
 
 CORE = ("numpy", "opencv-python-headless", "pluggy", "click")
 
+
 def installed(distribution: str) -> str | None:
     """Return the installed version of a distribution, or None."""
     try:

@@ -165,6 +165,11 @@ def _check(manifest: Manifest) -> None:
     ]  # fmt: skip
     if isinstance(manifest.method, WrappedMethod):
         checks.append(("method.sha256", _is_sha256(manifest.method.sha256), "64 lower-case hex digits"))
+    elif (chosen := manifest.method.image_score) is not None:
+        checks += [
+            ("method.image_score.share", 0 < chosen.share <= 1, "over 0, and 1 at most"),
+            ("method.image_score.grid", all(1 <= side <= 1 << 15 for side in chosen.grid), "1 to 32768"),
+        ]
     if reference is not None:
         named = {*reference.forms.values(), *reference.calibration_forms.values()}
         checks += [

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgead.conformal import CONFIDENCE, images_needed
+from edgead.image_score import ImageScore
+from edgead.manifest.strict import ADDED
 from edgead.notices import Notice
 from edgead.types import Precision, Resize, Size
 
@@ -17,6 +19,27 @@ DEFAULT = "default"
 
 
 @dataclass(frozen=True)
+class ImageScoreRecord:
+    """Which number of the anomaly map the graph's ``score`` is; see ``edgead.image_score``.
+
+    Attributes:
+        rule, share: as ``edgead.image_score.ImageScore`` has them.
+        grid: (h, w) of the patch scores, whose cells a top share is counted in.
+        chosen: by the user, by the method or its preset, or on synthetic defects.
+    """
+
+    rule: Literal["paper", "maximum", "top-share"]
+    share: float
+    grid: Size
+    chosen: Literal["user", "method", "synthetic-defects"]
+
+    @property
+    def image_score(self) -> ImageScore:
+        """The rule itself."""
+        return ImageScore(self.rule, self.share)
+
+
+@dataclass(frozen=True)
 class ComposedMethod:
     """A method that edgead composed of parts, with every option spelt out.
 
@@ -24,6 +47,7 @@ class ComposedMethod:
         name, scorer, postprocessor: registered names.
         options: the scorer's.
         seed: of all randomness.
+        image_score: None where an older edgead, or a post-processor without a choice, took the paper's.
     """
 
     name: str
@@ -32,6 +56,7 @@ class ComposedMethod:
     options: Mapping[str, Any]
     seed: int
     kind: Literal["composed"] = "composed"
+    image_score: ImageScoreRecord | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True)
@@ -200,6 +225,7 @@ __all__ = [
     "ComposedMethod",
     "FileRecord",
     "HeldOutRecord",
+    "ImageScoreRecord",
     "InputRecord",
     "MethodRecord",
     "ProbeRecord",

@@ -102,9 +102,7 @@ def read_mask_file(path: Path) -> MaskFile:
     return MaskFile(path, marked, stated, remarks)
 
 
-def _marks(
-    pixels: NDArray[Any], lossy: bool, data: bytes
-) -> tuple[NDArray[np.bool_], frozenset[str]]:
+def _marks(pixels: NDArray[Any], lossy: bool, data: bytes) -> tuple[NDArray[np.bool_], frozenset[str]]:
     remarks = {"lossy"} if lossy else set()
     colours = pixels[..., None] if pixels.ndim == 2 else pixels[..., :3]
     level = colours.max(axis=2)

@@ -73,9 +73,7 @@ def load(
         BundleError: the bundle can't be trusted.
         EdgeadError: what ``Detector`` raises.
     """
-    options = EngineOptions(
-        device=device, threads=threads, throughput=throughput, cores=cores, cache=cache
-    )
+    options = EngineOptions(device=device, threads=threads, throughput=throughput, cores=cores, cache=cache)
     path = bundle.path if isinstance(bundle, Bundle) else bundle
     if not isinstance(path, str | os.PathLike):
         raise OptionError(f"{type(path).__name__} is no bundle: give its path, or what a call returned")

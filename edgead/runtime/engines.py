@@ -84,7 +84,7 @@ def engine_of(bundle: Bundle, named: str | None) -> str:
     told = f"{' and '.join(who)} registers it" if who else "no installed distribution is seen to register it"
     first = "" if who else "install the one that does, and "
     raise OptionError(
-        f'{says}, which isn\'t edgead\'s own ({told}): if you trust that, {first}name it yourself, '
+        f"{says}, which isn't edgead's own ({told}): if you trust that, {first}name it yourself, "
         f'edgead.load(bundle, engine="{wanted}") or --engine {wanted}'
     )
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from edgead.types.data import GOOD, Layout, Sample, Split
 from edgead.types.method import (
     Backbone,
+    ChoosesImageScore,
     Defect,
     FeatureInfo,
     Features,
@@ -80,6 +81,7 @@ __all__ = [
     "Backbone",
     "BankPrecision",
     "CarriesImages",
+    "ChoosesImageScore",
     "Defect",
     "Exporter",
     "FeatureInfo",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.image_score import ImageScore
 from edgead.notices import Notice
 from edgead.types.values import BankPrecision, Image, Progress, Size
 
@@ -275,6 +276,15 @@ class PostProcessor(Protocol):
         ...
 
 
+@runtime_checkable
+class ChoosesImageScore(Protocol):
+    """A post-processor that can yield other image scores than the paper's; see ``edgead.image_score``."""
+
+    def with_image_score(self, image_score: ImageScore) -> PostProcessor:
+        """Return the post-processor whose ``score`` is this number of the map that it finishes."""
+        ...
+
+
 @dataclass(frozen=True)
 class Method:
     """A named recipe.
@@ -301,6 +311,7 @@ class Method:
 
 __all__ = [
     "Backbone",
+    "ChoosesImageScore",
     "Defect",
     "FeatureInfo",
     "Features",

@@ -12,7 +12,8 @@ from edgead.progress import silent
 from edgead.types import FeatureInfo, FittingData, InputSpec, Scores, TrainingData
 from edgead_plugins.destseg import DeSTSeg, DeSTSegOptions
 from edgead_plugins.destseg.options import FOUND
-from edgead_plugins.destseg.upsampling import Bilinear, mean_of_highest
+from edgead_plugins.destseg.upsampling import Bilinear
+from edgead_plugins.postprocessors import mean_of_highest
 from tests.graphs import ENGINES, run
 from tests.plugins import destseg_oracle as oracle
 

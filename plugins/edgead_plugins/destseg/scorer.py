@@ -15,8 +15,9 @@ from edgead.types import Backbone, BankPrecision, FittingData, Scores, Size, Tra
 from edgead.workbench.graph import static_shape
 from edgead_plugins.cosine import cosine_distance
 from edgead_plugins.destseg.options import FOUND, LOGITS, STUDENT, TEACHER, DeSTSegOptions
-from edgead_plugins.destseg.upsampling import enlarged, mean_of_highest
+from edgead_plugins.destseg.upsampling import enlarged
 from edgead_plugins.layers import check_known
+from edgead_plugins.postprocessors import mean_of_highest
 
 POOR = 0.8
 """Pixel AUROC on synthetic defects, below which fitting warns."""

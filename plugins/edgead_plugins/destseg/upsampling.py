@@ -1,19 +1,15 @@
-"""Bilinear enlargement, the highest pixels' mean, and the post-processor for maps that need no smoothing."""
+"""Bilinear enlargement, and the post-processor for maps that need no smoothing."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import spox.opset.ai.onnx.v18 as op
 from spox import Var
 
+from edgead.image_score import PAPER, ImageScore
 from edgead.types import Scores, Size
 from edgead.workbench.graph import static_shape
-from edgead_plugins.postprocessors import bilinear_matrix
-
-PIECE = 32
-"""Pixels that are looked at as one before the highest are sought; see ``mean_of_highest``."""
+from edgead_plugins.postprocessors import bilinear_matrix, score_of_map
 
 
 def enlarged(x: Var, size: Size) -> Var:
@@ -29,32 +25,24 @@ def enlarged(x: Var, size: Size) -> Var:
     return op.reshape(plane, op.const(np.array([1, 1, *size])))
 
 
-def mean_of_highest(x: Var, count: int) -> Var:
-    """(1,): the mean of the ``count`` highest values of (1, 1, H, W), exactly.
-
-    TopK over all pixels takes 0.2 to 10 ms in OpenVINO, the longest where values rise along the image. So the
-    ``count`` rows of 32 pixels with the highest maxima are chosen first: each of the highest pixels is in
-    one of them, or as high as another that is. That takes 0.2 ms whatever the image.
-    """
-    pixels = math.prod(static_shape(x))
-    count, rows = min(count, pixels), pixels // PIECE
-    if pixels % PIECE == 0 and rows > count:
-        pieces = op.reshape(x, op.const([rows, PIECE]))
-        maxima = op.reshape(op.reduce_max(pieces, op.const([1]), keepdims=0), op.const([1, rows]))
-        _, chosen = op.top_k(maxima, op.const([count]), axis=1, sorted=0)
-        x, pixels = op.gather(pieces, op.reshape(chosen, op.const([count])), axis=0), count * PIECE
-    highest, _ = op.top_k(op.reshape(x, op.const([1, pixels])), op.const([count]), axis=1, sorted=0)
-    return op.reduce_mean(highest, op.const([1]), keepdims=0)
-
-
 class Bilinear:
-    """Up-sampled patch scores, not smoothed; the image score is the scorer's own or the map's maximum."""
+    """Up-sampled patch scores, not smoothed.
+
+    Args:
+        image_score: which number of the map the image score is.
+    """
+
+    def __init__(self, image_score: ImageScore = PAPER) -> None:
+        self.image_score = image_score
+
+    def with_image_score(self, image_score: ImageScore) -> Bilinear:
+        """See ``edgead.types.ChoosesImageScore``."""
+        return Bilinear(image_score)
 
     def graph(self, scores: Scores, shape: Size, size: Size) -> tuple[Var, Var]:
         """See ``edgead.types.PostProcessor``."""
         anomaly_map = enlarged(scores.patch, size)
-        image = scores.image
-        return anomaly_map, mean_of_highest(anomaly_map, 1) if image is None else image
+        return anomaly_map, score_of_map(anomaly_map, scores.image, shape, self.image_score)
 
 
-__all__ = ["Bilinear", "enlarged", "mean_of_highest"]
+__all__ = ["Bilinear", "enlarged"]
