@@ -38,6 +38,10 @@ class Moments:
     variance: Floats
 
 
+def _none() -> Floats:
+    return np.empty(0, np.float32)
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """Figures of the held-out good images.
@@ -46,6 +50,9 @@ class HeldOut:
         scores: (n,) float32 image scores, of the bundle's form on its engine.
         maxima: (n,) float32, the maxima of their anomaly maps.
         groups: each image's group; empty where each image counts. See ``HeldOutRecord``.
+        folds: fits that judged in turn what they hadn't learned; 0 for one fit and held-out images.
+        defects: (m,) float32 image scores of synthetic defects on the same images, judged by the same fits.
+        areas: (m,) float32, the share of the image, 0 to 1, that each takes.
         moments: by the map's name, of what the FP32 form's ``embed`` yields for them.
     """
 
@@ -53,6 +60,9 @@ class HeldOut:
     maxima: Floats
     groups: tuple[int, ...] = ()
     moments: Mapping[str, Moments] = field(default_factory=dict)
+    folds: int = 0
+    defects: Floats = field(default_factory=_none)
+    areas: Floats = field(default_factory=_none)
 
 
 def moments_of(images: Iterable[Features]) -> dict[str, Moments]:
@@ -85,12 +95,15 @@ def write_held_out(folder: Path, figures: HeldOut) -> HeldOutRecord:
     parts = [figures.scores, figures.maxima]
     for name in sorted(figures.moments):
         parts += [figures.moments[name].mean, figures.moments[name].variance]
+    parts += [figures.defects, figures.areas]
     (folder / FILE).write_bytes(b"".join(np.asarray(part, SINGLE).tobytes() for part in parts))
     return HeldOutRecord(
         n_images=len(figures.scores),
         groups=tuple(figures.groups),
         file=FILE,
         channels={name: len(figures.moments[name].mean) for name in sorted(figures.moments)},
+        folds=figures.folds,
+        n_defects=len(figures.defects),
     )
 
 
@@ -103,7 +116,7 @@ def read_held_out(bundle: Bundle) -> HeldOut | None:
     record = bundle.manifest.held_out
     if record is None or record.file is None:
         return None
-    wanted = 2 * record.n_images + 2 * sum(record.channels.values())
+    wanted = 2 * (record.n_images + sum(record.channels.values()) + record.n_defects)
     content = bundle.file(record.file).read_bytes()
     if len(content) != wanted * SINGLE.itemsize:
         raise HeldOutFileError(
@@ -117,14 +130,15 @@ def read_held_out(bundle: Bundle) -> HeldOut | None:
         )
     sizes = [record.n_images, record.n_images]
     sizes += [n for name in sorted(record.channels) for n in (record.channels[name],) * 2]
-    scores, maxima, *rest = np.split(values, np.cumsum(sizes)[:-1])
+    sizes += [record.n_defects, record.n_defects]
+    scores, maxima, *rest, defects, areas = np.split(values, np.cumsum(sizes)[:-1])
     if any((variance < 0).any() for variance in rest[1::2]):
         raise HeldOutFileError(f"{bundle.path}: '{record.file}' holds a variance under 0; export it again")
     moments = {
         name: Moments(mean, variance)
         for name, mean, variance in zip(sorted(record.channels), rest[::2], rest[1::2], strict=True)
     }
-    return HeldOut(scores, maxima, record.groups, moments)
+    return HeldOut(scores, maxima, record.groups, moments, record.folds, defects, areas)
 
 
 __all__ = ["FILE", "HeldOut", "Moments", "moments_of", "read_held_out", "write_held_out"]

@@ -15,10 +15,12 @@ from edgead.bundle_names import fitted_name
 from edgead.errors import OptionError, UnknownNameError
 from edgead.extras import explained
 from edgead.files import is_file, is_folder
+from edgead.image_score import parse as parse_image_score
 from edgead.names import shown
 from edgead.progress import silent
 
 if TYPE_CHECKING:
+    from edgead.image_score import ImageScore
     from edgead.types import Progress
     from edgead.workbench.recipe import Recipe
 
@@ -41,6 +43,8 @@ def fit(
     final_fit: bool | None = None,
     depth: int | None = None,
     group: str | None = None,
+    image_score: str | float | None = None,
+    folds: int = 10,
     progress: Progress = silent,
 ) -> Fit:
     """Fit a method on good images and write the reference bundle; as ``edgead fit``.
@@ -68,6 +72,11 @@ def fit(
         depth: significant bits of 16-bit images, 9 to 16.
         group: which images show one part and are held out together: a regular expression with one group for
             the file's name, or ``"parent"`` or ``"grandparent"``; None to look for near copies.
+        image_score: which number of the anomaly map judges an image: ``"paper"``, ``"maximum"``, ``"top"``
+            for the mean of its highest 1 %, or another share, over 0 to 1; None for the method's own, unless
+            synthetic defects clearly speak for another.
+        folds: fits that judge, in turn, good images that they haven't learned, for the threshold; 0: the
+            held-out images alone, as for methods that train a network.
         progress: reports long work; ``edgead.progress.bar`` is a bar on a terminal.
 
     Returns:
@@ -93,6 +102,7 @@ def fit(
         final_fit=values.maybe_flag("final_fit", final_fit),
         depth=values.maybe_whole("depth", depth),
         group=values.maybe_text("group", group, "a regular expression, 'parent' or 'grandparent'"),
+        folds=values.whole("folds", folds, 0),
     )
     recipe = _resolve(
         values.text("method", method, "a method's name, 'patchcore' for instance"),
@@ -100,6 +110,7 @@ def fit(
         optional(weights),
         option_words(options),
         values.maybe_text("preset", preset, "a preset's name"),
+        None if image_score in (None, "auto") else parse_image_score(str(image_score)),
     )
     given = paths("images", images)
     place = fitted_name(method) if out is None else Path(out)
@@ -111,12 +122,17 @@ def fit(
 
 
 def _resolve(
-    method: str, backbone: str | None, weights: Path | None, options: list[str], preset: str | None
+    method: str,
+    backbone: str | None,
+    weights: Path | None,
+    options: list[str],
+    preset: str | None,
+    image_score: ImageScore | None,
 ) -> Recipe:
     from edgead.workbench.recipe import resolve
 
     try:
-        return resolve(method, backbone, weights, options, preset)
+        return resolve(method, backbone, weights, options, preset, image_score)
     except UnknownNameError as error:
         if error.kind == "method" and is_folder(Path(method)):
             raise OptionError(

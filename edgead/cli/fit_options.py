@@ -105,6 +105,22 @@ def fit_options(function: F) -> F:
             "copies).",
         ),
         click.option(
+            "--image-score",
+            metavar="WHICH",
+            default="auto",
+            help="Which number of the map judges an image: paper, maximum, top (the mean of its highest 1 %) "
+            "or another share, 0.03 say (default auto: the method's own, unless synthetic defects clearly "
+            "speak for another).",
+        ),
+        click.option(
+            "--folds",
+            metavar="N",
+            type=click.IntRange(0),
+            default=10,
+            help="Fits that judge, in turn, good images that they haven't learned, for the threshold "
+            "(default 10); 0: the held-out images alone, as for methods that train a network.",
+        ),
+        click.option(
             "--final-fit/--no-final-fit",
             default=None,
             help="Fit once more with the held-out images in (default: as the method prefers).",

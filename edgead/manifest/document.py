@@ -168,7 +168,6 @@ def _check(manifest: Manifest) -> None:
     elif (chosen := manifest.method.image_score) is not None:
         checks += [
             ("method.image_score.share", 0 < chosen.share <= 1, "over 0, and 1 at most"),
-            ("method.image_score.grid", all(1 <= side <= 1 << 15 for side in chosen.grid), "1 to 32768"),
         ]
     if reference is not None:
         named = {*reference.forms.values(), *reference.calibration_forms.values()}
@@ -180,6 +179,8 @@ def _check(manifest: Manifest) -> None:
         checks += [
             ("held_out.n_images", 0 < held_out.n_images <= 1 << 20, "1 to 1048576"),
             ("held_out.groups", len(held_out.groups) in (0, held_out.n_images), "one an image, or none"),
+            ("held_out.folds", 0 <= held_out.folds <= 1 << 20, "0 to 1048576"),
+            ("held_out.n_defects", 0 <= held_out.n_defects <= 1 << 20, "0 to 1048576"),
             ("held_out.channels", all(n > 0 for n in held_out.channels.values()), "1 or more"),
             ("held_out.channels", sum(held_out.channels.values()) <= MAX_CHANNELS, f"{MAX_CHANNELS} at most"),
             ("held_out.file", held_out.file is None or not files or held_out.file in files, "a listed file"),

@@ -20,17 +20,15 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class ImageScoreRecord:
-    """Which number of the anomaly map the graph's ``score`` is; see ``edgead.image_score``.
+    """Which number the graph's ``score`` is; see ``edgead.image_score``.
 
     Attributes:
         rule, share: as ``edgead.image_score.ImageScore`` has them.
-        grid: (h, w) of the patch scores, whose cells a top share is counted in.
         chosen: by the user, by the method or its preset, or on synthetic defects.
     """
 
     rule: Literal["paper", "maximum", "top-share"]
     share: float
-    grid: Size
     chosen: Literal["user", "method", "synthetic-defects"]
 
     @property
@@ -168,12 +166,18 @@ class HeldOutRecord:
             ``channels``, by name, the mean and the variance of each channel. None where an older edgead wrote
             the bundle.
         channels: the number of channels of each map of embedded features, by the map's name.
+        folds: fits that judged the images in turn, each those that it hadn't learned; 0 for one fit and
+            images held out of it.
+        n_defects: how many synthetic defects follow in the file: their image scores, and the share of the
+            image that each takes.
     """
 
     n_images: int
     groups: tuple[int, ...] = ()
     file: str | None = None
     channels: Mapping[str, int] = field(default_factory=dict)
+    folds: int = field(default=0, metadata=ADDED)
+    n_defects: int = field(default=0, metadata=ADDED)
 
 
 @dataclass(frozen=True)
@@ -185,11 +189,14 @@ class ReferenceRecord:
         calibration_forms: of each form fitted without the held-out images, which judge it; empty where the
             forms that ship are those.
         lacking: why there's none of a form that was asked for.
+        probe_groups: the groups of the images in ``probes/``, as ``HeldOutRecord.groups``; empty where each
+            counts.
     """
 
     forms: Mapping[Precision, str]
     calibration_forms: Mapping[Precision, str] = field(default_factory=dict)
     lacking: Mapping[Precision, Notice] = field(default_factory=dict)
+    probe_groups: tuple[int, ...] = field(default=(), metadata=ADDED)
 
 
 @dataclass(frozen=True)

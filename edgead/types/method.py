@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.image_score import ImageScore
+from edgead.image_score import PAPER, ImageScore
 from edgead.notices import Notice
 from edgead.types.values import BankPrecision, Image, Progress, Size
 
@@ -296,7 +296,9 @@ class Method:
         final_fit: fit once more, with the images that were held out for threshold and gates; False for
             methods whose training takes long.
         presets: further changes by name, ``--preset``: ``quick`` for a CPU and ``paper`` for the published
-            settings, say.
+            settings, say; ``paper`` keeps the paper's image score too.
+        image_score: the method's own, which a fit departs from where synthetic defects clearly speak for
+            another.
     """
 
     name: str
@@ -307,6 +309,7 @@ class Method:
     paper: str = ""
     final_fit: bool = True
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    image_score: ImageScore = PAPER
 
 
 __all__ = [

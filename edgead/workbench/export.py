@@ -16,7 +16,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from edgead.bundle import Bundle, write_bundle
@@ -46,7 +45,8 @@ from edgead.version import __version__
 from edgead.workbench.choose import choose
 from edgead.workbench.doubts import MIN_AUROC, check_limit, doubts, refuse_grave
 from edgead.workbench.form_report import FormReport
-from edgead.workbench.precision import PrecisionGate, Trial, defective_images
+from edgead.workbench.form_scores import form_figures
+from edgead.workbench.precision import PrecisionGate, defective_images
 from edgead.workbench.probes import CARRIED, carry, held_out
 from edgead.workbench.saturation import unsafe_layers
 from edgead.workbench.steps import logged
@@ -119,7 +119,8 @@ def export(
     defects = defective_images(good, manifest.method.seed)
     probes = probe_images(good, rule, manifest.method.seed)
     rate = manifest.threshold.false_positive_rate
-    groups = manifest.held_out.groups or None if manifest.held_out else None
+    unseen = read_held_out(reference)
+    groups = _probe_groups(manifest)
     by_user = manifest.threshold.counted == "groups"
     with write_bundle(out) as staging, ExitStack() as stack:
         # In the bundle's own disk and folder: renamed from there, and removed with it whatever happens.
@@ -128,7 +129,7 @@ def export(
         reports: list[FormReport] = []
         artifacts: dict[Precision, Artifact] = {}
         sessions: dict[Precision, Session] = {}
-        trials: dict[Precision, Trial] = {}
+        judged_by: dict[Precision, HeldOut] = {}
         gate: PrecisionGate | None = None
         advance = stack.enter_context(progress("compiling and gating", len(forms)))
         for form in reversed(forms):  # FP32 first: the others are compared with it
@@ -147,8 +148,11 @@ def export(
                 continue
             gate = gate or PrecisionGate(judge, good, defects, max_loss, manifest.method.seed)
             trial, separation = gate.judge(judge)
-            threshold = calibrate(trial.good.tolist(), trial.good_maxima.tolist(), rate, groups, by_user)
-            trials[form] = trial
+            figures = form_figures(unseen, trial, gate.fp32(trial), groups or ())
+            threshold = calibrate(
+                figures.scores.tolist(), figures.maxima.tolist(), rate, figures.groups or None, by_user
+            )
+            judged_by[form] = figures
             report = _judge(form, threshold, sessions[form], file, probes, folder)
             log.info("%s for %s: %s", form, exporter.target, separation)
             log.debug("%s: %s", form, report.parity)
@@ -172,10 +176,9 @@ def export(
         carried = carry(reference, held[chosen.precision], staging.folder, count)
         sessions.clear()
         shutil.rmtree(scratch)
-        figures = _figures(reference, trials[chosen.precision], groups or ())
         manifest = dataclasses.replace(
             _manifest(reference, exporter, artifacts[chosen.precision], chosen, reports),
-            held_out=write_held_out(staging.folder, figures),
+            held_out=write_held_out(staging.folder, judged_by[chosen.precision]),
             probes=carried,
         )
         return Export(staging.finish(manifest), chosen.precision, tuple(reports))
@@ -285,11 +288,12 @@ def _manifest(
     )
 
 
-def _figures(reference: Bundle, trial: Trial, groups: tuple[int, ...]) -> HeldOut:
-    """The chosen form's own scores, with the features' moments that fit measured."""
-    known = read_held_out(reference)
-    scores, maxima = (values.astype(np.float32) for values in (trial.good, trial.good_maxima))
-    return HeldOut(scores, maxima, groups, known.moments if known else {})
+def _probe_groups(manifest: Manifest) -> tuple[int, ...] | None:
+    """The groups of the images in the bundle, or None where each counts."""
+    assert manifest.reference is not None, "export reads reference bundles"
+    if manifest.held_out is None or manifest.held_out.folds:
+        return manifest.reference.probe_groups or None
+    return manifest.held_out.groups or None
 
 
 def _notices(reference: Bundle, chosen: FormReport) -> tuple[Notice, ...]:

@@ -13,16 +13,18 @@ import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgead.bundle import Bundle, write_bundle
 from edgead.notices import Notice
-from edgead.types import Progress
+from edgead.types import Progress, Trainable
 from edgead.workbench.features import training_data
 from edgead.workbench.forms import backbone_forms, fit_forms, trained
 from edgead.workbench.given import Given, Settings, read_given
+from edgead.workbench.judging import judge_held_out, judge_in_folds, takes_folds
 from edgead.workbench.recipe import Recipe
 from edgead.workbench.reference import CALIBRATION_FILES, FORM_FILES, Learned, saver, write_reference
 from edgead.workbench.steps import logged
@@ -87,7 +89,15 @@ def _learn(recipe: Recipe, given: Given, folder: Path, checkpoint: Path, progres
     backbones, lacking = backbone_forms(ready, first, settings.precisions)
     files = CALIBRATION_FILES if again else FORM_FILES
     measured = () if again else given.held_out  # the features' moments are of the forms that ship
-    judged = forms = fit_forms(ready, backbones, first, saver(folder, files), measured)
+    judged, judge = None, partial(judge_held_out, ready, given)
+    if again and not isinstance(recipe.scorer, Trainable) and takes_folds(given):
+        everything = training_data(backbone, given.reading.images, seed, progress, checkpoint / "folds")
+        judged = judge_in_folds(ready, backbones["fp32"], everything, given)
+        ready = judged.recipe
+    save = saver(folder, files)
+    first_forms = forms = fit_forms(ready, backbones, first, save, measured, None if judged else judge)
+    judged = judged or first_forms.judged
+    assert judged is not None, "one of both judged"
     if again:
         final_progress = _naming("final fit", progress)
         frames = given.reading.images
@@ -95,11 +105,13 @@ def _learn(recipe: Recipe, given: Given, folder: Path, checkpoint: Path, progres
         ready = trained(recipe, final)
         if ready is not recipe:  # a network of its own, so it's quantised on its own
             backbones, lacking = backbone_forms(ready, final, settings.precisions)
+        ready = replace(ready, postprocessor=judged.recipe.postprocessor)
         forms = fit_forms(ready, backbones, final, saver(folder, FORM_FILES), given.held_out)
     return Learned(
         backbone=ready.backbone,
         forms=forms,
-        judged=judged.precisions if again else (),
+        calibration_forms=first_forms.precisions if again else (),
+        judged=judged,
         lacking=lacking,
         n_images=len(given.reading.images if again else given.training),
     )

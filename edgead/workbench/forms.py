@@ -18,6 +18,7 @@ from edgead.types import (
     Arithmetic,
     BankPrecision,
     FittedScorer,
+    FittingData,
     GivesNotices,
     Image,
     KeepsNodesInFloat,
@@ -29,6 +30,7 @@ from edgead.types import (
 )
 from edgead.workbench.features import fitting_data
 from edgead.workbench.graph import compose
+from edgead.workbench.judging import Judged
 from edgead.workbench.quantize import calibration_indices, quantise_backbone
 from edgead.workbench.recipe import Recipe
 
@@ -42,12 +44,14 @@ class FittedForms:
         facts: what FP32's scorer tells about itself, JSON.
         notices: what it has to say to the bundle's user.
         moments: of the features of the images that ``measured`` named; see ``edgead.held_out``.
+        judged: what ``judge`` made of it.
     """
 
     precisions: tuple[Precision, ...]
     facts: Mapping[str, Any]
     notices: tuple[Notice, ...] = ()
     moments: Mapping[str, Moments] = field(default_factory=dict)
+    judged: Judged | None = None
 
 
 def trained(recipe: Recipe, data: TrainingData) -> Recipe:
@@ -95,12 +99,14 @@ def fit_forms(
     data: LearningData,
     save: Callable[[Precision, onnx.ModelProto], None],
     measured: Iterable[Image] = (),
+    judge: Callable[[FittedScorer, FittingData], Judged] | None = None,
 ) -> FittedForms:
     """Fit and compose each form; where the scorer can, all forms keep what FP32 chose.
 
     Args:
         save: is given each form's graph, one at a time: some take hundreds of megabytes.
         measured: images of the model's size whose features in FP32 are measured.
+        judge: is given FP32's scorer before anything is composed; what it says of the post-processor holds.
     """
     data = dataclasses.replace(data, backbone=recipe.backbone)  # the trained one, where one was
     chosen: FittedScorer | None = None
@@ -112,7 +118,10 @@ def fit_forms(
             fitted = chosen.refit(offer) if isinstance(chosen, Refittable) else recipe.scorer.fit(offer)
             if found is None:
                 facts, notices = _told(recipe, fitted)
-                found = FittedForms(tuple(backbones), facts, notices, moments_of(offer.embed(measured)))
+                judged = None if judge is None else judge(fitted, offer)
+                recipe = recipe if judged is None else judged.recipe
+                moments = moments_of(offer.embed(measured))
+                found = FittedForms(tuple(backbones), facts, notices, moments, judged)
         if chosen is None and isinstance(fitted, Refittable):
             chosen = fitted
         save(precision, compose(backbone, recipe.scorer, fitted, recipe.postprocessor, data.size, bank))

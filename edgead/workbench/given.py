@@ -17,6 +17,8 @@ from edgead.workbench.groups import Grouping, group
 from edgead.workbench.standouts import find_standouts
 
 MAX_HELD_OUT = 500
+FOLDS, MOST_FOLDS = 10, 100
+"""Fits that judge in turn what they haven't learned; see ``edgead.workbench.folds``."""
 MAX_SIDE = 8192
 """Longest side of a model's input, in pixels: longer ones take more memory than there is."""
 
@@ -36,6 +38,7 @@ class Settings:
         depth: significant bits of 16-bit images, 9 to 16; None where there are none, or 16 is obvious.
         group: which images show one part and are held out together: ``parent`` or ``grandparent``, a folder's
             name, or a regular expression with one group, searched for in the file's name; None: near copies.
+        folds: fits that judge, in turn, good images that they haven't learned; 0: the hold-out alone judges.
     """
 
     size: Size | None = None
@@ -46,6 +49,7 @@ class Settings:
     final_fit: bool | None = None
     depth: int | None = None
     group: str | None = None
+    folds: int = FOLDS
 
     def __post_init__(self) -> None:
         if self.size is not None and not all(1 <= side <= MAX_SIDE for side in self.size):
@@ -55,6 +59,8 @@ class Settings:
             raise OptionError(f"seed {self.seed} must be from 0 to {(1 << 63) - 1}")
         if not 0 < self.holdout < 1:
             raise OptionError(f"holdout {self.holdout} must be between 0 and 1, 0.2 for instance")
+        if self.folds != 0 and not 2 <= self.folds <= MOST_FOLDS:
+            raise OptionError(f"folds {self.folds} must be 0, for the hold-out, or from 2 to {MOST_FOLDS}")
         if not 0 < self.false_positive_rate < 1:
             raise OptionError(f"false-positive rate {self.false_positive_rate} must be between 0 and 1")
 

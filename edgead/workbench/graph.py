@@ -21,7 +21,7 @@ from onnx import numpy_helper
 from spox import Tensor, Var
 
 from edgead.errors import PluginError
-from edgead.types import BankPrecision, FittedScorer, PostProcessor, Scorer, Size
+from edgead.types import BankPrecision, FittedScorer, PostProcessor, Scorer, Scores, Size
 
 OPSET = 18
 IR_VERSION = 10
@@ -104,17 +104,45 @@ def compose(
     with collected_parameters() as parameters:
         maps = spox.inline(_single_opset(backbone))(image=image)
         scores = fitted.graph(scorer.embed(maps), bank)
-        shape = static_shape(scores.patch)
-        if len(shape) != 4 or shape[:2] != (1, 1):
-            raise PluginError(f"a scorer's patch scores must be (1, 1, h, w), not {shape}")
-        anomaly_map, score = postprocessor.graph(scores, (shape[2], shape[3]), size)
-        if static_shape(anomaly_map) != (1, 1, *size) or static_shape(score) != (1,):
-            raise PluginError(
-                f"a post-processor must yield (1, 1, {size[0]}, {size[1]}) and (1,), "
-                f"not {static_shape(anomaly_map)} and {static_shape(score)}"
-            )
-        model = spox.build(_inputs(image, parameters), {"anomaly_map": anomaly_map, "score": score})
-        return tidy(model, arrays_of(parameters))
+        outputs = _finished(scores, postprocessor, size)
+        return tidy(spox.build(_inputs(image, parameters), outputs), arrays_of(parameters))
+
+
+def compose_head(
+    shapes: Mapping[str, tuple[int, int, int]], fitted: FittedScorer, postprocessor: PostProcessor, size: Size
+) -> onnx.ModelProto:
+    """The same in FP32 from what ``embed`` yields on, for many fits on the features of one backbone.
+
+    Args:
+        shapes: (C, h, w) of each map; they are the graph's inputs, (1, C, h, w) float32, by name.
+
+    Returns:
+        The graph, which yields the scores ``patch`` (1, 1, h, w) as well.
+
+    Raises:
+        PluginError: as ``compose`` does.
+    """
+    maps = {name: spox.argument(Tensor(np.float32, (1, *shape))) for name, shape in shapes.items()}
+    with collected_parameters() as parameters:
+        scores = fitted.graph(maps, "fp32")
+        outputs = {**_finished(scores, postprocessor, size), "patch": op.identity(scores.patch)}
+        inputs = maps | {name: var for name, (var, _) in parameters.items()}
+        return tidy(spox.build(inputs, outputs), arrays_of(parameters))
+
+
+def _finished(scores: Scores, postprocessor: PostProcessor, size: Size) -> dict[str, Var]:
+    """The graph's outputs, checked."""
+    shape = static_shape(scores.patch)
+    if len(shape) != 4 or shape[:2] != (1, 1):
+        raise PluginError(f"a scorer's patch scores must be (1, 1, h, w), not {shape}")
+    grid = shape[2], shape[3]
+    anomaly_map, score = postprocessor.graph(scores, grid, size)
+    if static_shape(anomaly_map) != (1, 1, *size) or static_shape(score) != (1,):
+        raise PluginError(
+            f"a post-processor must yield (1, 1, {size[0]}, {size[1]}) and (1,), "
+            f"not {static_shape(anomaly_map)} and {static_shape(score)}"
+        )
+    return {"anomaly_map": anomaly_map, "score": score}
 
 
 Parameters = dict[str, tuple[Var, NDArray[Any]]]
@@ -203,6 +231,7 @@ __all__ = [
     "collected_parameters",
     "compose",
     "compose_features",
+    "compose_head",
     "parameter",
     "static_shape",
     "tidy",

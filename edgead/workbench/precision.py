@@ -51,11 +51,13 @@ class Trial:
         good: image scores of the held-out good images.
         good_maxima: the maxima of their anomaly maps.
         bad: image scores of the synthetic defects.
+        bad_maxima: the maxima of their maps.
     """
 
     good: Scores
     good_maxima: Scores
     bad: Scores
+    bad_maxima: Scores
 
     @property
     def auroc(self) -> float:
@@ -129,13 +131,21 @@ class PrecisionGate:
         self._fp32 = self._with_all_defects(self._session, self._fp32)
         return trial, self._compare(trial)
 
+    def fp32(self, trial: Trial) -> Trial:
+        """What FP32 scored on the images of a form's trial."""
+        m = len(trial.bad)
+        return replace(self._fp32, bad=self._fp32.bad[:m], bad_maxima=self._fp32.bad_maxima[:m])
+
     def _compare(self, trial: Trial) -> Separation:
-        fp32 = replace(self._fp32, bad=self._fp32.bad[: len(trial.bad)])
-        return compare(trial, fp32, self._max_loss, self._seed)
+        return compare(trial, self.fp32(trial), self._max_loss, self._seed)
 
     def _with_all_defects(self, session: Session, trial: Trial) -> Trial:
         rest = run_trial(session, (), self._bad[len(trial.bad) :])
-        return replace(trial, bad=np.concatenate([trial.bad, rest.bad]))
+        return replace(
+            trial,
+            bad=np.concatenate([trial.bad, rest.bad]),
+            bad_maxima=np.concatenate([trial.bad_maxima, rest.bad_maxima]),
+        )
 
 
 def defective_images(held_out: Sequence[Image], seed: int, count: int = DEFECTS) -> Iterator[Image]:
@@ -152,7 +162,7 @@ def run_trial(session: Session, good: Sequence[Image], bad: Sequence[Image]) -> 
     ]
     scores = np.array(outputs).reshape(-1, 2)
     n = len(good)
-    return Trial(scores[:n, 0], scores[:n, 1], scores[n:, 0])
+    return Trial(scores[:n, 0], scores[:n, 1], scores[n:, 0], scores[n:, 1])
 
 
 def compare(form: Trial, fp32: Trial, max_loss: float, seed: int) -> Separation:

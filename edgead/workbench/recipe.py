@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from edgead.errors import OptionError, PluginError, UnknownNameError
+from edgead.image_score import PAPER, ImageScore
 from edgead.options import parse_options
 from edgead.plugins import registry
 from edgead.registry import Entry
-from edgead.types import Backbone, LearnsDefects, Method, PostProcessor, Scorer
+from edgead.types import Backbone, ChoosesImageScore, LearnsDefects, Method, PostProcessor, Scorer
 
 SCORER_NEEDS = ("Options", "feature_maps", "embed", "fit")
 
@@ -27,6 +28,8 @@ class Recipe:
         options: the scorer's options, as the JSON object that the manifest records.
         provenance: who registered the scorer: distribution and version.
         final_fit: what the method prefers; see ``edgead.types.Method``.
+        image_score: the method's own; see there.
+        asked: the image score that the user or a preset named; None to choose.
     """
 
     method: str
@@ -38,6 +41,8 @@ class Recipe:
     options: Mapping[str, Any]
     provenance: Mapping[str, Any]
     final_fit: bool = True
+    image_score: ImageScore = PAPER
+    asked: ImageScore | None = None
 
     def check_takes_defects(self) -> None:
         """Raise ``OptionError`` where the method can't learn from annotated defects."""
@@ -54,6 +59,7 @@ def resolve(
     weights: Path | None = None,
     options: Iterable[str] = (),
     preset: str | None = None,
+    image_score: ImageScore | None = None,
 ) -> Recipe:
     """Look up a method and everything it names.
 
@@ -63,6 +69,7 @@ def resolve(
         weights: the backbone's weights file, where it takes one.
         options: ``key=value`` pairs for the scorer.
         preset: one of the method's; ``options`` are changes to it.
+        image_score: which number of the map it is; None for the preset's, or to choose while fitting.
 
     Raises:
         UnknownNameError: nobody registers a name, or the method has no such preset.
@@ -74,6 +81,15 @@ def resolve(
     scorer_type = names.get("scorers", recipe.scorer)
     entry = names.entry("scorers", recipe.scorer)
     _check_scorer(scorer_type, entry)
+    postprocessor = names.get("postprocessors", recipe.postprocessor)()
+    can_choose = isinstance(postprocessor, ChoosesImageScore)
+    if image_score not in (None, PAPER) and not can_choose:
+        raise OptionError(
+            f"{method}: its post-processor '{recipe.postprocessor}' has the paper's image score alone; leave "
+            "--image-score out"
+        )
+    if image_score is None and (preset == "paper" or not can_choose):
+        image_score = PAPER
     chosen = parse_options(scorer_type.Options, options, {**recipe.options, **_preset(recipe, preset)})
     return Recipe(
         method=method,
@@ -81,10 +97,12 @@ def resolve(
         postprocessor_name=recipe.postprocessor,
         backbone=open_backbone(backbone or recipe.backbone, weights),
         scorer=scorer_type(chosen),
-        postprocessor=names.get("postprocessors", recipe.postprocessor)(),
+        postprocessor=postprocessor,
         options=_as_json(chosen),
         provenance={"distribution": entry.distribution, "version": entry.version},
         final_fit=recipe.final_fit,
+        image_score=recipe.image_score,
+        asked=image_score,
     )
 
 

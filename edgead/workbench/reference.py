@@ -16,15 +16,14 @@ import onnx
 from edgead.bundle import Bundle, Staging
 from edgead.device.calibrate import calibrate
 from edgead.held_out import HeldOut, write_held_out
-from edgead.manifest import DEFAULT, ComposedMethod, InputRecord, Manifest, ReferenceRecord
+from edgead.manifest import DEFAULT, ComposedMethod, ImageScoreRecord, InputRecord, Manifest, ReferenceRecord
 from edgead.notices import Notice
-from edgead.runtime.engines import open_session
 from edgead.runtime.exact import ExactSession
 from edgead.types import Backbone, Image, Precision
 from edgead.version import __version__
 from edgead.workbench.forms import FittedForms
 from edgead.workbench.given import Given
-from edgead.workbench.precision import run_trial
+from edgead.workbench.judging import Judged
 from edgead.workbench.probes import CARRIED, FOLDER, records
 from edgead.workbench.recipe import Recipe
 from edgead.workbench.standouts import held_out_notices
@@ -45,14 +44,16 @@ class Learned:
     Attributes:
         backbone: the one in the graphs.
         forms: those that ship.
-        judged: the calibration forms; empty where the forms that ship are those.
+        calibration_forms: empty where the forms that ship are those.
+        judged: what fits made of images that they haven't learned.
         lacking: why there's none of a form that was asked for.
         n_images: how many good images the forms that ship have learnt from.
     """
 
     backbone: Backbone
     forms: FittedForms
-    judged: tuple[Precision, ...]
+    calibration_forms: tuple[Precision, ...]
+    judged: Judged
     lacking: Mapping[Precision, Notice]
     n_images: int
 
@@ -73,22 +74,34 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
     folder, settings, forms = staging.folder, given.settings, learned.forms
     good = list(given.held_out)
     probes = _save_probes(good, folder)
-    judge = (CALIBRATION_FILES if learned.judged else FORM_FILES)["fp32"]
-    trial = run_trial(open_session(folder / judge, "onnxruntime"), good, ())
+    unseen, choice = learned.judged.unseen, learned.judged.choice
     rule, grouping = given.reading.images.rule, given.grouping
+    scores = unseen.good[:, 0]
     figures = HeldOut(
-        trial.good.astype(np.float32), trial.good_maxima.astype(np.float32), given.groups or (), forms.moments
+        scores=scores.astype(np.float32),
+        maxima=unseen.maxima.astype(np.float32),
+        groups=unseen.groups or (),
+        moments=forms.moments,
+        folds=unseen.folds,
+        defects=unseen.bad[:, 0].astype(np.float32),
+        areas=unseen.areas.astype(np.float32),
     )
+    judged_on = given.reading.images if unseen.folds else given.held_out
     by = bool(grouping.by)
     threshold = calibrate(
-        trial.good.tolist(), trial.good_maxima.tolist(), settings.false_positive_rate, given.groups, by
+        scores.tolist(), unseen.maxima.tolist(), settings.false_positive_rate, unseen.groups, by
     )
     return staging.finish(
         Manifest(
             edgead=__version__,
             kind="reference",
             method=ComposedMethod(
-                recipe.method, recipe.scorer_name, recipe.postprocessor_name, recipe.options, settings.seed
+                recipe.method,
+                recipe.scorer_name,
+                recipe.postprocessor_name,
+                recipe.options,
+                settings.seed,
+                image_score=ImageScoreRecord(choice.image_score.rule, choice.image_score.share, choice.by),
             ),
             input=InputRecord(rule.size, rule.mode, depth=given.reading.depth),
             thresholds={DEFAULT: threshold},
@@ -112,14 +125,15 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
             facts=forms.facts,
             reference=ReferenceRecord(
                 forms={p: FORM_FILES[p] for p in forms.precisions},
-                calibration_forms={p: CALIBRATION_FILES[p] for p in learned.judged},
+                calibration_forms={p: CALIBRATION_FILES[p] for p in learned.calibration_forms},
                 lacking=learned.lacking,
+                probe_groups=given.groups or (),
             ),
             held_out=write_held_out(folder, figures),
             probes=records(ExactSession(folder / FORM_FILES["fp32"]), folder, probes[:CARRIED]),
             notices=(
                 *given.notices,
-                *held_out_notices(given.held_out.paths, trial.good, given.reading.images.paths),
+                *held_out_notices(judged_on.paths, scores, given.reading.images.paths),
                 *forms.notices,
             ),
         )

@@ -6,13 +6,14 @@ from functools import partial
 from typing import Any
 
 from edgead.hookspecs import hookimpl
+from edgead.image_score import TOP_SHARE, ImageScore
 from edgead.types import Method, Register
 
 edgead_api = 1
 
 
-def _plain(name: str, paper: str) -> Method:
-    return Method(name, scorer=name, paper=paper)
+def _plain(name: str, paper: str, image_score: ImageScore = TOP_SHARE) -> Method:
+    return Method(name, scorer=name, paper=paper, presets={"paper": {}}, image_score=image_score)
 
 
 def _trained(name: str, paper: str, quick: dict[str, Any], postprocessor: str = "gaussian") -> Method:

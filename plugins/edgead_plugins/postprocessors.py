@@ -4,7 +4,7 @@ Both steps are separable and linear, so each axis has one matrix: the Gaussian (
 resolution, reflected borders) times bilinear interpolation (half-pixel centres). map = V . patch . H^T
 equals up-sampling followed by two 1-D convolutions, in float64 precomputed, and costs next to nothing.
 
-The image score is a number of the finished map; ``edgead.image_score`` says which there are.
+``edgead.image_score`` says which image scores there are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import spox.opset.ai.onnx.v18 as op
 from numpy.typing import NDArray
 from spox import Var
 
-from edgead.image_score import PAPER, ImageScore, cell_matrix, highest
+from edgead.image_score import PAPER, ImageScore, highest
 from edgead.types import Scores, Size
 from edgead.workbench.graph import static_shape
 
@@ -30,7 +30,7 @@ class Gaussian:
     Args:
         sigma: standard deviation in input pixels.
         taps: length of the kernel, odd.
-        image_score: which number of the map the image score is.
+        image_score: which number the image score is.
     """
 
     def __init__(self, sigma: float = 4.0, taps: int = 33, image_score: ImageScore = PAPER) -> None:
@@ -51,32 +51,23 @@ class Gaussian:
             op.matmul(op.const(vertical), patch), op.const(np.ascontiguousarray(horizontal.T))
         )
         anomaly_map = op.reshape(finished, op.const(np.array([1, 1, *size])))
-        return anomaly_map, score_of_map(anomaly_map, scores.image, shape, self.image_score)
+        return anomaly_map, score_of_image(scores, anomaly_map, self.image_score)
 
 
-def score_of_map(anomaly_map: Var, own: Var | None, shape: Size, image_score: ImageScore) -> Var:
-    """The image score (1,) of a finished map; ``edgead.image_score.score_of`` is the same in NumPy.
+def score_of_image(scores: Scores, anomaly_map: Var, image_score: ImageScore) -> Var:
+    """The image score (1,); ``edgead.image_score.score_of`` is the same in NumPy.
 
     Args:
-        anomaly_map: (1, 1, H, W).
-        own: the scorer's, or None.
-        shape: (h, w), the patch scores'; each is a cell.
+        scores: the scorer's.
+        anomaly_map: (1, 1, H, W), finished.
         image_score: which.
     """
-    size = static_shape(anomaly_map)[2:]
-    if image_score.rule == "paper" and own is not None:
-        return own
-    if image_score.rule != "top-share":
-        return mean_of_highest(anomaly_map, 1)
-    cells = anomaly_map
-    if tuple(shape) != size:
-        rows, columns = (
-            cell_matrix(n, cells).astype(np.float32) for n, cells in zip(size, shape, strict=True)
-        )
-        plane = op.reshape(anomaly_map, op.const(np.array(size)))
-        plane = op.matmul(op.matmul(op.const(rows), plane), op.const(np.ascontiguousarray(columns.T)))
-        cells = op.reshape(plane, op.const(np.array([1, 1, *shape])))
-    return mean_of_highest(cells, highest(math.prod(shape), image_score.share))
+    if image_score.rule == "paper" and scores.image is not None:
+        return scores.image
+    if image_score.rule == "top-share":
+        count = highest(math.prod(static_shape(scores.patch)), image_score.share)
+        return mean_of_highest(scores.patch, count)
+    return mean_of_highest(anomaly_map, 1)
 
 
 def mean_of_highest(x: Var, count: int) -> Var:

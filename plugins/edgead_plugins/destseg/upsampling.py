@@ -9,7 +9,7 @@ from spox import Var
 from edgead.image_score import PAPER, ImageScore
 from edgead.types import Scores, Size
 from edgead.workbench.graph import static_shape
-from edgead_plugins.postprocessors import bilinear_matrix, score_of_map
+from edgead_plugins.postprocessors import bilinear_matrix, score_of_image
 
 
 def enlarged(x: Var, size: Size) -> Var:
@@ -29,7 +29,7 @@ class Bilinear:
     """Up-sampled patch scores, not smoothed.
 
     Args:
-        image_score: which number of the map the image score is.
+        image_score: which number the image score is.
     """
 
     def __init__(self, image_score: ImageScore = PAPER) -> None:
@@ -42,7 +42,7 @@ class Bilinear:
     def graph(self, scores: Scores, shape: Size, size: Size) -> tuple[Var, Var]:
         """See ``edgead.types.PostProcessor``."""
         anomaly_map = enlarged(scores.patch, size)
-        return anomaly_map, score_of_map(anomaly_map, scores.image, shape, self.image_score)
+        return anomaly_map, score_of_image(scores, anomaly_map, self.image_score)
 
 
 __all__ = ["Bilinear", "enlarged"]

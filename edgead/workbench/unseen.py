@@ -1,0 +1,116 @@
+"""What a model makes of good parts, and of defects, that it hasn't learned: what a threshold rests on.
+
+Synthetic defects are drawn on the same good images and judged by the same models. So what they say of a
+threshold, they say of one for this product, and by their size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgead.image_score import ImageScore, score_of
+from edgead.metrics.scores import auroc
+from edgead.runtime.session import Outputs
+from edgead.types import Image
+from edgead.workbench.defects import synthesise
+
+DRAWN = 160
+"""Synthetic defects that are judged: some fifty of each size."""
+SIZES = {"small": 0.005, "medium": 0.03, "large": 1.0}
+"""Names of sizes, and the largest share of the image that a defect of each takes."""
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Figures of images that the judging model hasn't learned.
+
+    Attributes:
+        candidates: image scores that come into question.
+        good: (n, candidates) image scores of good images.
+        maxima: (n,) the maxima of their maps.
+        bad: (m, candidates) image scores of synthetic defects.
+        areas: (m,) each defect's share of the image, 0 to 1.
+        folds: models that judged in turn; 0 for one, and held-out images.
+        groups: the good images' groups, or None where each is its own.
+    """
+
+    candidates: tuple[ImageScore, ...]
+    good: Scores
+    maxima: Scores
+    bad: Scores
+    areas: Scores
+    folds: int = 0
+    groups: tuple[int, ...] | None = None
+
+    def only(self, image_score: ImageScore) -> Unseen:
+        """The same with one of the candidates alone."""
+        place = [self.candidates.index(image_score)]
+        return replace(self, candidates=(image_score,), good=self.good[:, place], bad=self.bad[:, place])
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A synthetic defect: the good image's index that it's drawn on, itself, and its share of the image."""
+
+    base: int
+    image: Image
+    area: float
+
+
+def draw(images: Iterator[tuple[int, Image]], n: int, seed: int) -> Iterator[Drawn]:
+    """Draw ``DRAWN`` defects, spread evenly over n good images, given with their indices."""
+    for index, image in images:
+        for place in range(index, max(DRAWN, n), n):
+            if place < n and not _is_chosen(place, n):
+                continue
+            defective, mask = synthesise(image, np.random.default_rng([seed, place]))
+            yield Drawn(index, defective, float(mask.mean()))
+
+
+def _is_chosen(place: int, n: int) -> bool:
+    """Whether one of n images gets a defect, where there are more images than defects."""
+    return n <= DRAWN or place * DRAWN // n != (place - 1) * DRAWN // n
+
+
+def judged(outputs: Outputs, candidates: Sequence[ImageScore]) -> tuple[list[float], float]:
+    """Each candidate's image score and the map's maximum, of what ``compose_head`` yields."""
+    own, patch, anomaly_map = float(outputs["score"][0]), outputs["patch"][0, 0], outputs["anomaly_map"][0, 0]
+    return [score_of(patch, anomaly_map, own, each) for each in candidates], float(anomaly_map.max())
+
+
+def by_size(areas: Scores) -> dict[str, NDArray[np.bool_]]:
+    """Which defects are of which size; sizes that none has are left out."""
+    found, least = {}, 0.0
+    for name, most in SIZES.items():
+        inside = (areas > least) & (areas <= most)
+        if inside.any():
+            found[name] = inside
+        least = most
+    return found
+
+
+def separations(good: Scores, bad: Scores, areas: Scores) -> list[float]:
+    """Of each candidate: AUROC of good images against defects, 0 to 1, the mean over the defects' sizes."""
+    kinds = by_size(areas).values()
+    return [
+        float(np.mean([auroc(good[:, i], bad[kind, i]) or 0.0 for kind in kinds]))
+        for i in range(good.shape[1])
+    ]
+
+
+__all__ = [
+    "DRAWN",
+    "SIZES",
+    "Drawn",
+    "Unseen",
+    "by_size",
+    "draw",
+    "judged",
+    "separations",
+]
