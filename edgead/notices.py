@@ -131,6 +131,14 @@ SENTENCES: dict[str, str] = {
     "rule-split-conformal-largest": "split conformal quantile of held-out good images, each group's largest",
     "rule-largest-of-learned": "the largest of held-out good images",
     "rule-given": "set by hand",
+    "image-score-paper": "image score: the paper's own",
+    "image-score-maximum": "image score: the anomaly map's maximum",
+    "image-score-top-share": "image score: the mean of the highest {share:.2%} of the patch scores",
+    "image-score-by-user": "as asked for",
+    "image-score-by-method": "the method's own; no other tells synthetic defects apart clearly better "
+    "(AUROC: {names})",
+    "image-score-by-synthetic-defects": "chosen, since it tells synthetic defects apart best (AUROC: "
+    "{names})",
     "threshold-note": "about the threshold: {text}",
     "input-asked": "input {height} x {width} (height x width), stretched, as asked for",
     "input-mixed": "input {height} x {width} (height x width), stretched: the median aspect, from which "

@@ -89,6 +89,10 @@ def _load(context: click.Context, parameter: click.Parameter, file: Path | None)
     help="Fit what ships on all good images, or not (default: as each method prefers).",
 )
 @click.option(
+    "--image-score", metavar="WHICH", default="auto",
+    help="Which number of the map judges an image: auto (default), paper, maximum, top or a share.",
+)  # fmt: skip
+@click.option(
     "--seeds", metavar="N,...", default="0", callback=_numbers, help="Repeat with each seed (default 0)."
 )
 @click.option(

@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from edgead.bundle import Bundle
-    from edgead.manifest import ThresholdRecord
+    from edgead.manifest import Manifest, ThresholdRecord
     from edgead.notices import Notice
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -149,18 +149,35 @@ def describe_fit(bundle: Bundle, why: Notice) -> list[str]:
     reference = manifest.reference
     assert reference is not None, "fit writes reference bundles"
     depth = manifest.input.depth
-    whence = "of them, held out of a first fit" if reference.calibration_forms else "more"
     return [
         f"{bundle.path}: {manifest.method.name} fitted on {counts['fitted_on']} good images"
-        f"{f' and {n} defects' if (n := counts.get('defects')) else ''}, threshold from "
-        f"{counts['held_out']} {whence}",
+        f"{f' and {n} defects' if (n := counts.get('defects')) else ''}, {_whence(manifest)}",
         say(why),
+        *_image_score(manifest),
         *([f"16-bit images are read as {depth} bits, here and on the camera"] if depth > 8 else []),
         f"threshold {threshold.score:.4g} for a false-positive rate of {threshold.false_positive_rate:.2%}: "
         f"{say(threshold.notice())}",
         *(f"no {form} form: {say(reason)}" for form, reason in reference.lacking.items()),
         *(f"note: {say(notice)}" for notice in manifest.notices),
     ]
+
+
+def _whence(manifest: Manifest) -> str:
+    """What the threshold rests on."""
+    assert manifest.reference is not None and manifest.held_out is not None, "fit writes reference bundles"
+    if folds := manifest.held_out.folds:
+        return f"threshold from all of them, each judged by that one of {folds} fits that hasn't learned it"
+    whence = "of them, held out of a first fit" if manifest.reference.calibration_forms else "more"
+    return f"threshold from {manifest.held_out.n_images} {whence}"
+
+
+def _image_score(manifest: Manifest) -> list[str]:
+    """Which image score judges, and why."""
+    from edgead.manifest import ComposedMethod
+    from edgead.notices import say
+
+    chosen = manifest.method.image_score if isinstance(manifest.method, ComposedMethod) else None
+    return [] if chosen is None else [", ".join(say(notice) for notice in chosen.notices())]
 
 
 def threshold_record(threshold: ThresholdRecord) -> dict[str, Any]:
@@ -172,10 +189,12 @@ def threshold_record(threshold: ThresholdRecord) -> dict[str, Any]:
 
 def fit_record(bundle: Bundle, why: Notice) -> dict[str, Any]:
     """Say the same as one JSON object."""
+    from edgead.manifest import ComposedMethod
     from edgead.notices import say
 
-    manifest, reference = bundle.manifest, bundle.manifest.reference
-    assert reference is not None, "fit writes reference bundles"
+    manifest, reference, held_out = bundle.manifest, bundle.manifest.reference, bundle.manifest.held_out
+    assert reference is not None and held_out is not None, "fit writes reference bundles"
+    chosen = manifest.method.image_score if isinstance(manifest.method, ComposedMethod) else None
     return {
         "bundle": str(bundle.path),
         "method": manifest.method.name,
@@ -187,6 +206,8 @@ def fit_record(bundle: Bundle, why: Notice) -> dict[str, Any]:
             "choice": why.record(),
         },
         "threshold": threshold_record(manifest.threshold),
+        "judged": {"images": manifest.threshold.n_images, "folds": held_out.folds},
+        "image_score": None if chosen is None else dataclasses.asdict(chosen),
         "lacking": {form: reason.record() for form, reason in reference.lacking.items()},
         "notices": [notice.record() for notice in manifest.notices],
     }

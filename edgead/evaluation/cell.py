@@ -19,6 +19,7 @@ from edgead.errors import DatasetError, OptionError
 from edgead.evaluation.bench import bench
 from edgead.evaluation.checking import ANY_SIZE, check
 from edgead.evaluation.evaluate import judge
+from edgead.image_score import parse as parse_image_score
 from edgead.plugins import registry
 from edgead.resize import ResizeRule
 from edgead.runtime.detector import load
@@ -44,6 +45,7 @@ class Making:
         depth: significant bits of 16-bit images.
         preset: one of the method's; its options are changes to it.
         holdout, final_fit: as ``Settings`` has them.
+        image_score: ``auto``, or what ``edgead.image_score.parse`` reads.
     """
 
     method: str
@@ -57,10 +59,14 @@ class Making:
     preset: str | None = None
     holdout: float = 0.2
     final_fit: bool | None = None
+    image_score: str = "auto"
 
     def __post_init__(self) -> None:
         if self.precision not in ("auto", *PRECISIONS):
             raise OptionError(f"precision '{self.precision}' must be auto, {', '.join(PRECISIONS)}")
+
+        if self.image_score != "auto":
+            parse_image_score(self.image_score)
 
     @property
     def forms(self) -> tuple[Precision, ...]:
@@ -136,6 +142,7 @@ def _fit(making: Making, data: Dataset, forms: Sequence[Precision], out: Path, p
         None if making.weights is None else Path(making.weights),
         [option for option in options.split(",") if option],
         making.preset,
+        None if making.image_score == "auto" else parse_image_score(making.image_score),
     )
     settings = Settings(
         size=making.size,

@@ -167,6 +167,11 @@ def _check(manifest: Manifest) -> None:
         checks.append(("method.sha256", _is_sha256(manifest.method.sha256), "64 lower-case hex digits"))
     elif (chosen := manifest.method.image_score) is not None:
         checks += [
+            (
+                "method.image_score.separations",
+                all(0 <= auroc <= 1 for auroc in chosen.separations.values()),
+                "0 to 1",
+            ),
             ("method.image_score.share", 0 < chosen.share <= 1, "over 0, and 1 at most"),
         ]
     if reference is not None:

@@ -25,16 +25,28 @@ class ImageScoreRecord:
     Attributes:
         rule, share: as ``edgead.image_score.ImageScore`` has them.
         chosen: by the user, by the method or its preset, or on synthetic defects.
+        separations: by rule, of all that came into question: AUROC of good images that the judging fit hadn't
+            learned against synthetic defects on them, 0 to 1, sizes of defects weighing alike.
     """
 
     rule: Literal["paper", "maximum", "top-share"]
     share: float
     chosen: Literal["user", "method", "synthetic-defects"]
+    separations: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def image_score(self) -> ImageScore:
         """The rule itself."""
         return ImageScore(self.rule, self.share)
+
+    def notices(self) -> tuple[Notice, Notice]:
+        """Which it is, and why, for ``edgead.notices.say``."""
+        ranked = sorted(self.separations.items(), key=lambda each: -each[1])
+        names = ", ".join(f"{rule} {auroc:.3f}" for rule, auroc in ranked)
+        return (
+            Notice(f"image-score-{self.rule}", {"share": self.share}),
+            Notice(f"image-score-by-{self.chosen}", {"names": names}),
+        )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from edgead.image_score import CANDIDATES, ImageScore
+from edgead.manifest import ImageScoreRecord
 from edgead.workbench.unseen import Unseen, separations
 
 CLEARLY = 2.0
@@ -33,6 +34,11 @@ class Choice:
     image_score: ImageScore
     by: Literal["user", "method", "synthetic-defects"]
     separations: dict[ImageScore, float]
+
+    def record(self) -> ImageScoreRecord:
+        """For the manifest."""
+        found: dict[str, float] = {each.rule: round(auroc, 4) for each, auroc in self.separations.items()}
+        return ImageScoreRecord(self.image_score.rule, self.image_score.share, self.by, found)
 
 
 def candidates_of(asked: ImageScore | None, own: ImageScore) -> tuple[ImageScore, ...]:

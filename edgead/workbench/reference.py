@@ -16,7 +16,7 @@ import onnx
 from edgead.bundle import Bundle, Staging
 from edgead.device.calibrate import calibrate
 from edgead.held_out import HeldOut, write_held_out
-from edgead.manifest import DEFAULT, ComposedMethod, ImageScoreRecord, InputRecord, Manifest, ReferenceRecord
+from edgead.manifest import DEFAULT, ComposedMethod, InputRecord, Manifest, ReferenceRecord
 from edgead.notices import Notice
 from edgead.runtime.exact import ExactSession
 from edgead.types import Backbone, Image, Precision
@@ -101,7 +101,7 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
                 recipe.postprocessor_name,
                 recipe.options,
                 settings.seed,
-                image_score=ImageScoreRecord(choice.image_score.rule, choice.image_score.share, choice.by),
+                image_score=choice.record(),
             ),
             input=InputRecord(rule.size, rule.mode, depth=given.reading.depth),
             thresholds={DEFAULT: threshold},

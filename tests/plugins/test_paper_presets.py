@@ -40,7 +40,7 @@ one of its frozen first ones."""
 def test_every_method_with_presets_is_tried():
     names = registry()
     methods = {name: names.get("methods", name)() for name in names.names("methods")}
-    assert {name for name, method in methods.items() if method.presets} == set(SHORT)
+    assert {name for name, method in methods.items() if "quick" in method.presets} == set(SHORT)
     assert all(set(methods[name].presets) == {"quick", "paper"} for name in SHORT)
 
 
