@@ -1,10 +1,10 @@
 """Verdicts beside scores: what the shipped threshold finds, and whether it keeps its promise.
 
-    python benchmarks/verdicts.py DATASET_DIR... [--method patchcore] [--seed 0 --seed 1 ...] [--rate 0.01 ...]
+    python benchmarks/verdicts.py DATASET_DIR... [--method patchcore] [--seed 0 ...] [--rate 0.01 ...]
 
 For each data set in MVTec layout and each seed: fit in FP32 as ``edgead fit`` does, and once more as before
-there were folds (the paper's image score, a fifth of the images held out, an order statistic of their scores).
-Both are judged by the test images, which neither has seen. For each rate of false alarms asked for:
+there were folds (the paper's image score, a fifth of the images held out, an order statistic of their
+scores). Both are judged by the test images, which neither has seen. For each rate of false alarms asked for:
 
 * what is promised (expected, and at most with 95 % confidence), what the good test images show, and whether
   that lies within;
@@ -77,8 +77,8 @@ def main() -> None:
                 (100 * (auroc(now.good, now.bad) or 0), 100 * (auroc(before.good, before.bad) or 0))
             )
             print(
-                f"{folder.name} seed {seed}: {now.what}, AUROC {aurocs[-1][0]:.1f} (before {aurocs[-1][1]:.1f}), "
-                f"{len(now.known.scores)} scores (before {len(before.known.scores)}), "
+                f"{folder.name} seed {seed}: {now.what}, "
+                f"AUROC {aurocs[-1][0]:.1f} (before {aurocs[-1][1]:.1f}), {len(now.known.scores)} scores (before {len(before.known.scores)}), "
                 f"{len(now.good)} good and {len(now.bad)} defective to judge",
                 flush=True,
             )
@@ -89,8 +89,8 @@ def main() -> None:
     )
     print(f"promise kept in {int(kept.sum())} of {len(rows)} cases")
     print(
-        f"found {found.mean():.1%} of the defects, {found.mean() / allowed.mean():.1%} of what the rates allow "
-        f"({allowed.mean():.1%}); before {before_.mean():.1%}; fewer than before in "
+        f"found {found.mean():.1%} of the defects, "
+        f"{found.mean() / allowed.mean():.1%} of what the rates allow ({allowed.mean():.1%}); before {before_.mean():.1%}; fewer than before in "
         f"{int((found < before_ - 1e-9).sum())} cases"
     )
     print(f"image AUROC {np.mean([a for a, _ in aurocs]):.2f}, before {np.mean([b for _, b in aurocs]):.2f}")
@@ -113,8 +113,9 @@ def _rows(now: Fitted, before: Fitted, rates: list[float]) -> Iterator[Row]:
             alarms_before=float((before.good > old).mean()),
         )
         print(
-            f"  {rate:.1%}: promised {record.expected_rate:.2%}, at most {record.upper_rate:.2%} ({record.rule}); "
-            f"seen {row.alarms:.2%} {'' if row.kept else '- MORE - '}found {row.found:.1%} of {row.allowed:.1%}; "
+            f"  {rate:.1%}: {record.rule}, promised {record.expected_rate:.2%}, "
+            f"at most {record.upper_rate:.2%}; seen {row.alarms:.2%}{'' if row.kept else ' (MORE)'}, "
+            f"found {row.found:.1%} of {row.allowed:.1%}; "
             f"before: seen {row.alarms_before:.2%}, found {row.before:.1%}",
             flush=True,
         )
