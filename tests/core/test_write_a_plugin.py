@@ -33,6 +33,7 @@ ENGINES = {
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("edgead_register_")}
 CROSSING = (
     *("Scorer", "Trainable", "LearnsDefects", "FittedScorer", "Refittable", "Scores", "PostProcessor"),
+    "ChoosesImageScore",
     *("GivesNotices", "InNumpy", "KeepsNodesInFloat", "CarriesImages", "TimedElsewhere"),
     *("LearningData", "TrainingData", "FittingData"),
     *("Method", "Backbone", "FeatureInfo", "InputSpec", "Exporter", "Artifact"),
