@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from edgead.manifest.document import FORMAT, MAX_MANIFEST_BYTES, MAX_PROBES, READERS, Manifest
 from edgead.manifest.records import (
+    CALIBRATED,
     DEFAULT,
     ComposedMethod,
     FileRecord,
@@ -15,12 +16,14 @@ from edgead.manifest.records import (
     MethodRecord,
     ProbeRecord,
     ReferenceRecord,
+    Rule,
     ThresholdRecord,
     WrappedMethod,
     parts_of,
 )
 
 __all__ = [
+    "CALIBRATED",
     "DEFAULT",
     "FORMAT",
     "MAX_MANIFEST_BYTES",
@@ -34,6 +37,7 @@ __all__ = [
     "MethodRecord",
     "ProbeRecord",
     "ReferenceRecord",
+    "Rule",
     "ThresholdRecord",
     "WrappedMethod",
     "parts_of",
