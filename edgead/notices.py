@@ -107,14 +107,21 @@ SENTENCES: dict[str, str] = {
     "weak-separation": "this model can hardly tell defects that are hard to see: its AUROC on synthetic ones "
     "is {auroc}, under {wanted}; try a larger --size, finer layers, a larger bank, or more good images",
     "rate-of-images": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
-    "{exact:|at least }{confidence:.0%} confidence, if those images show different parts, drawn as the "
-    "line's are",
+    "{confidence:.0%} confidence, if those images show different parts, drawn as the line's are",
     "rate-of-parts": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
-    "{exact:|at least }{confidence:.0%} confidence, from {counted:#different part} in {images:#held-out "
-    "image}, if those images show different parts, drawn as the line's are",
+    "{confidence:.0%} confidence, from {counted:#different part} in {images:#held-out image}, if those "
+    "images show different parts, drawn as the line's are",
     "rate-of-groups": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
-    "{exact:|at least }{confidence:.0%} confidence, from {counted:#group} in {images:#held-out image}, if "
-    "the groups are drawn as the line's are",
+    "{confidence:.0%} confidence, from {counted:#group} in {images:#held-out image}, if the groups are "
+    "drawn as the line's are",
+    "rate-between-images": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
+    "at least {confidence:.0%} confidence, if those images show different parts, drawn as the line's are",
+    "rate-between-parts": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
+    "at least {confidence:.0%} confidence, from {counted:#different part} in {images:#held-out image}, if "
+    "those images show different parts, drawn as the line's are",
+    "rate-between-groups": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
+    "at least {confidence:.0%} confidence, from {counted:#group} in {images:#held-out image}, if the groups "
+    "are drawn as the line's are",
     "rate-of-tail-images": "expect {expected:.2%} of good images over the threshold, by the fitted tail of "
     "the scores of {images:#held-out image}; none of these is over it, which shows under {upper:.2%} with "
     "at least {confidence:.0%} confidence, if those images show different parts, drawn as the line's are",

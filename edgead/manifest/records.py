@@ -129,13 +129,13 @@ class ThresholdRecord:
             "expected": self.expected_rate,
             "upper": self.upper_rate,
             "confidence": CONFIDENCE,
-            "exact": int(self.rule == "split-conformal"),
             "rate": self.false_positive_rate,
             "images": self.n_images,
             "counted": self.n_counted,
         }
-        if self.rule == "generalised-pareto":
-            return Notice(f"rate-of-tail-{self.counted}", values)
+        if self.rule != "split-conformal":
+            kind = "between" if self.rule == "interpolated" else "of-tail"
+            return Notice(f"rate-{kind}-{self.counted}", values)
         if self.expected_rate <= self.false_positive_rate * (1 + 1e-9):
             return Notice(f"rate-of-{self.counted}", values)
         values["needed"] = needed = images_needed(self.false_positive_rate)
