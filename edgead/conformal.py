@@ -1,8 +1,10 @@
-"""Split conformal arithmetic: which of n held-out scores is the threshold, and what rate it stands for.
+"""Split conformal arithmetic: where among n held-out scores a threshold lies, and what rate it stands for.
 
-With n held-out scores, the k-th smallest, k = ceil((n + 1)(1 - rate)), is exceeded by a new good image with
-probability at most ``rate`` (Vovk et al. 2005; Laxhammar and Falkman 2010 for anomalies). The rate at the
-k-th smallest is Beta(n + 1 - k, k) distributed, whatever the scores' law.
+A new good image exceeds the k-th smallest of n held-out scores with probability (n + 1 - k) / (n + 1),
+averaged over such sets (Vovk et al. 2005; Laxhammar and Falkman 2010 for anomalies); its rate there is
+Beta(n + 1 - k, k) distributed, whatever the scores' law. A rate between two of these lies between the two
+scores. Where in between is exact for scores that fall off exponentially from one to the other; the even
+spread, another that is plausible, has an eighth more at most, between the two largest, and less elsewhere.
 """
 
 from __future__ import annotations
@@ -17,16 +19,40 @@ MOST_STEPS = 20_000
 
 
 def rank(n: int, rate: float) -> int:
-    """k, 1 to n: the k-th smallest of n >= 1 scores is the threshold for a rate between 0 and 1.
+    """k, 1 to n: at the k-th smallest of n >= 1 scores the rate, between 0 and 1, is kept and not exceeded.
 
     Where n scores can't show so small a rate, it's n, the largest.
     """
     return min(math.ceil((n + 1) * (1 - rate) - 1e-12), n)
 
 
-def expected_rate(n: int, k: int) -> float:
-    """The false-positive rate to expect at the k-th smallest of n scores, averaged over such sets; 0 to 1."""
-    return (n + 1 - k) / (n + 1)
+def between(n: int, rate: float) -> tuple[int, float]:
+    """Where a rate between 0 and 1 lies among n >= 1 scores.
+
+    Returns:
+        k, 1 to n, and how far it is from the k-th smallest to the next, 0 to 1 (not included). The largest,
+        n and 0, where n scores can't show so small a rate; the smallest for one that is larger than theirs.
+    """
+    over = rate * (n + 1)
+    whole = math.floor(over * (1 + 1e-12))
+    if whole < 1 or whole >= n:
+        return (n if whole < 1 else 1), 0.0
+    if over <= whole * (1 + 1e-12):
+        return n + 1 - whole, 0.0
+    return n - whole, whole * ((whole + 1) / over - 1)
+
+
+def expected_rate(n: int, k: int, share: float = 0.0) -> float:
+    """The false-positive rate to expect, 0 to 1, averaged over sets of n scores.
+
+    Args:
+        n: 1 or more.
+        k: the k-th smallest score is the threshold, or the one just under it: 1 to n, 0 for under all.
+        share: how far the threshold is from there to the next score, 0 to 1.
+    """
+    over = n - k
+    at = (over + 1) / (n + 1)
+    return at * over / (over + share) if share else at
 
 
 @functools.cache
@@ -35,7 +61,9 @@ def upper_rate(n: int, k: int) -> float:
 
     Args:
         n: 1 to 1e9.
-        k: 1 to n.
+        k: 1 to n: the k-th smallest score is the threshold. Of a threshold between two, the lower one, and
+            of one that was set without looking at the scores, how many don't exceed it: then the rate is
+            below with 95 % or more.
     """
     low, high = 0.0, 1.0
     for _ in range(60):
@@ -44,9 +72,13 @@ def upper_rate(n: int, k: int) -> float:
     return high
 
 
-def images_needed(rate: float) -> int:
-    """How many held-out images, or groups of them, can show a rate between 0 and 1."""
-    return math.ceil(1 / rate - 1e-9) - 1
+def images_needed(rate: float, share: float = 1.0) -> int:
+    """How many held-out images, or groups of them, can show a rate between 0 and 1.
+
+    Args:
+        share: a rate of this share of the largest score's own is shown.
+    """
+    return math.ceil(share / rate - 1e-9) - 1
 
 
 def _at_most(m: int, n: int, p: float) -> float:
@@ -87,4 +119,4 @@ def _not_zero(value: float, tiny: float) -> float:
     return value if abs(value) > tiny else tiny
 
 
-__all__ = ["CONFIDENCE", "expected_rate", "images_needed", "rank", "upper_rate"]
+__all__ = ["CONFIDENCE", "between", "expected_rate", "images_needed", "rank", "upper_rate"]

@@ -109,26 +109,62 @@ SENTENCES: dict[str, str] = {
     "rate-of-images": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
     "{confidence:.0%} confidence, if those images show different parts, drawn as the line's are",
     "rate-of-parts": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
-    "{confidence:.0%} confidence, from {counted:#different part} in {images:#held-out image}, if those images"
-    " show different parts, drawn as the line's are",
+    "{confidence:.0%} confidence, from {counted:#different part} in {images:#held-out image}, if those "
+    "images show different parts, drawn as the line's are",
     "rate-of-groups": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
-    "{confidence:.0%} confidence, from {counted:#group} in {images:#held-out image}, if the groups are drawn "
-    "as the line's are",
+    "{confidence:.0%} confidence, from {counted:#group} in {images:#held-out image}, if the groups are "
+    "drawn as the line's are",
+    "rate-between-images": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
+    "at least {confidence:.0%} confidence, if those images show different parts, drawn as the line's are",
+    "rate-between-parts": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
+    "at least {confidence:.0%} confidence, from {counted:#different part} in {images:#held-out image}, if "
+    "those images show different parts, drawn as the line's are",
+    "rate-between-groups": "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
+    "at least {confidence:.0%} confidence, from {counted:#group} in {images:#held-out image}, if the groups "
+    "are drawn as the line's are",
+    "rate-of-tail-images": "expect {expected:.2%} of good images over the threshold, by the fitted tail of "
+    "the scores of {images:#held-out image}; none of these is over it, which shows under {upper:.2%} with "
+    "at least {confidence:.0%} confidence, if those images show different parts, drawn as the line's are",
+    "rate-of-tail-parts": "expect {expected:.2%} of good images over the threshold, by the fitted tail of "
+    "the scores of {counted:#different part} in {images:#held-out image}; none of these is over it, which "
+    "shows under {upper:.2%} with at least {confidence:.0%} confidence, if those images show different "
+    "parts, drawn as the line's are",
+    "rate-of-tail-groups": "expect {expected:.2%} of good images over the threshold, by the fitted tail of "
+    "the scores of {counted:#group} in {images:#held-out image}; none of these is over it, which shows "
+    "under {upper:.2%} with at least {confidence:.0%} confidence, if the groups are drawn as the line's are",
     "rate-of-few-images": "{images:#held-out image} can't show a rate of {rate:.2%}, that takes {needed}: "
     "expect {expected:.2%} of good images over the threshold, under {upper:.2%} with {confidence:.0%} "
     "confidence, if those images show different parts, drawn as the line's are",
     "rate-of-few-parts": "{counted:#different part} in {images:#held-out image} can't show a rate of "
     "{rate:.2%}, that takes {needed}: expect {expected:.2%} of good images over the threshold, under "
-    "{upper:.2%} with {confidence:.0%} confidence, if those images show different parts, drawn as the line's "
-    "are",
+    "{upper:.2%} with {confidence:.0%} confidence, if those images show different parts, drawn as the "
+    "line's are",
     "rate-of-few-groups": "{counted:#group} in {images:#held-out image} can't show a rate of {rate:.2%}, "
     "that takes {needed}: expect {expected:.2%} of good images over the threshold, under {upper:.2%} with "
     "{confidence:.0%} confidence, if the groups are drawn as the line's are",
+    "rate-of-few-images-or-tail": "{images:#held-out image} can't show a rate of {rate:.2%}, that takes "
+    "{needed}, or {fewer} if their scores' tail can be fitted: expect {expected:.2%} of good images over "
+    "the threshold, under {upper:.2%} with {confidence:.0%} confidence, if those images show different "
+    "parts, drawn as the line's are",
+    "rate-of-few-parts-or-tail": "{counted:#different part} in {images:#held-out image} can't show a rate "
+    "of {rate:.2%}, that takes {needed}, or {fewer} if their scores' tail can be fitted: expect "
+    "{expected:.2%} of good images over the threshold, under {upper:.2%} with {confidence:.0%} confidence, "
+    "if those images show different parts, drawn as the line's are",
+    "rate-of-few-groups-or-tail": "{counted:#group} in {images:#held-out image} can't show a rate of "
+    "{rate:.2%}, that takes {needed}, or {fewer} if their scores' tail can be fitted: expect {expected:.2%} "
+    "of good images over the threshold, under {upper:.2%} with {confidence:.0%} confidence, if the groups "
+    "are drawn as the line's are",
     "rate-largest-of-learned": "no false-positive rate can be stated: the held-out images are near copies of"
     " learned ones",
     "rate-given": "the thresholds were set by hand, so nothing is known of their false-positive rate",
     "rule-split-conformal": "split conformal quantile of held-out good images",
     "rule-split-conformal-largest": "split conformal quantile of held-out good images, each group's largest",
+    "rule-interpolated": "quantile of held-out good images, between two of their scores",
+    "rule-interpolated-largest": "quantile of held-out good images, each group's largest, between two of "
+    "their scores",
+    "rule-generalised-pareto": "generalised Pareto tail beyond the largest score of held-out good images",
+    "rule-generalised-pareto-largest": "generalised Pareto tail beyond the largest score of held-out good "
+    "images, fitted to each group's largest",
     "rule-largest-of-learned": "the largest of held-out good images",
     "rule-given": "set by hand",
     "image-score-paper": "image score: the paper's own",

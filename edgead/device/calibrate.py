@@ -1,25 +1,31 @@
-"""The threshold, from held-out good images alone, to a target false-positive rate.
+"""Thresholds from held-out good images alone: which one keeps a false-positive rate, which rate one keeps.
 
-``edgead.conformal`` has the arithmetic. It holds for scores that are drawn independently of each other, and
-of the learned images, as those of the line will be. Several images of one part are not: so a group of them
-counts once, by its largest score. A new part's image exceeds the threshold no more often than the largest of
-a group of its images would, so what is stated for groups holds for images as well.
+Among the scores ``edgead.conformal`` has the arithmetic, which holds whatever their law; beyond the largest
+``edgead.tail`` says how far to go on, where the scores support that. The bound on the rate is always the
+scores' own. All of it holds for scores that are drawn independently of each other, and of the learned images,
+as those of the line will be. Several images of one part are not: so a group of them counts once, by its
+largest score. A new part's image exceeds the threshold no more often than the largest of a group of its
+images would, so what is stated for groups holds for images as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgead.conformal import expected_rate, rank, upper_rate
+from edgead.conformal import between, expected_rate, upper_rate
 from edgead.errors import DatasetError, OptionError
-from edgead.manifest import ThresholdRecord
+from edgead.manifest import Rule, ThresholdRecord
+from edgead.tail import LEAST_RATIO, fit_tail
 
 LEARNED = -1
 """Group of a held-out image whose part is among the learned ones."""
+LARGEST_SINGLE = float(np.finfo(np.float32).max)
+"""Scores and thresholds are float32."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +34,44 @@ class Quantile:
 
     Attributes:
         threshold: a score over it is anomalous.
-        expected_rate: the false-positive rate to expect, averaged over held-out sets of this size.
-        upper_rate: the rate is below this with 95 % confidence.
+        expected_rate: the false-positive rate to expect, averaged over held-out sets of this size; over the
+            rate that was asked for where the scores can't show one so small.
+        upper_rate: the rate is below this with 95 % confidence; with 95 % or more unless the rule is
+            ``split-conformal``.
+        rule: as ``ThresholdRecord.rule``.
     """
 
     threshold: float
     expected_rate: float
     upper_rate: float
+    rule: Rule
 
 
-def conformal_quantile(scores: Sequence[float], rate: float) -> Quantile:
-    """Calibrate one threshold; see ``edgead.conformal``.
+@dataclass(frozen=True)
+class Rate:
+    """What is to be expected of a given threshold.
+
+    Attributes:
+        expected: the false-positive rate, 0 to 1, that ``quantile`` would give the threshold for.
+        upper: the rate is below this with 95 % confidence or more.
+        rule: as ``ThresholdRecord.rule``, what ``expected`` rests on.
+    """
+
+    expected: float
+    upper: float
+    rule: Rule
+
+
+def quantile(scores: Sequence[float], rate: float) -> Quantile:
+    """The threshold that good images are expected to exceed at a rate.
+
+    Between two scores where the rate is between theirs. Beyond the largest for a rate under its 1 / (n + 1),
+    by the tail that the scores support, down to a tenth of that; else the largest, and ``expected_rate`` says
+    what is to be expected there.
+
+    Args:
+        scores: (n,) of held-out good images, or of groups of them; finite.
+        rate: the false-positive rate, between 0 and 1.
 
     Raises:
         DatasetError: no scores, or one isn't finite.
@@ -46,12 +79,54 @@ def conformal_quantile(scores: Sequence[float], rate: float) -> Quantile:
     """
     if not 0 < rate < 1:
         raise OptionError(f"false-positive rate {rate} must be between 0 and 1, 0.01 for instance")
-    ordered = np.sort(np.asarray(scores, np.float64))
-    if not len(ordered) or not np.isfinite(ordered).all():
-        raise DatasetError("calibration needs at least one held-out good image with a finite score")
+    ordered = _ordered(scores)
     n = len(ordered)
-    k = rank(n, rate)
-    return Quantile(float(ordered[k - 1]), expected_rate(n, k), upper_rate(n, k))
+    k, share = between(n, rate)
+    upper = upper_rate(n, k)
+    if share:
+        low, high = float(ordered[k - 1]), float(ordered[k])
+        threshold = min(max(low * (1 - share) + high * share, low), high)  # their difference may be infinite
+        return Quantile(threshold, rate, upper, "interpolated")
+    ratio = rate / expected_rate(n, n)
+    if LEAST_RATIO <= ratio < 1 - 1e-9 and (tail := fit_tail(ordered)):
+        threshold = tail.score(ratio)
+        if threshold <= LARGEST_SINGLE:
+            return Quantile(threshold, rate, upper, "generalised-pareto")
+    return Quantile(float(ordered[k - 1]), expected_rate(n, k), upper, "split-conformal")
+
+
+def rate_at(scores: Sequence[float], threshold: float) -> Rate:
+    """What is to be expected of a threshold that was chosen in whatever way.
+
+    The upper rate holds for one that was chosen without looking at these scores; of several that were looked
+    at, for the one that is taken a little less often.
+
+    Args:
+        scores: as ``quantile`` takes them.
+        threshold: a score; one over it is anomalous.
+
+    Raises:
+        DatasetError: no scores, or one isn't finite.
+        OptionError: the threshold is NaN.
+    """
+    if np.isnan(threshold):
+        raise OptionError("the threshold must be a number, not NaN")
+    ordered = _ordered(scores)
+    n = len(ordered)
+    k = int(np.searchsorted(ordered, threshold, "right"))
+    if k == 0:
+        return Rate(1.0, 1.0, "split-conformal")
+    upper = upper_rate(n, k)
+    if threshold == ordered[k - 1]:
+        return Rate(expected_rate(n, k), upper, "split-conformal")
+    if k < n:
+        low, high = ordered[k - 1], ordered[k]
+        share = float((threshold / 2 - low / 2) / (high / 2 - low / 2))  # halves, or it may be infinite
+        return Rate(expected_rate(n, k, share), upper, "interpolated")
+    if tail := fit_tail(ordered):
+        ratio = max(tail.ratio(threshold), LEAST_RATIO)
+        return Rate(expected_rate(n, n) * ratio, upper, "generalised-pareto")
+    return Rate(expected_rate(n, n), upper, "split-conformal")
 
 
 def calibrate(
@@ -77,16 +152,16 @@ def calibrate(
     """
     learned = groups is not None and LEARNED in groups
     if learned:  # the largest scores, of parts that are learned too: nothing follows from them for others
-        image, pixel = (conformal_quantile([max(v)], rate) for v in (scores, map_maxima))
-        image = Quantile(image.threshold, 1.0, 1.0)
+        image, pixel = (quantile([max(v)], rate) for v in (scores, map_maxima))
+        image = Quantile(image.threshold, 1.0, 1.0, "largest-of-learned")
     else:
-        image, pixel = (conformal_quantile(largest_by_group(v, groups), rate) for v in (scores, map_maxima))
+        image, pixel = (quantile(largest_by_group(v, groups), rate) for v in (scores, map_maxima))
     n_counted = len(scores) if groups is None else len(set(groups))
     counted: Literal["images", "parts", "groups"] = "groups" if by_user else "parts"
     return ThresholdRecord(
         score=_single(image.threshold),
         pixel=_single(pixel.threshold),
-        rule="largest-of-learned" if learned else "split-conformal",
+        rule=image.rule,
         false_positive_rate=rate,
         n_images=len(scores),
         counted="images" if n_counted == len(scores) else counted,
@@ -106,10 +181,17 @@ def largest_by_group(values: Sequence[float], groups: Sequence[int] | None) -> l
     return list(largest.values())
 
 
+def _ordered(scores: Sequence[float]) -> NDArray[np.floating[Any]]:
+    ordered = np.sort(np.asarray(scores, np.float64))
+    if not len(ordered) or not np.isfinite(ordered).all():
+        raise DatasetError("calibration needs at least one held-out good image with a finite score")
+    return ordered
+
+
 def _single(value: float) -> float:
     """Round up to float32, what the graph yields, so that the calibrating image itself stays good."""
     single = np.float32(value)
     return float(single if single >= value else np.nextafter(single, np.float32(np.inf)))
 
 
-__all__ = ["LEARNED", "Quantile", "calibrate", "conformal_quantile", "largest_by_group"]
+__all__ = ["LEARNED", "Quantile", "Rate", "calibrate", "largest_by_group", "quantile", "rate_at"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from edgead.manifest.document import FORMAT, MAX_MANIFEST_BYTES, MAX_PROBES, READERS, Manifest
 from edgead.manifest.records import (
+    CALIBRATED,
     DEFAULT,
     ComposedMethod,
     FileRecord,
@@ -16,12 +17,14 @@ from edgead.manifest.records import (
     MethodRecord,
     ProbeRecord,
     ReferenceRecord,
+    Rule,
     ThresholdRecord,
     WrappedMethod,
     parts_of,
 )
 
 __all__ = [
+    "CALIBRATED",
     "DEFAULT",
     "FORMAT",
     "MAX_MANIFEST_BYTES",
@@ -36,6 +39,7 @@ __all__ = [
     "MethodRecord",
     "ProbeRecord",
     "ReferenceRecord",
+    "Rule",
     "ThresholdRecord",
     "WrappedMethod",
     "parts_of",

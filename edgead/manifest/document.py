@@ -197,6 +197,7 @@ def _check(manifest: Manifest) -> None:
 
 def _of_threshold(product: str, own: ThresholdRecord) -> list[tuple[str, bool, str]]:
     at = f"thresholds.{product}"
+    beyond = own.rule in ("interpolated", "generalised-pareto")
     return [
         (at, _PRODUCT.fullmatch(product) is not None, "of a plain name, up to 64 letters and digits"),
         (f"{at}.false_positive_rate", 0 <= own.false_positive_rate <= 1, "a rate of 0 to 1"),
@@ -206,6 +207,9 @@ def _of_threshold(product: str, own: ThresholdRecord) -> list[tuple[str, bool, s
         (f"{at}.false_positive_rate", own.rule == "given" or own.false_positive_rate >= LEAST_RATE,
          f"at least {LEAST_RATE}, where it was aimed at"),
         (f"{at}.n_counted", 0 <= own.n_counted <= own.n_images, "0 to n_images"),
+        (f"{at}.n_counted", not beyond or own.n_counted > 1, f"2 or more for rule {own.rule!r}"),
+        (f"{at}.upper_rate", not beyond or 0 < own.expected_rate < own.upper_rate < 1,
+         f"over expected_rate, and both between 0 and 1, for rule {own.rule!r}"),
     ]  # fmt: skip
 
 

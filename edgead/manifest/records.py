@@ -10,10 +10,15 @@ from edgead.conformal import CONFIDENCE, images_needed
 from edgead.image_score import ImageScore
 from edgead.manifest.strict import ADDED
 from edgead.notices import Notice
+from edgead.tail import FEWEST, LEAST_RATIO
 from edgead.types import Precision, Resize, Size
 
 MAX_IMAGES, LEAST_RATE = 1_000_000_000, 1e-9
 """Beyond these a threshold's figures are no work of edgead's, and its arithmetic isn't done."""
+Rule = Literal["split-conformal", "interpolated", "generalised-pareto", "largest-of-learned", "given"]
+"""What a threshold is, and so what its rates rest on; see ``ThresholdRecord``."""
+CALIBRATED: tuple[Rule, ...] = ("split-conformal", "interpolated", "generalised-pareto")
+"""The rules that state rates."""
 DEFAULT = "default"
 """The product of a bundle for one, and of a frame of which nobody says what it shows."""
 
@@ -122,20 +127,23 @@ class ThresholdRecord:
     Attributes:
         score: a larger image score is anomalous.
         pixel: a larger value of the anomaly map is anomalous.
-        rule: ``split-conformal``: see ``edgead.conformal``; ``largest-of-learned``: the largest score of
-            images whose parts are learned too; ``given``: somebody set them.
+        rule: how ``score`` was found. ``split-conformal``: one of the held-out scores, see
+            ``edgead.conformal``; ``interpolated``: between two of them; ``generalised-pareto``: beyond the
+            largest, see ``edgead.tail``; ``largest-of-learned``: the largest score of images whose parts are
+            learned too; ``given``: somebody set them.
         false_positive_rate: the rate aimed at, 0 to 1.
         n_images: held-out good images that they were calibrated on.
         counted: what counts once each: every image, the different parts that near copies of one another show,
             or the groups that the user named.
         n_counted: how many of these there are.
         expected_rate: the false-positive rate to expect, 0 to 1, averaged over held-out sets of this size.
-        upper_rate: the rate is below this with 95 % confidence; 1 where nothing is known.
+        upper_rate: the rate is below this with 95 % confidence; with 95 % or more unless the rule is
+            ``split-conformal``; 1 where nothing is known.
     """
 
     score: float
     pixel: float
-    rule: Literal["split-conformal", "largest-of-learned", "given"]
+    rule: Rule
     false_positive_rate: float
     n_images: int
     counted: Literal["images", "parts", "groups"]
@@ -145,12 +153,12 @@ class ThresholdRecord:
 
     def how(self) -> Notice:
         """How they were calculated, for ``edgead.notices.say``."""
-        grouped = self.rule == "split-conformal" and self.counted != "images"
+        grouped = self.rule in CALIBRATED and self.counted != "images"
         return Notice(f"rule-{self.rule}{'-largest' if grouped else ''}")
 
     def notice(self) -> Notice:
         """How far the thresholds can be trusted, for ``edgead.notices.say``."""
-        if self.rule != "split-conformal":
+        if self.rule not in CALIBRATED:
             return Notice(f"rate-{self.rule}")
         values: dict[str, Any] = {
             "expected": self.expected_rate,
@@ -160,10 +168,14 @@ class ThresholdRecord:
             "images": self.n_images,
             "counted": self.n_counted,
         }
+        if self.rule != "split-conformal":
+            kind = "between" if self.rule == "interpolated" else "of-tail"
+            return Notice(f"rate-{kind}-{self.counted}", values)
         if self.expected_rate <= self.false_positive_rate * (1 + 1e-9):
             return Notice(f"rate-of-{self.counted}", values)
-        needed = images_needed(self.false_positive_rate)
-        return Notice(f"rate-of-few-{self.counted}", {**values, "needed": needed})
+        values["needed"] = needed = images_needed(self.false_positive_rate)
+        values["fewer"] = fewer = max(images_needed(self.false_positive_rate, LEAST_RATIO), 2 * FEWEST)
+        return Notice(f"rate-of-few-{self.counted}{'-or-tail' if fewer < needed else ''}", values)
 
 
 @dataclass(frozen=True)
@@ -238,6 +250,7 @@ class FileRecord:
 
 
 __all__ = [
+    "CALIBRATED",
     "DEFAULT",
     "LEAST_RATE",
     "MAX_IMAGES",
@@ -249,6 +262,7 @@ __all__ = [
     "MethodRecord",
     "ProbeRecord",
     "ReferenceRecord",
+    "Rule",
     "ThresholdRecord",
     "WrappedMethod",
     "parts_of",

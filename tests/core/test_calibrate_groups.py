@@ -13,8 +13,8 @@ def test_a_part_counts_once_by_its_largest_score():
     scores, groups = [1.0, 5.0, 3.0, 2.0], [7, 4, 7, 4]
     assert largest_by_group(scores, groups) == [3.0, 5.0]
     assert largest_by_group(scores, None) == scores
-    record = calibrate(scores, [0.5, 0.25, 1.0, 2.0], 0.4, groups)
-    assert (record.score, record.pixel) == (5.0, 2.0)  # k = ceil(3 * 0.6) = 2, the larger of two parts
+    record = calibrate(scores, [0.5, 0.25, 1.0, 2.0], 1 / 3, groups)
+    assert (record.score, record.pixel) == (5.0, 2.0)  # one of three is over the larger of two parts
     assert (record.n_images, record.n_counted) == (4, 2)
     assert record.expected_rate == pytest.approx(1 / 3)
     assert record.upper_rate == pytest.approx(1 - 0.05**0.5)  # both of two below it with 5 %
@@ -40,9 +40,9 @@ def test_the_stated_bound_holds_of_parts_photographed_several_times_and_would_no
             broken[name] += rate > record.upper_rate
             if name == "with":
                 means.append(rate)
-                assert record.expected_rate == pytest.approx(1 / 13)
+                assert record.expected_rate == pytest.approx(0.1)
     assert broken["with"] <= 0.05 * draws
-    assert np.mean(means) <= 1 / 13
+    assert np.mean(means) <= 0.1
     assert broken["without"] >= 0.2 * draws, "without groups the bound breaks, or this test shows nothing"
 
 

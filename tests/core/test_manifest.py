@@ -255,6 +255,19 @@ def test_values_out_of_range_are_named(path: tuple[str, ...], value: object) -> 
     assert dotted(path) in refused(changed(path, value))
 
 
+@pytest.mark.parametrize("rule", ["interpolated", "generalised-pareto"])
+def test_a_rule_goes_with_rates_that_it_can_state(rule: str) -> None:
+    def told(**changes: object) -> str:
+        own = {**example()["thresholds"]["default"], "rule": rule, **changes}
+        return changed(("thresholds", "default"), own)
+
+    assert Manifest.from_json(told()).threshold.rule == rule
+    for name, value in (("expected_rate", 0.0), ("expected_rate", 0.2), ("upper_rate", 1.0)):
+        assert "thresholds.default.upper_rate" in refused(told(**{name: value}))
+    assert "thresholds.default.n_counted" in refused(told(n_counted=1))
+    assert "thresholds.default.false_positive_rate" in refused(told(false_positive_rate=0.0))
+
+
 def test_files_are_listed_once_with_a_size_and_a_hash() -> None:
     file = {"path": "a", "bytes": 1, "sha256": "0" * 64}
     assert "files" in refused(changed(("files",), [file, file]))
