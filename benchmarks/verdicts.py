@@ -78,7 +78,8 @@ def main() -> None:
             )
             print(
                 f"{folder.name} seed {seed}: {now.what}, "
-                f"AUROC {aurocs[-1][0]:.1f} (before {aurocs[-1][1]:.1f}), {len(now.known.scores)} scores (before {len(before.known.scores)}), "
+                f"AUROC {aurocs[-1][0]:.1f} (before {aurocs[-1][1]:.1f}), "
+                f"{len(now.known.scores)} scores (before {len(before.known.scores)}), "
                 f"{len(now.good)} good and {len(now.bad)} defective to judge",
                 flush=True,
             )
@@ -90,7 +91,8 @@ def main() -> None:
     print(f"promise kept in {int(kept.sum())} of {len(rows)} cases")
     print(
         f"found {found.mean():.1%} of the defects, "
-        f"{found.mean() / allowed.mean():.1%} of what the rates allow ({allowed.mean():.1%}); before {before_.mean():.1%}; fewer than before in "
+        f"{found.mean() / allowed.mean():.1%} of what the rates allow ({allowed.mean():.1%}); "
+        f"before {before_.mean():.1%}; fewer than before in "
         f"{int((found < before_ - 1e-9).sum())} cases"
     )
     print(f"image AUROC {np.mean([a for a, _ in aurocs]):.2f}, before {np.mean([b for _, b in aurocs]):.2f}")

@@ -208,7 +208,8 @@ SENTENCES: dict[str, str] = {
     "too-few-to-test": "it needs two good and two bad images at least",
     "differ-alike": "the bundles differ on every image alike",
     "stands-out": "these good images are unlike all others, by robust standard deviations: {names}, next "
-    "{next}; look at them and leave out what isn't good, for a defect that is learned is never found",
+    "{next}; look at them and leave out what isn't good, for a defect that is learned is never found; they "
+    "set no threshold, and count as rejected in its rate",
 }
 """A notice's code to its sentence, with the values' names in braces: what is so, and what to do about it."""
 

@@ -24,6 +24,10 @@ from edgead.tail import LEAST_RATIO, fit_tail
 
 LEARNED = -1
 """Group of a held-out image whose part is among the learned ones."""
+APART = -2
+"""Group of an image that is unlike all others. A fit that lacks it has nothing like it, and one such image
+would set the threshold for all; but parts like it will come, as rare as it is. So it counts as one over any
+threshold: it's in the rate, and it isn't what the threshold is read off."""
 LARGEST_SINGLE = float(np.finfo(np.float32).max)
 """Scores and thresholds are float32."""
 
@@ -70,7 +74,7 @@ def quantile(scores: Sequence[float], rate: float) -> Quantile:
     what is to be expected there.
 
     Args:
-        scores: (n,) of held-out good images, or of groups of them; finite.
+        scores: (n,) of held-out good images, or of groups of them; infinite for those ``APART``.
         rate: the false-positive rate, between 0 and 1.
 
     Raises:
@@ -82,6 +86,10 @@ def quantile(scores: Sequence[float], rate: float) -> Quantile:
     ordered = _ordered(scores)
     n = len(ordered)
     k, share = between(n, rate)
+    shown = int(np.isfinite(ordered).sum())
+    if k + (share > 0) > shown:  # images apart take up the rate: the largest of the others then
+        k = shown
+        return Quantile(float(ordered[k - 1]), expected_rate(n, k), upper_rate(n, k), "split-conformal")
     upper = upper_rate(n, k)
     if share:
         low, high = float(ordered[k - 1]), float(ordered[k])
@@ -119,10 +127,12 @@ def rate_at(scores: Sequence[float], threshold: float) -> Rate:
     upper = upper_rate(n, k)
     if threshold == ordered[k - 1]:
         return Rate(expected_rate(n, k), upper, "split-conformal")
-    if k < n:
+    if k < n and np.isfinite(ordered[k]):
         low, high = ordered[k - 1], ordered[k]
         share = float((threshold / 2 - low / 2) / (high / 2 - low / 2))  # halves, or it may be infinite
         return Rate(expected_rate(n, k, share), upper, "interpolated")
+    if k < n:  # over all but those apart
+        return Rate(expected_rate(n, k), upper, "split-conformal")
     if tail := fit_tail(ordered):
         ratio = max(tail.ratio(threshold), LEAST_RATIO)
         return Rate(expected_rate(n, n) * ratio, upper, "generalised-pareto")
@@ -143,20 +153,23 @@ def calibrate(
         map_maxima: the maxima of their anomaly maps; over the pixel threshold is anomalous.
         rate: false-positive rate aimed at, per image.
         groups: which group each image belongs to, where not every one shows a part of its own; ``LEARNED`` of
-            those whose part is among the learned ones too, and then no rate is stated.
+            those whose part is among the learned ones too, and then no rate is stated; ``APART`` of those
+            unlike all others.
         by_user: whether the user named the groups, rather than near copies.
 
     Raises:
         DatasetError: no scores, or one isn't finite.
         OptionError: the rate isn't between 0 and 1.
     """
+    if not (np.isfinite(scores).all() and np.isfinite(map_maxima).all()):
+        raise DatasetError("calibration needs good images with finite scores; export the bundle again")
     learned = groups is not None and LEARNED in groups
     if learned:  # the largest scores, of parts that are learned too: nothing follows from them for others
         image, pixel = (quantile([max(v)], rate) for v in (scores, map_maxima))
         image = Quantile(image.threshold, 1.0, 1.0, "largest-of-learned")
     else:
         image, pixel = (quantile(largest_by_group(v, groups), rate) for v in (scores, map_maxima))
-    n_counted = len(scores) if groups is None else len(set(groups))
+    n_counted = len(largest_by_group(scores, groups))
     counted: Literal["images", "parts", "groups"] = "groups" if by_user else "parts"
     return ThresholdRecord(
         score=_single(image.threshold),
@@ -172,18 +185,22 @@ def calibrate(
 
 
 def largest_by_group(values: Sequence[float], groups: Sequence[int] | None) -> list[float]:
-    """The largest value of each group, in the order of their first; all values where there are no groups."""
+    """The largest value of each group, in the order of their first; all values where there are no groups.
+
+    Infinity for each image ``APART``, after the others.
+    """
     if groups is None:
         return list(values)
     largest: dict[int, float] = {}
     for value, group in zip(values, groups, strict=True):
-        largest[group] = max(value, largest.get(group, value))
-    return list(largest.values())
+        if group != APART:
+            largest[group] = max(value, largest.get(group, value))
+    return [*largest.values(), *[float("inf")] * groups.count(APART)]
 
 
 def _ordered(scores: Sequence[float]) -> NDArray[np.floating[Any]]:
     ordered = np.sort(np.asarray(scores, np.float64))
-    if not len(ordered) or not np.isfinite(ordered).all():
+    if not len(ordered) or np.isnan(ordered).any() or not np.isfinite(ordered[0]):
         raise DatasetError("calibration needs at least one held-out good image with a finite score")
     return ordered
 
@@ -194,4 +211,4 @@ def _single(value: float) -> float:
     return float(single if single >= value else np.nextafter(single, np.float32(np.inf)))
 
 
-__all__ = ["LEARNED", "Quantile", "Rate", "calibrate", "largest_by_group", "quantile", "rate_at"]
+__all__ = ["APART", "LEARNED", "Quantile", "Rate", "calibrate", "largest_by_group", "quantile", "rate_at"]

@@ -184,8 +184,9 @@ class HeldOutRecord:
 
     Attributes:
         n_images: how many images.
-        groups: each image's group, an equal number for images that count once together and -1 where the group
-            was learned too; empty where each image counts.
+        groups: each image's group, an equal number for images that count once together, -1 where the group
+            was learned too, and -2 of an image unlike all others, which is over any threshold; empty where
+            each image counts.
         file: little-endian float32: the image scores, the maxima of their anomaly maps, and for each map in
             ``channels``, by name, the mean and the variance of each channel. None where an older edgead wrote
             the bundle.

@@ -69,8 +69,7 @@ def by_folds(
                 bad.append(judged(head.run(_batch(maps)), candidates)[0])
                 areas.append(each.area)
             advance(1)
-    groups = None if len(np.unique(labels)) == n else tuple(labels.tolist())
-    return Unseen(candidates, good, maxima, np.array(bad), np.array(areas), count, groups)
+    return Unseen(candidates, good, maxima, np.array(bad), np.array(areas), count)
 
 
 def by_holdout(

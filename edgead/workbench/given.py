@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgead.device.calibrate import LEARNED
+import numpy as np
+from numpy.typing import NDArray
+
+from edgead.device.calibrate import APART, LEARNED
 from edgead.errors import OptionError
 from edgead.notices import Notice
 from edgead.sampling import spread
@@ -74,7 +77,8 @@ class Given:
         reading: the good images, all of them.
         training, held_out: the same, divided.
         grouping: which of them show one part.
-        groups: the held-out images' groups, or None where each is its own.
+        standouts: those unlike all others, by their index among all.
+        groups: the held-out images' groups, or None where each is its own; ``APART`` of those that stand out.
         annotated: defects to learn from.
         notices: what was noticed in all of them.
     """
@@ -84,6 +88,7 @@ class Given:
     training: GoodImages
     held_out: GoodImages
     grouping: Grouping
+    standouts: tuple[int, ...]
     groups: tuple[int, ...] | None
     annotated: tuple[Defect, ...]
     notices: tuple[Notice, ...]
@@ -120,20 +125,35 @@ def read_given(
         training=training,
         held_out=held_out,
         grouping=grouping,
-        groups=_groups_of(held_out, frames, grouping),
+        standouts=odd.indices,
+        groups=_groups_of(held_out, frames, grouping, odd.indices),
         annotated=annotated,
-        notices=(*reading.notices, *doubts, *grouping.notices, *odd),
+        notices=(*reading.notices, *doubts, *grouping.notices, *odd.notices),
     )
 
 
-def _groups_of(held_out: GoodImages, frames: GoodImages, grouping: Grouping) -> tuple[int, ...] | None:
-    """The held-out images' groups, or None where each is its own."""
-    if grouping.is_plain:
+def _groups_of(
+    held_out: GoodImages, frames: GoodImages, grouping: Grouping, standouts: Sequence[int]
+) -> tuple[int, ...] | None:
+    """The held-out images' groups; see ``groups_with``."""
+    place = {path: i for i, path in enumerate(frames.paths)}
+    marked = groups_with(grouping.labels, standouts)
+    return None if marked is None else tuple(marked[place[path]] for path in held_out.paths)
+
+
+def groups_with(labels: NDArray[np.int64], standouts: Sequence[int]) -> tuple[int, ...] | None:
+    """The groups that images count in; None where each is its own and none stands out.
+
+    ``APART`` are those that stand out; where all show one part, it's ``LEARNED`` whichever is held out.
+    """
+    groups = len(np.unique(labels))
+    if groups == 1:
+        return (LEARNED,) * len(labels)
+    if groups == len(labels) and not standouts:
         return None
-    if grouping.count == 1:
-        return (LEARNED,) * len(held_out)
-    labels = dict(zip(frames.paths, grouping.labels.tolist(), strict=True))
-    return tuple(labels[path] for path in held_out.paths)
+    marked = labels.copy()
+    marked[list(standouts)] = APART
+    return tuple(marked.tolist())
 
 
-__all__ = ["MAX_HELD_OUT", "Given", "Settings", "read_given"]
+__all__ = ["MAX_HELD_OUT", "Given", "Settings", "groups_with", "read_given"]

@@ -9,7 +9,7 @@ import onnx
 from edgead.types import ChoosesImageScore, FittedScorer, FittingData, LearningData
 from edgead.workbench.features import fitting_data
 from edgead.workbench.folds import MOST_IMAGES, by_folds, by_holdout
-from edgead.workbench.given import Given
+from edgead.workbench.given import Given, groups_with
 from edgead.workbench.image_choice import Choice, candidates_of, choose
 from edgead.workbench.recipe import Recipe
 from edgead.workbench.unseen import Unseen
@@ -44,10 +44,10 @@ def judge_in_folds(recipe: Recipe, graph: onnx.ModelProto, data: LearningData, g
     """
     candidates = candidates_of(recipe.asked, recipe.image_score)
     with fitting_data(graph, recipe.scorer, data) as offer:
-        unseen = by_folds(
-            recipe, offer, given.reading.images, given.grouping.labels, candidates, given.settings.folds
-        )
-    return _decided(recipe, unseen, given)
+        labels, folds = given.grouping.labels, given.settings.folds
+        unseen = by_folds(recipe, offer, given.reading.images, labels, candidates, folds)
+    groups = groups_with(labels, given.standouts)
+    return _decided(recipe, replace(unseen, groups=groups), given)
 
 
 def judge_held_out(recipe: Recipe, given: Given, fitted: FittedScorer, data: FittingData) -> Judged:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -56,10 +57,23 @@ HELD_OUT_LIMIT, HELD_OUT_SPREAD, HELD_OUT_FEWEST = 4.0, 0.1, 5
 Floats = NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Standouts:
+    """The good images that are unlike all others.
+
+    Attributes:
+        indices: which, ascending.
+        notices: what is said of them.
+    """
+
+    indices: tuple[int, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
 def find_standouts(
     frames: GoodImages, labels: NDArray[np.int64], backbone: Backbone, seed: int, progress: Progress
-) -> list[Notice]:
-    """Name the good images that are unlike all others.
+) -> Standouts:
+    """Find the good images that are unlike all others.
 
     Args:
         labels: (n,), equal for images of one part, which don't judge each other.
@@ -68,7 +82,7 @@ def find_standouts(
     names = _maps(backbone)
     n, (height, width) = len(frames), frames.rule.size
     if len(np.unique(labels)) < FEWEST or not names:
-        return []
+        return Standouts()
     stride = backbone.feature_info[names[-1]].stride
     channels = sum(backbone.feature_info[name].channels for name in names)
     shape = (height // stride) * (width // stride), min(channels, AXES + 1)
@@ -95,13 +109,14 @@ def find_standouts(
     limit = max(LIMIT, math.sqrt(2 * math.log(n)) + MARGIN)
     order = [int(i) for i in np.argsort(-found, kind="stable") if found[i] > limit]
     if not order:
-        return []
+        return Standouts()
     called = image_names(frames.paths)
     rows = [{"image": called[frames.paths[i]], "deviation": _brief(found[i])} for i in order]
     said = [f"{row['image']} {row['deviation']}" for row in rows[:NAMED]]
     usual = _brief(np.sort(found)[: len(found) - len(order)][-1])
     names_said = ", ".join(said) + (f" and {len(rows) - NAMED} more" if len(rows) > NAMED else "")
-    return [Notice("stands-out", {"names": names_said, "next": usual, "images": rows})]
+    notice = Notice("stands-out", {"names": names_said, "next": usual, "images": rows})
+    return Standouts(tuple(sorted(order)), (notice,))
 
 
 def held_out_notices(
@@ -208,4 +223,4 @@ def _vectors(frames: GoodImages, session: Session, names: Sequence[str]) -> Iter
         yield vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-6)
 
 
-__all__ = ["deviations", "find_standouts", "held_out_notices", "odd_score"]
+__all__ = ["Standouts", "deviations", "find_standouts", "held_out_notices", "odd_score"]

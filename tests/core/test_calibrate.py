@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgead.conformal import between, expected_rate, rank, upper_rate
-from edgead.device.calibrate import LARGEST_SINGLE, Rate, calibrate, quantile, rate_at
+from edgead.device.calibrate import APART, LARGEST_SINGLE, Rate, calibrate, quantile, rate_at
 from edgead.errors import DatasetError, OptionError
 from edgead.notices import say
 from edgead.tail import LEAST_RATIO
@@ -192,7 +192,7 @@ def test_which_kind_of_bound_it_is_is_said():
     )
 
 
-@pytest.mark.parametrize("scores", [[], [float("nan")], [1.0, float("inf")]])
+@pytest.mark.parametrize("scores", [[], [float("nan")], [float("inf")], [1.0, -float("inf")]])
 def test_unusable_scores(scores):
     with pytest.raises(DatasetError):
         quantile(scores, 0.01)
@@ -216,3 +216,24 @@ def test_the_upper_rate_is_the_beta_quantile(n):
     beta = pytest.importorskip("scipy.stats").beta
     for k in sorted({1, 2, n // 2, n - 1, n} & set(range(1, n + 1))):
         assert upper_rate(n, k) == pytest.approx(beta.ppf(0.95, n + 1 - k, k), rel=1e-9)
+
+
+def test_an_image_apart_is_in_the_rate_and_sets_no_threshold() -> None:
+    scores = [float(i) for i in range(1, 31)]
+    record = calibrate([*scores, 500.0], [*scores, 500.0], 0.05, [*range(30), APART])
+    assert record.score == record.pixel == 30.0  # the largest of the others
+    assert record.expected_rate == pytest.approx(2 / 32)  # it and the next new one
+    assert record.n_counted == record.n_images == 31
+    assert record.counted == "images"
+    plenty = [float(i) for i in range(1, 401)]
+    with_it = calibrate([*plenty, 999.0], [*plenty, 999.0], 0.05, [*range(400), APART])
+    as_any = calibrate([*plenty, 999.0], [*plenty, 999.0], 0.05)
+    assert with_it.score == as_any.score  # of many images, one over the threshold changes nothing
+    rate = rate_at([1.0, 2.0, 3.0, float("inf")], 2.5)
+    assert rate.expected == pytest.approx(rate_at([1.0, 2.0, 3.0, 99.0], 2.5).expected)
+    assert rate_at([1.0, 2.0, 3.0, float("inf")], 77.0).expected == pytest.approx(2 / 5)
+
+
+def test_scores_that_are_not_finite_calibrate_nothing() -> None:
+    with pytest.raises(DatasetError, match="finite"):
+        calibrate([1.0, float("inf")], [1.0, 1.0], 0.05)

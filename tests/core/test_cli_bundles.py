@@ -320,9 +320,7 @@ def test_all_bad_files_are_named_and_nothing_is_judged(
             assert name in err
 
 
-def test_empty_classes_are_all_named(
-    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_empty_classes_are_all_named(bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dataset(folder / "set")
     for name in ("dent", "bump"):
         (folder / "set" / name).mkdir()

@@ -175,7 +175,7 @@ WRONG = {
         "runs_on is ''",
     ),
     "other values": (
-        "return dict(zip(self._names, self._session.run(None, {\"image\": image}), strict=True))",
+        'return dict(zip(self._names, self._session.run(None, {"image": image}), strict=True))',
         "return {n: o * o.dtype.type(1.01) for n, o in "
         'zip(self._names, self._session.run(None, {"image": image}))}',
         "glow-exact",
@@ -183,7 +183,7 @@ WRONG = {
         "1.00% off, 0.10% is allowed",
     ),
     "no NaN": (
-        "return dict(zip(self._names, self._session.run(None, {\"image\": image}), strict=True))",
+        'return dict(zip(self._names, self._session.run(None, {"image": image}), strict=True))',
         "import numpy; return {n: numpy.nan_to_num(o) for n, o in "
         'zip(self._names, self._session.run(None, {"image": image}))}',
         "glow-exact",
@@ -191,7 +191,7 @@ WRONG = {
         "100 are wrong where 0 is divided by 0",
     ),
     "one set of outputs": (
-        "return dict(zip(self._names, self._session.run(None, {\"image\": image}), strict=True))",
+        'return dict(zip(self._names, self._session.run(None, {"image": image}), strict=True))',
         'out = dict(zip(self._names, self._session.run(None, {"image": image}))); '
         "kept = self.__dict__.setdefault('kept', out); "
         "[kept[n].__setitem__(slice(None), out[n]) for n in out]; return kept",
@@ -200,7 +200,7 @@ WRONG = {
         "the next call writes into",
     ),
     "one image for all threads": (
-        "return dict(zip(self._names, self._session.run(None, {\"image\": image}), strict=True))",
+        'return dict(zip(self._names, self._session.run(None, {"image": image}), strict=True))',
         "import time; self.image = image; time.sleep(0.005); "
         'return dict(zip(self._names, self._session.run(None, {"image": self.image})))',
         "glow-exact",

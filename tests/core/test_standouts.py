@@ -14,7 +14,7 @@ from edgead.resize import ResizeRule
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.good_images import GoodImages, read_known
 from edgead.workbench.recipe import resolve
-from edgead.workbench.standouts import deviations, find_standouts, held_out_notices, odd_score
+from edgead.workbench.standouts import Standouts, deviations, find_standouts, held_out_notices, odd_score
 from tests.bundles import SIZE, bad_image, good_image, write_images
 
 
@@ -63,21 +63,22 @@ def test_planted_defects_are_named_and_clean_images_are_not(tmp_path):
     backbone = resolve("patchcore").backbone
     good = [good_image(i) for i in USUAL]
     clean = frames(good, tmp_path / "clean")
-    assert find_standouts(clean, np.arange(24), backbone, 0, silent) == []
+    assert find_standouts(clean, np.arange(24), backbone, 0, silent) == Standouts()
     mixed = frames([*good, bad_image(0), bad_image(3)], tmp_path / "mixed")
-    (notice,) = find_standouts(mixed, np.arange(26), backbone, 0, silent)
+    found = find_standouts(mixed, np.arange(26), backbone, 0, silent)
+    (notice,) = found.notices
     assert {row["image"] for row in notice.values["images"]} == {"024.png", "025.png"}
     assert "024.png" in say(notice) and "look at them" in say(notice)
     assert all(row["deviation"] > 3 > notice.values["next"] for row in notice.values["images"])
     # Copies of one defective part don't judge each other, so they can't hide it.
     copies = frames([*good, *[bad_image(0)] * 5], tmp_path / "copies")
-    (notice,) = find_standouts(copies, np.array([*range(24), *[24] * 5]), backbone, 0, silent)
+    (notice,) = find_standouts(copies, np.array([*range(24), *[24] * 5]), backbone, 0, silent).notices
     assert len(notice.values["images"]) == 5
 
 
 def test_too_few_images_say_nothing(tmp_path):
     few = frames([good_image(i) for i in range(6)] + [bad_image(0)], tmp_path / "few")
-    assert find_standouts(few, np.arange(7), resolve("patchcore").backbone, 0, silent) == []
+    assert find_standouts(few, np.arange(7), resolve("patchcore").backbone, 0, silent) == Standouts()
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -114,7 +115,7 @@ def test_cracked_cookies_among_good_ones_are_named(shared_data):
         planted = [cracked[i] for i in chosen]
         known, _ = read_known(good, None, recipe.backbone.input.multiple, silent)
         images = GoodImages((*good, *planted), known.rule)  # as a reader of files would refuse them
-        (notice,) = find_standouts(images, np.arange(len(images)), recipe.backbone, 0, silent)
+        (notice,) = find_standouts(images, np.arange(len(images)), recipe.backbone, 0, silent).notices
         named = {row["image"] for row in notice.values["images"]}
         assert len(named & {f"crack/{p.name}" for p in planted}) >= 3
         assert named - {f"crack/{p.name}" for p in planted} <= {"024.jpg"}  # lit otherwise
