@@ -16,6 +16,7 @@ from edgead.notices import count, say
 
 if TYPE_CHECKING:
     from edgead.bundle import Bundle
+    from edgead.manifest import MethodRecord
 
 
 @click.command("inspect")
@@ -48,6 +49,7 @@ def command(bundle: str, as_json: bool) -> None:
         ("input", f"{rule.size[0]}x{rule.size[1]} (height x width), {rule.channel_order}, {rule.resize}"),
         ("target", f"{manifest.target}, runs on {manifest.engine}"),
         ("precision", f"{manifest.precision} (the rest in {manifest.engine_precision})"),
+        *image_score_rows(method),
         ("threshold", f"image score {threshold.score:.6g}, anomaly map {threshold.pixel:.6g}"),
         ("", say(threshold.how()) + aimed),
         ("", say(threshold.notice())),
@@ -66,6 +68,15 @@ def command(bundle: str, as_json: bool) -> None:
     click.echo("\nFiles")
     rows = [(file.path, f"{file.bytes:,}", file.sha256[:16]) for file in manifest.files]
     print_table(rows, ("path", "bytes", "sha256"), indent="  ")
+
+
+def image_score_rows(method: MethodRecord) -> list[tuple[str, str]]:
+    """Which number the image score is, and why; nothing where a bundle doesn't say."""
+    chosen = getattr(method, "image_score", None)
+    if chosen is None:
+        return []
+    which, why = (say(notice) for notice in chosen.notices())
+    return [("image score", which.removeprefix("image score: ")), ("", why)]
 
 
 def _as_json(bundle: Bundle) -> str:
