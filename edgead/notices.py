@@ -206,6 +206,25 @@ SENTENCES: dict[str, str] = {
     "both-perfect": "both are 1 on every draw of the images, which doesn't show how far they may differ",
     "too-few-to-draw": "too few images to draw from",
     "too-few-to-test": "it needs two good and two bad images at least",
+    "no-gap": "F1 is 100 % at the threshold, so nothing is lost",
+    "too-few-for-rate": "{images:#good test image} can't show a rate of {rate:.2%}, that takes {needed}",
+    "rate-of-another": "this threshold isn't the bundle's, so nothing is stated of its false alarms",
+    "alarms-over-stated": "the threshold promises under {upper:.2%} of false alarms, and {alarms} of "
+    "{images:#good image} were seen (95 %: {low:.1%} to {high:.1%}): calibrate it again on good images of "
+    "this line, edgead calibrate BUNDLE --good DIR",
+    "threshold-too-high": "the threshold costs {share:.0%} of what F1 lacks: it's {f1:.1%}, and {best:.1%} "
+    "at {at:.6g}, a lower one (the best that there is, as it's chosen on these very images); calibrate with "
+    "some of the line's defects, edgead calibrate BUNDLE --good DIR --defects DIR, or allow more false "
+    "alarms with --fpr R",
+    "threshold-too-low": "the threshold costs {share:.0%} of what F1 lacks: it's {f1:.1%}, and {best:.1%} "
+    "at {at:.6g}, a higher one (the best that there is, as it's chosen on these very images); calibrate on "
+    "good images of this line, edgead calibrate BUNDLE --good DIR --defects DIR, or allow fewer false alarms "
+    "with --fpr R",
+    "cells-over-stated": "in {cells} of {total:#cell} more false alarms were seen than the threshold "
+    "promises: calibrate such a bundle again on good images of the line, edgead calibrate BUNDLE --good DIR",
+    "cells-lose-to-threshold": "in {cells} of {total:#cell} the threshold costs more than half of what F1 "
+    "lacks: calibrate such a bundle with some of the line's defects, edgead calibrate BUNDLE --good DIR "
+    "--defects DIR",
     "differ-alike": "the bundles differ on every image alike",
     "stands-out": "these good images are unlike all others, by robust standard deviations: {names}, next "
     "{next}; look at them and leave out what isn't good, for a defect that is learned is never found; they "

@@ -127,12 +127,15 @@ class Compared:
     against_first: tuple[Comparison, ...]
 
     def __repr__(self) -> str:
-        values = [evaluation.metrics["image_auroc"].value for evaluation in self.evaluations]
         told = (
-            f"{shown(name)} {'-' if value is None else f'{100 * value:.2f}'}"
-            for name, value in zip(self.names, values, strict=True)
+            f"{shown(name)} {one.escapes}, {one.false_alarms}, {_percent(one.metrics['image_auroc'].value)}"
+            for name, one in zip(self.names, self.evaluations, strict=True)
         )
-        return f"Compared(image AUROC in %: {', '.join(told)})"
+        return f"Compared(escapes, false alarms and image AUROC in %: {'; '.join(told)})"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
 
 
 def noted(notices: Sequence[Notice]) -> str:

@@ -12,6 +12,7 @@ from edgead.cli.bundle_options import bundle_options
 from edgead.cli.cell_process import processes
 from edgead.cli.output import json_option, print_json, print_notes, print_table, quiet_option
 from edgead.names import shown
+from edgead.notices import Notice, say
 from edgead.progress import make_progress
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 METRICS = "image_auroc,pixel_auroc,aupro_30"
 FORMS = {"target": "openvino", "precision": "fp32"}
 """The options that may name several, and what they are where nobody says."""
+OF_THRESHOLDS = {
+    "cells-over-stated": {"alarms-over-stated"},
+    "cells-lose-to-threshold": {"threshold-too-high", "threshold-too-low"},
+}
+"""A notice on the whole table to those of its cells that it counts."""
 NOT_IN_GRID = ("grid", "json", "as_json", "quiet", "data", "out", "jobs")
 """Options of one machine or of one call."""
 
@@ -101,7 +107,8 @@ def _load(context: click.Context, parameter: click.Parameter, file: Path | None)
 )  # fmt: skip
 @click.option(
     "--metrics", metavar="NAME,...", default=METRICS, callback=_list,
-    help=f"What the table shows (default {METRICS}); p50_ms, fit_seconds and mib, the bundle's size, too.",
+    help=f"What the second table shows (default {METRICS}); the first has the verdicts. p50_ms, fit_seconds "
+    "and mib, the bundle's size, too.",
 )  # fmt: skip
 @click.option(
     "--draws", metavar="N", type=click.IntRange(0), default=1000, help="Bootstrap draws; 0 for none."
@@ -122,7 +129,7 @@ def command(
     as_json: bool,
     **words: Any,
 ) -> None:
-    """Fit, export and evaluate every method on every data set, and print one table.
+    """Fit, export and evaluate every method on every data set: a table of the verdicts, and one of metrics.
 
     --target and --precision take several, with a comma between: then each is a column. The whole table can be
     kept as a file, with the options as keys:
@@ -137,7 +144,8 @@ def command(
     Killed or interrupted, the same command goes on where it stopped: finished cells are in the results file.
     """
     from edgead.errors import GateError
-    from edgead.evaluation.grid import made, names, run_grid, table
+    from edgead.evaluation.grid import run_grid
+    from edgead.evaluation.grid_table import made, names, table, verdict_table
 
     columns = _metrics(metrics)
     cells = _cells(methods, [str(data / folder) for folder in datasets], layout, seeds, words)
@@ -149,10 +157,14 @@ def command(
     if as_json:
         print_json([{**line, "name": name} for line, name in zip(lines, names(lines), strict=True)])
     else:
+        header, rows = verdict_table(lines)
+        print_table(rows, header)
+        click.echo("verdicts at each bundle's own threshold, in %; lost to it: the share of what F1 lacks\n")
         header, rows = table(lines, columns)
         print_table(rows, header)
         click.echo(f"cells are {_units(columns)}; all results: {shown(out)}")
         print_notes(_notes(lines))
+        print_notes(("", [say(notice)]) for notice in _of_thresholds(lines))
         for line, method in zip(lines, made(lines), strict=True):
             if "error" in line:
                 click.echo(shown(f"failed: {method} on {line['cell']['dataset']}: {line['error']}"))
@@ -208,18 +220,29 @@ def _presets(methods: list[str], preset: str | None) -> dict[str, str | None]:
 
 def _notes(lines: Sequence[Line]) -> Iterator[tuple[str, list[str]]]:
     """What the data sets' files and the bundles say of themselves, with whose it is."""
-    from edgead.evaluation.grid import made, names
+    from edgead.evaluation.grid_table import made, names
+    from edgead.evaluation.verdicts import TOLD
 
     for line, name, method in zip(lines, names(lines), made(lines), strict=True):
         result = line.get("result", {})
         told = [*result.get("dataset_notices", ()), *result.get("notices", ())]
-        yield name, [notice["text"] for notice in told]
+        yield name, [notice["text"] for notice in told if notice["code"] not in TOLD]
         yield f"{method} on {name}", [notice["text"] for notice in result.get("bundle_notices", ())]
+
+
+def _of_thresholds(lines: Sequence[Line]) -> Iterator[Notice]:
+    """What the cells' thresholds lack, counted: one sentence for each cell would hide the table."""
+    told = [
+        {notice["code"] for notice in line["result"].get("notices", ())} for line in lines if "result" in line
+    ]
+    for code, codes in OF_THRESHOLDS.items():
+        if cells := sum(bool(codes & one) for one in told):
+            yield Notice(code, {"cells": cells, "total": len(told)})
 
 
 def _units(columns: Sequence[str]) -> str:
     """``a / b in %``, or each with its unit where they differ."""
-    from edgead.evaluation.grid import COSTS
+    from edgead.evaluation.grid_table import COSTS
 
     if not any(column in COSTS for column in columns):
         return f"{' / '.join(columns)} in %"
@@ -228,10 +251,11 @@ def _units(columns: Sequence[str]) -> str:
 
 def _metrics(names: list[str]) -> list[str]:
     from edgead.errors import UnknownNameError
-    from edgead.evaluation.grid import COSTS
-    from edgead.evaluation.table import TITLES
+    from edgead.evaluation.grid_table import COSTS, VERDICT_COLUMNS
+    from edgead.evaluation.titles import TITLES
 
+    known = list(dict.fromkeys([*VERDICT_COLUMNS, *TITLES, *COSTS]))
     for name in names:
-        if name not in TITLES and name not in COSTS:
-            raise UnknownNameError("metric", name, [*TITLES, *COSTS])
+        if name not in known:
+            raise UnknownNameError("metric", name, known)
     return names

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgead.runtime.detector import Detector
     from edgead.types import Progress
 
-SHOWN = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro_30")
+SHOWN = ("image_f1_max", "image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro_30")
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,23 @@ def class_names(classes: Sequence[Dataset]) -> list[str]:
 
 
 def class_means(found: Sequence[Class]) -> dict[str, float | None]:
-    """The mean of each metric over the classes where it's defined; None where it is in none."""
-    means: dict[str, float | None] = {}
-    for name in found[0].found.metrics:
-        values = [v for each in found if (v := each.found.metrics[name].value) is not None]
-        means[name] = sum(values) / len(values) if values else None
-    return means
+    """The mean of each figure over the classes where it's defined; None where it is in none.
+
+    Of escapes and false alarms it's the mean of the shares.
+    """
+    told = [each.found for each in found]
+    columns: dict[str, list[float | None]] = {
+        "escapes_share": [one.verdicts.escapes.value for one in told],
+        "false_alarms_share": [one.verdicts.false_alarms.value for one in told],
+        "image_f1": [one.verdicts.f1.value for one in told],
+        **{name: [one.metrics[name].value for one in told] for name in told[0].metrics},
+    }
+    return {name: _mean(values) for name, values in columns.items()}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def classes_record(found: Sequence[Class]) -> dict[str, Any]:
@@ -95,7 +106,9 @@ def print_classes(found: Sequence[Class], own: float) -> None:
     Args:
         own: the bundle's threshold.
     """
-    from edgead.evaluation.table import TITLES, percent, remarks, share, threshold_words
+    from edgead.evaluation.figures import threshold_words
+    from edgead.evaluation.table import percent, remarks, share
+    from edgead.evaluation.titles import TITLES, VERDICTS
 
     def text(value: float | None) -> str:
         return "-" if value is None else f"{100 * value:.2f}"
@@ -103,13 +116,13 @@ def print_classes(found: Sequence[Class], own: float) -> None:
     rows = []
     for each in found:
         one = each.found
-        counts = (share(one.escapes, len(one.bad)), share(one.false_alarms, len(one.good)))
-        rows.append((shown(each.name), *counts, *(percent(one.metrics[metric]) for metric in SHOWN)))
+        figures = (share(one.verdicts.escapes), share(one.verdicts.false_alarms), percent(one.verdicts.f1))
+        rows.append((shown(each.name), *figures, *(percent(one.metrics[metric]) for metric in SHOWN)))
     means = class_means(found)
-    rows.append(("mean", "", "", *(text(means[metric]) for metric in SHOWN)))
-    titles = [TITLES[metric] for metric in SHOWN]
-    print_table(rows, ("class", "escapes", "false alarms", *titles))
-    click.echo(f"verdicts at {threshold_words(found[0].found, own)}")
+    shares = (means["escapes_share"], means["false_alarms_share"], means["image_f1"])
+    rows.append(("mean", *map(text, shares), *(text(means[metric]) for metric in SHOWN)))
+    print_table(rows, ("class", *VERDICTS.values(), *(TITLES[metric] for metric in SHOWN)))
+    click.echo(f"verdicts at {threshold_words(found[0].found.verdicts, own)}")
     print_notes((each.name, [*each.data.notes, *remarks(each.found)]) for each in found)
 
 

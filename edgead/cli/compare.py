@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from edgead.evaluation.evaluate import Evaluation
 
 
+F1_MAX = "image_f1_max"
+"""The metric that stands beside F1 at the threshold."""
+
+
 @click.command("compare")
 @click.argument("names", nargs=-1, required=True, metavar="A B...")
 @click.option(
@@ -95,6 +99,7 @@ def _record(comparison: Comparison) -> dict[str, Any]:
     document = dataclasses.asdict(comparison)
     for difference, own in (
         (comparison.image_auroc, document["image_auroc"]),
+        *((comparison.verdicts[name], document["verdicts"][name]) for name in comparison.verdicts),
         *((comparison.metrics[name], document["metrics"][name]) for name in comparison.metrics),
     ):
         own["reason"] = say(difference.reason) if difference.reason else None
@@ -108,46 +113,51 @@ def _print(
     comparisons: Sequence[Comparison],
     notes: Sequence[str],
 ) -> None:
-    from edgead.evaluation.table import TITLES, percent, remarks, share
+    from edgead.evaluation.table import percent, remarks, share
+    from edgead.evaluation.titles import TITLES, VERDICTS
 
     rows = [
-        ("escapes", *(share(one.escapes, len(one.bad)) for one in found)),
-        ("false alarms", *(share(one.false_alarms, len(one.good)) for one in found)),
+        (VERDICTS["escapes"], *(share(one.verdicts.escapes) for one in found)),
+        (VERDICTS["false_alarms"], *(share(one.verdicts.false_alarms) for one in found)),
+        (VERDICTS["image_f1"], *(percent(one.verdicts.f1) for one in found)),
+        (TITLES[F1_MAX], *(percent(one.metrics[F1_MAX]) for one in found)),
+        ("lost to the threshold", *(percent(one.verdicts.threshold_share) for one in found)),
     ]
     rows += [
         (TITLES.get(metric, metric), *(percent(one.metrics[metric]) for one in found))
         for metric in found[0].metrics
+        if metric != F1_MAX
     ]
     print_table(rows, ("%", *names))
+    click.echo("verdicts at each one's own threshold; lost to it: the share of what F1 lacks")
+    titles = VERDICTS | TITLES
     for name, comparison in zip(names[1:], comparisons, strict=True):
         click.echo(f"\n{name} less {names[0]}, in points, with the 95 % interval and the p value:")
         lines = []
         reasons: dict[str, list[str]] = {}
-        for metric, difference in comparison.metrics.items():
+        for metric, difference in [*comparison.verdicts.items(), *comparison.metrics.items()]:
             if metric == "image_auroc" and comparison.image_auroc.p_value is not None:
                 difference = comparison.image_auroc
             if difference.value is None:
                 continue
             if difference.reason:
-                reasons.setdefault(say(difference.reason), []).append(TITLES.get(metric, metric))
+                reasons.setdefault(say(difference.reason), []).append(titles.get(metric, metric))
             low, high = difference.interval or (None, None)
             p = difference.p_value
             lines.append((
-                TITLES.get(metric, metric),
+                titles.get(metric, metric),
                 f"{100 * difference.value:+.2f}",
                 "" if low is None or high is None else f"{100 * low:+.2f} .. {100 * high:+.2f}",
                 "-" if p is None else f"{p:.3f}",
                 "" if p is None or p >= 0.05 else "more than chance",
             ))  # fmt: skip
         print_table(lines, indent="  ")
-        for reason, titles in reasons.items():
-            click.echo(f"  {', '.join(titles)}: no interval, {reason}")
+        for reason, mine in reasons.items():
+            click.echo(f"  {', '.join(mine)}: no interval, {reason}")
         better = count(comparison.better, "image")
-        click.echo(
-            f"  verdicts at each one's own threshold: {better} right with {name} "
-            f"alone, {comparison.worse} with {names[0]} alone"
-        )
+        click.echo(f"  verdicts: {better} right with {name} alone, {comparison.worse} with {names[0]} alone")
     print_notes((name, [*notes, *remarks(one)]) for name, one in zip(names, found, strict=True))
     click.echo(
-        "\nimage AUROC by DeLong's test, all else by paired bootstrap; p isn't corrected for many tests"
+        "\nescapes and false alarms by McNemar's exact test, image AUROC by DeLong's, all else by paired "
+        "bootstrap; p isn't corrected for many tests"
     )

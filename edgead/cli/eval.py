@@ -186,14 +186,15 @@ def _best_threshold(found: Evaluation) -> float | None:
 
 
 def _print(found: Evaluation, data: Dataset, own: float) -> None:
-    from edgead.evaluation.table import defect_rows, metric_rows, remarks, share, threshold_words
+    from edgead.evaluation.figures import HEADER, KINDS_HEADER, figures, kinds, threshold_words
+    from edgead.evaluation.table import defect_rows, metric_rows, remarks
 
     good, bad = len(found.good), len(found.bad)
     click.echo(f"{shown(data.name)} ({data.layout}): {good} good and {bad} defective images")
-    click.echo(
-        f"at {threshold_words(found, own)}: {share(found.escapes, bad)} defective images escape, "
-        f"{share(found.false_alarms, good)} good ones are false alarms"
-    )
+    print_table(figures(found.verdicts), (f"at {threshold_words(found.verdicts, own)}", *HEADER))
+    if len(found.verdicts.kinds) > 1:
+        click.echo()
+        print_table(kinds(found.verdicts), KINDS_HEADER)
     click.echo()
     print_table(metric_rows(found), ("metric", "%", "95 % interval"))
     header, rows = defect_rows(found)

@@ -9,7 +9,9 @@ import numpy as np
 
 from edgead.errors import InputError
 from edgead.evaluation.evaluate import Evaluation
+from edgead.metrics.paired import paired_shares
 from edgead.metrics.uncertainty import Difference, delong, differences
+from edgead.notices import Notice
 
 
 @dataclass(frozen=True)
@@ -17,11 +19,14 @@ class Comparison:
     """One bundle against the first.
 
     Attributes:
+        verdicts: ``escapes``, ``false_alarms`` and ``image_f1`` to the difference, each bundle at its own
+            threshold: the shares by McNemar's exact test, F1 by paired bootstrap.
         metrics: metric to the difference, this bundle less the first; by paired bootstrap.
         image_auroc: the same difference by DeLong's test, which needs no draws.
         better, worse: images on which only this bundle's verdict is right, and only the first's.
     """
 
+    verdicts: Mapping[str, Difference]
     metrics: Mapping[str, Difference]
     image_auroc: Difference
     better: int
@@ -39,7 +44,13 @@ def compare(first: Evaluation, other: Evaluation) -> Comparison:
     bad = np.array([not j.sample.is_good for j in first.images])
     new, old = (np.array([j.score for j in found.images]) for found in (other, first))
     now, before = (np.array([not j.is_wrong for j in found.images]) for found in (other, first))
+    f1_now, f1_before = ({"image_f1": found.verdicts.f1} for found in (other, first))
     return Comparison(
+        verdicts={
+            "escapes": paired_shares(~now[bad], ~before[bad], Notice("no-bad-images")),
+            "false_alarms": paired_shares(~now[~bad], ~before[~bad], Notice("no-good-images")),
+            **differences(f1_now, f1_before, other.draws, first.draws),
+        },
         metrics=differences(other.metrics, first.metrics, other.draws, first.draws),
         image_auroc=delong(new, old, bad),
         better=int((now & ~before).sum()),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,13 @@ from edgead.bundle import Bundle
 from edgead.datasets import Dataset
 from edgead.errors import DatasetError, ImageError, OptionError
 from edgead.evaluation.checking import SHOWN, Checked, check
+from edgead.evaluation.figures import figures
 from edgead.evaluation.titles import TITLES, interval, percent
+from edgead.evaluation.verdicts import Source, Verdicts, verdicts
 from edgead.metrics.pixels import PixelMetrics
 from edgead.metrics.scores import Metric, image_metrics, image_samples
-from edgead.metrics.uncertainty import DRAWS, resample, share_interval, with_intervals
+from edgead.metrics.uncertainty import DRAWS, resample, with_intervals
+from edgead.metrics.verdicts import Share
 from edgead.names import shown
 from edgead.notices import Notice, count, say
 from edgead.runtime.detector import Detector
@@ -54,14 +57,15 @@ class Evaluation:
 
     Attributes:
         images: every image with its verdict, in the data set's order.
-        threshold: what the verdicts were given at.
+        verdicts: escapes, false alarms and what follows from them, at the threshold of the verdicts.
         metrics: ``image_auroc``, ``image_ap``, ``image_f1_max``, ``pixel_auroc``, ``pixel_ap``,
-            ``pixel_f1_max``, ``aupro_30``, ``aupro_5``, ``iap``, ``iap_90``; with intervals.
+            ``pixel_f1_max``, ``aupro_30``, ``aupro_5``, ``iap``, ``iap_90``; with intervals. None depends on
+            the threshold.
         defects: defect to the same metrics of its images against all good ones. Pixel metrics are within
             0.002 there; see ``PixelMetrics.samples``.
-        draws: the metrics on the bootstrap's draws, which are the same for every bundle on the same images.
-        threshold_source: ``bundle``: the calibrated threshold; ``given``: another that the caller chose.
-        notices: what to know of these images and masks.
+        draws: the metrics, and F1 at the threshold (``image_f1``), on the bootstrap's draws, which are the
+            same for every bundle on the same images.
+        notices: what to know of the threshold, these images and masks.
         bundle_notices: what the bundle says about itself.
         problems: why images are in none of the figures, a line each; usually none.
         bundle: what was evaluated.
@@ -69,11 +73,10 @@ class Evaluation:
     """
 
     images: tuple[Judged, ...]
-    threshold: float
+    verdicts: Verdicts
     metrics: Mapping[str, Metric]
     defects: Mapping[str, Mapping[str, Metric]]
     draws: Draws = field(compare=False)
-    threshold_source: Literal["bundle", "given"] = "bundle"
     notices: tuple[Notice, ...] = ()
     bundle_notices: tuple[Notice, ...] = ()
     problems: tuple[str, ...] = ()
@@ -84,21 +87,23 @@ class Evaluation:
         on = f" of {shown(self.dataset.name)}" if self.dataset else ""
         counts = f"{len(self.good)} good and {len(self.bad)} defective images{on}"
         auroc = self.metrics["image_auroc"].value if "image_auroc" in self.metrics else None
-        told = "" if auroc is None else f"image AUROC {100 * auroc:.2f} %, "
+        told = "" if auroc is None else f", image AUROC {100 * auroc:.2f} %"
         wrong = f"{count(self.escapes, 'escape')} and {count(self.false_alarms, 'false alarm')}"
-        verdicts = f"{wrong} at {self.threshold:.6g}"
+        at_best = self.verdicts.best
+        f1 = "" if at_best is None else f", F1 {percent(self.verdicts.f1)} % ({100 * at_best.f1:.2f} at best)"
         left_out = f", {count(len(self.problems), 'image')} left out" if self.problems else ""
-        return f"Evaluation({counts}: {told}{verdicts}{left_out})"
+        return f"Evaluation({counts}: {wrong} at {self.threshold:.6g}{f1}{told}{left_out})"
 
     def _repr_html_(self) -> str:
         rows = [
-            ("escapes", f"{self.escapes} of {len(self.bad)}", ""),
-            ("false alarms", f"{self.false_alarms} of {len(self.good)}", f"at {self.threshold:.6g}"),
+            *((title, value, limits) for title, _, value, limits, _ in figures(self.verdicts)),
             *((TITLES.get(name, name), percent(m), interval(m)) for name, m in self.metrics.items()),
         ]
         known = self.dataset.notices if self.dataset else ()
         told = [*map(say, (*known, *self.notices)), *self.problems]
-        return table(rows, ("", "%", "95 % interval")) + paragraphs([f"note: {shown(text)}" for text in told])
+        return table(rows, (f"at {self.threshold:.6g}", "%", "95 % interval")) + paragraphs(
+            [f"note: {shown(text)}" for text in told]
+        )
 
     @property
     def good(self) -> tuple[Judged, ...]:
@@ -111,18 +116,33 @@ class Evaluation:
         return tuple(j for j in self.images if not j.sample.is_good)
 
     @property
+    def threshold(self) -> float:
+        """What the verdicts were given at."""
+        return self.verdicts.threshold
+
+    @property
+    def threshold_source(self) -> Source:
+        """Whether it's the bundle's own, or another that the caller chose."""
+        return self.verdicts.source
+
+    @property
     def false_alarms(self) -> int:
         """Good images that the threshold calls anomalous."""
-        return sum(j.is_wrong for j in self.good)
+        return self.verdicts.false_alarms.count
 
     @property
     def escapes(self) -> int:
         """Defective images that it lets through."""
-        return sum(j.is_wrong for j in self.bad)
+        return self.verdicts.escapes.count
 
     def record(self) -> dict[str, Any]:
-        """One JSON object: metrics as fractions by name, None where undefined and then with the reason."""
+        """One JSON object: metrics as fractions by name, None where undefined and then with the reason.
+
+        ``verdicts`` has the figures that depend on the threshold.
+        """
+        wrong, alarms = self.verdicts.escapes.record(), self.verdicts.false_alarms.record()
         return {
+            "verdicts": self.verdicts.record(),
             **{name: metric.value for name, metric in self.metrics.items()},
             "intervals": {name: list(m.interval) for name, m in self.metrics.items() if m.interval},
             "undefined": {name: say(m.reason) for name, m in self.metrics.items() if m.reason},
@@ -131,7 +151,7 @@ class Evaluation:
             "no_interval_codes": {n: m.no_interval.code for n, m in self.metrics.items() if m.no_interval},
             "defects": {
                 shown(defect): {
-                    **_counted("escapes", [j for j in self.bad if j.sample.defect == defect]),
+                    **_counted(self.verdicts.kinds[defect]),
                     **{name: metric.value for name, metric in metrics.items()},
                 }
                 for defect, metrics in self.defects.items()
@@ -139,9 +159,9 @@ class Evaluation:
             "good": len(self.good),
             "bad": len(self.bad),
             "false_alarms": self.false_alarms,
-            "false_alarms_interval": _limits(self.false_alarms, len(self.good)),
+            "false_alarms_interval": alarms["interval"],
             "escapes": self.escapes,
-            "escapes_interval": _limits(self.escapes, len(self.bad)),
+            "escapes_interval": wrong["interval"],
             "threshold": self.threshold,
             "threshold_source": self.threshold_source,
             "notices": [notice.record() for notice in self.notices],
@@ -150,13 +170,9 @@ class Evaluation:
         }
 
 
-def _counted(what: str, images: Sequence[Judged]) -> dict[str, Any]:
-    wrong = sum(judged.is_wrong for judged in images)
-    return {"images": len(images), what: wrong, f"{what}_interval": _limits(wrong, len(images))}
-
-
-def _limits(count: int, total: int) -> list[float] | None:
-    return list(share_interval(count, total)) if total else None
+def _counted(escapes: Share) -> dict[str, Any]:
+    told = escapes.record()
+    return {"images": told["total"], "escapes": told["count"], "escapes_interval": told["interval"]}
 
 
 OnImage = Callable[[Judged, Image, Prediction, NDArray[np.bool_]], None]
@@ -222,23 +238,24 @@ def evaluate(
     scores = np.array([j.score for j in images])
     bad = np.array([not j.sample.is_good for j in images])
     weights = resample(bad, draws)
+    own = detector.bundle.manifest.threshold
+    kinds = [None if j.sample.is_good else j.sample.defect for j in images]
+    at_threshold, drawn_f1 = verdicts(scores, kinds, limit, own, weights)
     drawn = {**image_samples(scores, bad, weights), **pixels.samples(weights)}
     metrics = with_intervals({**image_metrics(scores, bad), **pixels.metrics()}, drawn, bad)
-    notices = list(checked.notices)
+    notices = [*at_threshold.notices(), *checked.notices]
     if problems:
         named = " | ".join(problems[:SHOWN])
         values = {"count": len(problems), "total": len(samples), "problems": named}
         notices.insert(0, Notice("left-out", values))
     if doubt := detector.depth_notice():
         notices.append(doubt)
-    manifest = detector.bundle.manifest
     return Evaluation(
         images=tuple(images),
-        threshold=limit,
+        verdicts=at_threshold,
         metrics=metrics,
         defects=_by_defect([j.sample for j in images], scores, bad, pixels, metrics),
-        draws=drawn,
-        threshold_source="bundle" if limit == manifest.threshold.score else "given",
+        draws={**drawn, "image_f1": drawn_f1},
         notices=tuple(notices),
         bundle_notices=detector.bundle.notices,
         problems=tuple(problems),

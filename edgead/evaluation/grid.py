@@ -14,26 +14,16 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgead.errors import DatasetError, EdgeadError
 from edgead.evaluation.cell import Cell
 from edgead.files import output_errors
-from edgead.names import json_text, shown, told_apart
+from edgead.names import json_text
 from edgead.types import Progress
 
 Line = Mapping[str, Any]
 """``key``, ``cell``, and either ``result`` or ``error``."""
 Run = Callable[[Cell], Mapping[str, Any]]
 """Runs a cell: ``{"result": ...}`` or ``{"error": ...}``."""
-
-
-COSTS: Mapping[str, tuple[str, float, str]] = {
-    "p50_ms": ("p50_ms", 1.0, "ms"),
-    "fit_seconds": ("fit_seconds", 1.0, "s"),
-    "mib": ("bundle_bytes", 2.0**-20, "MiB"),
-}
-"""What the table can show beside metrics: a result's key, the factor to its unit, and the unit."""
 
 
 def run_grid(
@@ -98,9 +88,10 @@ def read_lines(file: Path) -> list[Line]:
     for number, text in enumerate(whole.splitlines(), 1):
         try:
             line = json.loads(text)
-            if not isinstance(line["key"], str) or not isinstance(line["cell"], dict):
+            parts = (line["cell"], line.get("result", {}))
+            if not isinstance(line["key"], str) or not all(isinstance(part, dict) for part in parts):
                 raise TypeError
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise DatasetError(
                 f"{file}, line {number}: not a benchmark's result; give another file"
             ) from None
@@ -111,94 +102,6 @@ def read_lines(file: Path) -> list[Line]:
     elif rest:
         raise DatasetError(f"{file}: holds something else than results; give another file")
     return lines
-
-
-def table(lines: Sequence[Line], metrics: Sequence[str]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """As the papers print it: a row for each data set and the mean, a column for each method.
-
-    A cell has the metrics in percent and the costs in their units, with a slash between; over several seeds
-    the mean, and ± their standard deviation. The mean over data sets is only given for a method that has all
-    of them.
-
-    Args:
-        metrics: keys of a result: metrics, 0 to 1, and those of ``COSTS``.
-
-    Returns:
-        The header and the rows.
-    """
-    values: dict[tuple[str, str], list[list[float | None]]] = {}
-    failures = set()
-    called, makings = names(lines), made(lines)
-    for name, making, line in zip(called, makings, lines, strict=True):
-        place = (name, making)
-        if "error" in line:
-            failures.add(place)
-        else:
-            values.setdefault(place, []).append([_value(line["result"], metric) for metric in metrics])
-    datasets = list(dict.fromkeys(called))
-    methods = list(dict.fromkeys(makings))
-    rows = [
-        (shown(d), *("failed" if (d, m) in failures else _cell(values.get((d, m), [])) for m in methods))
-        for d in datasets
-    ]
-    if len(datasets) > 1:
-        rows.append(("mean", *(_mean(values, datasets, m, len(metrics)) for m in methods)))
-    return ("data set", *methods), rows
-
-
-def made(lines: Sequence[Line]) -> list[str]:
-    """Return what to call each line's method: with the target and the form, where the lines have several."""
-    makings = [line["cell"]["making"] for line in lines]
-    told = [key for key in ("target", "precision") if len({making[key] for making in makings}) > 1]
-    return [", ".join([making["method"], *(making[key] for key in told)]) for making in makings]
-
-
-def _value(result: Mapping[str, Any], metric: str) -> float | None:
-    """In percent, or in a cost's unit."""
-    key, factor, _ = COSTS.get(metric, (metric, 100.0, "%"))
-    value = result[key]
-    return None if value is None else float(value) * factor
-
-
-def names(lines: Sequence[Line]) -> list[str]:
-    """Return what to call each line's data set: the end of its path, as much as tells it from the others."""
-    folders = [Path(line["cell"]["dataset"]) for line in lines]
-    categories = [line["cell"]["category"] for line in lines]
-    roots = told_apart(folders)
-    return [f"{root}/{part}" if part else root for root, part in zip(roots, categories, strict=True)]
-
-
-def _cell(runs: Sequence[Sequence[float | None]]) -> str:
-    if not runs:
-        return "-"
-    texts = []
-    for column in zip(*runs, strict=True):
-        numbers = [value for value in column if value is not None]
-        if len(numbers) < len(column):
-            texts.append("-")
-        elif len(numbers) == 1:
-            texts.append(f"{numbers[0]:.1f}")
-        else:
-            texts.append(f"{np.mean(numbers):.1f}±{np.std(numbers, ddof=1):.1f}")
-    return " / ".join(texts)
-
-
-def _mean(
-    values: Mapping[tuple[str, str], Sequence[Sequence[float | None]]],
-    datasets: Sequence[str],
-    method: str,
-    width: int,
-) -> str:
-    texts = []
-    for index in range(width):
-        means = []
-        for data in datasets:
-            numbers = [run[index] for run in values.get((data, method), [])]
-            known = [n for n in numbers if n is not None]
-            if known and len(known) == len(numbers):
-                means.append(float(np.mean(known)))
-        texts.append(f"{np.mean(means):.1f}" if len(means) == len(datasets) else "-")
-    return " / ".join(texts)
 
 
 def _guarded(run: Run, cell: Cell) -> Mapping[str, Any]:
@@ -223,4 +126,4 @@ def _append(file: Path, line: Line) -> None:
                 raise
 
 
-__all__ = ["COSTS", "Line", "made", "names", "read_lines", "run_grid", "table"]
+__all__ = ["Line", "Run", "read_lines", "run_grid"]

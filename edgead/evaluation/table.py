@@ -9,28 +9,17 @@ from collections.abc import Callable, Iterable, Sequence
 from edgead.evaluation.evaluate import Evaluation, Judged
 from edgead.evaluation.titles import TITLES, interval, percent
 from edgead.metrics.scores import Metric
-from edgead.metrics.uncertainty import share_interval
+from edgead.metrics.verdicts import Share
 from edgead.names import shown
 from edgead.notices import Notice, say
 
 
-def share(count: int, total: int) -> str:
+def share(one: Share) -> str:
     """``3 of 32 (9.4 %, 95 %: 3.2 - 24.2)``: a count, the share that it is, and where it may lie at large."""
-    if not total:
-        return f"{count} of {total}"
-    return f"{count} of {total} ({100 * count / total:.1f} %, 95 %: {share_limits(count, total)})"
-
-
-def share_limits(count: int, total: int) -> str:
-    """``low - high`` of a share in percent, or nothing where there's none."""
-    return " - ".join(f"{100 * end:.1f}" for end in share_interval(count, total)) if total else ""
-
-
-def threshold_words(found: Evaluation, own: float) -> str:
-    """Which threshold the verdicts were given at."""
-    if found.threshold_source == "bundle":
-        return f"the bundle's threshold {found.threshold:.6g}"
-    return f"the given threshold {found.threshold:.6g}, not the bundle's {own:.6g}"
+    if one.value is None or one.interval is None:
+        return f"{one.count} of {one.total}"
+    limits = " - ".join(f"{100 * end:.1f}" for end in one.interval)
+    return f"{one.count} of {one.total} ({100 * one.value:.1f} %, 95 %: {limits})"
 
 
 def metric_rows(found: Evaluation) -> list[tuple[str, str, str]]:
@@ -39,15 +28,13 @@ def metric_rows(found: Evaluation) -> list[tuple[str, str, str]]:
 
 
 def defect_rows(found: Evaluation) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """A header, and a row for each defect: images, escapes and the metrics that are defined for any."""
+    """A header, and a row for each defect: the metrics that are defined for any."""
     names = [n for n in found.metrics if any(m[n].value is not None for m in found.defects.values())]
-    rows = []
-    for defect, metrics in found.defects.items():
-        mine = [judged for judged in found.bad if judged.sample.defect == defect]
-        escapes = sum(judged.is_wrong for judged in mine)
-        counts = (str(len(mine)), str(escapes), share_limits(escapes, len(mine)))
-        rows.append((shown(defect), *counts, *(percent(metrics[n]) for n in names)))
-    return ("defect", "images", "escapes", "95 % of all", *(TITLES.get(n, n) for n in names)), rows
+    rows = [
+        (shown(defect), *(percent(metrics[name]) for name in names))
+        for defect, metrics in found.defects.items()
+    ]
+    return ("defect", *(TITLES.get(n, n) for n in names)), rows
 
 
 def undefined(found: Evaluation) -> list[str]:
@@ -71,26 +58,37 @@ def remarks(found: Evaluation) -> list[str]:
 
 
 def metrics_csv(found: Evaluation) -> str:
-    """One row for all images, with the intervals' ends, and one for each defect; in fractions."""
-    ends = [(name, end) for name in found.metrics for end in ("low", "high")]
-    shares = [f"{name}_{end}" for name in ("escapes", "false_alarms") for end in ("low", "high")]
-    header = ["defect", "images", "escapes", *found.metrics, *(f"{name}_{end}" for name, end in ends)]
-    header += ["false_alarms", *shares]
-    limits = [m.interval for m in found.metrics.values()]
-    whole = ["all", len(found.images), found.escapes, *_values(found.metrics.values())]
-    whole += [_cell(end) for limit in limits for end in limit or (None, None)]
-    good, bad = len(found.good), len(found.bad)
-    rows = [[*whole, found.false_alarms, *_ends(found.escapes, bad), *_ends(found.false_alarms, good)]]
+    """One row for all images, with the intervals' ends, and one for each defect; in fractions.
+
+    The verdicts at the threshold come first, then the metrics, then these' intervals.
+    """
+    told = found.verdicts
+    ends = [f"{name}_{end}" for name in found.metrics for end in ("low", "high")]
+    header = ["defect", "images", *_with_ends("escapes", "false_alarms", "image_f1"), "threshold_share"]
+    header += [*found.metrics, *ends]
+    whole = ["all", len(found.images), *_counted(told.escapes), *_counted(told.false_alarms)]
+    whole += [*_bounded(told.f1), _cell(told.threshold_share.value), *_values(found.metrics.values())]
+    whole += [end for metric in found.metrics.values() for end in _bounded(metric)[1:]]
+    rows = [whole]
     for defect, metrics in found.defects.items():
-        mine = [judged for judged in found.bad if judged.sample.defect == defect]
-        escapes = sum(j.is_wrong for j in mine)
-        row = [shown(defect), len(mine), escapes, *_values(metrics.values()), *[""] * (len(ends) + 1)]
-        rows.append([*row, *_ends(escapes, len(mine)), "", ""])
+        escapes, f1 = told.kinds[defect], told.f1_of_kinds[defect]
+        row = [shown(defect), escapes.total, *_counted(escapes), "", "", "", _cell(f1.value), "", "", ""]
+        rows.append([*row, *_values(metrics.values()), *[""] * len(ends)])
     return _csv([header, *rows])
 
 
-def _ends(count: int, total: int) -> list[str]:
-    return [_cell(end) for end in share_interval(count, total)] if total else ["", ""]
+def _with_ends(*names: str) -> list[str]:
+    return [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
+
+
+def _counted(share: Share) -> list[object]:
+    low, high = share.interval or (None, None)
+    return [share.count, _cell(low), _cell(high)]
+
+
+def _bounded(metric: Metric) -> list[str]:
+    low, high = metric.interval or (None, None)
+    return [_cell(metric.value), _cell(low), _cell(high)]
 
 
 def verdicts_csv(images: Sequence[Judged], threshold: float) -> str:
@@ -129,8 +127,6 @@ __all__ = [
     "percent",
     "remarks",
     "share",
-    "share_limits",
-    "threshold_words",
     "undefined",
     "verdicts_csv",
 ]

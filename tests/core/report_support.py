@@ -12,6 +12,7 @@ import pytest
 from edgead.bundle import read_bundle
 from edgead.evaluation.evaluate import Evaluation, Judged, evaluate
 from edgead.evaluation.report.gallery import Entry, Gallery
+from edgead.evaluation.verdicts import verdicts
 from edgead.images import read_image
 from edgead.metrics.scores import Metric, image_metrics
 from edgead.notices import Notice
@@ -89,7 +90,10 @@ def made_up(n_good: int, n_bad: int) -> tuple[Evaluation, Gallery]:
     metrics = image_metrics(scores, np.array(kinds) != "good")
     undefined = Metric(None, Notice("unmasked", {"n": n_bad}, "{n} defective images have no mask <b>"))
     of_defects = {kind: metrics | {"pixel_auroc": undefined} for kind in dict.fromkeys(kinds[n_good:])}
-    found = Evaluation(tuple(images), THRESHOLD, metrics | {"pixel_auroc": undefined}, of_defects, {})
+    kinds_or_none = [None if kind == "good" else kind for kind in kinds]
+    draws = np.zeros((0, len(kinds)), np.int64)
+    told, _ = verdicts(scores, kinds_or_none, THRESHOLD, BUNDLE.manifest.threshold, draws)
+    found = Evaluation(tuple(images), told, metrics | {"pixel_auroc": undefined}, of_defects, {})
     return found, gallery
 
 

@@ -21,7 +21,8 @@ from edgead.cli import main
 from edgead.cli.benchmark import _cells
 from edgead.errors import DatasetError, EngineError, ImageError, OptionError, OutputError
 from edgead.evaluation.cell import Cell, Making, run_cell
-from edgead.evaluation.grid import names, read_lines, run_grid, table
+from edgead.evaluation.grid import read_lines, run_grid
+from edgead.evaluation.grid_table import names, table
 from edgead.evaluation.table import TITLES
 from edgead.progress import silent
 from tests.bundles import bad_image, good_image, write_images

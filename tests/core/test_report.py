@@ -158,7 +158,8 @@ def test_only_good_images_make_a_page_without_curves(tmp_path: Path):
 
 def test_a_threshold_that_is_not_the_bundles_is_said_not_to_be(tmp_path: Path):
     found, gallery = made_up(5, 5)
-    object.__setattr__(found, "threshold", 2 * THRESHOLD)
+    other = dataclasses.replace(found.verdicts, threshold=2 * THRESHOLD, source="given")
+    found = dataclasses.replace(found, verdicts=other)
     write_report(tmp_path / "p.html", "t", found, gallery, BUNDLE)
     assert "not the bundle's own" in (tmp_path / "p.html").read_text("utf-8")
 

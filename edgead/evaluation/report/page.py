@@ -11,9 +11,10 @@ import numpy as np
 
 from edgead.bundle import Bundle
 from edgead.evaluation.evaluate import Evaluation
+from edgead.evaluation.figures import figures
 from edgead.evaluation.report.about import about
 from edgead.evaluation.report.gallery import Gallery, names
-from edgead.evaluation.report.records import Timing, reasons, rows, wrong
+from edgead.evaluation.report.records import Timing, is_unsure, parts, reasons, rows
 from edgead.evaluation.report.rendering import render
 from edgead.evaluation.table import remarks
 from edgead.files import write_file
@@ -63,9 +64,14 @@ def write_report(
         {
             "title": title,
             "found": found,
-            "escapes": wrong(found.bad),
-            "alarms": wrong(found.good),
-            "is_own": found.threshold == bundle.manifest.threshold.score,
+            "escapes": found.verdicts.escapes,
+            "alarms": found.verdicts.false_alarms,
+            "figures": figures(found.verdicts),
+            "parts": parts(found),
+            "unsure": [
+                share for share in (found.verdicts.escapes, found.verdicts.false_alarms) if is_unsure(share)
+            ],
+            "is_own": found.threshold_source == "bundle",
             "notes": [*notes, *remarks(found)],
             "rows": all_rows,
             "of_images": of_images,
@@ -91,6 +97,7 @@ def _data(found: Evaluation, gallery: Gallery) -> dict[str, Any]:
     bad = [not j.sample.is_good for j in found.images]
     return {
         "threshold": found.threshold,
+        "best": None if found.verdicts.best is None else found.verdicts.best.threshold,
         "defects": [shown(kind) for kind in kinds],
         "names": names([j.sample.image for j in found.images]),
         "defect": [kinds.index(j.sample.defect) for j in found.images],

@@ -1,4 +1,4 @@
-// The histogram over the slider, and the ROC and PR curves with the threshold's place on them.
+// The histogram over the slider, and the curves with the thresholds' places on them.
 function svg(name, attributes, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -18,7 +18,7 @@ function drawHistogram() {
     const bin = Math.min(bins - 1, Math.floor(axis.at(data.scores[i]) * bins));
     (isGood(i) ? good : bad)[bin]++;
   }
-  const nBad = count - nGood, top = 22, middle = 100, bottom = 178;
+  const top = 22, middle = 100, bottom = 178;
   const most = Math.max(...good.map((n) => n / (nGood || 1)), ...bad.map((n) => n / (nBad || 1))) || 1;
   const bars = (kind, counts, total, sign) => svg("g", { class: `bars ${kind}` }, ...counts.flatMap((n, k) => {
     if (!n) return [];
@@ -55,11 +55,13 @@ function placeLine() {
   byId("now")?.setAttribute("transform", `translate(${at} 0)`);
 }
 
-// Where a threshold is on either curve; precision has no value while nothing is over the threshold.
+// Where a threshold is on each curve; precision has no value while nothing is over the threshold.
 function places(counts) {
-  const recall = counts.found / (count - nGood), over = counts.found + counts.alarm;
-  return { roc: [counts.alarm / nGood, recall], pr: over ? [recall, counts.found / over] : null };
+  const recall = counts.found / nBad, alarms = counts.alarm / nGood, over = counts.found + counts.alarm;
+  return { trade: [alarms, 1 - recall], roc: [alarms, recall], pr: over ? [recall, counts.found / over] : null };
 }
+data.trade = data.roc && [data.roc[0], data.roc[1].map((found) => 1 - found)];
+const CURVES = ["trade", "roc", "pr"];
 
 const SIDE = 320, LEFT = 34, LOW = 24, PLOT = SIDE - LEFT - 8;
 const across = (v) => LEFT + v * PLOT, up = (v) => SIDE - LOW - v * (SIDE - LOW - 8);
@@ -78,29 +80,38 @@ function drawCurve(name) {
   ]);
   const guess = name === "roc" ? [svg("path", { class: "guess", d: `M${across(0)} ${up(0)}L${across(1)} ${up(1)}` })] : [];
   place.replaceChildren(...lines, ...guess, svg("path", { class: "curve", d: steps.join("") }),
+    ...(name === "trade" ? [cross()] : []), svg("path", { class: "best", d: "M-6 0L0 -6L6 0L0 6Z" }),
     svg("circle", { class: "own", r: 7 }), svg("circle", { class: "now", r: 5 }));
+}
+
+// The 95 % intervals of both shares at the evaluation's threshold.
+function cross() {
+  const counts = tally(data.threshold), [x, y] = places(counts).trade.map((v, k) => (k ? up(v) : across(v)));
+  const [left, right] = limits(counts.alarm, nGood).map(across), [low, high] = limits(counts.escape, nBad).map(up);
+  return svg("path", { class: "cross", d: `M${left} ${y}H${right}M${x} ${low}V${high}` });
 }
 
 function placeDots(kind, counts) {
   const here = places(counts);
-  for (const name of ["roc", "pr"]) {
-    const dot = byId(name)?.querySelector(`circle.${kind}`);
+  for (const name of CURVES) {
+    const dot = byId(name)?.querySelector(`.${kind}`);
     if (!dot) continue;
     const at = here[name];
     dot.setAttribute("visibility", at ? "visible" : "hidden");
     if (!at) continue;
-    dot.setAttribute("cx", across(at[0]));
-    dot.setAttribute("cy", up(at[1]));
+    dot.setAttribute("transform", `translate(${across(at[0])} ${up(at[1])})`);
     if (kind !== "now") continue;
-    const [a, b] = at.map((v) => `${(100 * v).toFixed(1)} %`);
-    byId(name).setAttribute("aria-label", name === "roc"
-      ? `ROC curve; at the threshold ${b} of the defective are found and ${a} of the good are false alarms`
-      : `Precision over recall; at the threshold ${a} of the defective are found and ${b} of the alarms are true`);
+    const [a, b] = at.map((v) => `${percent(v)} %`);
+    byId(name).setAttribute("aria-label", {
+      trade: `Escapes against false alarms; at the threshold ${b} of the defective escape and ${a} of the good are false alarms`,
+      roc: `ROC curve; at the threshold ${b} of the defective are found and ${a} of the good are false alarms`,
+      pr: `Precision over recall; at the threshold ${a} of the defective are found and ${b} of the alarms are true`,
+    }[name]);
   }
 }
 
-drawCurve("roc");
-drawCurve("pr");
+CURVES.forEach(drawCurve);
 placeDots("own", tally());
+if (data.best !== null) placeDots("best", tally(data.best));
 new ResizeObserver(drawHistogram).observe(histogram);
 whenMoved.push((counts) => { placeLine(); placeDots("now", counts); });

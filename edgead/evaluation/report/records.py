@@ -6,31 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgead.evaluation.bench import Latency
-from edgead.evaluation.evaluate import Evaluation, Judged
+from edgead.evaluation.evaluate import Evaluation
 from edgead.metrics.scores import Metric
-from edgead.metrics.uncertainty import share_interval
+from edgead.metrics.verdicts import Share
 from edgead.notices import say
 
 SURE = 0.05
 """A share that's known to this, up or down, isn't worth a warning."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """So many of all; ``interval`` holds the share among all such parts with 95 % confidence.
-
-    Attributes:
-        count, total: 0 <= count <= total.
-        interval: (low, high), fractions of 1; None where there are none at all.
-    """
-
-    count: int
-    total: int
-    interval: tuple[float, float] | None
-
-    @property
-    def is_unsure(self) -> bool:
-        return self.interval is not None and self.interval[1] - self.interval[0] > 2 * SURE
 
 
 @dataclass(frozen=True)
@@ -39,12 +21,10 @@ class Row:
 
     Attributes:
         name: the defect.
-        escapes: of its images, at the evaluation's threshold.
         metrics: by name, against all good images.
     """
 
     name: str
-    escapes: Share
     metrics: Mapping[str, Metric]
 
 
@@ -78,20 +58,40 @@ class Timing:
         return self.latencies[self.reference].p50_ms / self.latencies[form].p50_ms
 
 
-def wrong(images: Iterable[Judged]) -> Share:
-    """The share of images that were judged wrongly."""
-    verdicts = [judged.is_wrong for judged in images]
-    count, total = sum(verdicts), len(verdicts)
-    return Share(count, total, share_interval(count, total) if total else None)
+@dataclass(frozen=True)
+class Part:
+    """A part of F1's bar, from 0 to 1.
+
+    Attributes:
+        name: what it is: ``reached``, ``threshold`` or ``scores``.
+        start, size: where it begins and how long it is.
+    """
+
+    name: str
+    start: float
+    size: float
+
+
+def is_unsure(share: Share) -> bool:
+    """Whether so few images say little of the share among all such parts."""
+    return share.interval is not None and share.interval[1] - share.interval[0] > 2 * SURE
+
+
+def parts(found: Evaluation) -> list[Part]:
+    """F1, and what it lacks: what the threshold costs, and then the scores; none where F1 is undefined."""
+    f1, best = found.verdicts.f1.value, found.verdicts.best
+    if f1 is None or best is None:
+        return []
+    return [
+        Part("reached", 0.0, f1),
+        Part("threshold", f1, best.f1 - f1),
+        Part("scores", best.f1, 1 - best.f1),
+    ]
 
 
 def rows(found: Evaluation) -> list[Row]:
     """All defective images first, then those of each defect."""
-    of_defects = [
-        Row(defect, wrong(j for j in found.bad if j.sample.defect == defect), metrics)
-        for defect, metrics in found.defects.items()
-    ]
-    return [Row("all", wrong(found.bad), found.metrics), *of_defects]
+    return [Row("all", found.metrics), *(Row(defect, own) for defect, own in found.defects.items())]
 
 
 def reasons(all_rows: Sequence[Row], names: Iterable[str]) -> list[str]:
@@ -100,4 +100,4 @@ def reasons(all_rows: Sequence[Row], names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(say(m.reason) if m.reason else "unknown" for m in undefined if m.value is None))
 
 
-__all__ = ["Row", "Share", "Timing", "reasons", "rows", "wrong"]
+__all__ = ["Part", "Row", "Timing", "is_unsure", "parts", "reasons", "rows"]
