@@ -56,9 +56,9 @@ def _allowed(found: Verdicts) -> str:
     if found.allowed is None:
         return _why(found.not_allowed)
     may = found.allowed
-    alarms = f"{may.false_alarms.count} of {may.false_alarms.total} good images"
-    aimed = f"the {100 * may.rate:.3g} % of false alarms aimed at"
-    return f"{share_percent(may.found)} at {may.threshold:.6g}, {aimed} on these images ({alarms})"
+    over = f"{may.false_alarms.count} of {may.false_alarms.total} good ones over it"
+    aimed = f"the {100 * may.rate:.3g} % aimed at on these images"
+    return f"{share_percent(may.found)} at {may.threshold:.6g}, {aimed} ({over})"
 
 
 def _at_best(found: Verdicts) -> str:

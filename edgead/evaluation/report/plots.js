@@ -80,15 +80,15 @@ function drawCurve(name) {
   ]);
   const guess = name === "roc" ? [svg("path", { class: "guess", d: `M${across(0)} ${up(0)}L${across(1)} ${up(1)}` })] : [];
   place.replaceChildren(...lines, ...guess, svg("path", { class: "curve", d: steps.join("") }),
-    ...(name === "trade" ? [cross()] : []), svg("path", { class: "best", d: "M-6 0L0 -6L6 0L0 6Z" }),
+    ...(name === "trade" ? [box()] : []), svg("path", { class: "best", d: "M-6 0L0 -6L6 0L0 6Z" }),
     svg("circle", { class: "own", r: 7 }), svg("circle", { class: "now", r: 5 }));
 }
 
 // The 95 % intervals of both shares at the evaluation's threshold.
-function cross() {
-  const counts = tally(data.threshold), [x, y] = places(counts).trade.map((v, k) => (k ? up(v) : across(v)));
+function box() {
+  const counts = tally(data.threshold);
   const [left, right] = limits(counts.alarm, nGood).map(across), [low, high] = limits(counts.escape, nBad).map(up);
-  return svg("path", { class: "cross", d: `M${left} ${y}H${right}M${x} ${low}V${high}` });
+  return svg("rect", { class: "box", x: left, y: high, width: right - left, height: low - high });
 }
 
 function placeDots(kind, counts) {
