@@ -40,7 +40,8 @@ def processes(draws: int, timed: bool, forms: Sequence[str] = ()) -> Iterator[Ru
     def run(cell: Cell) -> dict[str, Any]:
         if not hasattr(mine, "folder"):
             mine.folder = tempfile.mkdtemp(dir=scratch.name)
-        how = {"draws": draws, "timed": timed, "forms": list(forms), "kept": mine.folder}
+            mine.kept = tempfile.mkdtemp(dir=scratch.name)  # apart: a cell empties it, and may not of its own
+        how = {"draws": draws, "timed": timed, "forms": list(forms), "kept": mine.kept}
         request = json.dumps({"cell": cell.record(), **how})
         with subprocess.Popen(
             [sys.executable, "-m", "edgead.cli.cell_process"],
