@@ -20,7 +20,7 @@ from edgead.bundle import Bundle
 from edgead.datasets import Dataset
 from edgead.errors import DatasetError, ImageError, OptionError
 from edgead.evaluation.checking import SHOWN, Checked, check
-from edgead.evaluation.figures import figures
+from edgead.evaluation.figures import HEADER, figures
 from edgead.evaluation.titles import TITLES, interval, percent
 from edgead.evaluation.verdicts import Source, Verdicts, verdicts
 from edgead.metrics.pixels import PixelMetrics
@@ -96,12 +96,12 @@ class Evaluation:
 
     def _repr_html_(self) -> str:
         rows = [
-            *((title, value, limits) for title, _, value, limits, _ in figures(self.verdicts)),
-            *((TITLES.get(name, name), percent(m), interval(m)) for name, m in self.metrics.items()),
+            *(row[:4] for row in figures(self.verdicts)),
+            *((TITLES.get(name, name), "", percent(m), interval(m)) for name, m in self.metrics.items()),
         ]
         known = self.dataset.notices if self.dataset else ()
         told = [*map(say, (*known, *self.notices)), *self.problems]
-        return table(rows, (f"at {self.threshold:.6g}", "%", "95 % interval")) + paragraphs(
+        return table(rows, (f"at {self.threshold:.6g}", *HEADER[:3])) + paragraphs(
             [f"note: {shown(text)}" for text in told]
         )
 

@@ -235,10 +235,11 @@ def test_reprs_are_one_line_each(fitted: edgead.Fit, mean: Path, tmp_path: Path)
         f"Export({made.path}: fp32 for onnx, threshold {made.threshold:.6g}": made,
         f"Bundle({mean}: mean fp32 for onnx, threshold 100)": edgead.read_bundle(mean),
         "Detector(mean.edgead: mean fp32 on onnxruntime on CPU, threshold 100)": edgead.load(mean),
-        "Evaluation(3 good and 3 defective images of set: image AUROC 100.00 %, 0 escapes and 0 false "
-        "alarms at 100)": found,
+        "Evaluation(3 good and 3 defective images of set: 0 escapes and 0 false alarms at 100, F1 100.00 % "
+        "(100.00 at best), image AUROC 100.00 %)": found,
         f"Verified({mean}: 1 files, ": edgead.verify(mean),
-        "Compared(image AUROC in %: mean.edgead 100.00, mean.edgead 100.00)": compared,
+        "Compared(escapes, false alarms and image AUROC in %: mean.edgead 0, 0, 100.00; mean.edgead 0, 0, "
+        "100.00)": compared,
     }
     for start, record in shown.items():
         assert repr(record).startswith(start), repr(record)
@@ -253,7 +254,8 @@ def test_an_evaluation_is_a_table_in_a_notebook_and_escapes_what_it_shows(tmp_pa
         (tmp_path / hostile / kind / "a.png").write_bytes(cv2.imencode(".png", picture(spot))[1].tobytes())
     found = edgead.evaluate(mean, tmp_path / hostile, draws=0)
     html = found._repr_html_()
-    assert "<img" not in html and re.search(r"image AUROC</th><td[^>]*>100.00", html)
+    assert "<img" not in html and re.search(r"image AUROC</th><td[^>]*></td><td[^>]*>100.00", html)
+    assert re.search(r"<tbody><tr><th[^>]*>escapes</th><td[^>]*>0 of 1", html), "the verdicts come first"
     assert html.count("note: ") == len(found.dataset.notices) + len(found.notices) > 0
 
 

@@ -265,9 +265,15 @@ def test_eval_at_another_threshold_says_so(
     other = json.loads(run(capsys, *words, "--json", "--threshold", "250")[0])
     assert (other["threshold"], other["threshold_source"], other["escapes"]) == (250.0, "given", 2)
     assert other["bundle_threshold"] == 100.0 and other["image_auroc"] == own["image_auroc"]
-    assert "at the bundle's threshold 100: 0 of 2 (0.0 %, 95 %: 0.0 - 65.8)" in run(capsys, *words)[0]
+    lines = run(capsys, *words)[0].splitlines()
+    assert lines[1].startswith("at the bundle's threshold 100 ")
+    assert re.fullmatch(r"escapes +0 of 2 +0\.00 +0\.00 - 65\.76", lines[2])
+    assert re.match(r"false alarms +0 of 2 +0\.00 +0\.00 - 65\.76 +the thresholds were set by hand", lines[3])
     out, _ = run(capsys, *words, "--threshold", "250", "--report", "r.html", "-q")
-    assert "at the given threshold 250, not the bundle's 100: 2 of 2 (100.0 %" in out
+    lines = out.splitlines()
+    assert lines[1].startswith("at the given threshold 250, not the bundle's 100 ")
+    assert re.match(r"escapes +2 of 2 +100\.00", lines[2])
+    assert "note: the threshold costs 100% of what F1 lacks" in out and "a lower one" in out
     assert "not the bundle's own" in Path("r.html").read_text("utf-8")
     for wrong in ("nan", "inf"):
         assert "finite" in run(capsys, *words, "--threshold", wrong, code=2)[1]
@@ -286,6 +292,9 @@ def test_data_sets_of_one_name_are_told_apart_by_their_paths(
     out, _ = run(capsys, *words)
     assert [line.split()[0] for line in out.splitlines()][1:5] == ["a/product", "b/product", "nut", "mean"]
     assert "verdicts at the bundle's threshold 100" in out
+    assert out.splitlines()[0].split()[:5] == ["class", "escapes", "false", "alarms", "image"]
+    assert (found["mean"]["escapes_share"], found["mean"]["false_alarms_share"]) == (1 / 3, 0.0)
+    assert found["mean"]["image_f1"] == pytest.approx(2 / 3), "1, 0 and 1"
     assert "note: no training images, only test images" in out
     said = run(capsys, "eval", "mean.edgead", str(one), f"{one}/../product", code=2)[1]
     assert "given twice" in said
@@ -301,9 +310,19 @@ def test_bundles_of_one_name_are_told_apart(
     assert [line.split()[0] for line in out.splitlines()][1:3] == ["a/mean.edgead", "b/mean.edgead"]
     out, _ = run(capsys, "compare", "a/mean.edgead", "b/mean.edgead", "-d", "set", "--draws", "20")
     assert out.splitlines()[0].split() == ["%", "a/mean.edgead", "b/mean.edgead"]
-    assert [line.split()[0] for line in out.splitlines()[1:3]] == ["escapes", "false"], "these come first"
+    first = [line[:13].split() for line in out.splitlines()[1:5]]
+    assert first == [["escapes"], ["false", "alarms"], ["image", "F1"], ["image", "F1-max"]], (
+        "these come first"
+    )
+    assert re.search(r"\n  escapes +\+0\.00 +-65\.76 \.\. \+65\.76 +1\.000\n", out)
+    assert "escapes and false alarms by McNemar's exact test" in out
+    found = json.loads(run(capsys, "compare", "a/mean.edgead", "b/mean.edgead", "-d", "set", "--json")[0])
+    told = found["against_first"][0]["verdicts"]
+    assert list(told) == ["escapes", "false_alarms", "image_f1"] and told["escapes"]["p_value"] == 1
+    assert found["bundles"][0]["verdicts"]["escapes"]["total"] == 2
     assert "0 of 2 (0.0 %, 95 %: 0.0 - 65.8)" in out
-    assert "image AUROC, image AP, image F1-max" in out and "no interval, both are 1 on every draw" in out
+    assert "image F1, image AUROC, image AP, image F1-max" in out
+    assert "no interval, both are 1 on every draw" in out
 
 
 def test_all_bad_files_are_named_and_nothing_is_judged(

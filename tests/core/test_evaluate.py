@@ -11,7 +11,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 import edgead
 from edgead.datasets import open_dataset
@@ -21,7 +21,7 @@ from edgead.evaluation.evaluate import evaluate
 from edgead.evaluation.table import metrics_csv, remarks, verdicts_csv
 from edgead.images import read_image
 from edgead.masks import read_mask
-from edgead.names import json_text
+from edgead.names import json_text, shown
 from edgead.notices import Notice, say
 from edgead.progress import silent
 from edgead.resize import ResizeRule
@@ -295,6 +295,62 @@ def test_shares_have_wilsons_interval_everywhere(samples):
     assert float(whole[header.index("escapes_high")]) == record["escapes_interval"][1]
     only_good = evaluate(Bright(), [s for s in samples if s.is_good], draws=0)
     assert only_good.record()["escapes_interval"] is None
+
+
+def test_the_verdicts_are_counted_over_the_images(samples):
+    found = evaluate(Bright(), samples, draws=30)
+    told = found.verdicts
+    assert (told.escapes.count, told.false_alarms.count) == (
+        sum(j.is_wrong for j in found.bad),
+        sum(j.is_wrong for j in found.good),
+    )
+    for defect, share in told.kinds.items():
+        mine = [j for j in found.bad if j.sample.defect == defect]
+        assert (share.count, share.total) == (sum(j.is_wrong for j in mine), len(mine))
+        assert found.record()["defects"][shown(defect)]["escapes"] == share.count
+        over = [j.is_anomalous for j in (*mine, *found.good)]
+        known = f1_score([1] * len(mine) + [0] * len(found.good), over, zero_division=0)
+        assert told.f1_of_kinds[defect].value == pytest.approx(known)
+    over, bad = [j.is_anomalous for j in found.images], [not j.sample.is_good for j in found.images]
+    assert told.f1.value == pytest.approx(f1_score(bad, over))
+    assert told.best.f1 == pytest.approx(found.metrics["image_f1_max"].value)
+    assert found.draws["image_f1"].shape == (30,) and told.f1.interval is not None
+    record = found.record()["verdicts"]
+    assert record["escapes"]["share"] == told.escapes.count / len(found.bad)
+    assert record["threshold"] == found.threshold and record["threshold_source"] == "bundle"
+    header, whole, *kinds = csv.reader(metrics_csv(found).splitlines())
+    assert header[:9] == ["defect", "images", "escapes", "escapes_low", "escapes_high", "false_alarms",
+                          "false_alarms_low", "false_alarms_high", "image_f1"]  # fmt: skip
+    assert float(whole[header.index("image_f1")]) == told.f1.value
+    assert float(whole[header.index("threshold_share")]) == told.threshold_share.value
+    assert [int(row[2]) for row in kinds] == [share.count for share in told.kinds.values()]
+
+
+def test_a_threshold_that_does_not_keep_its_promise_is_noted_everywhere(samples):
+    class Promising(Bright):
+        """Its threshold, which a quarter of the good images exceed, states next to none."""
+
+        bundle = replace(
+            Detector.bundle,
+            manifest=replace(
+                Detector.bundle.manifest,
+                thresholds={
+                    "default": replace(
+                        Detector.bundle.manifest.threshold,
+                        rule="split-conformal", counted="images", n_images=99, n_counted=99,
+                        expected_rate=0.01, upper_rate=0.03, false_positive_rate=0.01,
+                    )
+                },
+            ),
+        )  # fmt: skip
+
+    found = evaluate(Promising(), samples, draws=0)
+    assert found.verdicts.stated.upper == 0.03 and found.verdicts.false_alarms.interval[0] > 0.03
+    assert found.notices[0].code == "alarms-over-stated"
+    assert found.record()["notices"][0]["text"] == say(found.notices[0]) == remarks(found)[0]
+    other = evaluate(Promising(), samples, draws=0, threshold=1e6)
+    assert "alarms-over-stated" not in [notice.code for notice in other.notices]
+    assert other.notices[0].code == "threshold-too-high", "nothing is found there"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names that aren't text are Linux's")

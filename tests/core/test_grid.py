@@ -22,7 +22,7 @@ from edgead.cli.benchmark import _cells
 from edgead.errors import DatasetError, EngineError, ImageError, OptionError, OutputError
 from edgead.evaluation.cell import Cell, Making, run_cell
 from edgead.evaluation.grid import read_lines, run_grid
-from edgead.evaluation.grid_table import names, table
+from edgead.evaluation.grid_table import names, table, verdict_table
 from edgead.evaluation.table import TITLES
 from edgead.progress import silent
 from tests.bundles import bad_image, good_image, write_images
@@ -151,6 +151,85 @@ def test_the_table_is_the_papers():
     ]
 
 
+def result(escapes: int, bad: int, alarms: int, good: int, **more):
+    """What a result of every version has."""
+    return {"escapes": escapes, "bad": bad, "false_alarms": alarms, "good": good, **more}
+
+
+def test_the_verdicts_are_a_table_of_their_own_from_the_counts_of_any_version():
+    def line(data, method, seed, **result):
+        return {
+            "key": "",
+            "cell": Cell(Making(method, seed=seed), f"/sets/{data}").record(),
+            "result": result,
+        }
+
+    lines = [
+        line("nut", "a", 0, **result(1, 4, 0, 10, image_f1_max=1.0)),
+        line("nut", "a", 1, **result(2, 4, 1, 10, image_f1_max=0.9)),
+        line("bolt", "a", 0, **result(4, 4, 0, 0, image_f1_max=None)),
+        line("nut", "b", 0, **result(0, 5, 0, 10, image_f1_max=1.0)),
+        {"key": "", "cell": Cell(Making("b"), "/sets/bolt").record(), "error": "no"},
+    ]
+    header, rows = verdict_table(lines)
+    assert header == (
+        *(
+            "data set",
+            "method",
+            "escapes",
+            "false alarms",
+            "image F1",
+            "image F1-max",
+            "lost to the threshold",
+        ),
+    )
+    one, other = 2 * 3 / (2 * 3 + 1), 2 * 2 / (2 * 2 + 1 + 2)
+    lost = (1.0, (0.9 - other) / (1 - other))
+
+    def over_seeds(*values):
+        return f"{100 * np.mean(values):.1f}±{100 * np.std(values, ddof=1):.1f}"
+
+    assert rows == [
+        ("nut", "a", over_seeds(0.25, 0.5), over_seeds(0, 0.1), over_seeds(one, other), over_seeds(1, 0.9),
+         over_seeds(*lost)),
+        ("nut", "b", "0.0", "0.0", "100.0", "100.0", "-"),
+        ("bolt", "a", "100.0", "-", "-", "-", "-"),
+        ("bolt", "b", "failed", "", "", "", ""),
+        ("mean", "a", "68.8", "-", "-", "-", "-"),
+        ("mean", "b", "-", "-", "-", "-", "-"),
+    ]  # fmt: skip
+    in_cells = table(lines, ["escapes", "false_alarms", "image_f1", "image_f1_max"])[1]
+    assert in_cells[0][2] == "0.0 / 0.0 / 100.0 / 100.0", "as columns of the papers' table too"
+
+
+def test_a_result_without_counts_has_no_verdicts_and_one_that_is_none_is_refused(tmp_path):
+    old = {"key": "k", "cell": Cell(Making("a"), "/sets/nut").record(), "result": {"image_auroc": 0.9}}
+    assert verdict_table([old])[1] == [("nut", "a", "-", "-", "-", "-", "-")]
+    file = tmp_path / "r.jsonl"
+    file.write_text(json.dumps(old) + "\n" + json.dumps({**old, "result": [1]}) + "\n")
+    with pytest.raises(DatasetError, match=r"r\.jsonl, line 2: not a benchmark's result; give another file"):
+        read_lines(file)
+
+
+def test_what_thresholds_lack_is_told_once_for_all_cells(dataset, tmp_path, monkeypatch, capsys):
+    codes = (["threshold-too-high"], ["threshold-too-low", "alarms-over-stated", "mask-lossy"], [])
+
+    def run_grid(cells, out, run, jobs, progress):
+        told = [[{"code": code, "text": f"text of {code}"} for code in some] for some in codes]
+        return [
+            {"key": "", "cell": cell.record(), "result": result(0, 1, 0, 1, notices=notices)}
+            for cell, notices in zip(cells, told, strict=True)
+        ]
+
+    monkeypatch.setattr("edgead.evaluation.grid.run_grid", run_grid)
+    words = ["benchmark", "-m", "padim", "-d", str(dataset / "nut"), "--seeds", "0,1,2"]
+    assert main([*words, "--metrics", "escapes"]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 3 and "text of mask-lossy" in notes[0]
+    assert "in 1 of 3 cells more false alarms were seen" in notes[1]
+    assert "in 2 of 3 cells the threshold costs more than half of what F1 lacks" in notes[2]
+
+
 def test_a_cell_survives_json_and_a_wrong_form_is_refused():
     cell = Cell(Making("a", size=(64, 96), weights="w"), "/d", "mvtec", "nut")
     assert Cell.from_record(json.loads(json.dumps(cell.record()))) == cell
@@ -180,7 +259,7 @@ def test_a_killed_benchmark_goes_on_where_it_stopped(dataset, tmp_path, capsys):
     assert main(words(dataset, out)) == 0
     assert out.read_bytes().startswith(before) and out.read_bytes().count(b"\n") == 2
     printed = capsys.readouterr().out
-    assert [line.split()[0] for line in printed.splitlines()][1:4] == ["set/bolt", "set/nut", "mean"]
+    assert [line.split()[0] for line in printed.splitlines()[1:4]] == ["set/bolt", "set/nut", "mean"]
     modified = out.stat().st_mtime_ns
     assert main([*words(dataset, out), "--json"]) == 0
     assert out.stat().st_mtime_ns == modified
@@ -290,7 +369,9 @@ def test_a_grid_file_is_the_command_line(dataset, tmp_path, asked, capsys):
     making = asked[0][-1].making
     assert making == Making("padim", size=(64, 96), seed=1, target="openvino", precision="int8",
                             holdout=0.3, final_fit=False)  # fmt: skip
-    header, first, *_ = from_file.splitlines()
+    verdicts, metrics = (text.splitlines() for text in from_file.split("\n\n"))
+    assert verdicts[1].split(maxsplit=1)[1].startswith("patchcore:coreset_ratio=0.02, onnx, fp32 ")
+    header, first, *_ = metrics
     assert header.split("  ")[1].strip() == "patchcore:coreset_ratio=0.02, onnx, fp32"
     assert "50.0±0.0 / 3.0±0.0" in first
     assert "image_auroc in % / mib in MiB" in from_file
@@ -303,7 +384,7 @@ def test_the_command_line_comes_before_the_grid_file(dataset, tmp_path, asked, c
     assert main(["benchmark", *words, "--grid", str(file), "--data", str(dataset)]) == 0
     assert [cell.making.seed for cell in asked[0]] == [7, 7], "one for each data set"
     assert asked[0][0].making.final_fit is True and asked[0][0].making.method == "spade"
-    assert capsys.readouterr().out.splitlines()[0].split() == ["data", "set", "spade"]
+    assert capsys.readouterr().out.split("\n\n")[1].splitlines()[0].split() == ["data", "set", "spade"]
 
 
 @pytest.mark.parametrize(

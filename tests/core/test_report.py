@@ -140,6 +140,47 @@ def test_what_it_says(page):
     assert "<img" not in page and HOSTILE not in page
 
 
+def test_the_verdict_comes_first_with_what_it_is_held_against(page, small):
+    found, _ = small
+    told = found.verdicts
+    text = unescape(re.sub(r"<[^>]+>", " ", page[page.index("<h1>") : page.index('id="data"')]))
+    places = [text.index(words) for words in ("escapes", "false alarms", "image F1", "image AUROC")]
+    assert places == sorted(places)
+    assert 'id="tile-escape"><b>2 of 6</b>' in page and 'id="tile-alarm"><b>1 of 4</b>' in page
+    assert f"95 %: {100 * told.escapes.interval[0]:.1f} - {100 * told.escapes.interval[1]:.1f}" in text
+    assert f'id="tile-f1"><b>{100 * told.f1.value:.1f} %</b>' in page
+    assert f"{100 * told.best.f1:.1f} % at best" in text
+    assert f"F1-max {100 * told.best.f1:.2f} at {told.best.threshold:.6g}, chosen on these images" in text
+    assert say(told.not_stated) in text, "of a threshold that nothing is known of"
+    widths = [float(width) for width in re.findall(r'<rect class="\w+" x="[\d.]+%" width="([\d.]+)%"', page)]
+    assert len(widths) == 3 and sum(widths) == pytest.approx(100, abs=0.01)
+    assert widths[0] == pytest.approx(100 * told.f1.value, abs=1e-3)
+    assert widths[1] / (widths[1] + widths[2]) == pytest.approx(told.threshold_share.value, abs=1e-3)
+    assert data_of(page)["best"] == told.best.threshold
+    rows = re.findall(
+        r'data-kind="(\d)"><th scope="row">(.*?)</th><td>(\d+)</td><td class="count">(\d+)</td>', page
+    )
+    names = [shown(kind) for kind in told.kinds]
+    assert [(unescape(name), int(n), int(k)) for _, name, n, k in rows] == [
+        (name, share.total, share.count) for name, share in zip(names, told.kinds.values(), strict=True)
+    ]
+    assert [data_of(page)["defects"][int(number)] for number, *_ in rows] == names
+
+
+@pytest.mark.parametrize(("good", "bad"), [(0, 3), (3, 0), (1, 0), (0, 1), (1, 1)])
+def test_few_images_make_a_whole_page(tmp_path: Path, good: int, bad: int):
+    write_report(tmp_path / "p.html", "t", *made_up(good, bad), BUNDLE)
+    page = (tmp_path / "p.html").read_text("utf-8")
+    parsed = Balance()
+    parsed.feed(page)
+    assert parsed.open == [] and len(set(parsed.ids)) == len(parsed.ids)
+    assert all(link[1:] in parsed.ids for link in parsed.links)
+    both = good and bad
+    assert ("tile-escape" in parsed.ids, "tile-alarm" in parsed.ids) == (bool(bad), bool(good))
+    assert ("tile-f1" in parsed.ids, "trade" in parsed.ids) == (bool(both), bool(both))
+    assert (data_of(page)["best"] is not None) == bool(both)
+
+
 def test_an_undefined_metric_is_a_dash_with_its_reason(tmp_path: Path):
     write_report(tmp_path / "p.html", "t", *made_up(40, 6), BUNDLE)
     page = (tmp_path / "p.html").read_text("utf-8")

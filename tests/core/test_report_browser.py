@@ -14,6 +14,8 @@ import pytest
 
 from edgead.evaluation.bench import Latency
 from edgead.evaluation.report import Timing, write_report
+from edgead.metrics.uncertainty import share_interval
+from edgead.names import shown as shown_name
 from tests.core.report_support import BUNDLE, HOSTILE, THRESHOLD, evaluated, made_up, outcomes
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -93,6 +95,8 @@ def gallery(page) -> None:
 
 def counts(page) -> tuple[int, int]:
     escapes, alarms = re.findall(r"(\d+) of", page.inner_text("#counts"))
+    tiles = [page.inner_text(f"#tile-{name} b").split(" of ")[0] for name in ("escape", "alarm")]
+    assert tiles == [escapes, alarms], "the tiles at the top follow"
     return int(escapes), int(alarms)
 
 
@@ -112,7 +116,14 @@ def test_the_slider_moves_counts_line_dots_and_verdicts(opened, large):
     def place(what):
         return page.eval_on_selector(what, "e => e.getBoundingClientRect().x")
 
-    marks = ("#now", "#roc circle.now", "#pr circle.now", "#roc circle.own")
+    marks = (
+        "#now",
+        "#roc circle.now",
+        "#pr circle.now",
+        "#roc circle.own",
+        "#trade circle.own",
+        "#trade .best",
+    )
     before = [place(mark) for mark in marks]
     assert page.is_disabled("#reset") and page.is_hidden("#chosen")
 
@@ -125,7 +136,7 @@ def test_the_slider_moves_counts_line_dots_and_verdicts(opened, large):
     assert "false alarms" in page.get_attribute("#slider", "aria-valuetext")
     assert page.inner_text("#chosen") == "Chosen on the test images."
     after = [place(mark) for mark in marks]
-    assert after[0] < before[0] and after[1] > before[1] and after[2] > before[2] and after[3] == before[3]
+    assert after[0] < before[0] and after[1] > before[1] and after[2] > before[2] and after[3:] == before[3:]
     gallery(page)
     is_ = outcomes(found, threshold)
     worst = [*is_["escape"], *is_["alarm"]]
@@ -138,6 +149,82 @@ def test_the_slider_moves_counts_line_dots_and_verdicts(opened, large):
     assert counts(page) == (found.escapes, found.false_alarms) and page.is_disabled("#reset")
     assert [place(mark) for mark in marks] == before
     assert page.evaluate("document.activeElement.id") == "slider"
+
+
+def test_the_first_figures_follow_the_slider_with_their_intervals(opened, small):
+    file, found = small
+    page = opened(file)
+    scores = {
+        name: [j.score for j in images] for name, images in (("escape", found.bad), ("alarm", found.good))
+    }
+    first = page.inner_text(".tiles")
+
+    def told(name, part, total):
+        low, high = share_interval(part, total)
+        assert page.inner_text(f"#tile-{name} b") == f"{part} of {total}"
+        assert page.inner_text(f"#tile-{name} .share") == f"{100 * part / total:.1f} %"
+        assert page.inner_text(f"#tile-{name} .limits") == f"95 %: {100 * low:.1f} - {100 * high:.1f}"
+        assert f"{part} of {total}: {100 * part / total:.1f} % ({100 * low:.1f} - {100 * high:.1f})" in (
+            page.inner_text("#counts")
+        )
+
+    for threshold in (0.6 * THRESHOLD, 1.2 * THRESHOLD, -1e9, 1e9):
+        page.fill("#number", str(threshold))
+        missed = sum(s <= threshold for s in scores["escape"])
+        alarms = sum(s > threshold for s in scores["alarm"])
+        told("escape", missed, len(found.bad))
+        told("alarm", alarms, len(found.good))
+        hits = 2 * (len(found.bad) - missed)
+        assert page.inner_text("#tile-f1 b") == f"{100 * hits / (hits + alarms + missed):.1f} %"
+        assert page.inner_text("#tile-escape .at").endswith("chosen here")
+        for row in page.locator("tr.kind").all():
+            name = row.locator("th").inner_text()
+            mine = [j.score for j in found.bad if shown_name(j.sample.defect) == name]
+            assert int(row.locator(".count").inner_text()) == sum(s <= threshold for s in mine)
+    page.click("#reset")
+    assert page.inner_text(".tiles") == first
+    assert page.locator(".tiles .moved").count() == 0
+
+
+def test_the_trade_off_marks_the_threshold_its_intervals_and_the_best(opened, small):
+    file, found = small
+    page = opened(file)
+
+    def place(mark):
+        number = r"translate\(([-\d.e]+) ([-\d.e]+)\)"
+        x, y = re.fullmatch(number, page.get_attribute(f"#trade {mark}", "transform")).groups()
+        return (float(x) - 34) / 278, (320 - 24 - float(y)) / 288  # of the plot's sides
+
+    told = found.verdicts
+    ring = (told.false_alarms.value, told.escapes.value)
+    assert place("circle.own") == pytest.approx(ring, abs=1e-6) == place("circle.now")
+    best = [sum(j.score > told.best.threshold for j in found.good) / len(found.good),
+            sum(j.score <= told.best.threshold for j in found.bad) / len(found.bad)]  # fmt: skip
+    assert place("path.best") == pytest.approx(best, abs=1e-6)
+    box = {name: float(page.get_attribute("#trade .box", name)) for name in ("x", "y", "width", "height")}
+    low, high = told.false_alarms.interval
+    assert ((box["x"] - 34) / 278, box["width"] / 278) == pytest.approx((low, high - low), abs=1e-6)
+    low, high = told.escapes.interval
+    assert ((296 - box["y"]) / 288, box["height"] / 288) == pytest.approx((high, high - low), abs=1e-6)
+    assert "defective escape" in page.get_attribute("#trade", "aria-label")
+
+
+@pytest.mark.parametrize(("good", "bad"), [(3, 0), (0, 3), (1, 1)])
+def test_a_page_of_few_images_has_a_slider_too(opened, tmp_path, good, bad):
+    found, gallery = made_up(good, bad)
+    write_report(tmp_path / "p.html", "few", found, gallery, BUNDLE)
+    page = opened(tmp_path / "p.html", 390)
+    page.fill("#number", "-1e9")
+    assert page.inner_text("#counts").count(" of ") == 2
+    assert page.inner_text("#counts").endswith(
+        f"false alarms {good} of {good}: 100.0 % ({share(good)})" if good else "0 of 0"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def share(total: int) -> str:
+    """The interval of all of so many."""
+    return " - ".join(f"{100 * end:.1f}" for end in share_interval(total, total))
 
 
 def test_the_ends_of_the_slider_call_everything_and_nothing(opened, small):
