@@ -158,6 +158,6 @@ def _print(
         click.echo(f"  verdicts: {better} right with {name} alone, {comparison.worse} with {names[0]} alone")
     print_notes((name, [*notes, *remarks(one)]) for name, one in zip(names, found, strict=True))
     click.echo(
-        "\nescapes and false alarms by McNemar's exact test, image AUROC by DeLong's, all else by paired "
-        "bootstrap; p isn't corrected for many tests"
+        "\nescapes, false alarms and F1 by exact tests on the images where verdicts differ (McNemar's), "
+        "image AUROC by DeLong's, all else by paired bootstrap; p isn't corrected for many tests"
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgead.errors import InputError
 from edgead.evaluation.evaluate import Evaluation
-from edgead.metrics.paired import paired_shares
+from edgead.metrics.paired import paired_f1, paired_shares
 from edgead.metrics.uncertainty import Difference, delong, differences
 from edgead.notices import Notice
 
@@ -20,7 +20,7 @@ class Comparison:
 
     Attributes:
         verdicts: ``escapes``, ``false_alarms`` and ``image_f1`` to the difference, each bundle at its own
-            threshold: the shares by McNemar's exact test, F1 by paired bootstrap.
+            threshold; by exact tests.
         metrics: metric to the difference, this bundle less the first; by paired bootstrap.
         image_auroc: the same difference by DeLong's test, which needs no draws.
         better, worse: images on which only this bundle's verdict is right, and only the first's.
@@ -44,12 +44,11 @@ def compare(first: Evaluation, other: Evaluation) -> Comparison:
     bad = np.array([not j.sample.is_good for j in first.images])
     new, old = (np.array([j.score for j in found.images]) for found in (other, first))
     now, before = (np.array([not j.is_wrong for j in found.images]) for found in (other, first))
-    f1_now, f1_before = ({"image_f1": found.verdicts.f1} for found in (other, first))
     return Comparison(
         verdicts={
             "escapes": paired_shares(~now[bad], ~before[bad], Notice("no-bad-images")),
             "false_alarms": paired_shares(~now[~bad], ~before[~bad], Notice("no-good-images")),
-            **differences(f1_now, f1_before, other.draws, first.draws),
+            "image_f1": paired_f1(~now, ~before, bad),
         },
         metrics=differences(other.metrics, first.metrics, other.draws, first.draws),
         image_auroc=delong(new, old, bad),

@@ -63,8 +63,7 @@ class Evaluation:
             the threshold.
         defects: defect to the same metrics of its images against all good ones. Pixel metrics are within
             0.002 there; see ``PixelMetrics.samples``.
-        draws: the metrics, and F1 at the threshold (``image_f1``), on the bootstrap's draws, which are the
-            same for every bundle on the same images.
+        draws: the metrics on the bootstrap's draws, which are the same for every bundle on the same images.
         notices: what to know of the threshold, these images and masks.
         bundle_notices: what the bundle says about itself.
         problems: why images are in none of the figures, a line each; usually none.
@@ -240,7 +239,7 @@ def evaluate(
     weights = resample(bad, draws)
     own = detector.bundle.manifest.threshold
     kinds = [None if j.sample.is_good else j.sample.defect for j in images]
-    at_threshold, drawn_f1 = verdicts(scores, kinds, limit, own, weights)
+    at_threshold = verdicts(scores, kinds, limit, own, weights)
     drawn = {**image_samples(scores, bad, weights), **pixels.samples(weights)}
     metrics = with_intervals({**image_metrics(scores, bad), **pixels.metrics()}, drawn, bad)
     notices = [*at_threshold.notices(), *checked.notices]
@@ -255,7 +254,7 @@ def evaluate(
         verdicts=at_threshold,
         metrics=metrics,
         defects=_by_defect([j.sample for j in images], scores, bad, pixels, metrics),
-        draws={**drawn, "image_f1": drawn_f1},
+        draws=drawn,
         notices=tuple(notices),
         bundle_notices=detector.bundle.notices,
         problems=tuple(problems),

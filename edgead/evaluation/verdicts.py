@@ -143,7 +143,7 @@ def verdicts(
     threshold: float,
     own: ThresholdRecord,
     weights: NDArray[np.int64],
-) -> tuple[Verdicts, NDArray[np.float64]]:
+) -> Verdicts:
     """Count at a threshold.
 
     Args:
@@ -151,9 +151,6 @@ def verdicts(
         kinds: (images,) the defect that each shows, None of a good one.
         own: the bundle's thresholds for this product, and what is stated of them.
         weights: (draws, images), of the bootstrap that gives F1's interval.
-
-    Returns:
-        The figures, and F1 on each draw, (draws,).
     """
     bad = np.array([kind is not None for kind in kinds], bool)
     source: Source = "bundle" if threshold == own.score else "given"
@@ -167,7 +164,7 @@ def verdicts(
     }
     stated, not_stated = _stated(source, own)
     may, not_allowed = _allowed(source, own, scores, bad)
-    figures = Verdicts(
+    return Verdicts(
         threshold=threshold,
         source=source,
         escapes=missed,
@@ -182,7 +179,6 @@ def verdicts(
         allowed=may,
         not_allowed=not_allowed,
     )
-    return figures, drawn
 
 
 def _stated(source: Source, own: ThresholdRecord) -> tuple[Stated | None, Notice | None]:

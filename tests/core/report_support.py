@@ -92,7 +92,7 @@ def made_up(n_good: int, n_bad: int) -> tuple[Evaluation, Gallery]:
     of_defects = {kind: metrics | {"pixel_auroc": undefined} for kind in dict.fromkeys(kinds[n_good:])}
     kinds_or_none = [None if kind == "good" else kind for kind in kinds]
     draws = np.zeros((0, len(kinds)), np.int64)
-    told, _ = verdicts(scores, kinds_or_none, THRESHOLD, BUNDLE.manifest.threshold, draws)
+    told = verdicts(scores, kinds_or_none, THRESHOLD, BUNDLE.manifest.threshold, draws)
     found = Evaluation(tuple(images), told, metrics | {"pixel_auroc": undefined}, of_defects, {})
     return found, gallery
 

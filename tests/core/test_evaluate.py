@@ -314,7 +314,7 @@ def test_the_verdicts_are_counted_over_the_images(samples):
     over, bad = [j.is_anomalous for j in found.images], [not j.sample.is_good for j in found.images]
     assert told.f1.value == pytest.approx(f1_score(bad, over))
     assert told.best.f1 == pytest.approx(found.metrics["image_f1_max"].value)
-    assert found.draws["image_f1"].shape == (30,) and told.f1.interval is not None
+    assert told.f1.interval is not None
     record = found.record()["verdicts"]
     assert record["escapes"]["share"] == told.escapes.count / len(found.bad)
     assert record["threshold"] == found.threshold and record["threshold_source"] == "bundle"

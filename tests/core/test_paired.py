@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgead.errors import InputError
-from edgead.metrics.paired import paired_shares
+from edgead.metrics.paired import paired_f1, paired_shares
 from edgead.notices import Notice
 
 NONE = Notice("no-bad-images")
@@ -76,7 +76,54 @@ def test_bundles_that_agree_do_not_differ_and_the_interval_says_how_far_that_is_
         assert wrong == 3 or found.interval[1] > 0.05, "ten images show little"
 
 
+def f1_of(wrong, bad) -> float:
+    found, alarms = (bad & ~wrong).sum(), (~bad & wrong).sum()
+    return 2 * found / (2 * found + alarms + (bad & wrong).sum())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_f1s_p_value_is_that_of_every_exchange_of_verdicts(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bad = np.arange(24) < rng.integers(2, 20)
+    old = rng.random(24) < 0.4
+    new = np.where(np.arange(24) % 3 == 0, rng.random(24) < 0.2, old)  # eight at most differ
+    seen = f1_of(new, bad) - f1_of(old, bad)
+    differ = np.flatnonzero(new != old)
+    as_far = 0
+    for exchange in itertools.product((False, True), repeat=differ.size):
+        one, other = new.copy(), old.copy()
+        swapped = differ[list(exchange)]
+        one[swapped], other[swapped] = old[swapped], new[swapped]
+        as_far += abs(f1_of(one, bad) - f1_of(other, bad)) >= abs(seen) - 1e-12
+    found = paired_f1(new, old, bad)
+    assert found.value == pytest.approx(seen, abs=1e-12)
+    assert found.p_value == pytest.approx(as_far / 2**differ.size, abs=1e-12)
+
+
+def test_f1_agrees_with_the_shares_where_one_kind_alone_differs() -> None:
+    """Four defects that one bundle alone lets through are no more than chance, whatever they do to F1."""
+    bad = np.arange(60) < 30
+    new, old = np.zeros(60, bool), np.zeros(60, bool)
+    new[:4] = True
+    found = paired_f1(new, old, bad)
+    assert found.value < 0 and found.p_value == paired_shares(new[bad], old[bad], NONE).p_value == 0.125
+    same = paired_f1(new, new, bad)
+    assert (same.value, same.p_value) == (0.0, 1.0)
+
+
+def test_f1_of_many_images_is_tested_too() -> None:
+    rng = np.random.default_rng(1)
+    bad = np.arange(6000) < 2000
+    old = rng.random(6000) < 0.3
+    found = paired_f1(rng.random(6000) < 0.3, old, bad), paired_f1(rng.random(6000) < 0.2, old, bad)
+    assert found[0].p_value > 0.01 and found[1].p_value < 1e-6 and found[1].value > 0
+
+
 def test_no_images_have_no_difference() -> None:
+    assert paired_f1([True, False], [True, True], [False, False]).reason == Notice("no-bad-images")
+    assert paired_f1([True, False], [True, True], [True, True]).reason == Notice("no-good-images")
+    with pytest.raises(InputError, match="all for the same"):
+        paired_f1([True], [True, False], [True, False])
     found = paired_shares([], [], NONE)
     assert (found.value, found.interval, found.p_value, found.reason) == (None, None, None, NONE)
     with pytest.raises(InputError, match="same images"):

@@ -45,7 +45,7 @@ def at(scores, bad, threshold: float) -> Metric:
 def figured(scores, bad, threshold: float = 3.0, own: ThresholdRecord = OWN, draws: int = 50) -> Verdicts:
     scores, bad = np.asarray(scores, float), np.asarray(bad, bool)
     names = [("dent", "scratch")[i % 2] if is_bad else None for i, is_bad in enumerate(bad)]
-    return verdicts(scores, names, threshold, own, resample(bad, draws))[0]
+    return verdicts(scores, names, threshold, own, resample(bad, draws))
 
 
 # ---------------------------------------------------------------- counting
@@ -76,7 +76,7 @@ def test_f1_on_the_draws_is_f1_of_the_images_drawn() -> None:
 
 def test_f1s_interval_is_the_middle_of_its_draws() -> None:
     scores, bad = draw(2)
-    told, drawn = verdicts(scores, ["dent" if b else None for b in bad], 0.5, OWN, resample(bad, 400))
+    told, drawn = figured(scores, bad, 0.5, draws=400), f1_samples(scores, bad, 0.5, resample(bad, 400))
     assert told.f1.interval == pytest.approx(np.quantile(drawn, [0.025, 0.975]))
     assert told.f1.interval[0] < told.f1.value < told.f1.interval[1]
 
