@@ -61,7 +61,8 @@ def compare(
         progress: reports long work; ``edgead.progress.bar`` is a bar on a terminal.
 
     Returns:
-        An evaluation of each, and of each but the first the differences, with intervals and p values.
+        An evaluation of each, and of each but the first the differences, with intervals and p values: of
+        the verdicts at each one's own threshold, and of the metrics.
 
     Raises:
         edgead.errors.InputError: fewer than two, or names, images or options that can't be used.

@@ -67,8 +67,9 @@ def evaluate(
         progress: reports long work; ``edgead.progress.bar`` is a bar on a terminal.
 
     Returns:
-        The verdict on each image, and the metrics, as fractions. What's doubtful about images and masks, and
-        images that can't be judged (``problems``), are logged at WARNING, too.
+        The verdict on each image, what the threshold does (``verdicts``: escapes, false alarms, F1 beside
+        F1-max), and the metrics, as fractions. What's doubtful about threshold, images and masks, and images
+        that can't be judged (``problems``), are logged at WARNING, too.
 
     Raises:
         edgead.errors.DatasetError: no layout fits, or the data set is incomplete.

@@ -40,7 +40,12 @@ def test_the_p_value_is_scipys(gained: int, lost: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "interval"), [((36, 12, 2, 0), (0.0569, 0.3404)), ((54, 0, 0, 0), (-0.0664, 0.0664))]
+    ("counts", "interval"),
+    [
+        ((36, 12, 2, 0), (0.0569, 0.3404)),
+        ((20, 12, 2, 16), (0.0562, 0.3292)),  # (0.0618, 0.3242) without the correction for continuity
+        ((54, 0, 0, 0), (-0.0664, 0.0664)),
+    ],
 )
 def test_the_interval_is_newcombes(counts, interval) -> None:
     """Statistics in Medicine 17, 1998, table III, method 10."""
