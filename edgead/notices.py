@@ -129,6 +129,21 @@ SENTENCES: dict[str, str] = {
     "rate-given": "the thresholds were set by hand, so nothing is known of their false-positive rate",
     "rule-split-conformal": "split conformal quantile of held-out good images",
     "rule-split-conformal-largest": "split conformal quantile of held-out good images, each group's largest",
+    "threshold-revised": "the threshold was revised {when} by {by} (revision {revision}), no reason given",
+    "threshold-revised-why": "the threshold was revised {when} by {by} (revision {revision}): {why}",
+    "threshold-restored": "the threshold of revision {restores} was restored {when} by {by} (revision "
+    "{revision}), no reason given",
+    "threshold-restored-why": "the threshold of revision {restores} was restored {when} by {by} (revision "
+    "{revision}): {why}",
+    "threshold-as-exported": "the threshold was set back to the exported one {when} by {by} (revision "
+    "{revision}), no reason given",
+    "threshold-as-exported-why": "the threshold was set back to the exported one {when} by {by} (revision "
+    "{revision}): {why}",
+    "rate-recall": "the threshold finds given defects, and nothing is known of its false-positive rate",
+    "rate-cost": "the threshold costs least with given defects, and nothing is known of its false-positive "
+    "rate",
+    "rule-recall": "as high as finds the asked share of given defects",
+    "rule-cost": "the least expected cost of missed defects and false alarms",
     "rule-largest-of-learned": "the largest of held-out good images",
     "rule-given": "set by hand",
     "image-score-paper": "image score: the paper's own",

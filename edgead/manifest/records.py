@@ -123,25 +123,34 @@ class ThresholdRecord:
         score: a larger image score is anomalous.
         pixel: a larger value of the anomaly map is anomalous.
         rule: ``split-conformal``: see ``edgead.conformal``; ``largest-of-learned``: the largest score of
-            images whose parts are learned too; ``given``: somebody set them.
-        false_positive_rate: the rate aimed at, 0 to 1.
+            images whose parts are learned too; ``recall``: finds an asked share of given defects; ``cost``:
+            costs least with given defects; ``given``: somebody set them.
+        false_positive_rate: the rate aimed at, 0 to 1; where the rule aims at none, the last that was.
         n_images: held-out good images that they were calibrated on.
         counted: what counts once each: every image, the different parts that near copies of one another show,
             or the groups that the user named.
         n_counted: how many of these there are.
         expected_rate: the false-positive rate to expect, 0 to 1, averaged over held-out sets of this size.
         upper_rate: the rate is below this with 95 % confidence; 1 where nothing is known.
+        smallest_area: pixels of the anomaly map; smaller areas over the pixel threshold are left out of mask
+            and regions.
     """
 
     score: float
     pixel: float
-    rule: Literal["split-conformal", "largest-of-learned", "given"]
+    rule: Literal["split-conformal", "largest-of-learned", "recall", "cost", "given"]
     false_positive_rate: float
     n_images: int
     counted: Literal["images", "parts", "groups"]
     n_counted: int
     expected_rate: float
     upper_rate: float
+    smallest_area: int = field(default=0, metadata=ADDED)
+
+    @property
+    def is_aimed(self) -> bool:
+        """Whether ``false_positive_rate`` is what the rule aims at."""
+        return self.rule in ("split-conformal", "largest-of-learned")
 
     def how(self) -> Notice:
         """How they were calculated, for ``edgead.notices.say``."""
@@ -150,7 +159,7 @@ class ThresholdRecord:
 
     def notice(self) -> Notice:
         """How far the thresholds can be trusted, for ``edgead.notices.say``."""
-        if self.rule != "split-conformal":
+        if self.rule == "largest-of-learned" or (not self.is_aimed and self.upper_rate >= 1):
             return Notice(f"rate-{self.rule}")
         values: dict[str, Any] = {
             "expected": self.expected_rate,
@@ -160,7 +169,7 @@ class ThresholdRecord:
             "images": self.n_images,
             "counted": self.n_counted,
         }
-        if self.expected_rate <= self.false_positive_rate * (1 + 1e-9):
+        if not self.is_aimed or self.expected_rate <= self.false_positive_rate * (1 + 1e-9):
             return Notice(f"rate-of-{self.counted}", values)
         needed = images_needed(self.false_positive_rate)
         return Notice(f"rate-of-few-{self.counted}", {**values, "needed": needed})
