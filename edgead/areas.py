@@ -12,7 +12,9 @@ CONNECTIVITY = 8
 
 def count_areas(mask: NDArray[np.bool_], smallest: int = 1) -> int:
     """How many connected areas of at least ``smallest`` pixels a (H, W) bool mask has."""
-    return int((_sizes(mask)[0][1:] >= smallest).sum()) if mask.any() else 0
+    if cv2.countNonZero(mask.view(np.uint8)) < max(1, smallest):
+        return 0
+    return int((_sizes(mask)[0][1:] >= smallest).sum())
 
 
 def without_small(mask: NDArray[np.bool_], smallest: int) -> NDArray[np.bool_]:

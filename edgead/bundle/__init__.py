@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgead.bundle.listing import MANIFEST, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, RESERVED, REVISIONS
-from edgead.bundle.reading import Bundle, read_bundle
+from edgead.bundle.reading import Bundle, read_bundle, read_manifest
 from edgead.bundle.revising import Note, add_revision, restore
 from edgead.bundle.revisions import Revision
 from edgead.bundle.writing import Staging, write_bundle
@@ -21,6 +21,7 @@ __all__ = [
     "Staging",
     "add_revision",
     "read_bundle",
+    "read_manifest",
     "restore",
     "write_bundle",
 ]

@@ -19,6 +19,8 @@ LEVELS: dict[str, Callable[[Path], str]] = {
     "grandparent": lambda path: path.parent.parent.name,
 }
 """Folder levels that ``--group`` takes by name: that of the image, and the one above it."""
+HARDLY = 2.0
+"""Grey levels: where two images usually differ by no more, all may show one part."""
 NAMED = 3
 
 Integers = NDArray[np.int64]
@@ -87,4 +89,4 @@ def alike(paths: Sequence[Path], labels: Integers) -> str:
     return ", ".join(said) + (f" and {more} more" if more > 0 else "")
 
 
-__all__ = ["LEVELS", "alike", "copies_found", "group_by_name"]
+__all__ = ["HARDLY", "LEVELS", "alike", "copies_found", "group_by_name"]

@@ -160,7 +160,8 @@ class ThresholdRecord:
     def notice(self) -> Notice:
         """How far the thresholds can be trusted, for ``edgead.notices.say``."""
         if self.rule == "largest-of-learned" or (not self.is_aimed and self.upper_rate >= 1):
-            return Notice(f"rate-{self.rule}")
+            kind = "all-over" if self.expected_rate >= 1 and not self.is_aimed else self.rule
+            return Notice(f"rate-{kind}", {"images": self.n_images} if kind == "all-over" else {})
         values: dict[str, Any] = {
             "expected": self.expected_rate,
             "upper": self.upper_rate,

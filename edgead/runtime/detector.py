@@ -143,10 +143,8 @@ class Detector:
         if options.precision not in ("f32", manifest.engine_precision):
             raise OptionError(f"precision {options.precision}: {bundle.path} was gated in f32; leave it out")
         self.bundle = bundle
-        known = manifest.thresholds
-        if threshold is not None:
-            known = {name: replace(each, score=float(threshold)) for name, each in known.items()}
-        self._thresholds: Mapping[str, ThresholdRecord] = known
+        self._given = threshold
+        self._thresholds = self._in_force(bundle)
         self.product = DEFAULT if product is None else product
         self.threshold = self.limits().score
         self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
@@ -178,6 +176,34 @@ class Detector:
         else:
             _log.info("%s has no form for throughput; the same session is used", self._session.engine)
         return twin
+
+    def with_thresholds(self, bundle: Bundle, *, product: str | None = None) -> Detector:
+        """The same detector with the thresholds that a bundle has by now: nothing is compiled again.
+
+        Args:
+            bundle: this one, read again after it was calibrated.
+            product: whose thresholds hold where a call names no product; as now if not given.
+
+        Raises:
+            OptionError: it's another bundle.
+            UnknownNameError: it has no such product.
+            ParityError: this machine gives another verdict at these thresholds.
+        """
+        if replace(bundle.manifest, thresholds={}) != replace(self.bundle.manifest, thresholds={}):
+            raise OptionError(f"{bundle.path} is another bundle than this detector's: load it")
+        twin = copy(self)
+        twin.bundle, twin._thresholds = bundle, self._in_force(bundle)
+        twin.product = self.product if product is None else product
+        twin.threshold = twin.limits().score
+        prove(bundle, self._session, self.runs_on, twin.limits())
+        return twin
+
+    def _in_force(self, bundle: Bundle) -> Mapping[str, ThresholdRecord]:
+        """The bundle's thresholds, with the score that the caller gave where one was."""
+        known, given = bundle.manifest.thresholds, self._given
+        if given is None:
+            return known
+        return {name: replace(each, score=given) for name, each in known.items()}
 
     def _warm(self, options: EngineOptions) -> Session:
         session = open_session(self.bundle.file(self.bundle.manifest.model), self._engine, options)

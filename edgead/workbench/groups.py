@@ -14,14 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.device.near_copies import Copies, find_copies
-from edgead.device.parts import LEVELS, alike, copies_found, group_by_name
+from edgead.device.parts import HARDLY, LEVELS, alike, copies_found, group_by_name
 from edgead.errors import DatasetError
 from edgead.notices import Notice
 from edgead.types import Progress
 from edgead.workbench.good_images import GoodImages
-
-HARDLY = 2.0
-"""Grey levels: where two images usually differ by no more, all may show one part."""
 
 Integers = NDArray[np.int64]
 
