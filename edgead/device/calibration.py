@@ -20,6 +20,7 @@ from edgead.errors import (
     ParityError,
 )
 from edgead.folders import left_out, list_images
+from edgead.held_out import by_size, read_held_out
 from edgead.names import shown
 from edgead.notices import Notice
 from edgead.runtime.detector import Detector
@@ -142,13 +143,10 @@ def _good(
 
 def _synthetic(bundle: Bundle) -> dict[str, Scores]:
     """Scores of the defects that edgead drew when it exported the bundle, by size, where they were kept."""
-    known: Mapping[str, Scores] = getattr(held_out_figures(bundle), "defects", {}) if _keeps(bundle) else {}
-    return {kind: [float(score) for score in scores] for kind, scores in known.items()}
-
-
-def _keeps(bundle: Bundle) -> bool:
-    record = bundle.manifest.held_out
-    return record is not None and record.file is not None
+    figures = read_held_out(bundle)
+    if figures is None:
+        return {}
+    return {size: figures.defects[there].tolist() for size, there in by_size(figures.areas).items()}
 
 
 def _about_defects(
