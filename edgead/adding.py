@@ -45,7 +45,12 @@ def add_file(path: Path, data: bytes) -> bool:
         finally:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
-        sync(path.parent)
+        try:
+            sync(path.parent)
+        except OSError:  # it may not be on the disk: then it isn't there
+            if added:
+                path.unlink(missing_ok=True)
+            raise
     return added
 
 
