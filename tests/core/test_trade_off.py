@@ -117,6 +117,8 @@ def test_a_percent_that_finds_half_as_much_again_is_said() -> None:
     assert trade_off(good, None, cheap, rates=(rate,)).rows[0].found["crack"].count == 13
     dear = {"crack": [990.0] * 3 + [2000.0] * 8 + [1.0] * 7}  # 11 of 18, under half as much again
     assert trade_off(good, None, dear, current=998.5).notice() is None
+    free = trade_off(good[:30], None, {"crack": [50.0] * 8}, current=3000.0).notice()
+    assert free is not None and "8 instead of 0 of 8 defects would be found if no more of" in str(free)
     one = {"crack": [990.0, 1.0]}  # a single one more is no evidence
     assert trade_off(good, None, one, current=998.5).notice() is None
     assert trade_off(good, None, {}, current=998.5).notice() is None
