@@ -20,11 +20,12 @@ from edgead.version import __version__
 
 if TYPE_CHECKING:
     from edgead import errors
+    from edgead.api.calibrate import calibrate
     from edgead.api.compare import compare
     from edgead.api.evaluate import evaluate
     from edgead.api.export import export
     from edgead.api.fit import fit
-    from edgead.api.records import Compared, Export, Fit, Verified
+    from edgead.api.records import Calibrated, Compared, Export, Fit, Verified
     from edgead.api.verify import verify
     from edgead.bundle import Bundle, read_bundle
     from edgead.evaluation.evaluate import Evaluation
@@ -37,6 +38,7 @@ _telemetry.turn_off()
 
 _HOME = {
     "Bundle": "edgead.bundle",
+    "Calibrated": "edgead.api.records",
     "Compared": "edgead.api.records",
     "Detector": "edgead.runtime.detector",
     "EngineOptions": "edgead.runtime.engine_options",
@@ -46,6 +48,7 @@ _HOME = {
     "Prediction": "edgead.types",
     "Region": "edgead.types",
     "Verified": "edgead.api.records",
+    "calibrate": "edgead.api.calibrate",
     "compare": "edgead.api.compare",
     "evaluate": "edgead.api.evaluate",
     "export": "edgead.api.export",
@@ -58,6 +61,7 @@ _HOME = {
 
 __all__ = [
     "Bundle",
+    "Calibrated",
     "Compared",
     "Detector",
     "EngineOptions",
@@ -68,6 +72,7 @@ __all__ = [
     "Region",
     "Verified",
     "__version__",
+    "calibrate",
     "compare",
     "errors",
     "evaluate",

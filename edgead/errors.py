@@ -18,7 +18,12 @@
     │   ├── ExtraFileError               a file that the manifest doesn't list
     │   ├── FileSizeError                a file is shorter, longer or larger than allowed
     │   ├── HashMismatchError            a file's content was changed
-    │   └── HeldOutFileError             the held-out images' figures aren't as the manifest says
+    │   ├── HeldOutFileError             the held-out images' figures aren't as the manifest says
+    │   └── RevisionError                a revision of the thresholds can't be trusted
+    │       ├── RevisionFieldError           not as edgead writes one: an unknown field, a range ...
+    │       ├── RevisionDigestError          it was changed
+    │       ├── RevisionGapError             a number is missing
+    │       └── RevisionChainError           it follows another bundle or another revision
     ├── GateError                    4   an export gate was missed
     │   ├── ParityError                  a session differs from exact arithmetic
     │   └── PrecisionError               the form separates good from defective worse than stated
@@ -156,6 +161,26 @@ class HashMismatchError(BundleError):
 
 class HeldOutFileError(BundleError):
     """The held-out images' figures aren't as the manifest says, or no image yields such."""
+
+
+class RevisionError(BundleError):
+    """A revision of the thresholds can't be trusted, so no threshold of the bundle is used."""
+
+
+class RevisionFieldError(RevisionError):
+    """A revision isn't as edgead writes one: no JSON, or a field is missing, unknown or out of range."""
+
+
+class RevisionDigestError(RevisionError):
+    """A revision was changed: its digest is another."""
+
+
+class RevisionGapError(RevisionError):
+    """The revisions' numbers have a gap, or a revision stands under another's number."""
+
+
+class RevisionChainError(RevisionError):
+    """A revision was made for another bundle, or follows another revision."""
 
 
 class GateError(EdgeadError):

@@ -179,18 +179,24 @@ def swap_into_place(folder: Path, final: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step with Linux's renameat2; False where that isn't possible."""
+    """Exchange two names in one step; False where that isn't possible."""
+    exchange = 2  # RENAME_EXCHANGE
+    return renameat2(one, other, exchange)
+
+
+def renameat2(one: Path, other: Path, flag: int) -> bool:
+    """Linux's renameat2, which renames in other ways than over what is there; False where it can't."""
     if not sys.platform.startswith("linux"):
         return False
     import ctypes
 
-    at_current_folder, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    at_current_folder = -100  # AT_FDCWD
     try:
-        renameat2 = ctypes.CDLL(None).renameat2
+        rename = ctypes.CDLL(None).renameat2
     except (OSError, AttributeError):  # a C library without it
         return False
     names = os.fsencode(one), os.fsencode(other)
-    return bool(renameat2(at_current_folder, names[0], at_current_folder, names[1], exchange) == 0)
+    return bool(rename(at_current_folder, names[0], at_current_folder, names[1], flag) == 0)
 
 
 def _prefix(final: Path) -> str:
@@ -256,6 +262,7 @@ __all__ = [
     "is_file",
     "is_folder",
     "output_errors",
+    "renameat2",
     "sha256_of",
     "staging_folder",
     "swap_into_place",

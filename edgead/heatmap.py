@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.areas import without_small
 from edgead.bgr import as_bgr
 from edgead.errors import OptionError
 
@@ -52,6 +53,7 @@ def overlay(
     box: tuple[int, int, int, int] | None = None,
     opacity: float = 0.6,
     outline: bool = True,
+    smallest_area: int = 0,
 ) -> NDArray[np.uint8]:
     """Lay an anomaly map over its frame and outline the mask.
 
@@ -65,6 +67,7 @@ def overlay(
             others; without it the map covers the whole frame.
         opacity: of the colours at the threshold and above, 0 to 1.
         outline: whether to outline the mask; a frame that passes has none, so give the verdict here.
+        smallest_area: smaller areas of the map over the threshold, in its pixels, aren't in the mask.
 
     Returns:
         (H, W, 3) uint8 BGR of the frame's size; the mask's outline is white on a dark line.
@@ -82,7 +85,9 @@ def overlay(
     if box is not None:
         x, y, width_shown, height_shown = box
         full = full[y : y + height_shown, x : x + width_shown]
-    full = cv2.resize(full, (width, height), interpolation=cv2.INTER_LINEAR)
+    over = full > threshold
+    small = over & ~without_small(over, smallest_area)
+    whole, full = full, cv2.resize(full, (width, height), interpolation=cv2.INTER_LINEAR)
 
     veil = np.clip((full - low) / (threshold - low), 0, 1)[..., None] * np.float32(opacity)
     mixed = picture + veil * (heatmap(full, low, high).astype(np.float32) - picture)
@@ -90,6 +95,9 @@ def overlay(
     if not outline:
         return drawn
 
+    if small.any():  # their neighbours aren't over the threshold, so nothing of them is left
+        whole = np.where(small, np.float32(threshold), whole)
+        full = cv2.resize(whole, (width, height), interpolation=cv2.INTER_LINEAR)
     outlines, _ = cv2.findContours(
         (full > threshold).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from edgead.types import Features
 
 FILE = "held-out.f32"
 SINGLE = np.dtype("<f4")
+
+SIZES = {"small": 0.005, "medium": 0.03, "large": 1.0}
+"""Names of sizes, and the largest share of the image that a synthetic defect of each takes."""
 
 Floats = NDArray[np.float32]
 
@@ -63,6 +67,17 @@ class HeldOut:
     folds: int = 0
     defects: Floats = field(default_factory=_none)
     areas: Floats = field(default_factory=_none)
+
+
+def by_size(areas: NDArray[np.floating[Any]]) -> dict[str, NDArray[np.bool_]]:
+    """Which defects, by their share of the image, are of which size; sizes that none has are left out."""
+    found, least = {}, 0.0
+    for name, most in SIZES.items():
+        inside = (areas > least) & (areas <= most)
+        if inside.any():
+            found[name] = inside
+        least = most
+    return found
 
 
 def moments_of(images: Iterable[Features]) -> dict[str, Moments]:
@@ -141,4 +156,4 @@ def read_held_out(bundle: Bundle) -> HeldOut | None:
     return HeldOut(scores, maxima, record.groups, moments, record.folds, defects, areas)
 
 
-__all__ = ["FILE", "HeldOut", "Moments", "moments_of", "read_held_out", "write_held_out"]
+__all__ = ["FILE", "SIZES", "HeldOut", "Moments", "by_size", "moments_of", "read_held_out", "write_held_out"]

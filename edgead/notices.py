@@ -165,6 +165,50 @@ SENTENCES: dict[str, str] = {
     "rule-generalised-pareto": "generalised Pareto tail beyond the largest score of held-out good images",
     "rule-generalised-pareto-largest": "generalised Pareto tail beyond the largest score of held-out good "
     "images, fitted to each group's largest",
+    "threshold-revised": "the threshold was revised {when} by {by} (revision {revision}), no reason given",
+    "threshold-revised-why": "the threshold was revised {when} by {by} (revision {revision}): {why}",
+    "threshold-restored": "the threshold of revision {restores} was restored {when} by {by} (revision "
+    "{revision}), no reason given",
+    "threshold-restored-why": "the threshold of revision {restores} was restored {when} by {by} (revision "
+    "{revision}): {why}",
+    "threshold-as-exported": "the threshold was set back to the exported one {when} by {by} (revision "
+    "{revision}), no reason given",
+    "threshold-as-exported-why": "the threshold was set back to the exported one {when} by {by} (revision "
+    "{revision}): {why}",
+    "cheap-recall": "{then} instead of {found} of {total:#defect} would be found if {more:.2%} instead of "
+    "{expected:.2%} of good images were flagged: `edgead calibrate BUNDLE --fpr {rate:.4f}` sets that",
+    "free-recall": "{then} instead of {found} of {total:#defect} would be found if no more of these good "
+    "images were flagged than now: `edgead calibrate BUNDLE --fpr {rate:.4f}` sets that",
+    "defects-found": "{found} of {total:#defect} found: at least {least:.0%} of such defects, with "
+    "{confidence:.0%} confidence",
+    "few-defects-found": "{found} of {total:#defect} found: that shows at least {least:.0%} of such defects, "
+    "with {confidence:.0%} confidence; {needed} that are all found would show {well:.0%}",
+    "look-learned": "nearly all of the {images:#good image} score under {least}, lower than any held-out "
+    "one: if the model learned them, the threshold is too low; give images that it hasn't learned",
+    "good-over": "{over} of {images:#good image} {over:is|are} over the threshold that held so far: look at "
+    "them, and whether light, focus and camera are as when the model was fitted",
+    "maps-of-some": "the pixel threshold is from the anomaly maps of {maps} of {images:#good image}, an even "
+    "share: more don't fit into memory",
+    "few-for-regions": "{frames:#good frame} can't show {asked} false regions a frame, that takes {needed}: "
+    "expect {expected:.3f}",
+    "pixel-kept": "the pixel threshold stays, as it was set on false regions: --pixel-regions sets it anew",
+    "held-out-again": "the thresholds in force rest on {images:#image} judged {when}, and these on the "
+    "images held out when the bundle was fitted: give --good for newer ones",
+    "product-of-default": "the good images are those held out when the bundle was fitted: give good images "
+    "of {product} with --good",
+    "one-kind": "all defects are of one kind, {kind}, so nothing is known of how other kinds are found",
+    "rate-of-regions": "expect {expected:.3f} false regions of {area} pixels or more a good frame, under "
+    "{upper:.3f} with {confidence:.0%} confidence: {regions:#region} in {frames:#frame}",
+    "cost-of-a-part": "expect a cost of {after:.4f} a part, so far {before:.4f}, where {share:.2%} of parts "
+    "are defective",
+    "not-proven": "the new thresholds weren't proven here ({why}): a detector does that where it loads",
+    "rate-all-over": "{images:#good image} {images:was|were} judged, and all are over the threshold: "
+    "expect it to flag nearly every good part",
+    "rate-recall": "the threshold finds given defects, and nothing is known of its false-positive rate",
+    "rate-cost": "the threshold costs least with given defects, and nothing is known of its false-positive "
+    "rate",
+    "rule-recall": "as high as finds the asked share of given defects",
+    "rule-cost": "the least expected cost of missed defects and false alarms",
     "rule-largest-of-learned": "the largest of held-out good images",
     "rule-given": "set by hand",
     "image-score-paper": "image score: the paper's own",

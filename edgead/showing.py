@@ -67,6 +67,11 @@ class Placement(Protocol):
         """Significant bits of a 16-bit frame."""
         ...
 
+    @property
+    def smallest_area(self) -> int:
+        """Pixels of the map; smaller areas aren't in the mask."""
+        ...
+
 
 class Prediction(Protocol):
     """What is shown of a prediction: ``edgead.Prediction`` has it."""
@@ -131,6 +136,7 @@ def draw(
         box=place.box,
         opacity=opacity,
         outline=prediction.is_anomalous,
+        smallest_area=place.smallest_area,
     )
 
 

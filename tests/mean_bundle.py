@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from edgead.bundle import write_bundle
+from edgead.held_out import HeldOut, write_held_out
 from edgead.manifest import ComposedMethod, InputRecord, Manifest, ThresholdRecord
 from edgead.notices import Notice
 from edgead.types import Resize
@@ -46,7 +48,12 @@ def graph() -> bytes:
     return bytes(model.SerializeToString())
 
 
-def write_mean_bundle(path: Path, notices: Sequence[Notice] = (), resize: Resize = "stretch") -> Path:
+def write_mean_bundle(
+    path: Path,
+    notices: Sequence[Notice] = (),
+    resize: Resize = "stretch",
+    held_out: HeldOut | None = None,
+) -> Path:
     """Write the bundle; an image is anomalous where its brightest pixel is over 100."""
     manifest = Manifest(
         edgead="0.1.0",
@@ -66,6 +73,8 @@ def write_mean_bundle(path: Path, notices: Sequence[Notice] = (), resize: Resize
     )
     with write_bundle(path) as staging:
         (staging.folder / "model.onnx").write_bytes(graph())
+        if held_out is not None:
+            manifest = replace(manifest, held_out=write_held_out(staging.folder, held_out))
         staging.finish(manifest)
     return path
 

@@ -11,7 +11,8 @@ from edgead.names import shown
 from edgead.notices import count
 
 if TYPE_CHECKING:
-    from edgead.bundle import Bundle
+    from edgead.bundle import Bundle, Revision
+    from edgead.device.recalibrate import Recalibration
     from edgead.evaluation.compare import Comparison
     from edgead.evaluation.evaluate import Evaluation
     from edgead.notices import Notice
@@ -109,7 +110,9 @@ class Verified:
         what = f"{len(files)} files, {sum(file.bytes for file in files):,} bytes"
         here = f", runs as it should on {self.runs_on}" if self.runs_on else ", nothing was run"
         beside = f", {len(self.bundle.unchecked)} unchecked" if self.bundle.unchecked else ""
-        return f"Verified({shown(self.bundle.path)}: {what}{beside}{here})"
+        revision = self.bundle.revision
+        revised = f", {shown(str(revision.notice()))}" if revision else ""
+        return f"Verified({shown(self.bundle.path)}: {what}{revised}{beside}{here})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,9 +141,43 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f}"
 
 
+@dataclass(frozen=True, repr=False)
+class Calibrated(Written):
+    """What ``edgead.calibrate`` did; as a path, it's the bundle's folder.
+
+    Attributes:
+        bundle: the bundle as it is now; as it was on a dry run.
+        product: whose thresholds were set.
+        found: the new thresholds and what they do; None where earlier ones were restored.
+        revision: what was written beside the bundle; None on a dry run.
+    """
+
+    product: str
+    found: Recalibration | None
+    revision: Revision | None
+
+    @property
+    def threshold(self) -> float:
+        """The product's threshold on the image score: the new one, on a dry run as well."""
+        if self.found is not None:
+            return self.found.after.score
+        return self.bundle.manifest.thresholds[self.product].score
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What to know of the new thresholds; ``str`` of one is its sentence."""
+        return () if self.found is None else self.found.notices
+
+    def __repr__(self) -> str:
+        was = f", was {self.found.before.score:.6g}" if self.found else ""
+        told = f"threshold of {self.product} {self.threshold:.6g}{was}"
+        written = f", revision {self.revision.number}" if self.revision else ", a dry run: nothing is written"
+        return f"Calibrated({shown(self.path)}: {told}{written}{noted(self.notices)})"
+
+
 def noted(notices: Sequence[Notice]) -> str:
     """``, 2 notices``, or nothing where there are none."""
     return f", {count(len(notices), 'notice')}" if notices else ""
 
 
-__all__ = ["Compared", "Export", "Fit", "Verified", "Written", "noted"]
+__all__ = ["Calibrated", "Compared", "Export", "Fit", "Verified", "Written", "noted"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from edgead.bundle.listing import MANIFEST, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, RESERVED
-from edgead.bundle.reading import Bundle, read_bundle
+from edgead.bundle.listing import MANIFEST, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, RESERVED, REVISIONS
+from edgead.bundle.reading import Bundle, read_bundle, read_manifest
+from edgead.bundle.revising import Note, add_revision, restore
+from edgead.bundle.revisions import Revision
 from edgead.bundle.writing import Staging, write_bundle
 
 __all__ = [
@@ -12,8 +14,14 @@ __all__ = [
     "MAX_FILE_BYTES",
     "MAX_TOTAL_BYTES",
     "RESERVED",
+    "REVISIONS",
     "Bundle",
+    "Note",
+    "Revision",
     "Staging",
+    "add_revision",
     "read_bundle",
+    "read_manifest",
+    "restore",
     "write_bundle",
 ]

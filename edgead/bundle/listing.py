@@ -7,6 +7,7 @@ import re
 import stat
 from pathlib import Path
 
+from edgead.adding import LEFTOVER
 from edgead.errors import ExtraFileError, FileSizeError, LinkError
 
 MANIFEST = "manifest.json"
@@ -21,11 +22,16 @@ RESERVED = ("signatures", "taught")
 taught. The manifest doesn't list what is in them, so that a bundle's own bytes stay as they were."""
 MAX_RESERVED_FILES, MAX_RESERVED_BYTES = 256, 64 << 20
 
+REVISIONS = "revisions"
+"""The folder of the thresholds' revisions, beside the listed files; see ``edgead.bundle.revisions``."""
+MAX_REVISIONS, MAX_REVISION_BYTES = 1000, 1 << 18
+
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
 """Files that macOS and Windows leave in any folder that is looked at, besides macOS's ``._NAME``."""
 MAX_LITTER_BYTES = 1 << 20
 """Largest of them that is overlooked."""
 
+_REVISION = re.compile(rf"{REVISIONS}/[0-9]{{4}}\.json")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 
 
@@ -43,6 +49,11 @@ def is_reserved(name: str) -> bool:
     return name.partition("/")[0] in RESERVED
 
 
+def is_revision(name: str) -> bool:
+    """Whether a path is a revision's."""
+    return _REVISION.fullmatch(name) is not None
+
+
 def is_litter(name: str) -> bool:
     """Whether a file is one that a file browser leaves, see ``LITTER``."""
     return name in LITTER or name.startswith("._")
@@ -55,11 +66,12 @@ def walk(root: Path, listed: set[str] | None, reserved: bool = False) -> dict[st
     what a file browser leaves is overlooked, as far as it's a plain, small file and there isn't much of it.
 
     Args:
-        reserved: whether the ``RESERVED`` folders may be there; few files in them end the walk too.
+        reserved: whether the ``RESERVED`` folders and ``REVISIONS`` may be there; few files in them end the
+            walk too.
     """
     folders = {"/".join(name.split("/")[:i]) for name in listed or () for i in range(1, name.count("/") + 1)}
     sizes: dict[str, int] = {}
-    overlooked = kept = 0
+    overlooked = kept = revisions = 0
     waiting = [""]
     while waiting:
         prefix = waiting.pop()
@@ -77,7 +89,17 @@ def walk(root: Path, listed: set[str] | None, reserved: bool = False) -> dict[st
                 overlooked += 1
                 if overlooked <= MAX_FILES and mode.st_size <= MAX_LITTER_BYTES:
                     continue
-            if reserved and is_reserved(name) and (is_folder or "/" in name):
+            if reserved and prefix == REVISIONS and not is_folder and LEFTOVER.fullmatch(entry.name):
+                overlooked += 1
+                if overlooked <= MAX_FILES:
+                    continue
+            if reserved and ((name == REVISIONS and is_folder) or (is_revision(name) and not is_folder)):
+                revisions += 1
+                if revisions > 1 + MAX_REVISIONS:
+                    raise FileSizeError(
+                        f"{root}: more than {MAX_REVISIONS} revisions; export the bundle again"
+                    )
+            elif reserved and is_reserved(name) and (is_folder or "/" in name):
                 kept += 1
                 if kept > 2 * MAX_RESERVED_FILES:
                     raise FileSizeError(f"{root}: {prefix or name!r} holds too many files; remove them")
@@ -99,10 +121,14 @@ __all__ = [
     "MAX_PATH",
     "MAX_RESERVED_BYTES",
     "MAX_RESERVED_FILES",
+    "MAX_REVISIONS",
+    "MAX_REVISION_BYTES",
     "MAX_TOTAL_BYTES",
     "RESERVED",
+    "REVISIONS",
     "is_litter",
     "is_plain",
     "is_reserved",
+    "is_revision",
     "walk",
 ]

@@ -5,8 +5,10 @@ The cheap and dangerous things first: manifest, paths, links, listing, sizes, ha
 
 from __future__ import annotations
 
+import hashlib
 import stat
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgead.bundle.listing import (
@@ -17,10 +19,13 @@ from edgead.bundle.listing import (
     MAX_RESERVED_FILES,
     MAX_TOTAL_BYTES,
     RESERVED,
+    REVISIONS,
     is_plain,
     is_reserved,
+    is_revision,
     walk,
 )
+from edgead.bundle.revisions import Revision, read_revisions
 from edgead.errors import (
     BundleError,
     BundleNotFoundError,
@@ -34,7 +39,7 @@ from edgead.errors import (
 from edgead.files import sha256_of
 from edgead.manifest import MAX_MANIFEST_BYTES, Manifest
 from edgead.names import shown
-from edgead.notices import Notice
+from edgead.notices import Notice, say
 
 NAMED = 3
 """Unchecked files that a notice names."""
@@ -46,27 +51,39 @@ class Bundle:
 
     Attributes:
         path: the folder.
-        manifest: what it says about itself.
+        manifest: what it says about itself, with the thresholds of the newest revision.
         unchecked: the files in ``RESERVED`` folders, which no hash covers and this version doesn't use.
+        revisions: of the thresholds, since the bundle was exported.
     """
 
     path: Path
     manifest: Manifest
     unchecked: tuple[str, ...] = ()
+    revisions: tuple[Revision, ...] = ()
 
     def __repr__(self) -> str:
         told = self.manifest
         what = f"{told.method.name} {told.precision} for {told.target}"
-        return f"Bundle({shown(self.path)}: {what}, threshold {told.threshold.score:.6g})"
+        revised = f", {say(self.revision.notice())}" if self.revision else ""
+        return shown(f"Bundle({self.path}: {what}, threshold {told.threshold.score:.6g}{revised})")
+
+    @property
+    def revision(self) -> Revision | None:
+        """The revision that the thresholds are of; None where they're as exported."""
+        return self.revisions[-1] if self.revisions else None
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """What whoever uses the bundle should know: the manifest's, and what lies beside it unchecked."""
+        """What whoever uses the bundle should know: the manifest's, and what lies beside it."""
+        revised = (self.revision.notice(),) if self.revision else ()
+        return (*self.manifest.notices, *revised, *self._unchecked_notices())
+
+    def _unchecked_notices(self) -> tuple[Notice, ...]:
         if not self.unchecked:
-            return self.manifest.notices
+            return ()
         more = f" and {len(self.unchecked) - NAMED} more" if len(self.unchecked) > NAMED else ""
         values = {"files": len(self.unchecked), "names": ", ".join(self.unchecked[:NAMED]) + more}
-        return (*self.manifest.notices, Notice("unchecked-files", values))
+        return (Notice("unchecked-files", values),)
 
     def file(self, name: str) -> Path:
         """Return the path of a listed file; raises MissingFileError for any other."""
@@ -87,7 +104,7 @@ def read_bundle(path: Path, verify: bool = True) -> Bundle:
     """
     path = Path(path)
     try:
-        manifest = read_manifest(path)
+        manifest, digest = _read_manifest(path)
         _check_listed(manifest, path)
         sizes = walk(path, {record.path for record in manifest.files}, manifest.format > 1)
         for record in manifest.files:
@@ -99,7 +116,10 @@ def read_bundle(path: Path, verify: bool = True) -> Bundle:
                     f"{path}: file '{record.path}' has {sizes[record.path]} bytes, the manifest says "
                     f"{record.bytes}; copy the bundle again"
                 )
-        bundle = Bundle(path, manifest, _check_reserved(path, sizes, manifest))
+        revisions = read_revisions(path, _of_revisions(sizes, manifest), digest)
+        if revisions:
+            manifest = replace(manifest, thresholds=revisions[-1].thresholds)
+        bundle = Bundle(path, manifest, _check_reserved(path, sizes, manifest), revisions)
         for record in manifest.files if verify else ():
             if sha256_of(bundle.file(record.path)) != record.sha256:
                 raise HashMismatchError(
@@ -112,7 +132,12 @@ def read_bundle(path: Path, verify: bool = True) -> Bundle:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a bundle's manifest alone; raises BundleError."""
+    """Read a bundle's manifest alone, as it was exported; raises BundleError."""
+    return _read_manifest(path)[0]
+
+
+def _read_manifest(path: Path) -> tuple[Manifest, str]:
+    """The manifest, and the SHA-256 of its file."""
     file = path / MANIFEST
     try:
         if not path.is_dir():
@@ -131,7 +156,7 @@ def read_manifest(path: Path) -> Manifest:
     except ValueError as error:  # a NUL in the path
         raise BundleNotFoundError(f"{path!r}: not a path ({error}); give a bundle folder") from None
     try:
-        return Manifest.from_json(data)
+        return Manifest.from_json(data), hashlib.sha256(data).hexdigest()
     except BundleError as error:
         raise type(error)(f"{path}: {error}") from None
 
@@ -142,7 +167,7 @@ def _check_listed(manifest: Manifest, path: Path) -> None:
     for record in manifest.files:
         if not is_plain(record.path):
             raise UnsafePathError(f"{path}: the listed path {record.path!r} is unsafe; don't use this bundle")
-        if manifest.format > 1 and is_reserved(record.path):
+        if manifest.format > 1 and (is_reserved(record.path) or record.path.startswith(f"{REVISIONS}/")):
             raise ManifestError(f"{path}: manifest field 'files' lists {record.path!r} in a reserved folder")
         if record.bytes > MAX_FILE_BYTES:
             raise FileSizeError(f"{path}: file '{record.path}' is over the limit of {MAX_FILE_BYTES} bytes")
@@ -153,10 +178,15 @@ def _check_listed(manifest: Manifest, path: Path) -> None:
         raise ManifestError(f"{path}: manifest field 'model' names {manifest.model!r}, which isn't listed")
 
 
+def _of_revisions(sizes: Mapping[str, int], manifest: Manifest) -> dict[str, int]:
+    """The revisions' files among those that were found; the first format may list such names as its own."""
+    return {name: size for name, size in sizes.items() if manifest.format > 1 and is_revision(name)}
+
+
 def _check_reserved(path: Path, sizes: dict[str, int], manifest: Manifest) -> tuple[str, ...]:
     """The names in reserved folders, few enough, small enough and plain."""
     listed = {record.path for record in manifest.files}
-    found = sorted(name for name in sizes if name not in listed)
+    found = sorted(name for name in sizes if name not in listed and not is_revision(name))
     for name in found:
         if not is_plain(name):
             raise UnsafePathError(f"{path}: the name {name!r} is unsafe; remove the file")

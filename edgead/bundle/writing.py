@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgead.bundle.listing import MANIFEST, is_litter, walk
+from edgead.bundle.listing import MANIFEST, is_litter, is_revision, walk
 from edgead.bundle.reading import Bundle, read_bundle, read_manifest
 from edgead.errors import BundleError, OutputError
 from edgead.files import output_errors, sha256_of, staging_folder, swap_into_place, sync
@@ -120,6 +120,8 @@ def _check_replaceable(path: Path, overwrite: bool) -> None:
         sizes = walk(path, {record.path for record in manifest.files}, manifest.format > 1)
         if any(name.startswith("taught/") for name in sizes):
             raise OutputError(f"{path}: the bundle there holds what a device was taught; {advice}")
+        if manifest.format > 1 and any(map(is_revision, sizes)):
+            raise OutputError(f"{path}: the bundle there holds thresholds that were revised; {advice}")
     except BundleError as error:
         reason = str(error).removeprefix(f"{path}: ").partition(";")[0]
         raise OutputError(f"{path}: more than a bundle is in the way ({reason}); {advice}") from None

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def command(bundle: str, as_json: bool) -> None:
     """Show what is in BUNDLE: its method, input, threshold, precision, notices, reports and files.
 
-    Numbers are rounded and hashes cut short; --json prints the manifest as it is.
+    Numbers are rounded and hashes cut short; --json prints the manifest as it is, and what revised its
+    thresholds since.
     """
     from edgead.bundle import read_bundle
     from edgead.manifest import DEFAULT, parts_of
@@ -40,7 +41,7 @@ def command(bundle: str, as_json: bool) -> None:
     options = " ".join(f"{name}={show(value)}" for name, value in sorted(method.options.items()))
     rate, n = threshold.false_positive_rate, threshold.n_images
     aimed = f", for a false-positive rate of {rate:g} on {count(n, 'held-out good image')}"
-    aimed = "" if threshold.rule == "given" else aimed
+    aimed = aimed if threshold.is_aimed else ""
     print_table([
         ("bundle", str(found.path)),
         ("kind", f"{manifest.kind}, format {manifest.format}, written by edgead {manifest.edgead}"),
@@ -53,6 +54,9 @@ def command(bundle: str, as_json: bool) -> None:
         ("threshold", f"image score {threshold.score:.6g}, anomaly map {threshold.pixel:.6g}"),
         ("", say(threshold.how()) + aimed),
         ("", say(threshold.notice())),
+        *([("", f"areas under {threshold.smallest_area} pixels of the map are left out of mask and regions")]
+          if threshold.smallest_area else []),
+        *([("revision", say(found.revision.notice()))] if found.revision else []),
         *((f"threshold of {name}", f"image score {own.score:.6g}, anomaly map {own.pixel:.6g}")
           for name, own in manifest.thresholds.items() if name != DEFAULT),
     ])  # fmt: skip
@@ -80,8 +84,16 @@ def image_score_rows(method: MethodRecord) -> list[tuple[str, str]]:
 
 
 def _as_json(bundle: Bundle) -> str:
-    """The manifest as it's written, but each notice with its sentence."""
+    """The manifest as it's written, but each notice with its sentence, and the thresholds that are in force.
+
+    Where they were revised, ``revision`` says how, and ``exported_thresholds`` has the manifest's own.
+    """
+    from edgead.bundle import read_manifest
+
     document = json.loads(bundle.manifest.to_json())
     if bundle.notices:
         document["notices"] = [notice.record() for notice in bundle.notices]
+    if bundle.revision:
+        exported = json.loads(read_manifest(bundle.path).to_json())["thresholds"]
+        document |= {"revision": bundle.revision.record(), "exported_thresholds": exported}
     return json_text(document, indent=2, sort_keys=True) + "\n"

@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
     "--threshold", type=float, metavar="SCORE", help="Use this threshold instead of the bundle's own."
 )
 @click.option(
+    "--product", metavar="NAME", help="Judge by this product's thresholds, in a bundle for several."
+)
+@click.option(
     "--depth",
     type=click.IntRange(9, 16),
     metavar="BITS",
@@ -69,6 +72,7 @@ def command(
     cores: tuple[int, ...] | None,
     cache: bool,
     threshold: float | None,
+    product: str | None,
     depth: int | None,
     out: Path | None,
     csv_path: Path | None,
@@ -112,6 +116,7 @@ def command(
         cores=cores,
         cache=cache,
         depth=depth,
+        product=product,
     )
     log.info("%s on %s, loaded in %.2f s", path, detector.runs_on, time.perf_counter() - began)
     show_notices(detector.bundle.notices)

@@ -82,6 +82,9 @@ def _check(
     files = found.manifest.files
     record |= {"bundle": str(found.path), "files": len(files), "bytes": sum(file.bytes for file in files)}
     say(f"ok   {found.path}: {count(record['files'], 'file')}, {record['bytes']:,} bytes")
+    if found.revision:
+        record["revision"] = found.revision.record()
+        say(f"ok   {count(len(found.revisions), 'revision')}: {shown(told(found.revision.notice()))}")
     if found.unchecked:
         record["unchecked"] = list(found.unchecked)
         say(f"note: {shown(told(found.notices[-1]))}")

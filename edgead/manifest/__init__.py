@@ -5,7 +5,15 @@ Every format that was ever written is read; the newest is written. docs/bundle-f
 
 from __future__ import annotations
 
-from edgead.manifest.document import FORMAT, MAX_MANIFEST_BYTES, MAX_PROBES, READERS, Manifest
+from edgead.manifest.document import (
+    FORMAT,
+    MAX_MANIFEST_BYTES,
+    MAX_PROBES,
+    READERS,
+    Manifest,
+    check_thresholds,
+    is_product,
+)
 from edgead.manifest.records import (
     CALIBRATED,
     DEFAULT,
@@ -42,5 +50,7 @@ __all__ = [
     "Rule",
     "ThresholdRecord",
     "WrappedMethod",
+    "check_thresholds",
+    "is_product",
     "parts_of",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,6 +40,8 @@ MAX_MANIFEST_BYTES = 4 << 20
 MAX_PROBES = 64
 """Most images and changes of them that a detector runs before its first frame: export writes 22 at most."""
 MAX_PRODUCTS = 256
+MAX_AREA = 1 << 30
+"""Pixels of the largest map that ``input.size`` allows."""
 MAX_CHANNELS = 1 << 16
 """Most channels of embedded features, all maps together."""
 
@@ -150,9 +152,7 @@ def _check(manifest: Manifest) -> None:
     checks = [
         ("input.size", all(1 <= side <= 1 << 15 for side in manifest.input.size), "sides of 1 to 32768"),
         ("input.depth", 8 <= manifest.input.depth <= 16, "8 to 16 bits"),
-        ("thresholds", DEFAULT in manifest.thresholds, "one with 'default' in it"),
-        ("thresholds", len(manifest.thresholds) <= MAX_PRODUCTS, f"of {MAX_PRODUCTS} products at most"),
-        *(check for each in manifest.thresholds.items() for check in _of_threshold(*each)),
+        *_of_thresholds(manifest.thresholds),
         ("model", bool(manifest.model), "a file name"),
         ("files", len(files) == len(manifest.files), "each path once"),
         ("files.bytes", all(file.bytes >= 0 for file in manifest.files), "0 or more"),
@@ -190,27 +190,50 @@ def _check(manifest: Manifest) -> None:
             ("held_out.channels", sum(held_out.channels.values()) <= MAX_CHANNELS, f"{MAX_CHANNELS} at most"),
             ("held_out.file", held_out.file is None or not files or held_out.file in files, "a listed file"),
         ]
+    _require(checks)
+
+
+def check_thresholds(thresholds: Mapping[str, ThresholdRecord]) -> None:
+    """Raise ManifestError where a manifest with these thresholds would be refused."""
+    _require(_of_thresholds(thresholds))
+
+
+def _require(checks: Iterable[tuple[str, bool, str]]) -> None:
     for name, holds, wanted in checks:
         if not holds:
             raise ManifestError(f"manifest field {name!r} is out of range: it must be {wanted}")
+
+
+def _of_thresholds(thresholds: Mapping[str, ThresholdRecord]) -> list[tuple[str, bool, str]]:
+    return [
+        ("thresholds", DEFAULT in thresholds, "one with 'default' in it"),
+        ("thresholds", len(thresholds) <= MAX_PRODUCTS, f"of {MAX_PRODUCTS} products at most"),
+        *(check for each in thresholds.items() for check in _of_threshold(*each)),
+    ]
 
 
 def _of_threshold(product: str, own: ThresholdRecord) -> list[tuple[str, bool, str]]:
     at = f"thresholds.{product}"
     beyond = own.rule in ("interpolated", "generalised-pareto")
     return [
-        (at, _PRODUCT.fullmatch(product) is not None, "of a plain name, up to 64 letters and digits"),
+        (at, is_product(product), "of a plain name, up to 64 letters and digits"),
         (f"{at}.false_positive_rate", 0 <= own.false_positive_rate <= 1, "a rate of 0 to 1"),
         (f"{at}.expected_rate", 0 <= own.expected_rate <= 1, "a rate of 0 to 1"),
         (f"{at}.upper_rate", 0 <= own.upper_rate <= 1, "a rate of 0 to 1"),
         (f"{at}.n_images", 0 <= own.n_images <= MAX_IMAGES, f"0 to {MAX_IMAGES}"),
-        (f"{at}.false_positive_rate", own.rule == "given" or own.false_positive_rate >= LEAST_RATE,
+        (f"{at}.false_positive_rate", not own.is_aimed or own.false_positive_rate >= LEAST_RATE,
          f"at least {LEAST_RATE}, where it was aimed at"),
         (f"{at}.n_counted", 0 <= own.n_counted <= own.n_images, "0 to n_images"),
         (f"{at}.n_counted", not beyond or own.n_counted > 1, f"2 or more for rule {own.rule!r}"),
         (f"{at}.upper_rate", not beyond or 0 < own.expected_rate < own.upper_rate < 1,
          f"over expected_rate, and both between 0 and 1, for rule {own.rule!r}"),
+        (f"{at}.smallest_area", 0 <= own.smallest_area <= MAX_AREA, f"0 to {MAX_AREA}"),
     ]  # fmt: skip
+
+
+def is_product(name: str) -> bool:
+    """Whether a product may be called so: up to 64 letters, digits and ``. _ + -``."""
+    return _PRODUCT.fullmatch(name) is not None
 
 
 def _is_sha256(text: str) -> bool:
@@ -225,4 +248,6 @@ __all__ = [
     "MAX_PRODUCTS",
     "READERS",
     "Manifest",
+    "check_thresholds",
+    "is_product",
 ]

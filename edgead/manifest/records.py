@@ -15,7 +15,15 @@ from edgead.types import Precision, Resize, Size
 
 MAX_IMAGES, LEAST_RATE = 1_000_000_000, 1e-9
 """Beyond these a threshold's figures are no work of edgead's, and its arithmetic isn't done."""
-Rule = Literal["split-conformal", "interpolated", "generalised-pareto", "largest-of-learned", "given"]
+Rule = Literal[
+    "split-conformal",
+    "interpolated",
+    "generalised-pareto",
+    "largest-of-learned",
+    "recall",
+    "cost",
+    "given",
+]
 """What a threshold is, and so what its rates rest on; see ``ThresholdRecord``."""
 CALIBRATED: tuple[Rule, ...] = ("split-conformal", "interpolated", "generalised-pareto")
 """The rules that state rates."""
@@ -130,8 +138,9 @@ class ThresholdRecord:
         rule: how ``score`` was found. ``split-conformal``: one of the held-out scores, see
             ``edgead.conformal``; ``interpolated``: between two of them; ``generalised-pareto``: beyond the
             largest, see ``edgead.tail``; ``largest-of-learned``: the largest score of images whose parts are
-            learned too; ``given``: somebody set them.
-        false_positive_rate: the rate aimed at, 0 to 1.
+            learned too; ``recall``: finds an asked share of given defects; ``cost``: costs least with given
+            defects; ``given``: somebody set them.
+        false_positive_rate: the rate aimed at, 0 to 1; where the rule aims at none, the last that was.
         n_images: held-out good images that they were calibrated on.
         counted: what counts once each: every image, the different parts that near copies of one another show,
             or the groups that the user named.
@@ -139,6 +148,8 @@ class ThresholdRecord:
         expected_rate: the false-positive rate to expect, 0 to 1, averaged over held-out sets of this size.
         upper_rate: the rate is below this with 95 % confidence; with 95 % or more unless the rule is
             ``split-conformal``; 1 where nothing is known.
+        smallest_area: pixels of the anomaly map; smaller areas over the pixel threshold are left out of mask
+            and regions.
     """
 
     score: float
@@ -150,6 +161,12 @@ class ThresholdRecord:
     n_counted: int
     expected_rate: float
     upper_rate: float
+    smallest_area: int = field(default=0, metadata=ADDED)
+
+    @property
+    def is_aimed(self) -> bool:
+        """Whether ``false_positive_rate`` is what the rule aims at."""
+        return self.rule in (*CALIBRATED, "largest-of-learned")
 
     def how(self) -> Notice:
         """How they were calculated, for ``edgead.notices.say``."""
@@ -158,8 +175,9 @@ class ThresholdRecord:
 
     def notice(self) -> Notice:
         """How far the thresholds can be trusted, for ``edgead.notices.say``."""
-        if self.rule not in CALIBRATED:
-            return Notice(f"rate-{self.rule}")
+        if self.rule == "largest-of-learned" or (not self.is_aimed and self.upper_rate >= 1):
+            kind = "all-over" if self.expected_rate >= 1 and not self.is_aimed else self.rule
+            return Notice(f"rate-{kind}", {"images": self.n_images} if kind == "all-over" else {})
         values: dict[str, Any] = {
             "expected": self.expected_rate,
             "upper": self.upper_rate,
@@ -168,10 +186,10 @@ class ThresholdRecord:
             "images": self.n_images,
             "counted": self.n_counted,
         }
-        if self.rule != "split-conformal":
-            kind = "between" if self.rule == "interpolated" else "of-tail"
-            return Notice(f"rate-{kind}-{self.counted}", values)
-        if self.expected_rate <= self.false_positive_rate * (1 + 1e-9):
+        if self.rule in ("interpolated", "generalised-pareto"):
+            where = "between" if self.rule == "interpolated" else "of-tail"
+            return Notice(f"rate-{where}-{self.counted}", values)
+        if not self.is_aimed or self.expected_rate <= self.false_positive_rate * (1 + 1e-9):
             return Notice(f"rate-of-{self.counted}", values)
         values["needed"] = needed = images_needed(self.false_positive_rate)
         values["fewer"] = fewer = max(images_needed(self.false_positive_rate, LEAST_RATIO), 2 * FEWEST)

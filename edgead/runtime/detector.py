@@ -11,7 +11,7 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from copy import copy
 from dataclasses import replace
@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from edgead.bundle import Bundle, read_bundle
 from edgead.depth import DepthUse
-from edgead.errors import NotFiniteError, OptionError
+from edgead.errors import OptionError, UnknownNameError
 from edgead.images import as_bgr, check_depth, read_image
+from edgead.manifest import DEFAULT, ThresholdRecord
 from edgead.names import shown
 from edgead.notices import Notice
 from edgead.resize import ResizeRule
@@ -32,10 +33,10 @@ from edgead.runtime.engine_options import EngineOptions, whole
 from edgead.runtime.engines import engine_of, open_session
 from edgead.runtime.pending import PendingPrediction
 from edgead.runtime.proof import prove
-from edgead.runtime.regions import find_regions
 from edgead.runtime.session import Outputs, Session
+from edgead.runtime.verdict import judge
 from edgead.runtime.warming import warm_up
-from edgead.types import Image, Placement, Prediction
+from edgead.types import Image, Prediction
 
 _DEEP = (np.dtype("<u2"), np.dtype(">u2"))
 
@@ -53,6 +54,7 @@ def load(
     cores: Sequence[int] | None = None,
     cache: bool = False,
     depth: int | None = None,
+    product: str | None = None,
 ) -> Detector:
     """Verify a bundle, compile its graph and warm it up.
 
@@ -62,12 +64,14 @@ def load(
         engine: another engine than the bundle's own, for a model that both can read; a plugin's engine is
             used where it's named here, and never because a bundle names it.
         threads: CPU threads, 1 to 1024; None for as many as ``cores``, or all of the machine's.
-        threshold: a threshold on the image score instead of the calibrated one.
+        threshold: a threshold on the image score instead of the calibrated one, whatever the product.
         throughput: prepare for ``Detector.map`` over many frames rather than for single frames.
         cores: logical processors that all of the engine's work is done on; None for any.
         cache: keep the compiled graph in the user's cache for the next start.
         depth: significant bits of uint16 frames and 16-bit files, 9 to 16, for a bundle that learned none;
             of others it's in the bundle.
+        product: whose thresholds hold where a call names no product, in a bundle that has some of its own for
+            several; ``default`` if not given.
 
     Raises:
         BundleError: the bundle can't be trusted.
@@ -77,7 +81,9 @@ def load(
     path = bundle.path if isinstance(bundle, Bundle) else bundle
     if not isinstance(path, str | os.PathLike):
         raise OptionError(f"{type(path).__name__} is no bundle: give its path, or what a call returned")
-    return Detector(read_bundle(Path(path)), options, engine=engine, threshold=threshold, depth=depth)
+    return Detector(
+        read_bundle(Path(path)), options, engine=engine, threshold=threshold, depth=depth, product=product
+    )
 
 
 class Detector:
@@ -92,13 +98,14 @@ class Detector:
         options: what the engine is asked for. The precision is the bundle's.
         engine: another engine than the bundle's own, for a model that both can read; a plugin's engine is
             used where it's named here, and never because a bundle names it.
-        threshold: a threshold on the image score instead of the calibrated one.
+        threshold: a threshold on the image score instead of the calibrated one, whatever the product.
         depth: significant bits of uint16 frames and 16-bit files, 9 to 16, for a bundle that learned none;
             of others it's in the bundle.
+        product: whose thresholds hold where a call names no product.
 
     Raises:
         EngineError: the engine or device isn't there, or can't compile or run the graph.
-        UnknownNameError: nobody registers the engine.
+        UnknownNameError: nobody registers the engine, or the bundle has no such product.
         PluginError: the engine is a plugin's, and breaks its contract.
         ParityError: this machine gives other numbers than the bundle was exported with, or another verdict;
             see ``edgead.runtime.proof``.
@@ -108,7 +115,8 @@ class Detector:
 
     Attributes:
         bundle: the verified bundle.
-        threshold: on the image score.
+        product: whose thresholds hold where a call names no product.
+        threshold: that product's, on the image score.
         rule: the resize rule.
         depth: significant bits of uint16 frames and 16-bit files, what ``read_image`` should be given; None
             where the bundle has learned none and nothing was said.
@@ -123,6 +131,7 @@ class Detector:
         engine: str | None = None,
         threshold: float | None = None,
         depth: int | None = None,
+        product: str | None = None,
     ) -> None:
         if not isinstance(bundle, Bundle):
             raise OptionError(f"{type(bundle).__name__} is no bundle: use edgead.load for a path")
@@ -134,13 +143,15 @@ class Detector:
         if options.precision not in ("f32", manifest.engine_precision):
             raise OptionError(f"precision {options.precision}: {bundle.path} was gated in f32; leave it out")
         self.bundle = bundle
-        self.threshold = manifest.threshold.score if threshold is None else float(threshold)
+        self._given = threshold
+        self._thresholds = self._in_force(bundle)
+        self.product = DEFAULT if product is None else product
+        self.threshold = self.limits().score
         self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
         learned = manifest.input.depth
         self.depth = _agreed(learned if learned > 8 else None, depth)
         self._depth_use = DepthUse()
         self._asked_depth = threading.Lock()
-        self._pixel_threshold = manifest.threshold.pixel
         self._engine = engine_of(bundle, engine)
         self._options = replace(options, precision=manifest.engine_precision)
         self._session = self._warm(self._options)
@@ -149,7 +160,7 @@ class Detector:
         cores = None if options.cores is None else list(options.cores)
         where = f"threads {options.thread_count or 'all'}, cores {cores or 'any'}"
         _log.info("%s: %s, %s, %s, threshold %g", bundle.path, what, self.runs_on, where, self.threshold)
-        prove(bundle, self._session, self.runs_on, self.threshold)
+        prove(bundle, self._session, self.runs_on, self.limits())
 
     def __repr__(self) -> str:
         manifest = self.bundle.manifest
@@ -166,10 +177,49 @@ class Detector:
             _log.info("%s has no form for throughput; the same session is used", self._session.engine)
         return twin
 
+    def with_thresholds(self, bundle: Bundle, *, product: str | None = None) -> Detector:
+        """The same detector with the thresholds that a bundle has by now: nothing is compiled again.
+
+        Args:
+            bundle: this one, read again after it was calibrated.
+            product: whose thresholds hold where a call names no product; as now if not given.
+
+        Raises:
+            OptionError: it's another bundle.
+            UnknownNameError: it has no such product.
+            ParityError: this machine gives another verdict at these thresholds.
+        """
+        if replace(bundle.manifest, thresholds={}) != replace(self.bundle.manifest, thresholds={}):
+            raise OptionError(f"{bundle.path} is another bundle than this detector's: load it")
+        twin = copy(self)
+        twin.bundle, twin._thresholds = bundle, self._in_force(bundle)
+        twin.product = self.product if product is None else product
+        twin.threshold = twin.limits().score
+        prove(bundle, self._session, self.runs_on, twin.limits())
+        return twin
+
+    def _in_force(self, bundle: Bundle) -> Mapping[str, ThresholdRecord]:
+        """The bundle's thresholds, with the score that the caller gave where one was."""
+        known, given = bundle.manifest.thresholds, self._given
+        if given is None:
+            return known
+        return {name: replace(each, score=given) for name, each in known.items()}
+
     def _warm(self, options: EngineOptions) -> Session:
         session = open_session(self.bundle.file(self.bundle.manifest.model), self._engine, options)
         warm_up(session, self.rule.size, self.bundle.path)
         return session
+
+    def limits(self, product: str | None = None) -> ThresholdRecord:
+        """The thresholds that hold for a product, or where none is named; ``score`` is this detector's own.
+
+        Raises:
+            UnknownNameError: the bundle has no such product.
+        """
+        name = self.product if product is None else product
+        if not isinstance(name, str) or name not in self._thresholds:
+            raise UnknownNameError("product", str(name)[:80], self._thresholds)
+        return self._thresholds[name]
 
     def read_image(self, path: Path) -> Image:
         """Read an image file as this detector's bundle has learned them, (H, W, 3) uint8 BGR.
@@ -189,6 +239,7 @@ class Detector:
         *,
         channel_order: Literal["bgr", "rgb"] = "bgr",
         depth: int | None = None,
+        product: str | None = None,
     ) -> Prediction:
         """Judge one frame.
 
@@ -196,15 +247,18 @@ class Detector:
             frame: (H, W, 3) uint8, (H, W) uint8 or uint16, any strides; it isn't changed.
             channel_order: of a colour frame.
             depth: bits used of a uint16 frame; the detector's own, or else 16, if not given.
+            product: what the frame shows, in a bundle with thresholds for several.
 
         Raises:
             FrameError: the frame isn't one of these; another may be.
             InferenceError: the engine failed, or (``NotFiniteError``) the model yields no number. That isn't
                 the frame's fault: don't go on without a look.
             OptionError: the depth isn't the detector's own.
+            UnknownNameError: the bundle has no such product.
         """
+        limits = self.limits(product)
         image, shape = self._prepare(frame, channel_order, depth)
-        return self._predict(self._session(image[None]), shape)
+        return self._predict(self._session(image[None]), shape, limits)
 
     def start(
         self,
@@ -212,20 +266,23 @@ class Detector:
         *,
         channel_order: Literal["bgr", "rgb"] = "bgr",
         depth: int | None = None,
+        product: str | None = None,
     ) -> PendingPrediction:
         """Start to judge one frame, and return as soon as it's prepared: it may be used again at once.
 
         Several may be under way. What's left is run all the same, and its prediction dropped.
 
         Args:
-            frame, channel_order, depth: as a call takes them.
+            frame, channel_order, depth, product: as a call takes them.
 
         Raises:
-            FrameError, InferenceError, OptionError: as a call does; the engine's own faults come from
-                ``PendingPrediction.wait``.
+            FrameError, InferenceError, OptionError, UnknownNameError: as a call does; the engine's own faults
+                come from ``PendingPrediction.wait``.
         """
+        limits = self.limits(product)
         image, shape = self._prepare(frame, channel_order, depth)
-        return PendingPrediction(self._session.start(image[None]), lambda out: self._predict(out, shape))
+        started = self._session.start(image[None])
+        return PendingPrediction(started, lambda out: self._predict(out, shape, limits))
 
     def map(
         self,
@@ -233,15 +290,18 @@ class Detector:
         *,
         channel_order: Literal["bgr", "rgb"] = "bgr",
         depth: int | None = None,
+        product: str | None = None,
     ) -> Iterator[Prediction]:
-        """Judge many frames for throughput, several at a time; yields in their order.
+        """Judge many frames of one product for throughput, several at a time; yields in their order.
 
         Where ``frames`` raises, or gives what isn't a frame, the predictions of all frames before it are
         yielded first, and then it's raised.
 
         Raises:
             FrameError, InferenceError: as a call does, of the first frame without a prediction.
+            UnknownNameError: the bundle has no such product.
         """
+        limits = self.limits(product)
         shapes: deque[tuple[int, ...]] = deque()
 
         def images() -> Iterator[Image]:
@@ -252,7 +312,7 @@ class Detector:
 
         with closing(self._session.map(images())) as all_outputs:
             for outputs in all_outputs:
-                yield self._predict(outputs, shapes.popleft())
+                yield self._predict(outputs, shapes.popleft(), limits)
 
     def _prepare(
         self, frame: NDArray[Any], channel_order: Literal["bgr", "rgb"], depth: int | None
@@ -267,30 +327,8 @@ class Detector:
         image = as_bgr(frame, channel_order) if depth is None else as_bgr(frame, channel_order, depth)
         return self.rule.apply(image), image.shape
 
-    def _predict(self, outputs: Outputs, shape: tuple[int, ...]) -> Prediction:
-        score = float(outputs["score"][0])
-        anomaly_map = outputs["anomaly_map"][0, 0]
-        if not (math.isfinite(score) and np.isfinite(anomaly_map).all()):
-            raise NotFiniteError(
-                f"{self.bundle.path.name}: the model yields NaN or infinity for this frame, so there's no "
-                "verdict: treat the part as rejected; run `edgead verify` on the bundle and export it again"
-            )
-        is_anomalous = score > self.threshold
-        mask = np.zeros(anomaly_map.shape, bool)
-        if is_anomalous:
-            area = self.rule.valid_area(shape)
-            mask[area] = anomaly_map[area] > self._pixel_threshold
-        return Prediction(
-            score=score,
-            is_anomalous=is_anomalous,
-            threshold=self.threshold,
-            anomaly_map=anomaly_map,
-            mask=mask,
-            regions=find_regions(anomaly_map, mask, self.rule, shape),
-            placement=Placement(
-                (shape[0], shape[1]), self.rule.valid_box(shape), self._pixel_threshold, self.depth
-            ),
-        )
+    def _predict(self, outputs: Outputs, shape: tuple[int, ...], limits: ThresholdRecord) -> Prediction:
+        return judge(outputs, shape, self.rule, limits, self.depth, self.bundle.path.name)
 
 
 def _number(name: str, value: Any) -> float | None:

@@ -24,7 +24,7 @@ from edgead.bundle import Bundle
 from edgead.cache import remember, remembered
 from edgead.errors import ParityError
 from edgead.images import read_image
-from edgead.manifest import ProbeRecord
+from edgead.manifest import ProbeRecord, ThresholdRecord
 from edgead.notices import count
 from edgead.processor import cpu
 from edgead.runtime.session import Outputs, Session
@@ -124,13 +124,13 @@ def record(
     return ProbeRecord(file, change, float(outputs["score"][0]), peaks)  # type: ignore[arg-type]
 
 
-def replay(bundle: Bundle, session: Session, threshold: float | None = None) -> Parity:
+def replay(bundle: Bundle, session: Session, limits: ThresholdRecord | None = None) -> Parity:
     """Run the bundle's probes, of which there must be some, and compare with what it says of them.
 
     Args:
-        threshold: on the image score; the bundle's own where None.
+        limits: the thresholds that hold; the bundle's own where None.
     """
-    limits, form = bundle.manifest.threshold, bundle.manifest.precision
+    limits, form = limits or bundle.manifest.threshold, bundle.manifest.precision
     images: dict[str, Image] = {}
 
     def pairs() -> Iterable[tuple[float, NDArray[Any], float, NDArray[Any]]]:
@@ -141,15 +141,15 @@ def replay(bundle: Bundle, session: Session, threshold: float | None = None) -> 
             exact = np.array(probe.peaks)
             yield float(outputs["score"][0]), _peaks(outputs["anomaly_map"]), probe.score, exact
 
-    return compare(pairs(), limits.score if threshold is None else threshold, limits.pixel, form)
+    return compare(pairs(), limits.score, limits.pixel, form)
 
 
-def prove(bundle: Bundle, session: Session, runs_on: str, threshold: float) -> None:
+def prove(bundle: Bundle, session: Session, runs_on: str, limits: ThresholdRecord) -> None:
     """Replay the bundle's probes, unless they passed here before; nothing where it carries none.
 
     Args:
         runs_on: engine and device.
-        threshold: on the image score.
+        limits: the thresholds that hold.
 
     Raises:
         ParityError: this machine gives other numbers, or another verdict.
@@ -157,11 +157,11 @@ def prove(bundle: Bundle, session: Session, runs_on: str, threshold: float) -> N
     if not bundle.manifest.probes:
         _log.info("%s carries no probes: what it does here isn't proven", bundle.path)
         return
-    file = _file(bundle, session, runs_on, threshold)
+    file = _file(bundle, session, runs_on, limits)
     if file is not None and file.is_file():
         _log.debug("%s was proven here before (%s)", bundle.path, file)
         return
-    found = replay(bundle, session, threshold)
+    found = replay(bundle, session, limits)
     if not found.passed:
         raise ParityError(f"{bundle.path}: {told(found, runs_on)}")
     _log.info("%s: proven on %s: %s", bundle.path, runs_on, found)
@@ -189,7 +189,7 @@ def _cut(length: int) -> list[slice]:
     return [slice(a, max(b, a + 1)) for a, b in zip(starts, [*starts[1:], length], strict=True)]
 
 
-def _file(bundle: Bundle, session: Session, runs_on: str, threshold: float) -> Path | None:
+def _file(bundle: Bundle, session: Session, runs_on: str, limits: ThresholdRecord) -> Path | None:
     """Where the proof is remembered; None where the cache can't be trusted with it."""
     manifest = bundle.manifest
     return remembered(
@@ -197,7 +197,7 @@ def _file(bundle: Bundle, session: Session, runs_on: str, threshold: float) -> P
         [
             *sorted(f"{file.path} {file.sha256}" for file in manifest.files),
             json.dumps([asdict(probe) for probe in manifest.probes]),
-            *map(repr, (manifest.precision, manifest.engine_precision, threshold, manifest.threshold.pixel)),
+            *map(repr, (manifest.precision, manifest.engine_precision, limits.score, limits.pixel)),
             *(session.engine, session.version, cv2.__version__, runs_on, cpu().identity),
             *(f"{name}={os.environ.get(name, '')}" for name in ISA_VARIABLES),
         ],

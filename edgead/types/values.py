@@ -55,12 +55,14 @@ class Placement:
             the others.
         pixel_threshold: on an anomalous frame the mask is where the map is over it.
         depth: significant bits of uint16 frames where the detector knows them, else None.
+        smallest_area: smaller areas of the map over the threshold, in its pixels, aren't in the mask.
     """
 
     frame_size: Size
     box: tuple[int, int, int, int]
     pixel_threshold: float
     depth: int | None = None
+    smallest_area: int = 0
 
 
 @dataclass(frozen=True, eq=False, repr=False)

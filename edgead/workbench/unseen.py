@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.held_out import SIZES, by_size
 from edgead.image_score import ImageScore, score_of
 from edgead.metrics.scores import auroc
 from edgead.runtime.session import Outputs
@@ -20,8 +21,6 @@ from edgead.workbench.defects import synthesise
 
 DRAWN = 160
 """Synthetic defects that are judged: some fifty of each size."""
-SIZES = {"small": 0.005, "medium": 0.03, "large": 1.0}
-"""Names of sizes, and the largest share of the image that a defect of each takes."""
 
 Scores = NDArray[np.float64]
 
@@ -82,17 +81,6 @@ def judged(outputs: Outputs, candidates: Sequence[ImageScore]) -> tuple[list[flo
     """Each candidate's image score and the map's maximum, of what ``compose_head`` yields."""
     own, patch, anomaly_map = float(outputs["score"][0]), outputs["patch"][0, 0], outputs["anomaly_map"][0, 0]
     return [score_of(patch, anomaly_map, own, each) for each in candidates], float(anomaly_map.max())
-
-
-def by_size(areas: Scores) -> dict[str, NDArray[np.bool_]]:
-    """Which defects are of which size; sizes that none has are left out."""
-    found, least = {}, 0.0
-    for name, most in SIZES.items():
-        inside = (areas > least) & (areas <= most)
-        if inside.any():
-            found[name] = inside
-        least = most
-    return found
 
 
 def separations(good: Scores, bad: Scores, areas: Scores) -> list[float]:

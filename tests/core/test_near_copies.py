@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from edgead.demo.product import make_product
+from edgead.device.near_copies import find_copies
 from edgead.images import list_images, read_image
 from edgead.resize import ResizeRule, choose_resize
-from edgead.workbench.near_copies import find_copies
 from tests.bundles import good_image
 
 

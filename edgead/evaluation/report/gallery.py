@@ -57,7 +57,7 @@ class Gallery:
     def __init__(self, detector: Detector) -> None:
         import_jinja2()
         self._rule = detector.rule
-        self._pixel_threshold = detector.bundle.manifest.threshold.pixel
+        self._limits = detector.limits()
         self.entries: list[Entry] = []
 
     def add(self, judged: Judged, frame: Image, prediction: Prediction, mask: NDArray[np.bool_]) -> None:
@@ -65,7 +65,13 @@ class Gallery:
         area = self._rule.valid_area(frame.shape)
         small = _shrink(frame)
         marked = prediction.is_anomalous
-        drawn = overlay(small, prediction.anomaly_map[area], self._pixel_threshold, outline=marked)
+        drawn = overlay(
+            small,
+            prediction.anomaly_map[area],
+            self._limits.pixel,
+            outline=marked,
+            smallest_area=self._limits.smallest_area,
+        )
         height, width = small.shape[:2]
         outline = _outline(mask[area], (width, height)) if mask.any() else ""
         self.entries.append(Entry(judged, (width, height), (_webp(small), _webp(drawn)), outline))

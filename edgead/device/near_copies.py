@@ -72,7 +72,11 @@ def find_copies(images: Iterable[Image]) -> Copies:
     Args:
         images: (H, W, 3) uint8 BGR after the resize rule, at least one.
     """
-    thumbs = np.stack([_thumbnail(image) for image in images])
+    return copies_among(np.stack([thumbnail(image) for image in images]))
+
+
+def copies_among(thumbs: Floats) -> Copies:
+    """Group near copies by what ``thumbnail`` gives of each image, (n, ``SIDE``, ``SIDE``), n at least 1."""
     n = len(thumbs)
     apart = _apart(thumbs, np.stack([np.zeros(n, np.int64), np.arange(n)], 1))
     one_picture = bool(apart.max() <= SAME)
@@ -102,7 +106,8 @@ def find_copies(images: Iterable[Image]) -> Copies:
     return Copies(labels, spread, False)
 
 
-def _thumbnail(image: Image) -> Floats:
+def thumbnail(image: Image) -> Floats:
+    """An image, (H, W, 3) uint8 BGR after the resize rule, as it's compared: (``SIDE``, ``SIDE``) grey."""
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
     small: Floats = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return small
@@ -214,4 +219,4 @@ def _joined(labels: Integers, pairs: Integers) -> Integers:
     return np.array([numbers.setdefault(root(int(label)), len(numbers)) for label in labels], np.int64)
 
 
-__all__ = ["Copies", "find_copies"]
+__all__ = ["Copies", "copies_among", "find_copies", "thumbnail"]
