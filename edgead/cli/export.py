@@ -12,6 +12,7 @@ from edgead.cli.completion import complete_names, complete_paths
 from edgead.cli.fit_options import describe_fit, fit_options, fit_record, threshold_record
 from edgead.cli.forms import explain_choice, print_forms
 from edgead.cli.output import json_option, print_json, quiet_option, show_notices, typed
+from edgead.cli.trade_off import kept_record, print_kept
 from edgead.names import shown
 from edgead.notices import say
 from edgead.progress import make_progress
@@ -121,6 +122,7 @@ def command(
                     "threshold": manifest.threshold.score,
                     "calibration": threshold_record(manifest.threshold),
                     "fitted_threshold": done.fitted_threshold,
+                    "trade_off": kept_record(done.bundle),
                     "why": explain_choice(done.forms, done.chosen, precision),
                     "notices": [notice.record() for notice in manifest.notices], **fitted})  # fmt: skip
         return
@@ -132,6 +134,7 @@ def command(
     if f"{manifest.threshold.score:.4g}" != f"{done.fitted_threshold:.4g}":
         said = f"fit said {done.fitted_threshold:.4g}, of FP32"
         click.echo(f"  ({said}: each form has scores and a threshold of its own)")
+    print_kept(done.bundle)
     told = made.notices if made else ()
     show_notices([notice for notice in manifest.notices if notice not in told])
     click.echo(f"next: {typed('edgead', 'run', done.bundle.path, 'IMAGES')}")

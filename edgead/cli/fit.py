@@ -10,6 +10,7 @@ import click
 from edgead.cli.completion import complete_names
 from edgead.cli.fit_options import describe_fit, fit_options, fit_record
 from edgead.cli.output import json_option, print_json, quiet_option, typed
+from edgead.cli.trade_off import kept_record, print_kept
 from edgead.names import shown
 from edgead.progress import make_progress
 
@@ -37,10 +38,12 @@ def command(
 
     done = fit(method, good_dir, out, progress=make_progress(quiet), **words)
     if as_json:
-        print_json({**fit_record(done.bundle, done.why), "replaced": done.replaced})
+        record = fit_record(done.bundle, done.why)
+        print_json({**record, "trade_off": kept_record(done.bundle), "replaced": done.replaced})
         return
     if done.replaced:
         click.echo(f"{shown(done.path)}: replaces the bundle that was there; --out gives another name")
     for line in describe_fit(done.bundle, done.why):
         click.echo(line)
+    print_kept(done.bundle)
     click.echo(f"next: {typed('edgead', 'export', done.path, '--target', 'openvino')}")

@@ -11,6 +11,7 @@ from edgead.bundle_names import find_bundle
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_table
 from edgead.cli.readable import print_facts, print_reports
+from edgead.cli.trade_off import kept_record, print_kept
 from edgead.names import json_text, shown
 from edgead.notices import count, say
 
@@ -60,6 +61,7 @@ def command(bundle: str, as_json: bool) -> None:
         *((f"threshold of {name}", f"image score {own.score:.6g}, anomaly map {own.pixel:.6g}")
           for name, own in manifest.thresholds.items() if name != DEFAULT),
     ])  # fmt: skip
+    print_kept(found, "\nThresholds, and the defects that they find")
     if found.notices:
         click.echo("\nWhat to know")
     for notice in found.notices:
@@ -86,6 +88,7 @@ def image_score_rows(method: MethodRecord) -> list[tuple[str, str]]:
 def _as_json(bundle: Bundle) -> str:
     """The manifest as it's written, but each notice with its sentence, and the thresholds that are in force.
 
+    ``trade_off`` has what these and others find of the synthetic defects.
     Where they were revised, ``revision`` says how, and ``exported_thresholds`` has the manifest's own.
     """
     from edgead.bundle import read_manifest
@@ -96,4 +99,5 @@ def _as_json(bundle: Bundle) -> str:
     if bundle.revision:
         exported = json.loads(read_manifest(bundle.path).to_json())["thresholds"]
         document |= {"revision": bundle.revision.record(), "exported_thresholds": exported}
+    document["trade_off"] = kept_record(bundle)
     return json_text(document, indent=2, sort_keys=True) + "\n"

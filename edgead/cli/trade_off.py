@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgead.cli.output import print_table
 
 if TYPE_CHECKING:
+    from edgead.bundle import Bundle
     from edgead.device.trade_off import Found, TradeOff, TradeOffRow
 
 MOST_KINDS = 4
@@ -41,6 +42,29 @@ def print_trade_off(
     print_table([[name, *_cells(row, kinds)] for name, row in rows], header)
     for line in LEGEND if kinds else LEGEND[:1]:
         click.echo(f"  {line.format(good=trade_off.n_good)}")
+
+
+def print_kept(bundle: Bundle, heading: str = "") -> None:
+    """What a bundle's own scores say of its threshold, and of others; nothing where it keeps none."""
+    from edgead.device.kept_trade_off import kept_trade_off
+    from edgead.notices import say
+
+    told = kept_trade_off(bundle)
+    if told is None:
+        return
+    if heading:
+        click.echo(heading)
+    print_trade_off(told, found="synthetic defects found", current="in force")
+    if cheap := told.notice():
+        click.echo(f"note: {say(cheap)}")
+
+
+def kept_record(bundle: Bundle) -> dict[str, Any] | None:
+    """The same as JSON; None where it keeps none."""
+    from edgead.device.kept_trade_off import kept_trade_off
+
+    told = kept_trade_off(bundle)
+    return None if told is None else told.record()
 
 
 def print_kinds(columns: Mapping[str, Mapping[str, Found]]) -> None:
@@ -77,4 +101,4 @@ def _share(found: Found | None) -> str:
     return f"{found.count} of {found.total} ({100 * low:.0f}-{100 * high:.0f} %)"
 
 
-__all__ = ["print_kinds", "print_trade_off"]
+__all__ = ["kept_record", "print_kept", "print_kinds", "print_trade_off"]

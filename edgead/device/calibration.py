@@ -10,6 +10,7 @@ from typing import Any
 from edgead.bundle import Bundle
 from edgead.device.good_figures import GoodFigures, held_out_figures, of_held_out, of_images, together
 from edgead.device.judging import digest_of, judge, kinds_in
+from edgead.device.kept_trade_off import synthetic_defects
 from edgead.device.recalibrate import Recalibration, Wanted, check, recalibrate
 from edgead.device.trade_off import Scores
 from edgead.errors import (
@@ -20,7 +21,7 @@ from edgead.errors import (
     ParityError,
 )
 from edgead.folders import left_out, list_images
-from edgead.held_out import by_size, read_held_out
+from edgead.held_out import read_held_out
 from edgead.names import shown
 from edgead.notices import Notice
 from edgead.runtime.detector import Detector
@@ -146,7 +147,7 @@ def _synthetic(bundle: Bundle) -> dict[str, Scores]:
     figures = read_held_out(bundle)
     if figures is None:
         return {}
-    return {size: figures.defects[there].tolist() for size, there in by_size(figures.areas).items()}
+    return synthetic_defects(figures)
 
 
 def _about_defects(
