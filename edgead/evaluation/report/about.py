@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgead.bundle import Bundle
+from edgead.device.kept_trade_off import kept_trade_off
 from edgead.manifest import DEFAULT, ThresholdRecord, parts_of
 from edgead.notices import recorded, say
 
@@ -31,6 +32,7 @@ def about(bundle: Bundle) -> dict[str, Any]:
         "precision": manifest.precision,
         "engine_precision": manifest.engine_precision,
         "thresholds": [_threshold(*of_product) for of_product in manifest.thresholds.items()],
+        "trade_off": kept_trade_off(bundle),
         "images": _object(manifest.provenance.get("images")),
         "backbone": {k: v for k, v in known.items() if "sha256" in k or k in ("name", "weights_file")},
         "provenance": {k: v for k, v in manifest.provenance.items() if k not in _TOLD},
