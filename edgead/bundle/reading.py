@@ -6,7 +6,7 @@ The cheap and dangerous things first: manifest, paths, links, listing, sizes, ha
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgead.bundle.listing import (
@@ -21,6 +21,7 @@ from edgead.bundle.listing import (
     is_reserved,
     walk,
 )
+from edgead.bundle.taught import FOLDER, Lessons, read_lessons
 from edgead.errors import (
     BundleError,
     BundleNotFoundError,
@@ -31,7 +32,7 @@ from edgead.errors import (
     MissingFileError,
     UnsafePathError,
 )
-from edgead.files import sha256_of
+from edgead.files import is_leftover, sha256_of
 from edgead.manifest import MAX_MANIFEST_BYTES, Manifest
 from edgead.names import shown
 from edgead.notices import Notice
@@ -48,11 +49,13 @@ class Bundle:
         path: the folder.
         manifest: what it says about itself.
         unchecked: the files in ``RESERVED`` folders, which no hash covers and this version doesn't use.
+        lessons: what it was taught on the device; see ``edgead.bundle.taught``.
     """
 
     path: Path
     manifest: Manifest
     unchecked: tuple[str, ...] = ()
+    lessons: Lessons = field(default_factory=Lessons)
 
     def __repr__(self) -> str:
         told = self.manifest
@@ -61,12 +64,25 @@ class Bundle:
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """What whoever uses the bundle should know: the manifest's, and what lies beside it unchecked."""
+        """What whoever uses the bundle should know: the manifest's, what it was taught, what's unchecked."""
+        taught = (self.taught_notice,) if self.taught else ()
         if not self.unchecked:
-            return self.manifest.notices
+            return (*self.manifest.notices, *taught)
         more = f" and {len(self.unchecked) - NAMED} more" if len(self.unchecked) > NAMED else ""
         values = {"files": len(self.unchecked), "names": ", ".join(self.unchecked[:NAMED]) + more}
-        return (*self.manifest.notices, Notice("unchecked-files", values))
+        return (*self.manifest.notices, *taught, Notice("unchecked-files", values))
+
+    @property
+    def taught(self) -> int:
+        """How many lessons count: what it was taught and wasn't undone."""
+        return len(self.lessons.active)
+
+    @property
+    def taught_notice(self) -> Notice:
+        """What it was taught, in figures."""
+        kinds = [lesson.kind for lesson in self.lessons.active]
+        values = {"false_alarms": kinds.count("false-alarm"), "missed": kinds.count("missed")}
+        return Notice("taught", {"lessons": len(kinds), **values})
 
     def file(self, name: str) -> Path:
         """Return the path of a listed file; raises MissingFileError for any other."""
@@ -99,7 +115,10 @@ def read_bundle(path: Path, verify: bool = True) -> Bundle:
                     f"{path}: file '{record.path}' has {sizes[record.path]} bytes, the manifest says "
                     f"{record.bytes}; copy the bundle again"
                 )
-        bundle = Bundle(path, manifest, _check_reserved(path, sizes, manifest))
+        beside = _check_reserved(path, sizes, manifest)
+        lessons = _read_taught(path, beside)
+        kept = tuple(name for name in beside if name.removeprefix(f"{FOLDER}/") not in lessons.files)
+        bundle = Bundle(path, manifest, kept, lessons)
         for record in manifest.files if verify else ():
             if sha256_of(bundle.file(record.path)) != record.sha256:
                 raise HashMismatchError(
@@ -153,10 +172,16 @@ def _check_listed(manifest: Manifest, path: Path) -> None:
         raise ManifestError(f"{path}: manifest field 'model' names {manifest.model!r}, which isn't listed")
 
 
+def _read_taught(path: Path, beside: tuple[str, ...]) -> Lessons:
+    """What lies in ``taught/`` itself; folders in it are none of edgead's, and stay unchecked."""
+    names = [name.removeprefix(f"{FOLDER}/") for name in beside if name.startswith(f"{FOLDER}/")]
+    return read_lessons(path, sha256_of(path / MANIFEST), [name for name in names if "/" not in name])
+
+
 def _check_reserved(path: Path, sizes: dict[str, int], manifest: Manifest) -> tuple[str, ...]:
     """The names in reserved folders, few enough, small enough and plain."""
     listed = {record.path for record in manifest.files}
-    found = sorted(name for name in sizes if name not in listed)
+    found = sorted(name for name in sizes if name not in listed and not _is_left(name))
     for name in found:
         if not is_plain(name):
             raise UnsafePathError(f"{path}: the name {name!r} is unsafe; remove the file")
@@ -166,6 +191,11 @@ def _check_reserved(path: Path, sizes: dict[str, int], manifest: Manifest) -> tu
             f"{MAX_RESERVED_BYTES} bytes; remove what isn't a signature or taught"
         )
     return tuple(found)
+
+
+def _is_left(name: str) -> bool:
+    """What a killed writer left in a reserved folder is nothing of the bundle's; the next one removes it."""
+    return is_reserved(name) and is_leftover(name.rpartition("/")[2])
 
 
 __all__ = ["Bundle", "read_bundle", "read_manifest"]

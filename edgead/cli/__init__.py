@@ -29,7 +29,8 @@ from edgead.version import __version__
 
 VERBS = (
     *("fit", "export", "run", "eval", "compare", "benchmark", "bench"),
-    *("inspect", "verify", "methods", "backbones", "datasets", "plugins", "doctor", "demo", "completion"),
+    *("inspect", "verify", "teach", "methods", "backbones", "datasets", "plugins", "doctor", "demo"),
+    "completion",
 )
 
 

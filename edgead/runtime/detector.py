@@ -1,7 +1,7 @@
 """The detector: a bundle as a callable from frame to prediction.
 
 A detector keeps no state between frames: the same frame gives the same prediction, whatever came before and
-whatever other threads ask it.
+whatever other threads ask it. What it was taught changes as a whole: see ``Detector.reload_lessons``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,18 +23,20 @@ from numpy.typing import NDArray
 
 from edgead.bundle import Bundle, read_bundle
 from edgead.depth import DepthUse
-from edgead.errors import NotFiniteError, OptionError
+from edgead.errors import ForeignLessonError, NotFiniteError, OptionError
 from edgead.images import as_bgr, check_depth, read_image
 from edgead.names import shown
 from edgead.notices import Notice
 from edgead.resize import ResizeRule
 from edgead.runtime.engine_options import EngineOptions, whole
 from edgead.runtime.engines import engine_of, open_session
+from edgead.runtime.lessons import Taught, taught
 from edgead.runtime.pending import PendingPrediction
 from edgead.runtime.proof import prove
 from edgead.runtime.regions import find_regions
 from edgead.runtime.session import Outputs, Session
 from edgead.runtime.warming import warm_up
+from edgead.teaching import required
 from edgead.types import Image, Placement, Prediction
 
 _DEEP = (np.dtype("<u2"), np.dtype(">u2"))
@@ -143,13 +145,14 @@ class Detector:
         self._pixel_threshold = manifest.threshold.pixel
         self._engine = engine_of(bundle, engine)
         self._options = replace(options, precision=manifest.engine_precision)
-        self._session = self._warm(self._options)
+        self._spare: Session | None = None  # compiled for teaching, until the first lesson needs it
+        self._state = self._opened(bundle)
         self.runs_on = self._session.runs_on
         what = f"{manifest.method.name} {manifest.precision} for {manifest.target}"
         cores = None if options.cores is None else list(options.cores)
         where = f"threads {options.thread_count or 'all'}, cores {cores or 'any'}"
         _log.info("%s: %s, %s, %s, threshold %g", bundle.path, what, self.runs_on, where, self.threshold)
-        prove(bundle, self._session, self.runs_on, self.threshold)
+        prove(bundle, self._session, self.runs_on, self.threshold, self._state.outputs)
 
     def __repr__(self) -> str:
         manifest = self.bundle.manifest
@@ -161,12 +164,62 @@ class Detector:
         """The same detector for ``map`` over many frames, with a session of its own where that helps."""
         twin = copy(self)
         if "throughput" in self._session.honours:
-            twin._session = self._warm(replace(self._options, throughput=True))
+            twin._options = replace(self._options, throughput=True)
+            twin._spare = None
+            twin._state = replace(self._state, session=twin._warm(self._state.outputs))
         else:
             _log.info("%s has no form for throughput; the same session is used", self._session.engine)
         return twin
 
-    def _warm(self, options: EngineOptions) -> Session:
+    def reload_lessons(self) -> None:
+        """Take up what the bundle was taught since, or what was undone; ``edgead.teach`` does this by itself.
+
+        The bundle is read and checked again, while other threads go on to judge: each frame is judged wholly
+        as before or wholly as after, and a ``map`` that is under way as when it began. With the first lesson,
+        and without the last, the graph is compiled anew.
+
+        Raises:
+            BundleError, EngineError, ParityError: as ``edgead.load`` does; the detector stays as it was.
+        """
+        bundle = read_bundle(self.bundle.path)
+        if bundle.manifest != self.bundle.manifest:
+            raise ForeignLessonError(f"{bundle.path}: another bundle lies there by now; load it anew")
+        state = self._opened(bundle)
+        if state.session is not self._session:
+            prove(bundle, state.session, self.runs_on, self.threshold, state.outputs)
+        self.bundle, self._state, self._spare = bundle, state, None
+
+    def teaching_session(self) -> Session:
+        """A session that gives what teaching takes, compiled once if need be; ``edgead.teach`` asks for it.
+
+        Raises:
+            TeachError: the bundle's method has no bank that could be taught.
+            EngineError: the engine can't give the graph's inner tensors.
+        """
+        record = required(self.bundle)
+        outputs = (record.embedding, record.patch)
+        if self._state.outputs == outputs:
+            return self._session
+        if self._spare is None:
+            self._spare = self._warm(outputs)
+        return self._spare
+
+    @property
+    def _session(self) -> Session:
+        return self._state.session
+
+    def _opened(self, bundle: Bundle) -> _State:
+        """The lessons, and a session that gives what they take: the one that is open where that does."""
+        lessons = taught(bundle) if any(lesson.rows for lesson in bundle.lessons.active) else None
+        outputs = lessons.outputs if lessons is not None else ()
+        known: _State | None = getattr(self, "_state", None)
+        if known is not None and known.outputs == outputs:
+            return _State(known.session, lessons)
+        session = self._spare if self._spare is not None and outputs else self._warm(outputs)
+        return _State(session, lessons)
+
+    def _warm(self, outputs: tuple[str, ...]) -> Session:
+        options = replace(self._options, outputs=outputs)
         session = open_session(self.bundle.file(self.bundle.manifest.model), self._engine, options)
         warm_up(session, self.rule.size, self.bundle.path)
         return session
@@ -204,7 +257,8 @@ class Detector:
             OptionError: the depth isn't the detector's own.
         """
         image, shape = self._prepare(frame, channel_order, depth)
-        return self._predict(self._session(image[None]), shape)
+        state = self._state
+        return self._predict(state.session(image[None]), shape, state.taught)
 
     def start(
         self,
@@ -225,7 +279,9 @@ class Detector:
                 ``PendingPrediction.wait``.
         """
         image, shape = self._prepare(frame, channel_order, depth)
-        return PendingPrediction(self._session.start(image[None]), lambda out: self._predict(out, shape))
+        state = self._state
+        pending = state.session.start(image[None])
+        return PendingPrediction(pending, lambda out: self._predict(out, shape, state.taught))
 
     def map(
         self,
@@ -250,9 +306,10 @@ class Detector:
                 shapes.append(shape)
                 yield image[None]
 
-        with closing(self._session.map(images())) as all_outputs:
+        state = self._state
+        with closing(state.session.map(images())) as all_outputs:
             for outputs in all_outputs:
-                yield self._predict(outputs, shapes.popleft())
+                yield self._predict(outputs, shapes.popleft(), state.taught)
 
     def _prepare(
         self, frame: NDArray[Any], channel_order: Literal["bgr", "rgb"], depth: int | None
@@ -267,7 +324,7 @@ class Detector:
         image = as_bgr(frame, channel_order) if depth is None else as_bgr(frame, channel_order, depth)
         return self.rule.apply(image), image.shape
 
-    def _predict(self, outputs: Outputs, shape: tuple[int, ...]) -> Prediction:
+    def _predict(self, outputs: Outputs, shape: tuple[int, ...], lessons: Taught | None) -> Prediction:
         score = float(outputs["score"][0])
         anomaly_map = outputs["anomaly_map"][0, 0]
         if not (math.isfinite(score) and np.isfinite(anomaly_map).all()):
@@ -275,11 +332,17 @@ class Detector:
                 f"{self.bundle.path.name}: the model yields NaN or infinity for this frame, so there's no "
                 "verdict: treat the part as rejected; run `edgead verify` on the bundle and export it again"
             )
-        is_anomalous = score > self.threshold
+        lesson, seen = None, None
+        if lessons is not None:
+            judged = lessons.apply(outputs)
+            score, anomaly_map, lesson, seen = judged.score, judged.anomaly_map, judged.lesson, judged.seen
+        is_anomalous = score > self.threshold or lesson is not None
         mask = np.zeros(anomaly_map.shape, bool)
         if is_anomalous:
             area = self.rule.valid_area(shape)
             mask[area] = anomaly_map[area] > self._pixel_threshold
+            if seen is not None:
+                mask[area] |= seen[area]
         return Prediction(
             score=score,
             is_anomalous=is_anomalous,
@@ -290,7 +353,21 @@ class Detector:
             placement=Placement(
                 (shape[0], shape[1]), self.rule.valid_box(shape), self._pixel_threshold, self.depth
             ),
+            lesson=lesson,
         )
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a frame is judged with, replaced as a whole: a session, and the lessons that its outputs serve."""
+
+    session: Session
+    taught: Taught | None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the tensors that the session gives beside the graph's outputs."""
+        return () if self.taught is None else self.taught.outputs
 
 
 def _number(name: str, value: Any) -> float | None:
