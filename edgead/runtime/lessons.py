@@ -2,11 +2,11 @@
 
 The graph stays as it is. *A false alarm's rows* join the normal bank: a position's patch score is its
 distance to the nearest row of it, so it's lowered to the distance to the nearest taught row where that is
-less. Only positions over ``level`` are looked at: the others are as unusual as good images' are. Map and image score are
-made anew of the patch scores, by the post-processor's matrices and ``edgead.image_score``; of a frame with no
-position lowered they are the graph's own, bit by bit. The paper's weighted score stays where it's the highest
-patch score after as before, and else becomes that without a weight: never higher than it was, and never more
-lenient than the plain maximum.
+less. Only positions over ``level`` are looked at: the others are as unusual as good images' are. Map and image
+score are made anew of the patch scores, by the post-processor's matrices and ``edgead.image_score``; of a
+frame with no position lowered they are the graph's own, bit by bit. The paper's weighted score stays where
+it's the highest patch score after as before, and else becomes that without a weight: never higher than it was,
+and never more lenient than the plain maximum.
 
 *A missed defect's rows* are a bank of their own, with a verdict of its own: a position within a row's radius,
 and nearly as unusual as that was, makes the frame anomalous, whatever its score.
