@@ -65,18 +65,8 @@ def write_file(path: Path, data: bytes) -> None:
         OutputError: it can't be written.
     """
     path = Path(path)
-    beside = path.with_name(f"{_prefix(path)}{os.urandom(6).hex()}")
-    with output_errors(path):
-        try:
-            with beside.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
-            raise
+    with _beside(path, data) as written:
+        written.replace(path)
 
 
 def create_file(path: Path, data: bytes) -> bool:
@@ -86,6 +76,13 @@ def create_file(path: Path, data: bytes) -> bool:
         OutputError: it can't be written.
     """
     path = Path(path)
+    with _beside(path, data) as written:
+        return _take_name(written, path)
+
+
+@contextmanager
+def _beside(path: Path, data: bytes) -> Iterator[Path]:
+    """Yield a whole file beside its place; what its name still holds at the block's end is removed."""
     beside = path.with_name(f"{_prefix(path)}{os.urandom(6).hex()}")
     with output_errors(path):
         try:
@@ -93,7 +90,7 @@ def create_file(path: Path, data: bytes) -> bool:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            return _take_name(beside, path)
+            yield beside
         finally:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)

@@ -24,7 +24,6 @@ from edgead.device.lesson_rows import Rows, of_false_alarm, of_missed, rows_left
 from edgead.errors import TeachError
 from edgead.files import remove_leftovers
 from edgead.held_out import read_held_out
-from edgead.image_score import cell_matrix
 from edgead.images import read_image
 from edgead.names import shown
 from edgead.notices import Notice
@@ -36,9 +35,9 @@ from edgead.types import Image
 USUAL, MOST_OF_THRESHOLD = 0.5, 0.95
 """A false alarm is to score as this quantile of the held-out images do, and no more than that share of the
 threshold."""
-LEVEL_QUANTILE, LEVEL_SHARE = 0.99, 0.75
-"""Positions count as unusual over this quantile of the carried images' patch scores, or that share of the
-score wanted where it's less."""
+LEVEL_QUANTILE = 0.99
+"""Positions count as unusual over this quantile of the carried images' patch scores, or over the score wanted
+where that is less: of a good frame few are, so few are compared with what was taught."""
 COVERED = 0.25
 """Share of a cell, or of the most that any is, that a mask must cover."""
 LONGEST_TEXT = 2000
@@ -313,7 +312,7 @@ def _aims(bundle: Bundle, session: Session, known: Taught, threshold: float) -> 
         return wanted, known.level
     patches = [each[known.record.patch].reshape(-1) for each in outputs]
     level = float(np.quantile(np.concatenate(patches), LEVEL_QUANTILE)) if patches else np.inf
-    return wanted, min(level, LEVEL_SHARE * wanted)
+    return wanted, min(level, wanted)
 
 
 def _good_patches(bundle: Bundle, session: Session, known: Taught) -> NDArray[np.float32]:
@@ -387,11 +386,9 @@ def _cells(mask: NDArray[np.bool_] | None, known: Taught) -> NDArray[np.bool_] |
     """Where a mask (H, W) covers a cell, (h * w,)."""
     if mask is None:
         return None
-    rows, columns = (cell_matrix(n, cells) for n, cells in zip(mask.shape, known.record.grid, strict=True))
-    share = rows @ mask.astype(np.float64) @ columns.T
-    cells: NDArray[np.bool_] = (share >= min(COVERED, float(share.max()))).reshape(-1) & (
-        share.reshape(-1) > 0
-    )
+    h, w = known.record.grid
+    share = cv2.resize(mask.astype(np.float32), (w, h), interpolation=cv2.INTER_AREA).reshape(-1)
+    cells: NDArray[np.bool_] = (share >= min(COVERED, float(share.max()))) & (share > 0)
     return cells
 
 

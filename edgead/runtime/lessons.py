@@ -2,11 +2,11 @@
 
 The graph stays as it is. *A false alarm's rows* join the normal bank: a position's patch score is its
 distance to the nearest row of it, so it's lowered to the distance to the nearest taught row where that is
-less. Only positions over ``level`` are looked at: the others are as unusual as good images' are. Map and image
-score are made anew of the patch scores, by the post-processor's matrices and ``edgead.image_score``; of a
-frame with no position lowered they are the graph's own, bit by bit. The paper's weighted score stays where
-it's the highest patch score after as before, and else becomes that without a weight: never higher than it was,
-and never more lenient than the plain maximum.
+less. Only positions over ``level`` are looked at: the others are as unusual as good images' are. Map and
+image score are made anew of the patch scores, by the post-processor's matrices and ``edgead.image_score``; of
+a frame with no position lowered they are the graph's own, bit by bit. The paper's weighted score stays where
+it's the highest patch score after as before, and else becomes that without a weight: never higher than it
+was, and never more lenient than the plain maximum.
 
 *A missed defect's rows* are a bank of their own, with a verdict of its own: a position within a row's radius,
 and nearly as unusual as that was, makes the frame anomalous, whatever its score.
@@ -151,7 +151,7 @@ class Taught:
     def _score(self, own: float, patch: Floats, lowered: Floats, anomaly_map: Floats) -> float:
         """The image score of a map made anew; ``own`` is what the graph made of it."""
         if self.image_score.rule != "paper":
-            score = score_of(anomaly_map, own, self.record.grid, self.image_score)
+            score = score_of(lowered.reshape(self.record.grid), anomaly_map, own, self.image_score)
         elif self.record.own_score == "map-maximum":
             score = float(anomaly_map.max())
         else:
