@@ -4,8 +4,8 @@
 
 BUNDLE is a compiled one; DATASET a folder with ``test/good`` and ``test/DEFECT``. A new good variant is made
 of its good test images: ``mark``, a printed mark near the middle (local), and ``finish``, a fine machined
-pattern all over a darker surface (global). The first images of the variant that are false alarms are taught,
-one after the other; its other images judge it, and so do the unchanged good and the defective ones. ``missed``
+pattern all over a darker surface (global). The first images of it that are false alarms are taught, one
+after the other; its other images judge it, and so do the unchanged good and the defective ones. ``missed``
 teaches defects that pass, without masks. Everything is undone at the end, and every verdict compared with the
 first.
 Latency is timed in turn, frame by frame, with 256 rows taught and none, so that ratios hold on a machine that

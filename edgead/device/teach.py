@@ -214,6 +214,24 @@ def propose_undo(bundle: Bundle, session: Session, threshold: float, number: int
     return Proposal(bundle, "undo", (), number, changes, threshold, (_cost(changes),))
 
 
+def replay_lessons(bundle: Bundle, session: Session, threshold: float) -> tuple[Change, ...]:
+    """Judge the images of all lessons that count, without any lesson and with all of them.
+
+    Args:
+        session: gives the tensors that teaching takes.
+        threshold: on the image score.
+    """
+    before, after = taught(bundle, ()), taught(bundle)
+    return tuple(
+        _change(_called(lesson), before, after, session(image[None]), threshold, lesson.kind == "missed")
+        for lesson, image in _pictures(bundle)
+    )
+
+
+def _called(lesson: Lesson) -> str:
+    return f"lesson {lesson.number}'s image {lesson.image}".rstrip()
+
+
 def take(proposal: Proposal, by: str = "", reason: str = "") -> tuple[Lesson, ...]:
     """Write what was proposed, one lesson after the other, each whole or not at all.
 
@@ -354,9 +372,8 @@ def _changes(
     for lesson, image in _pictures(bundle):
         if lesson.number == but:
             continue
-        name = f"lesson {lesson.number}'s image {lesson.image}".rstrip()
         wanted = lesson.kind == "missed"
-        found.append(_change(name, before, after, session(image[None]), threshold, wanted))
+        found.append(_change(_called(lesson), before, after, session(image[None]), threshold, wanted))
     return tuple(found)
 
 
@@ -401,4 +418,4 @@ def _png(image: Image) -> bytes:
     return bytes(cv2.imencode(".png", image[..., 0] if grey else image)[1].tobytes())
 
 
-__all__ = ["Change", "Draft", "Example", "Proposal", "propose", "propose_undo", "take"]
+__all__ = ["Change", "Draft", "Example", "Proposal", "propose", "propose_undo", "replay_lessons", "take"]

@@ -31,6 +31,11 @@ from edgead.teaching import read_matrices, required
 SIMILAR = 0.9
 """Share of a defect row's own patch score that a position's must reach to be compared with it."""
 
+SMALL, PIECES = 1 << 18, 32
+"""Multiplications that NumPy's BLAS does on the calling thread alone, and how many such pieces a product is
+cut into at most: threads of its own, woken beside the engine's, cost more than they save. [OpenBLAS,
+interface/gemm.c: SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD]"""
+
 Floats = NDArray[np.float32]
 
 
@@ -120,8 +125,7 @@ class Taught:
 
     def _finished(self, patch: Floats) -> Floats:
         """The map (H, W) of patch scores (h * w,)."""
-        finished: Floats = self.vertical @ patch.reshape(self.record.grid) @ self.horizontal.T
-        return finished
+        return product(product(self.vertical, patch.reshape(self.record.grid)), self.horizontal.T)
 
     def _read(self, outputs: Outputs) -> tuple[Floats, Floats]:
         patch, embedding = outputs[self.record.patch].reshape(-1), outputs[self.record.embedding]
@@ -245,9 +249,22 @@ def distances(queries: Floats, rows: Floats) -> Floats:
     return found
 
 
+def product(one: Floats, other: Floats) -> Floats:
+    """``one @ other``, a few rows at a time where it's small."""
+    step = max(1, SMALL // other.size)
+    found: Floats
+    if step >= len(one) or len(one) > step * PIECES:
+        found = one @ other
+        return found
+    found = np.empty((len(one), other.shape[1]), np.float32)
+    for start in range(0, len(one), step):
+        np.matmul(one[start : start + step], other, out=found[start : start + step])
+    return found
+
+
 def _squares(queries: Floats, rows: Floats) -> Floats:
     """|q - r|^2 - |q|^2, (n, m): one product ranks all rows."""
-    products = queries @ rows.T
+    products = product(queries, rows.T)
     products *= -2
     products += np.einsum("ij,ij->i", rows, rows)
     return products
@@ -261,4 +278,14 @@ def _enlarged(cells: NDArray[np.bool_], height: int, width: int) -> NDArray[np.b
     return pixels
 
 
-__all__ = ["SIMILAR", "DefectRows", "Judged", "Taught", "distances", "nearest", "taught", "with_rows"]
+__all__ = [
+    "SIMILAR",
+    "DefectRows",
+    "Judged",
+    "Taught",
+    "distances",
+    "nearest",
+    "product",
+    "taught",
+    "with_rows",
+]
