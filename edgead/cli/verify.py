@@ -82,6 +82,9 @@ def _check(
     files = found.manifest.files
     record |= {"bundle": str(found.path), "files": len(files), "bytes": sum(file.bytes for file in files)}
     say(f"ok   {found.path}: {count(record['files'], 'file')}, {record['bytes']:,} bytes")
+    if found.taught:
+        record["taught"] = found.taught
+        say(f"note: {told(found.taught_notice)}")
     if found.unchecked:
         record["unchecked"] = list(found.unchecked)
         say(f"note: {shown(told(found.notices[-1]))}")
