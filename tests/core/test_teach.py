@@ -131,6 +131,11 @@ def test_the_command_shows_the_cost_takes_lists_and_undoes(onnx, tmp_path):
     assert len(record["lessons"]) == 2 and record["lessons"][1]["previous"] == record["lessons"][0]["digest"]
     assert {notice["code"] for notice in record["notices"]} >= {"lesson-no-false-alarm", "lesson-cost"}
     assert record["others"] and record["changed"] == sum(o["before"] != o["after"] for o in record["others"])
+    told = json.loads(run(onnx, "--undo", 1, "--dry-run", "--json").stdout)
+    (second,) = [other for other in told["others"] if other["image"] == "lesson 2's image 002.png"]
+    assert not second["before"] and told["changed"] == sum(o["before"] != o["after"] for o in told["others"])
+    if second["after"]:  # the second leant on the first one's rows
+        assert isinstance(run(onnx, "--undo", 1).exception, TeachError)
     found = run(onnx, "--undo", 1, "--yes")
     assert found.exit_code == 0 and "undoes lesson 1" in found.output
     found = run(onnx, "--list")
@@ -141,7 +146,8 @@ def test_the_command_shows_the_cost_takes_lists_and_undoes(onnx, tmp_path):
         shown = CliRunner().invoke(cli, [*map(str, words)])
         assert shown.exit_code == 0 and "taught 1 lesson" in shown.output, shown.output
     judged = CliRunner().invoke(cli, ["run", str(onnx), str(files / "002.png")])
-    assert "taught 1 lesson" in judged.stderr and json.loads(judged.stdout)["is_anomalous"] is False
+    assert "taught 1 lesson" in judged.stderr
+    assert json.loads(judged.stdout)["is_anomalous"] is second["after"]  # as the undoing told
 
 
 def test_flips_are_told_from_what_stays(onnx):
