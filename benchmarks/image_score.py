@@ -74,7 +74,7 @@ def _cells(method: str, folder: Path, seed: int, arguments: argparse.Namespace) 
     for each in CANDIDATES:
         assert isinstance(ready.postprocessor, ChoosesImageScore)
         finish = ready.postprocessor.with_image_score(each)
-        model = compose(graph, ready.scorer, fitted, finish, given.size, "fp32")
+        model = compose(graph, ready.scorer, fitted, finish, given.size, "fp32").model
         with opened(model, throughput=True) as session:
             outputs = session.map(image[None] for image in images)
             scores = np.array([float(output["score"][0]) for output in outputs])

@@ -143,7 +143,7 @@ def _embeddings(model, backbone, scorer, frames: GoodImages, precision: str = "f
 
 def _auroc(model, scorer, bank, samples, rule, bank_precision: str, precision: str) -> str:
     fitted = FittedPatchCore(bank, (SIZE[0] // 8, SIZE[1] // 8), scorer.options, 0, np.arange(len(bank)))
-    graph = compose(model, scorer, fitted, Gaussian(), SIZE, bank_precision)
+    graph = compose(model, scorer, fitted, Gaussian(), SIZE, bank_precision).model
     scores, maps, masks = [], [], []
     with opened(graph, precision=precision) as session:
         for sample in samples:

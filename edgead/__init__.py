@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from edgead.api.evaluate import evaluate
     from edgead.api.export import export
     from edgead.api.fit import fit
-    from edgead.api.records import Calibrated, Compared, Export, Fit, Verified
+    from edgead.api.records import Calibrated, Compared, Export, Fit, Taught, Verified
+    from edgead.api.teach import teach
     from edgead.api.verify import verify
-    from edgead.bundle import Bundle, read_bundle
+    from edgead.bundle import Bundle, Lesson, read_bundle
     from edgead.evaluation.evaluate import Evaluation
     from edgead.hookspecs import hookimpl
     from edgead.runtime.detector import Detector, load
@@ -45,8 +46,10 @@ _HOME = {
     "Evaluation": "edgead.evaluation.evaluate",
     "Export": "edgead.api.records",
     "Fit": "edgead.api.records",
+    "Lesson": "edgead.bundle",
     "Prediction": "edgead.types",
     "Region": "edgead.types",
+    "Taught": "edgead.api.records",
     "Verified": "edgead.api.records",
     "calibrate": "edgead.api.calibrate",
     "compare": "edgead.api.compare",
@@ -56,6 +59,7 @@ _HOME = {
     "hookimpl": "edgead.hookspecs",
     "load": "edgead.runtime.detector",
     "read_bundle": "edgead.bundle",
+    "teach": "edgead.api.teach",
     "verify": "edgead.api.verify",
 }
 
@@ -68,8 +72,10 @@ __all__ = [
     "Evaluation",
     "Export",
     "Fit",
+    "Lesson",
     "Prediction",
     "Region",
+    "Taught",
     "Verified",
     "__version__",
     "calibrate",
@@ -81,6 +87,7 @@ __all__ = [
     "hookimpl",
     "load",
     "read_bundle",
+    "teach",
     "verify",
 ]
 

@@ -5,6 +5,7 @@
     │   ├── ImageError                   an image file
     │   ├── DatasetError                 a folder of images
     │   ├── FrameError                   an array given to a detector
+    │   ├── TeachError                   the bundle can't be taught this
     │   ├── OptionError                  an option's name or value
     │   │   └── NeedsFileError                   a backbone's file or network isn't named
     │   └── UnknownNameError             a method, backbone, target ... that nobody registers
@@ -19,6 +20,10 @@
     │   ├── FileSizeError                a file is shorter, longer or larger than allowed
     │   ├── HashMismatchError            a file's content was changed
     │   ├── HeldOutFileError             the held-out images' figures aren't as the manifest says
+    │   ├── LessonError                  what it was taught can't be trusted
+    │   │   ├── ChangedLessonError               a lesson's content was changed
+    │   │   ├── MissingLessonError               a lesson, or a file of one, isn't there
+    │   │   └── ForeignLessonError               a lesson was given to another bundle
     │   └── RevisionError                a revision of the thresholds can't be trusted
     │       ├── RevisionFieldError           not as edgead writes one: an unknown field, a range ...
     │       ├── RevisionDigestError          it was changed
@@ -67,6 +72,10 @@ class ImageError(InputError):
 
 class DatasetError(InputError):
     """A folder doesn't hold the images that the command needs."""
+
+
+class TeachError(InputError):
+    """A bundle can't be taught this: its method has no bank, say, or the room for lessons is used up."""
 
 
 class FrameError(InputError):
@@ -181,6 +190,22 @@ class RevisionGapError(RevisionError):
 
 class RevisionChainError(RevisionError):
     """A revision was made for another bundle, or follows another revision."""
+
+
+class LessonError(BundleError):
+    """What a bundle was taught can't be trusted, so the bundle isn't used: never silently untaught."""
+
+
+class ChangedLessonError(LessonError):
+    """A lesson's content, or that of a file of it, isn't what was written."""
+
+
+class MissingLessonError(LessonError):
+    """A lesson before others isn't there, or a file that a lesson lists."""
+
+
+class ForeignLessonError(LessonError):
+    """A lesson was given to another bundle, or to this one before it was exported again."""
 
 
 class GateError(EdgeadError):

@@ -24,6 +24,7 @@ if sys.platform != "win32":
 STALE_SECONDS = 24 * 3600
 """Age at which a leftover is removed where the system can't tell whether its writer still lives."""
 
+_PARTIAL = ".partial-"
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _ADVICE = {
     errno.ENOSPC: "free some space or choose another place",
@@ -64,6 +65,24 @@ def write_file(path: Path, data: bytes) -> None:
         OutputError: it can't be written.
     """
     path = Path(path)
+    with _beside(path, data) as written:
+        written.replace(path)
+
+
+def create_file(path: Path, data: bytes) -> bool:
+    """Write a new file whole or not at all; False, and nothing done, where one of that name is there.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    path = Path(path)
+    with _beside(path, data) as written:
+        return _take_name(written, path)
+
+
+@contextmanager
+def _beside(path: Path, data: bytes) -> Iterator[Path]:
+    """Yield a whole file beside its place; what its name still holds at the block's end is removed."""
     beside = path.with_name(f"{_prefix(path)}{os.urandom(6).hex()}")
     with output_errors(path):
         try:
@@ -71,11 +90,37 @@ def write_file(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            beside.replace(path)
-        except BaseException:
+            yield beside
+        finally:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
-            raise
+
+
+def _take_name(file: Path, name: Path) -> bool:
+    """Give a file a name that nothing has; False where something has it."""
+    try:
+        os.link(file, name)
+        return True
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links, a card's: Windows refuses a taken name by itself
+        if name.exists():
+            return False
+        file.rename(name)
+        return True
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers of single files left in a folder, a day ago or earlier."""
+    with contextlib.suppress(OSError):
+        for file in folder.iterdir():
+            if is_leftover(file.name) and time.time() - file.lstat().st_mtime > STALE_SECONDS:
+                file.unlink()
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a name is one that files are written under before they have their own."""
+    return name.startswith(".") and _PARTIAL in name
 
 
 def is_file(path: Path) -> bool:
@@ -200,7 +245,7 @@ def renameat2(one: Path, other: Path, flag: int) -> bool:
 
 
 def _prefix(final: Path) -> str:
-    return f".{final.name}.partial-"
+    return f".{final.name}{_PARTIAL}"
 
 
 def _new_folder(final: Path) -> tuple[Path, int | None]:
@@ -258,10 +303,13 @@ def _unlock(lock: int | None) -> None:
 
 
 __all__ = [
+    "create_file",
     "exists",
     "is_file",
     "is_folder",
+    "is_leftover",
     "output_errors",
+    "remove_leftovers",
     "renameat2",
     "sha256_of",
     "staging_folder",

@@ -237,6 +237,18 @@ SENTENCES: dict[str, str] = {
     "{measured_loss:.2f} on synthetic defects, {max_loss:.2f} allowed",
     "unchecked-files": "no hash covers {files:#file} in folders that are kept for signatures and what a "
     "device was taught ({names}), and this version of edgead uses none of them",
+    "lesson-no-false-alarm": "{image} passes already, its score is {score:.6g}: nothing was learned of it",
+    "lesson-no-missed": "{image} is anomalous already, its score is {score:.6g}: nothing was learned of it",
+    "lesson-still-false-alarm": "{image} would still be an alarm, with a score of {score:.6g}: teach more "
+    "images of its kind, undo what may speak against it, or set the threshold with `edgead calibrate`",
+    "lesson-still-missed": "{image} would still pass, with a score of {score:.6g}: it can't be told from "
+    "what is good, give a --mask of the defect if it has none",
+    "lesson-cost": "judged on {carried:#image} of the bundle and the images of {lessons:#lesson}; the images "
+    "that the threshold rests on aren't in the bundle, so nothing is known of theirs",
+    "lesson-flips": "{flips:#verdict} on other images would change ({names}): look at them, and take it with "
+    "--yes if that's right",
+    "taught": "on this device it was taught {lessons:#lesson}, {false_alarms:#false alarm} and "
+    "{missed:#missed defect}: see `edgead teach BUNDLE --list`",
     "no-images": "no images",
     "no-good-images": "no good images",
     "no-bad-images": "no bad images",

@@ -102,6 +102,11 @@ class Prediction(Protocol):
         ...
 
     @property
+    def lesson(self) -> int | None:
+        """The lesson whose missed defect it shows."""
+        ...
+
+    @property
     def placement(self) -> Placement | None:
         """None where no detector made it."""
         ...
@@ -110,9 +115,16 @@ class Prediction(Protocol):
 def line(prediction: Prediction) -> str:
     """The verdict in one line, without the arrays."""
     p = prediction
-    verdict, sign = ("anomalous", ">") if p.is_anomalous else ("good", "<=")
+    verdict = "anomalous" if p.is_anomalous else "good"
+    sign = ">" if p.score > p.threshold else "<="  # a defect that was taught counts under it too
     regions = f", {count(len(p.regions), 'region')}" if p.is_anomalous else ""
-    return f"Prediction({verdict}: score {p.score:.6g} {sign} threshold {p.threshold:.6g}{regions})"
+    like = "" if p.lesson is None else f", {taught_text(p.lesson)}"
+    return f"Prediction({verdict}: score {p.score:.6g} {sign} threshold {p.threshold:.6g}{regions}{like})"
+
+
+def taught_text(lesson: int) -> str:
+    """Why a frame is anomalous whatever its score."""
+    return f"like the defect of lesson {lesson}"
 
 
 def draw(
@@ -183,6 +195,8 @@ def html(prediction: Prediction) -> str:
     p = prediction
     verdict = "anomalous" if p.is_anomalous else "good"
     rows = [("verdict", verdict), ("score", f"{p.score:.6g}"), ("threshold", f"{p.threshold:.6g}")]
+    if p.lesson is not None:
+        rows.append(("taught", taught_text(p.lesson)))
     for region in p.regions[:SHOWN_REGIONS]:
         x, y, width, height = region.box
         rows.append(("region", f"{width} x {height} pixels at x {x}, y {y}, peak {region.peak:.6g}"))
@@ -247,4 +261,5 @@ __all__ = [
     "png",
     "save_picture",
     "table",
+    "taught_text",
 ]

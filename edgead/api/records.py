@@ -11,8 +11,9 @@ from edgead.names import shown
 from edgead.notices import count
 
 if TYPE_CHECKING:
-    from edgead.bundle import Bundle, Revision
+    from edgead.bundle import Bundle, Lesson, Revision
     from edgead.device.recalibrate import Recalibration
+    from edgead.device.teach import Proposal
     from edgead.evaluation.compare import Comparison
     from edgead.evaluation.evaluate import Evaluation
     from edgead.notices import Notice
@@ -116,6 +117,35 @@ class Verified:
 
 
 @dataclass(frozen=True, repr=False)
+class Taught:
+    """What a bundle was taught, or would be, and what that costs.
+
+    Attributes:
+        proposal: the lessons as they were worked out, with every verdict before and after.
+        lessons: those that were written; empty for a dry run, or where there was nothing to learn.
+    """
+
+    proposal: Proposal
+    lessons: tuple[Lesson, ...]
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle as it was before."""
+        return self.proposal.bundle
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What doesn't do what it should, and what isn't known."""
+        return self.proposal.notices
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(str(lesson.number) for lesson in self.lessons)
+        what = f"lesson {numbers}" if self.lessons else "nothing written"
+        flips = count(len(self.proposal.flips), "changed verdict")
+        return f"Taught({shown(self.bundle.path)}: {what}, {flips} on other images{noted(self.notices)})"
+
+
+@dataclass(frozen=True, repr=False)
 class Compared:
     """Bundles side by side on the same images.
 
@@ -180,4 +210,4 @@ def noted(notices: Sequence[Notice]) -> str:
     return f", {count(len(notices), 'notice')}" if notices else ""
 
 
-__all__ = ["Calibrated", "Compared", "Export", "Fit", "Verified", "Written", "noted"]
+__all__ = ["Calibrated", "Compared", "Export", "Fit", "Taught", "Verified", "Written", "noted"]

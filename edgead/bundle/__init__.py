@@ -6,6 +6,7 @@ from edgead.bundle.listing import MANIFEST, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL
 from edgead.bundle.reading import Bundle, read_bundle, read_manifest
 from edgead.bundle.revising import Note, add_revision, restore
 from edgead.bundle.revisions import Revision
+from edgead.bundle.taught import Lesson, Lessons
 from edgead.bundle.writing import Staging, write_bundle
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "RESERVED",
     "REVISIONS",
     "Bundle",
+    "Lesson",
+    "Lessons",
     "Note",
     "Revision",
     "Staging",

@@ -20,7 +20,7 @@ MAX_PATH = 240
 RESERVED = ("signatures", "taught")
 """Folders that may lie beside the listed files from format 2 on: detached signatures, and what a device was
 taught. The manifest doesn't list what is in them, so that a bundle's own bytes stay as they were."""
-MAX_RESERVED_FILES, MAX_RESERVED_BYTES = 256, 64 << 20
+MAX_RESERVED_FILES, MAX_RESERVED_BYTES = 1024, 64 << 20
 
 REVISIONS = "revisions"
 """The folder of the thresholds' revisions, beside the listed files; see ``edgead.bundle.revisions``."""

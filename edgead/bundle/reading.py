@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgead.bundle.listing import (
@@ -26,6 +26,7 @@ from edgead.bundle.listing import (
     walk,
 )
 from edgead.bundle.revisions import Revision, read_revisions
+from edgead.bundle.taught import FOLDER, Lessons, read_lessons
 from edgead.errors import (
     BundleError,
     BundleNotFoundError,
@@ -36,7 +37,7 @@ from edgead.errors import (
     MissingFileError,
     UnsafePathError,
 )
-from edgead.files import sha256_of
+from edgead.files import is_leftover, sha256_of
 from edgead.manifest import MAX_MANIFEST_BYTES, Manifest
 from edgead.names import shown
 from edgead.notices import Notice, say
@@ -54,12 +55,14 @@ class Bundle:
         manifest: what it says about itself, with the thresholds of the newest revision.
         unchecked: the files in ``RESERVED`` folders, which no hash covers and this version doesn't use.
         revisions: of the thresholds, since the bundle was exported.
+        lessons: what it was taught on the device; see ``edgead.bundle.taught``.
     """
 
     path: Path
     manifest: Manifest
     unchecked: tuple[str, ...] = ()
     revisions: tuple[Revision, ...] = ()
+    lessons: Lessons = field(default_factory=Lessons)
 
     def __repr__(self) -> str:
         told = self.manifest
@@ -76,7 +79,8 @@ class Bundle:
     def notices(self) -> tuple[Notice, ...]:
         """What whoever uses the bundle should know: the manifest's, and what lies beside it."""
         revised = (self.revision.notice(),) if self.revision else ()
-        return (*self.manifest.notices, *revised, *self._unchecked_notices())
+        taught = (self.taught_notice,) if self.taught else ()
+        return (*self.manifest.notices, *revised, *taught, *self._unchecked_notices())
 
     def _unchecked_notices(self) -> tuple[Notice, ...]:
         if not self.unchecked:
@@ -84,6 +88,18 @@ class Bundle:
         more = f" and {len(self.unchecked) - NAMED} more" if len(self.unchecked) > NAMED else ""
         values = {"files": len(self.unchecked), "names": ", ".join(self.unchecked[:NAMED]) + more}
         return (Notice("unchecked-files", values),)
+
+    @property
+    def taught(self) -> int:
+        """How many lessons count: what it was taught and wasn't undone."""
+        return len(self.lessons.active)
+
+    @property
+    def taught_notice(self) -> Notice:
+        """What it was taught, in figures."""
+        kinds = [lesson.kind for lesson in self.lessons.active]
+        values = {"false_alarms": kinds.count("false-alarm"), "missed": kinds.count("missed")}
+        return Notice("taught", {"lessons": len(kinds), **values})
 
     def file(self, name: str) -> Path:
         """Return the path of a listed file; raises MissingFileError for any other."""
@@ -119,7 +135,10 @@ def read_bundle(path: Path, verify: bool = True) -> Bundle:
         revisions = read_revisions(path, _of_revisions(sizes, manifest), digest)
         if revisions:
             manifest = replace(manifest, thresholds=revisions[-1].thresholds)
-        bundle = Bundle(path, manifest, _check_reserved(path, sizes, manifest), revisions)
+        beside = _check_reserved(path, sizes, manifest)
+        lessons = _read_taught(path, beside, digest)
+        kept = tuple(name for name in beside if name.removeprefix(f"{FOLDER}/") not in lessons.files)
+        bundle = Bundle(path, manifest, kept, revisions, lessons)
         for record in manifest.files if verify else ():
             if sha256_of(bundle.file(record.path)) != record.sha256:
                 raise HashMismatchError(
@@ -183,10 +202,16 @@ def _of_revisions(sizes: Mapping[str, int], manifest: Manifest) -> dict[str, int
     return {name: size for name, size in sizes.items() if manifest.format > 1 and is_revision(name)}
 
 
+def _read_taught(path: Path, beside: tuple[str, ...], digest: str) -> Lessons:
+    """What lies in ``taught/`` itself; folders in it are none of edgead's, and stay unchecked."""
+    names = [name.removeprefix(f"{FOLDER}/") for name in beside if name.startswith(f"{FOLDER}/")]
+    return read_lessons(path, digest, [name for name in names if "/" not in name])
+
+
 def _check_reserved(path: Path, sizes: dict[str, int], manifest: Manifest) -> tuple[str, ...]:
     """The names in reserved folders, few enough, small enough and plain."""
     listed = {record.path for record in manifest.files}
-    found = sorted(name for name in sizes if name not in listed and not is_revision(name))
+    found = sorted(n for n in sizes if n not in listed and not is_revision(n) and not _is_left(n))
     for name in found:
         if not is_plain(name):
             raise UnsafePathError(f"{path}: the name {name!r} is unsafe; remove the file")
@@ -196,6 +221,11 @@ def _check_reserved(path: Path, sizes: dict[str, int], manifest: Manifest) -> tu
             f"{MAX_RESERVED_BYTES} bytes; remove what isn't a signature or taught"
         )
     return tuple(found)
+
+
+def _is_left(name: str) -> bool:
+    """What a killed writer left in a reserved folder is nothing of the bundle's; the next one removes it."""
+    return is_reserved(name) and is_leftover(name.rpartition("/")[2])
 
 
 __all__ = ["Bundle", "read_bundle", "read_manifest"]

@@ -28,7 +28,7 @@ from edgead.registry import FIRST_PARTY
 from edgead.version import __version__
 
 VERBS = (
-    *("fit", "export", "run", "calibrate", "eval", "compare", "benchmark", "bench"),
+    *("fit", "export", "run", "calibrate", "teach", "eval", "compare", "benchmark", "bench"),
     *("inspect", "verify", "methods", "backbones", "datasets", "plugins", "doctor", "demo", "completion"),
 )
 

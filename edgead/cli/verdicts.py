@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 HEATMAP = ".heatmap.png"
 LONGEST_NAME = 180
 """Of a heatmap's file without its ending, in bytes: a file system takes 255, and writing adds to it."""
-COLUMNS = ("source", "frame", "score", "is_anomalous", "threshold", "regions", "heatmap", "error", "note")
+COLUMNS = (
+    *("source", "frame", "score", "is_anomalous", "threshold", "regions", "heatmap", "error", "note"),
+    "lesson",
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Verdict:
                 {"box": list(r.box), "area": r.area, "peak": r.peak} for r in self.prediction.regions
             ],
         }
+        if self.prediction.lesson is not None:
+            verdict["lesson"] = self.prediction.lesson
         if self.heatmap is not None:
             verdict["heatmap"] = shown(self.heatmap)
         if self.note is not None:
@@ -86,9 +91,16 @@ def print_for_people(verdict: Verdict) -> None:
     p = verdict.prediction
     word = coloured("ANOMALOUS", "red") if p.is_anomalous else coloured("GOOD     ", "green")
     regions = _regions(p.regions) if p.is_anomalous else ""
-    click.echo(f"{word}  score {p.score:<8.4g} threshold {p.threshold:<8.4g} {where}{regions}")
+    like = "" if p.lesson is None else f"; {_like(p.lesson)}"
+    click.echo(f"{word}  score {p.score:<8.4g} threshold {p.threshold:<8.4g} {where}{regions}{like}")
     if verdict.note:
         click.echo(f"note: {where}: {shown(verdict.note)}")
+
+
+def _like(lesson: int) -> str:
+    from edgead.showing import taught_text
+
+    return taught_text(lesson)
 
 
 def _regions(regions: tuple[Region, ...]) -> str:

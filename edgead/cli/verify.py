@@ -85,6 +85,9 @@ def _check(
     if found.revision:
         record["revision"] = found.revision.record()
         say(f"ok   {count(len(found.revisions), 'revision')}: {shown(told(found.revision.notice()))}")
+    if found.taught:
+        record["taught"] = found.taught
+        say(f"note: {told(found.taught_notice)}")
     if found.unchecked:
         record["unchecked"] = list(found.unchecked)
         say(f"note: {shown(told(found.notices[-1]))}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgead.bundle import Bundle
 from edgead.device.parity import check_parity, probe_images
+from edgead.device.teach import replay_lessons
 from edgead.errors import InputError, ParityError
 from edgead.images import list_images, read_image
 from edgead.resize import ResizeRule
@@ -31,12 +32,26 @@ def check_on_device(bundle: Bundle, images: Path | None, engine: str | None) -> 
     manifest = bundle.manifest
     if not manifest.probes and images is None:
         raise InputError(f"{bundle.path}: it carries no images: give some good ones with --images")
-    options = EngineOptions(precision=manifest.engine_precision)
+    teaching = manifest.teaching if bundle.taught else None
+    outputs = () if teaching is None else (teaching.embedding, teaching.patch)
+    options = EngineOptions(precision=manifest.engine_precision, outputs=outputs)
     here = open_session(bundle.file(manifest.model), engine_of(bundle, engine), options)
     found = [replay(bundle, here)] if manifest.probes else []
     if images is not None:
         found.append(_on_images(bundle, here, images))
+    if teaching is not None:
+        _check_lessons(bundle, here)
     return here.runs_on, found
+
+
+def _check_lessons(bundle: Bundle, here: Session) -> None:
+    """Raise ParityError where a lesson no longer does what it was taken for."""
+    changes = replay_lessons(bundle, here, bundle.manifest.threshold.score)
+    if failing := [change.image for change in changes if change.after != change.wanted]:
+        raise ParityError(
+            f"{bundle.path}: what it was taught isn't so here ({', '.join(failing[:3])}): look at `edgead "
+            "teach BUNDLE --list`, and undo or teach again"
+        )
 
 
 def require(bundle: Bundle, runs_on: str, parities: Sequence[Parity]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgead.errors import ManifestError, UnknownFormatError
@@ -24,10 +24,11 @@ from edgead.manifest.records import (
     MethodRecord,
     ProbeRecord,
     ReferenceRecord,
+    TeachingRecord,
     ThresholdRecord,
     WrappedMethod,
 )
-from edgead.manifest.strict import check_plain, load, plain, read
+from edgead.manifest.strict import ADDED, check_plain, load, plain, read
 from edgead.notices import Notice
 from edgead.types import Precision
 
@@ -70,6 +71,7 @@ class Manifest:
         probes: images with their exact results, which a processor must show that it can repeat.
         notices: what whoever uses the bundle should know of it.
         files: every file but the manifest; the bundle's writer fills it in.
+        teaching: what teaching takes; None where the method has no bank, or an older edgead wrote the bundle.
         format: the number of the format that it was read from.
     """
 
@@ -91,6 +93,7 @@ class Manifest:
     probes: tuple[ProbeRecord, ...] = ()
     notices: tuple[Notice, ...] = ()
     files: tuple[FileRecord, ...] = ()
+    teaching: TeachingRecord | None = field(default=None, metadata=ADDED)
     format: int = FORMAT
 
     @property
@@ -189,6 +192,15 @@ def _check(manifest: Manifest) -> None:
             ("held_out.channels", all(n > 0 for n in held_out.channels.values()), "1 or more"),
             ("held_out.channels", sum(held_out.channels.values()) <= MAX_CHANNELS, f"{MAX_CHANNELS} at most"),
             ("held_out.file", held_out.file is None or not files or held_out.file in files, "a listed file"),
+        ]
+    if (teaching := manifest.teaching) is not None:
+        h, w = teaching.grid
+        checks += [
+            ("teaching.grid", 1 <= h <= 1 << 12 and 1 <= w <= 1 << 12, "1 to 4096"),
+            ("teaching.dim", 1 <= teaching.dim <= MAX_CHANNELS, f"1 to {MAX_CHANNELS}"),
+            ("teaching.file", not files or teaching.file in files, "a listed file"),
+            ("teaching.embedding", 1 <= len(teaching.embedding) <= 200, "a tensor's name"),
+            ("teaching.patch", 1 <= len(teaching.patch) <= 200, "a tensor's name"),
         ]
     _require(checks)
 

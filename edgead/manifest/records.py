@@ -260,6 +260,30 @@ class ProbeRecord:
 
 
 @dataclass(frozen=True)
+class TeachingRecord:
+    """What it takes to teach a bundle on the device; see ``edgead.runtime.lessons``.
+
+    Attributes:
+        embedding: name of the graph's tensor of patch embeddings, (h * w, dim) float32.
+        patch: name of the tensor of patch scores, (1, 1, h, w) float32: Euclidean distances to the nearest
+            row of the memory bank.
+        grid: (h, w).
+        dim: values of an embedding.
+        own_score: what the paper's image score is: the highest patch score times a weight of at most 1, or
+            the finished map's maximum.
+        file: little-endian float32: ``vertical`` (H, h), then ``horizontal`` (W, w), row by row; the anomaly
+            map is ``vertical @ patch @ horizontal.T``.
+    """
+
+    embedding: str
+    patch: str
+    grid: Size
+    dim: int
+    own_score: Literal["weighted-patch", "map-maximum"]
+    file: str
+
+
+@dataclass(frozen=True)
 class FileRecord:
     """One file of the bundle: its plain relative path, size in bytes and SHA-256 in lower-case hex."""
 
@@ -282,6 +306,7 @@ __all__ = [
     "ProbeRecord",
     "ReferenceRecord",
     "Rule",
+    "TeachingRecord",
     "ThresholdRecord",
     "WrappedMethod",
     "parts_of",

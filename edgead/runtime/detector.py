@@ -1,7 +1,7 @@
 """The detector: a bundle as a callable from frame to prediction.
 
 A detector keeps no state between frames: the same frame gives the same prediction, whatever came before and
-whatever other threads ask it.
+whatever other threads ask it. What it was taught changes as a whole: see ``Detector.reload_lessons``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from edgead.bundle import Bundle, read_bundle
 from edgead.depth import DepthUse
-from edgead.errors import OptionError, UnknownNameError
+from edgead.errors import ForeignLessonError, OptionError, UnknownNameError
 from edgead.images import as_bgr, check_depth, read_image
 from edgead.manifest import DEFAULT, ThresholdRecord
 from edgead.names import shown
@@ -31,11 +31,13 @@ from edgead.notices import Notice
 from edgead.resize import ResizeRule
 from edgead.runtime.engine_options import EngineOptions, whole
 from edgead.runtime.engines import engine_of, open_session
+from edgead.runtime.lessons import Taught, taught
 from edgead.runtime.pending import PendingPrediction
 from edgead.runtime.proof import prove
 from edgead.runtime.session import Outputs, Session
 from edgead.runtime.verdict import judge
 from edgead.runtime.warming import warm_up
+from edgead.teaching import required
 from edgead.types import Image, Prediction
 
 _DEEP = (np.dtype("<u2"), np.dtype(">u2"))
@@ -154,13 +156,14 @@ class Detector:
         self._asked_depth = threading.Lock()
         self._engine = engine_of(bundle, engine)
         self._options = replace(options, precision=manifest.engine_precision)
-        self._session = self._warm(self._options)
+        self._spare: Session | None = None  # compiled for teaching, until the first lesson needs it
+        self._state = self._opened(bundle)
         self.runs_on = self._session.runs_on
         what = f"{manifest.method.name} {manifest.precision} for {manifest.target}"
         cores = None if options.cores is None else list(options.cores)
         where = f"threads {options.thread_count or 'all'}, cores {cores or 'any'}"
         _log.info("%s: %s, %s, %s, threshold %g", bundle.path, what, self.runs_on, where, self.threshold)
-        prove(bundle, self._session, self.runs_on, self.limits())
+        prove(bundle, self._session, self.runs_on, self.limits(), self._state.outputs)
 
     def __repr__(self) -> str:
         manifest = self.bundle.manifest
@@ -172,7 +175,9 @@ class Detector:
         """The same detector for ``map`` over many frames, with a session of its own where that helps."""
         twin = copy(self)
         if "throughput" in self._session.honours:
-            twin._session = self._warm(replace(self._options, throughput=True))
+            twin._options = replace(self._options, throughput=True)
+            twin._spare = None
+            twin._state = replace(self._state, session=twin._warm(self._state.outputs))
         else:
             _log.info("%s has no form for throughput; the same session is used", self._session.engine)
         return twin
@@ -195,7 +200,7 @@ class Detector:
         twin.bundle, twin._thresholds = bundle, self._in_force(bundle)
         twin.product = self.product if product is None else product
         twin.threshold = twin.limits().score
-        prove(bundle, self._session, self.runs_on, twin.limits())
+        prove(bundle, self._session, self.runs_on, twin.limits(), self._state.outputs)
         return twin
 
     def _in_force(self, bundle: Bundle) -> Mapping[str, ThresholdRecord]:
@@ -205,7 +210,58 @@ class Detector:
             return known
         return {name: replace(each, score=given) for name, each in known.items()}
 
-    def _warm(self, options: EngineOptions) -> Session:
+    def reload_lessons(self) -> None:
+        """Take up what the bundle was taught since, or what was undone; ``edgead.teach`` does this by itself.
+
+        The bundle is read and checked again, while other threads go on to judge: each frame is judged wholly
+        as before or wholly as after, and a ``map`` that is under way as when it began. With the first lesson,
+        and without the last, the graph is compiled anew.
+
+        Raises:
+            BundleError, EngineError, ParityError: as ``edgead.load`` does; the detector stays as it was.
+        """
+        bundle = read_bundle(self.bundle.path)
+        if replace(bundle.manifest, thresholds={}) != replace(self.bundle.manifest, thresholds={}):
+            raise ForeignLessonError(f"{bundle.path}: another bundle lies there by now; load it anew")
+        state = self._opened(bundle)
+        if state.session is not self._session:
+            prove(bundle, state.session, self.runs_on, self.limits(), state.outputs)
+        # Thresholds that were revised meanwhile aren't lessons: ``with_thresholds`` takes those up.
+        known = self.bundle
+        bundle = replace(bundle, manifest=known.manifest, revisions=known.revisions)
+        self.bundle, self._state, self._spare = bundle, state, None
+
+    def teaching_session(self) -> Session:
+        """A session that gives what teaching takes, compiled once if need be; ``edgead.teach`` asks for it.
+
+        Raises:
+            TeachError: the bundle's method has no bank that could be taught.
+            EngineError: the engine can't give the graph's inner tensors.
+        """
+        record = required(self.bundle)
+        outputs = (record.embedding, record.patch)
+        if self._state.outputs == outputs:
+            return self._session
+        if self._spare is None:
+            self._spare = self._warm(outputs)
+        return self._spare
+
+    @property
+    def _session(self) -> Session:
+        return self._state.session
+
+    def _opened(self, bundle: Bundle) -> _State:
+        """The lessons, and a session that gives what they take: the one that is open where that does."""
+        lessons = taught(bundle) if any(lesson.rows for lesson in bundle.lessons.active) else None
+        outputs = lessons.outputs if lessons is not None else ()
+        known: _State | None = getattr(self, "_state", None)
+        if known is not None and known.outputs == outputs:
+            return _State(known.session, lessons)
+        session = self._spare if self._spare is not None and outputs else self._warm(outputs)
+        return _State(session, lessons)
+
+    def _warm(self, outputs: tuple[str, ...]) -> Session:
+        options = replace(self._options, outputs=outputs)
         session = open_session(self.bundle.file(self.bundle.manifest.model), self._engine, options)
         warm_up(session, self.rule.size, self.bundle.path)
         return session
@@ -258,7 +314,8 @@ class Detector:
         """
         limits = self.limits(product)
         image, shape = self._prepare(frame, channel_order, depth)
-        return self._predict(self._session(image[None]), shape, limits)
+        state = self._state
+        return self._predict(state.session(image[None]), shape, limits, state.taught)
 
     def start(
         self,
@@ -281,8 +338,9 @@ class Detector:
         """
         limits = self.limits(product)
         image, shape = self._prepare(frame, channel_order, depth)
-        started = self._session.start(image[None])
-        return PendingPrediction(started, lambda out: self._predict(out, shape, limits))
+        state = self._state
+        started = state.session.start(image[None])
+        return PendingPrediction(started, lambda out: self._predict(out, shape, limits, state.taught))
 
     def map(
         self,
@@ -310,9 +368,10 @@ class Detector:
                 shapes.append(shape)
                 yield image[None]
 
-        with closing(self._session.map(images())) as all_outputs:
+        state = self._state
+        with closing(state.session.map(images())) as all_outputs:
             for outputs in all_outputs:
-                yield self._predict(outputs, shapes.popleft(), limits)
+                yield self._predict(outputs, shapes.popleft(), limits, state.taught)
 
     def _prepare(
         self, frame: NDArray[Any], channel_order: Literal["bgr", "rgb"], depth: int | None
@@ -327,8 +386,23 @@ class Detector:
         image = as_bgr(frame, channel_order) if depth is None else as_bgr(frame, channel_order, depth)
         return self.rule.apply(image), image.shape
 
-    def _predict(self, outputs: Outputs, shape: tuple[int, ...], limits: ThresholdRecord) -> Prediction:
-        return judge(outputs, shape, self.rule, limits, self.depth, self.bundle.path.name)
+    def _predict(
+        self, outputs: Outputs, shape: tuple[int, ...], limits: ThresholdRecord, lessons: Taught | None
+    ) -> Prediction:
+        return judge(outputs, shape, self.rule, limits, self.depth, self.bundle.path.name, lessons)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a frame is judged with, replaced as a whole: a session, and the lessons that its outputs serve."""
+
+    session: Session
+    taught: Taught | None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the tensors that the session gives beside the graph's outputs."""
+        return () if self.taught is None else self.taught.outputs
 
 
 def _number(name: str, value: Any) -> float | None:

@@ -2,8 +2,8 @@
 
 Two kinds of option, and one rule for each, so that none is dropped in silence:
 
-* ``device``, ``threads`` and ``cores`` say where the work is done. An engine that can't keep to one refuses
-  it: it's an ``OptionError`` before anything is opened.
+* ``device``, ``threads`` and ``cores`` say where the work is done, ``outputs`` what else is wanted of it. An
+  engine that can't keep to one refuses it: it's an ``OptionError`` before anything is opened.
 * ``precision``, ``throughput`` and ``cache`` allow an engine something. One that makes no use of it is right
   all the same, and the log says so: a warning, but for ``throughput`` at INFO, since edgead itself asks for
   it of whatever engine there is.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgead.types import Arithmetic
 
 MOST_CORES = 4096
-DEMANDS = ("device", "threads", "cores")
+DEMANDS = ("device", "threads", "cores", "outputs")
 """Options that an engine keeps to or refuses."""
 ALLOWANCES = ("precision", "throughput", "cache")
 """Options that an engine may leave unused, which is said."""
@@ -52,6 +52,8 @@ class EngineOptions:
     cores: Sequence[int] | None = None
     """Logical processors, as ``taskset`` and ``lscpu`` count them, that all work is done on; None for any.
     Kept as a tuple, each once."""
+    outputs: tuple[str, ...] = ()
+    """Names of the graph's tensors that are to be outputs besides its own, behind them and in this order."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, str) or not self.device:
@@ -67,6 +69,8 @@ class EngineOptions:
             if value not in (True, False):
                 raise OptionError(f"{name} {value!r} must be True or False")
             object.__setattr__(self, name, bool(value))
+        if not isinstance(self.outputs, tuple) or not all(n and isinstance(n, str) for n in self.outputs):
+            raise OptionError(f"outputs {self.outputs!r} must be a tuple of tensors' names")
         if self.cores is not None:
             object.__setattr__(self, "cores", _cores(self.cores))
 

@@ -22,6 +22,7 @@ from edgead.extras import install
 from edgead.runtime.cores import check_cores, pinned
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.nvidia import device as nvidia_device
+from edgead.runtime.onnx_outputs import with_outputs
 from edgead.runtime.own_engines import HEAVY, OWN, inference_error, lacks, not_installed
 from edgead.runtime.pending import Worker
 from edgead.runtime.providers import Candidate, open_first, read_candidates
@@ -38,7 +39,7 @@ class ONNXRuntimeEngine:
 
     name = "onnxruntime"
     reads = OWN["onnxruntime"].reads
-    honours = frozenset({"device", "threads", "cores", "cache"})
+    honours = frozenset({"device", "threads", "cores", "cache", "outputs"})
 
     def lacks(self) -> str | None:
         return lacks(self.name)
@@ -81,6 +82,7 @@ class ONNXRuntimeSession:
         if options.thread_count is not None:
             self._options.intra_op_num_threads = options.thread_count
         self._model, self._cores, self._worker = model, options.cores, Worker(options.cores)
+        self._outputs = options.outputs
         # TensorRT's engines are kept, asked or not; see ``edgead.runtime.providers``.
         candidates = read_candidates(model)
         always = ONNXRuntimeEngine.honours - {"cache"}
@@ -109,7 +111,7 @@ class ONNXRuntimeSession:
         if not named:
             names = ", ".join(c.name for c in candidates)
             raise DeviceError(f"this bundle has no device '{device}': use auto, or {names}")
-        opened = open_first(ort, self._model, self._options, named, system)
+        opened = open_first(ort, self._model, self._options, named, system, outputs=self._outputs)
         self._session, self.device = opened.session, opened.name
         self._providers = [c.provider for c in named if c.name == opened.name]
         self.runs_on = opened.line(system[0])
@@ -125,7 +127,8 @@ class ONNXRuntimeSession:
         self._providers = [providers[self.device.upper()]]
         self.runs_on = f"onnxruntime on {self.device}"
         try:
-            self._session = ort.InferenceSession(str(self._model), self._options, providers=self._providers)
+            source = with_outputs(self._model, self._outputs)
+            self._session = ort.InferenceSession(source, self._options, providers=self._providers)
         except Exception as error:  # the binding raises classes of its own, rooted in Exception
             raise CompileError(
                 f"{self._model.name}: onnxruntime can't load it: {one_line(error, 'last')}"

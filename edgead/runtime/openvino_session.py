@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class OpenVINOEngine:
 
     name = "openvino"
     reads = OWN["openvino"].reads
-    honours = frozenset({"device", "precision", "threads", "throughput", "cache", "cores"})
+    honours = frozenset({"device", "precision", "threads", "throughput", "cache", "cores", "outputs"})
 
     def lacks(self) -> str | None:
         return lacks(self.name)
@@ -84,16 +84,18 @@ class OpenVINOSession:
         }
         if options.thread_count is not None:
             config["INFERENCE_NUM_THREADS"] = options.thread_count
-        facts = (self.version, self.device, *map(str, config.values()))
+        facts = (self.version, self.device, *map(str, config.values()), *options.outputs)
         kept = entry(model, facts) if options.cache else None
         start = time.perf_counter()
         with pinned(options.cores):  # its threads are made now, or by the first call
-            self._compiled = _compile(core, model, self.device, config, kept)
+            self._compiled = _compile(core, model, options.outputs, self.device, config, kept)
         self.cached = kept is not None and bool(self._compiled.get_property("LOADED_FROM_CACHE"))
         self._model = model
         self._idle: deque[Any] = deque()
         self._abandoned: deque[Any] = deque()  # nobody waits for these, and OpenVINO may still write
-        self._names = [_output_name(output) for output in self._compiled.outputs]
+        own = len(self._compiled.outputs) - len(options.outputs)
+        self._names = [_output_name(output) for output in self._compiled.outputs[:own]]
+        self._names += options.outputs
         self.input_shape: tuple[int, ...] = tuple(self._compiled.inputs[0].shape)
         _log.info(
             "openvino %s on %s: %s %s in %.2f s",
@@ -284,19 +286,39 @@ def block_telemetry() -> None:
     telemetry.turn_off()
 
 
-def _compile(core: Any, model: Path, device: str, config: Mapping[str, Any], kept: Path | None) -> Any:
+def _compile(
+    core: Any,
+    model: Path,
+    outputs: Sequence[str],
+    device: str,
+    config: Mapping[str, Any],
+    kept: Path | None,
+) -> Any:
     """Compile, or take what a former start compiled; an entry that can't be used is removed."""
+    source = _with_outputs(core, model, outputs) if outputs else str(model)
     if kept is not None:
         try:
-            return core.compile_model(str(model), device, {**config, "CACHE_DIR": str(kept)})
+            return core.compile_model(source, device, {**config, "CACHE_DIR": str(kept)})
         except RuntimeError as error:
             why = one_line(error, "last")
             _log.warning("what is kept in %s can't be used (%s); compiling again", kept, why)
             shutil.rmtree(kept, ignore_errors=True)
     try:
-        return core.compile_model(str(model), device, dict(config))
+        return core.compile_model(source, device, dict(config))
     except RuntimeError as error:
         raise CompileError(f"{model.name}: openvino can't compile it: {one_line(error, 'last')}") from error
+
+
+def _with_outputs(core: Any, model: Path, outputs: Sequence[str]) -> Any:
+    """The model with further outputs, behind its own."""
+    try:
+        graph = core.read_model(str(model))
+        graph.add_outputs(list(outputs))
+    except RuntimeError as error:
+        raise CompileError(
+            f"{model.name}: openvino can't give {' and '.join(outputs)} of it: {one_line(error, 'last')}"
+        ) from error
+    return graph
 
 
 def _output_name(output: Any) -> str:

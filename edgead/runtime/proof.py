@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -144,12 +144,15 @@ def replay(bundle: Bundle, session: Session, limits: ThresholdRecord | None = No
     return compare(pairs(), limits.score, limits.pixel, form)
 
 
-def prove(bundle: Bundle, session: Session, runs_on: str, limits: ThresholdRecord) -> None:
+def prove(
+    bundle: Bundle, session: Session, runs_on: str, limits: ThresholdRecord, outputs: Sequence[str] = ()
+) -> None:
     """Replay the bundle's probes, unless they passed here before; nothing where it carries none.
 
     Args:
         runs_on: engine and device.
         limits: the thresholds that hold.
+        outputs: names of the tensors that the session gives beside the graph's own: it's compiled for them.
 
     Raises:
         ParityError: this machine gives other numbers, or another verdict.
@@ -157,7 +160,7 @@ def prove(bundle: Bundle, session: Session, runs_on: str, limits: ThresholdRecor
     if not bundle.manifest.probes:
         _log.info("%s carries no probes: what it does here isn't proven", bundle.path)
         return
-    file = _file(bundle, session, runs_on, limits)
+    file = _file(bundle, session, runs_on, limits, outputs)
     if file is not None and file.is_file():
         _log.debug("%s was proven here before (%s)", bundle.path, file)
         return
@@ -189,7 +192,9 @@ def _cut(length: int) -> list[slice]:
     return [slice(a, max(b, a + 1)) for a, b in zip(starts, [*starts[1:], length], strict=True)]
 
 
-def _file(bundle: Bundle, session: Session, runs_on: str, limits: ThresholdRecord) -> Path | None:
+def _file(
+    bundle: Bundle, session: Session, runs_on: str, limits: ThresholdRecord, outputs: Sequence[str]
+) -> Path | None:
     """Where the proof is remembered; None where the cache can't be trusted with it."""
     manifest = bundle.manifest
     return remembered(
@@ -198,7 +203,7 @@ def _file(bundle: Bundle, session: Session, runs_on: str, limits: ThresholdRecor
             *sorted(f"{file.path} {file.sha256}" for file in manifest.files),
             json.dumps([asdict(probe) for probe in manifest.probes]),
             *map(repr, (manifest.precision, manifest.engine_precision, limits.score, limits.pixel)),
-            *(session.engine, session.version, cv2.__version__, runs_on, cpu().identity),
+            *(session.engine, session.version, cv2.__version__, runs_on, cpu().identity, *outputs),
             *(f"{name}={os.environ.get(name, '')}" for name in ISA_VARIABLES),
         ],
     )

@@ -24,6 +24,7 @@ from edgead.errors import CompileError, DeviceError, one_line
 from edgead.files import sha256_of
 from edgead.runtime.compiled_cache import entry
 from edgead.runtime.nvidia import device
+from edgead.runtime.onnx_outputs import with_outputs
 
 SETTINGS = "tensorrt.json"
 NAMES = {
@@ -103,6 +104,7 @@ def open_first(
     candidates: Sequence[Candidate],
     system: tuple[str, Sequence[str]] | None = None,
     notice: Notice | None = None,
+    outputs: Sequence[str] = (),
 ) -> Opened:
     """Open a model on the first provider that runs it.
 
@@ -111,6 +113,7 @@ def open_first(
         options: its SessionOptions.
         system: as ``nvidia.device`` tells; asked for where None.
         notice: is told, in a line each, when an engine is built; a logged warning where None.
+        outputs: names of tensors that are to be outputs as well; with others, TensorRT builds another engine.
 
     Raises:
         DeviceError: none of them can; the message has each one's reason.
@@ -125,9 +128,11 @@ def open_first(
         rest = [c for c in candidates[index + 1 :] if c.provider in there]
         try:
             if candidate.name == "TensorRT":
-                opened = _with_engine(ort, model, options, candidate, rest, system, notice or _log.warning)
+                opened = _with_engine(
+                    ort, model, options, candidate, rest, system, notice or _log.warning, outputs
+                )
             else:
-                opened = _open(ort, model, options, [candidate, *rest])
+                opened = _open(ort, model, options, [candidate, *rest], outputs)
             return Opened(opened, candidate.name, refused)
         except Exception as error:  # the binding raises classes of its own, rooted in Exception
             refused[candidate.name] = one_line(error, "last").rstrip(".")
@@ -146,10 +151,12 @@ def available_line(ort: Any, system: tuple[str, Sequence[str]] | None = None) ->
     return f"would run here on {', else on '.join(there)} ({(system or device())[0]}{without})"
 
 
-def _open(ort: Any, model: Path, options: Any, candidates: Sequence[Candidate]) -> Any:
+def _open(
+    ort: Any, model: Path, options: Any, candidates: Sequence[Candidate], outputs: Sequence[str]
+) -> Any:
     """Open and try on a black image; a provider whose libraries don't load is else left out in silence."""
     session = ort.InferenceSession(
-        str(model),
+        with_outputs(model, outputs),
         options,
         providers=[(c.provider, dict(c.options)) for c in candidates],
         enable_fallback=0,
@@ -171,6 +178,7 @@ def _with_engine(
     rest: Sequence[Candidate],
     system: tuple[str, Sequence[str]],
     notice: Notice,
+    outputs: Sequence[str],
 ) -> Any:
     """Open on TensorRT with the engine that is kept, or build one and keep it."""
     name, versions = system
@@ -180,20 +188,21 @@ def _with_engine(
         name,
         *versions,
         json.dumps(dict(candidate.options), sort_keys=True),
+        *outputs,
     )
     folder = entry(model, facts)
     if folder is not None and not _is_whole(folder):
         _empty(folder)
     elif folder is not None:
         try:
-            return _open(ort, model, options, [_kept_in(candidate, folder), *rest])
+            return _open(ort, model, options, [_kept_in(candidate, folder), *rest], outputs)
         except Exception as error:
             why = one_line(error, "last")
             notice(f"TensorRT: the engine in {folder} can't be used ({why}); building another")
             _empty(folder)
     notice(f"TensorRT: building the engine for {name} from {model.name}, once; this takes minutes")
     start = time.monotonic()
-    session = _open(ort, model, options, [_kept_in(candidate, folder), *rest])
+    session = _open(ort, model, options, [_kept_in(candidate, folder), *rest], outputs)
     took = time.monotonic() - start
     if folder is not None:
         hashes = {file.name: sha256_of(file) for file in folder.iterdir() if file.is_file()}

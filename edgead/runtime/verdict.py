@@ -11,6 +11,7 @@ from edgead.areas import without_small
 from edgead.errors import NotFiniteError
 from edgead.manifest import ThresholdRecord
 from edgead.resize import ResizeRule
+from edgead.runtime.lessons import Taught
 from edgead.runtime.regions import find_regions
 from edgead.runtime.session import Outputs
 from edgead.types import Placement, Prediction
@@ -23,6 +24,7 @@ def judge(
     limits: ThresholdRecord,
     depth: int | None,
     name: str,
+    lessons: Taught | None = None,
 ) -> Prediction:
     """The verdict on one frame.
 
@@ -33,6 +35,7 @@ def judge(
         limits: the thresholds that hold.
         depth: significant bits of uint16 frames where they're known.
         name: the bundle's, for the message.
+        lessons: what the bundle was taught; ``outputs`` have what these take.
 
     Raises:
         NotFiniteError: score or map hold no number.
@@ -44,11 +47,17 @@ def judge(
             f"{name}: the model yields NaN or infinity for this frame, so there's no verdict: treat the part "
             "as rejected; run `edgead verify` on the bundle and export it again"
         )
-    is_anomalous = score > limits.score
+    lesson, seen = None, None
+    if lessons is not None:
+        judged = lessons.apply(outputs)
+        score, anomaly_map, lesson, seen = judged.score, judged.anomaly_map, judged.lesson, judged.seen
+    is_anomalous = score > limits.score or lesson is not None
     mask = np.zeros(anomaly_map.shape, bool)
     if is_anomalous:
         area = rule.valid_area(frame_shape)
         mask[area] = without_small(anomaly_map[area] > limits.pixel, limits.smallest_area)
+        if seen is not None:  # a taught defect is marked however small it is
+            mask[area] |= seen[area]
     return Prediction(
         score=score,
         is_anomalous=is_anomalous,
@@ -63,6 +72,7 @@ def judge(
             depth,
             limits.smallest_area,
         ),
+        lesson=lesson,
     )
 
 

@@ -20,6 +20,7 @@ from edgead.types import (
     KeepsNodesInFloat,
     Layout,
     LearnsDefects,
+    LinearMap,
     PostProcessor,
     Refittable,
     Scorer,
@@ -50,11 +51,14 @@ def _is_list_of(kind: type) -> Callable[[Any], bool]:
     )
 
 
-def _takes_one(value: Any) -> bool:
-    if not callable(value):
-        return False
-    names = [name for name in inspect.signature(value).parameters if name != "self"]  # a class is asked, too
-    return len(names) == 1
+def _takes(count: int) -> Callable[[Any], bool]:
+    def holds(value: Any) -> bool:
+        if not callable(value):
+            return False
+        names = [name for name in inspect.signature(value).parameters if name != "self"]  # of a class, too
+        return len(names) == count
+
+    return holds
 
 
 OPTIONAL: Mapping[type, tuple[str, Callable[[Any], bool]]] = {
@@ -63,9 +67,10 @@ OPTIONAL: Mapping[type, tuple[str, Callable[[Any], bool]]] = {
     CarriesImages: ("True or False", _is_flag),
     TimedElsewhere: ("True or False", _is_flag),
     GivesNotices: ("a sequence of edgead.notices.Notice", _is_list_of(Notice)),
-    Trainable: ("a method train(data)", _takes_one),
-    Refittable: ("a method refit(data)", _takes_one),
-    InNumpy: ("a method in_numpy(maps)", _takes_one),
+    Trainable: ("a method train(data)", _takes(1)),
+    Refittable: ("a method refit(data)", _takes(1)),
+    LinearMap: ("a method matrices(shape, size)", _takes(2)),
+    InNumpy: ("a method in_numpy(maps)", _takes(1)),
 }
 """What a plugin's object may have besides, and what it must be then."""
 

@@ -202,7 +202,7 @@ class Workshop:
             scorer = ready.scorer.fit(offer)
             maps = tuple(offer.embed([good_image(500, size), defective_image(500, size)]))
         return Fitted(
-            compose(backbone, ready.scorer, scorer, ready.postprocessor, size, "fp32"), scorer, maps
+            compose(backbone, ready.scorer, scorer, ready.postprocessor, size, "fp32").model, scorer, maps
         )
 
     def _write_bundle(self) -> Bundle:

@@ -158,10 +158,15 @@ class Scores:
     Attributes:
         patch: (1, 1, h, w) float32, the anomaly of each position; larger is more anomalous, at least 0.
         image: (1,) float32 image score, or None for the maximum of the finished anomaly map.
+        embedding: (h * w, dim) float32, row by row: what ``patch`` is the Euclidean distance of, to the
+            nearest of what was learnt. With it the bundle can be taught on the device (``edgead teach``): a
+            position of the map is then as anomalous as the nearer of the two, what was learnt or was taught.
+            Only where ``image`` is None, or the highest of ``patch`` times a weight of at most 1.
     """
 
     patch: Var
     image: Var | None = None
+    embedding: Var | None = None
 
 
 class FittedScorer(Protocol):
@@ -285,6 +290,18 @@ class ChoosesImageScore(Protocol):
         ...
 
 
+@runtime_checkable
+class LinearMap(Protocol):
+    """A post-processor whose map is ``vertical @ patch @ horizontal.T``, whatever the scores.
+
+    With it, and with ``Scores.embedding``, the bundle can be taught on the device, which makes the map anew.
+    """
+
+    def matrices(self, shape: Size, size: Size) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return ``vertical`` (H, h) and ``horizontal`` (W, w) for patch scores (h, w) and images (H, W)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Method:
     """A named recipe.
@@ -326,6 +343,7 @@ __all__ = [
     "KeepsNodesInFloat",
     "LearningData",
     "LearnsDefects",
+    "LinearMap",
     "Method",
     "PostProcessor",
     "Refittable",

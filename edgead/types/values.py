@@ -73,7 +73,7 @@ class Prediction:
 
     Attributes:
         score: image score; raw, uncalibrated, at least 0.
-        is_anomalous: ``score > threshold``.
+        is_anomalous: ``score > threshold``, or ``lesson`` is a number.
         threshold: the threshold that was used.
         anomaly_map: (h, w) float32 at the model's input size, finite; the whole of it, whatever the verdict.
         mask: (h, w) bool, where the map is over the pixel threshold; all False on a frame that passes. It can
@@ -81,6 +81,8 @@ class Prediction:
         regions: the mask's connected areas, the highest peak first, in the frame's own pixels; none on a
             frame that passes.
         placement: what drawing on the frame needs; a detector fills it in.
+        lesson: the number of the lesson, see ``edgead.teach``, whose missed defect the frame shows again:
+            it's anomalous then whatever its score. None on every other frame.
     """
 
     score: float
@@ -90,6 +92,7 @@ class Prediction:
     mask: NDArray[np.bool_]
     regions: tuple[Region, ...]
     placement: Placement | None = None
+    lesson: int | None = None
 
     def draw(
         self,
@@ -149,8 +152,9 @@ class Prediction:
         if not isinstance(other, Prediction):
             return NotImplemented
         return (
-            (self.score, self.is_anomalous, self.threshold, self.regions, self.placement)
-            == (other.score, other.is_anomalous, other.threshold, other.regions, other.placement)
+            (self.score, self.is_anomalous, self.threshold, self.lesson)
+            == (other.score, other.is_anomalous, other.threshold, other.lesson)
+            and (self.regions, self.placement) == (other.regions, other.placement)
             and np.array_equal(self.anomaly_map, other.anomaly_map)
             and np.array_equal(self.mask, other.mask)
         )

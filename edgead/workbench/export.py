@@ -174,6 +174,8 @@ def export(
         more = isinstance(exporter, CarriesImages) and exporter.carries_images
         count = CARRIED_IMAGES if more else CARRIED
         carried = carry(reference, held[chosen.precision], staging.folder, count)
+        if (teaching := manifest.teaching) is not None:
+            shutil.copyfile(reference.file(teaching.file), staging.folder / teaching.file)
         sessions.clear()
         shutil.rmtree(scratch)
         manifest = dataclasses.replace(

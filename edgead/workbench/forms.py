@@ -33,6 +33,7 @@ from edgead.workbench.graph import compose
 from edgead.workbench.judging import Judged
 from edgead.workbench.quantize import calibration_indices, quantise_backbone
 from edgead.workbench.recipe import Recipe
+from edgead.workbench.teachable import Teachable
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class FittedForms:
         notices: what it has to say to the bundle's user.
         moments: of the features of the images that ``measured`` named; see ``edgead.held_out``.
         judged: what ``judge`` made of it.
+        teachable: what teaching needs to know of the graphs; None where the method has no bank.
     """
 
     precisions: tuple[Precision, ...]
@@ -52,6 +54,7 @@ class FittedForms:
     notices: tuple[Notice, ...] = ()
     moments: Mapping[str, Moments] = field(default_factory=dict)
     judged: Judged | None = None
+    teachable: Teachable | None = None
 
 
 def trained(recipe: Recipe, data: TrainingData) -> Recipe:
@@ -111,6 +114,7 @@ def fit_forms(
     data = dataclasses.replace(data, backbone=recipe.backbone)  # the trained one, where one was
     chosen: FittedScorer | None = None
     found: FittedForms | None = None
+    teachable: Teachable | None = None
     for precision, backbone in backbones.items():
         arithmetic: Arithmetic = "bf16" if precision == "bf16" else "f32"
         bank: BankPrecision = "fp32" if precision == "fp32" else "int8"
@@ -124,9 +128,11 @@ def fit_forms(
                 found = FittedForms(tuple(backbones), facts, notices, moments, judged)
         if chosen is None and isinstance(fitted, Refittable):
             chosen = fitted
-        save(precision, compose(backbone, recipe.scorer, fitted, recipe.postprocessor, data.size, bank))
+        made = compose(backbone, recipe.scorer, fitted, recipe.postprocessor, data.size, bank)
+        teachable = made.teachable
+        save(precision, made.model)
     assert found is not None, "there's always FP32"
-    return found
+    return dataclasses.replace(found, teachable=teachable)
 
 
 def _told(recipe: Recipe, fitted: FittedScorer) -> tuple[Mapping[str, Any], tuple[Notice, ...]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,9 @@ from onnx import numpy_helper
 from spox import Tensor, Var
 
 from edgead.errors import PluginError
+from edgead.teaching import EMBEDDING, PATCH
 from edgead.types import BankPrecision, FittedScorer, PostProcessor, Scorer, Scores, Size
+from edgead.workbench.teachable import Teachable, name_inside, teachable
 
 OPSET = 18
 IR_VERSION = 10
@@ -79,6 +82,14 @@ def compose_features(backbone: onnx.ModelProto, scorer: Scorer, size: Size) -> o
         return tidy(model, arrays_of(parameters))
 
 
+@dataclass(frozen=True)
+class Composed:
+    """A graph, and what teaching needs to know of it; None where its method has no bank to teach."""
+
+    model: onnx.ModelProto
+    teachable: Teachable | None
+
+
 def compose(
     backbone: onnx.ModelProto,
     scorer: Scorer,
@@ -86,7 +97,7 @@ def compose(
     postprocessor: PostProcessor,
     size: Size,
     bank: BankPrecision,
-) -> onnx.ModelProto:
+) -> Composed:
     """Join all parts into the one graph.
 
     Args:
@@ -105,7 +116,21 @@ def compose(
         maps = spox.inline(_single_opset(backbone))(image=image)
         scores = fitted.graph(scorer.embed(maps), bank)
         outputs = _finished(scores, postprocessor, size)
-        return tidy(spox.build(_inputs(image, parameters), outputs), arrays_of(parameters))
+        found, named = _taught(scores, postprocessor, size)
+        model = spox.build(_inputs(image, parameters), outputs | named)
+        name_inside(model, named)
+        return Composed(tidy(model, arrays_of(parameters)), found)
+
+
+def _taught(
+    scores: Scores, postprocessor: PostProcessor, size: Size
+) -> tuple[Teachable | None, dict[str, Var]]:
+    """What teaching needs to know, and the tensors that it reads by name."""
+    if scores.embedding is None:
+        return None, {}
+    _, _, h, w = static_shape(scores.patch)
+    found = teachable(scores, static_shape(scores.embedding), postprocessor, (h, w), size)
+    return found, {} if found is None else {EMBEDDING: scores.embedding, PATCH: scores.patch}
 
 
 def compose_head(
@@ -226,6 +251,7 @@ __all__ = [
     "FEATURE_PREFIX",
     "IR_VERSION",
     "OPSET",
+    "Composed",
     "Parameters",
     "arrays_of",
     "collected_parameters",

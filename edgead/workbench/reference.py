@@ -16,9 +16,10 @@ import onnx
 from edgead.bundle import Bundle, Staging
 from edgead.device.calibrate import calibrate
 from edgead.held_out import HeldOut, write_held_out
-from edgead.manifest import DEFAULT, ComposedMethod, InputRecord, Manifest, ReferenceRecord
+from edgead.manifest import DEFAULT, ComposedMethod, InputRecord, Manifest, ReferenceRecord, TeachingRecord
 from edgead.notices import Notice
 from edgead.runtime.exact import ExactSession
+from edgead.teaching import EMBEDDING, PATCH, write_matrices
 from edgead.types import Backbone, Image, Precision
 from edgead.version import __version__
 from edgead.workbench.forms import FittedForms
@@ -27,6 +28,7 @@ from edgead.workbench.judging import Judged
 from edgead.workbench.probes import CARRIED, FOLDER, records
 from edgead.workbench.recipe import Recipe
 from edgead.workbench.standouts import held_out_notices
+from edgead.workbench.teachable import Teachable
 
 FORM_FILES: dict[Precision, str] = {
     "fp32": "model.onnx",
@@ -130,6 +132,7 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
                 probe_groups=given.groups or (),
             ),
             held_out=write_held_out(folder, figures),
+            teaching=_teaching(forms.teachable, folder),
             probes=records(ExactSession(folder / FORM_FILES["fp32"]), folder, probes[:CARRIED]),
             notices=(
                 *given.notices,
@@ -137,6 +140,20 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
                 *forms.notices,
             ),
         )
+    )
+
+
+def _teaching(teachable: Teachable | None, folder: Path) -> TeachingRecord | None:
+    """What the camera needs to be taught, written into the folder."""
+    if teachable is None:
+        return None
+    return TeachingRecord(
+        embedding=EMBEDDING,
+        patch=PATCH,
+        grid=teachable.grid,
+        dim=teachable.dim,
+        own_score="weighted-patch" if teachable.weighted else "map-maximum",
+        file=write_matrices(folder, teachable.vertical, teachable.horizontal),
     )
 
 

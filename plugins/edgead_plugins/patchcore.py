@@ -177,7 +177,9 @@ class FittedPatchCore:
         image = op.reduce_max(patch, op.const([0]), keepdims=1)
         if self.options.reweighting and rows > 1:
             image = op.mul(image, self._weight(lowered, patch, found.query, found.index))
-        return Scores(patch=op.reshape(patch, op.const([1, 1, h, w])), image=image)
+        # The mean of several neighbours is no distance to the nearest, so taught rows can't join it.
+        embedding = query if min(self.options.neighbors, rows) == 1 else None
+        return Scores(op.reshape(patch, op.const([1, 1, h, w])), image, embedding)
 
     def _weight(self, bank: LoweredBank, patch: Var, query: Var, index: Var) -> Var:
         """Equation 7: 1 - softmax, at m*, of the highest patch's distances to m* and m*'s neighbours."""

@@ -40,12 +40,17 @@ class Gaussian:
         """See ``edgead.types.ChoosesImageScore``."""
         return Gaussian(self.sigma, self.taps, image_score)
 
-    def graph(self, scores: Scores, shape: Size, size: Size) -> tuple[Var, Var]:
-        """See ``edgead.types.PostProcessor``."""
+    def matrices(self, shape: Size, size: Size) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See ``edgead.types.LinearMap``."""
         vertical, horizontal = (
             (gaussian_matrix(n_out, self.sigma, self.taps) @ bilinear_matrix(n_in, n_out)).astype(np.float32)
             for n_in, n_out in zip(shape, size, strict=True)
         )
+        return vertical, horizontal
+
+    def graph(self, scores: Scores, shape: Size, size: Size) -> tuple[Var, Var]:
+        """See ``edgead.types.PostProcessor``."""
+        vertical, horizontal = self.matrices(shape, size)
         patch = op.reshape(scores.patch, op.const(np.array(shape)))
         finished = op.matmul(
             op.matmul(op.const(vertical), patch), op.const(np.ascontiguousarray(horizontal.T))

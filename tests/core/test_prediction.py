@@ -188,6 +188,7 @@ def test_equal_is_equal_in_every_value():
         "mask": other_mask,
         "regions": (),
         "placement": None,
+        "lesson": 3,
     }
     assert set(changes) == {field.name for field in dataclasses.fields(Prediction)}
     for name, value in changes.items():
@@ -201,6 +202,11 @@ def test_the_repr_is_one_line_without_arrays():
     assert repr(made()) == "Prediction(anomalous: score 11 > threshold 5, 1 region)"
     good = made(score=3.0, is_anomalous=False, regions=())
     assert repr(good) == "Prediction(good: score 3 <= threshold 5)"
+    like = made(score=3.0, lesson=2)
+    assert repr(like) == (
+        "Prediction(anomalous: score 3 <= threshold 5, 1 region, like the defect of lesson 2)"
+    )
+    assert "like the defect of lesson 2" in like._repr_html_()
 
 
 def test_a_notebook_shows_verdict_and_map_and_fetches_nothing(judged):

@@ -34,6 +34,7 @@ HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith
 CROSSING = (
     *("Scorer", "Trainable", "LearnsDefects", "FittedScorer", "Refittable", "Scores", "PostProcessor"),
     "ChoosesImageScore",
+    "LinearMap",
     *("GivesNotices", "InNumpy", "KeepsNodesInFloat", "CarriesImages", "TimedElsewhere"),
     *("LearningData", "TrainingData", "FittingData"),
     *("Method", "Backbone", "FeatureInfo", "InputSpec", "Exporter", "Artifact"),

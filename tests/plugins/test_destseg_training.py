@@ -337,7 +337,8 @@ def test_the_baselines_graph_equals_the_torch_modules(tmp_path):
     scorer = DeSTSeg(DeSTSegOptions(map="dest"))
     graph = backbone.onnx(scorer.feature_maps(backbone), SIZE)
     onnx.save(
-        compose(graph, scorer, FittedDeSTSeg(SIZE, 9, {}), Bilinear(), SIZE, "fp32"), tmp_path / "m.onnx"
+        compose(graph, scorer, FittedDeSTSeg(SIZE, 9, {}), Bilinear(), SIZE, "fp32").model,
+        tmp_path / "m.onnx",
     )
     image = good_image(7, SIZE)
     with torch.no_grad():

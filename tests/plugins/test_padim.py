@@ -182,7 +182,7 @@ def test_real_images_equal_the_oracle(shared_data: Path, resnet18_weights: Path)
     with fitting_data(plain, scorer, data) as offer:
         fitted = scorer.fit(offer)
     channels = [fitted.selection.indices[name] for name in layers]
-    graph = compose(plain, scorer, fitted, Gaussian(), size, "fp32")
+    graph = compose(plain, scorer, fitted, Gaussian(), size, "fp32").model
     with opened(plain, "onnxruntime") as features:
 
         def embedding(file):

@@ -171,7 +171,7 @@ def test_fifty_real_images_equal_the_oracle(engine, shared_data: Path, resnet18_
     with fitting_data(plain, scorer, training_data(backbone, frames, 0, silent, Path())) as offer:
         fitted = scorer.fit(offer)
     bank = fitted.bank.astype(np.float64)
-    graph = compose(plain, scorer, fitted, Gaussian(), size, "fp32")
+    graph = compose(plain, scorer, fitted, Gaussian(), size, "fp32").model
     with opened(graph, engine) as session, opened(plain, "onnxruntime") as features:
         for index, file in enumerate(files):
             image = rule.apply(read_image(file))[None]

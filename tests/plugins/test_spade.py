@@ -261,7 +261,7 @@ def test_real_images_equal_the_oracle(shared_data: Path, resnet18_weights: Path)
     data = training_data(backbone, GoodImages(tuple(files), rule), 0, silent, Path())
     with fitting_data(plain, scorer, data) as offer:
         fitted = scorer.fit(offer)
-    graph = compose(plain, scorer, fitted, Gaussian(), size, "fp32")
+    graph = compose(plain, scorer, fitted, Gaussian(), size, "fp32").model
     with opened(plain, "onnxruntime") as features:
 
         def maps_of(file):
