@@ -177,8 +177,6 @@ SENTENCES: dict[str, str] = {
     "{revision}): {why}",
     "cheap-recall": "{then} instead of {found} of {total:#defect} would be found if {more:.2%} instead of "
     "{expected:.2%} of good images were flagged: `edgead calibrate BUNDLE --fpr {rate:.4f}` sets that",
-    "free-recall": "{then} instead of {found} of {total:#defect} would be found if no more of these good "
-    "images were flagged than now: `edgead calibrate BUNDLE --fpr {rate:.4f}` sets that",
     "defects-found": "{found} of {total:#defect} found: at least {least:.0%} of such defects, with "
     "{confidence:.0%} confidence",
     "few-defects-found": "{found} of {total:#defect} found: that shows at least {least:.0%} of such defects, "

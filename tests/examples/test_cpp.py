@@ -57,6 +57,17 @@ def test_cpp_reads_and_resizes_image_files_as_python_does(resize, compiled, buil
     assert len(apart) == 8 and np.max(apart) <= example.LARGEST_DIFFERENCE
 
 
+def test_cpp_judges_by_the_newest_revision(compiled, built, tmp_path):
+    import edgead
+    from tests.bundles import good_image, write_images
+
+    bundle = shutil.copytree(compiled("openvino", "fp32").bundle.path, tmp_path / "revised.edgead")
+    folder = write_images(tmp_path / "images", [good_image(700 + i) for i in range(4)])
+    for threshold in (1e6, 1e-6):  # verdicts must be Python's, or this raises
+        edgead.calibrate(bundle, threshold=threshold)
+        example.differences(built / "judge", bundle, sorted(folder.glob("*.png")))
+
+
 def test_cpp_gives_no_verdict_without_a_number(built, tmp_path):
     from tests.core.test_no_verdict import make, picture
 
