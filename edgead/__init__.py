@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgead.api.records import Compared, Export, Fit, Verified
     from edgead.api.verify import verify
     from edgead.bundle import Bundle, read_bundle
+    from edgead.device.drift import Drift
     from edgead.evaluation.evaluate import Evaluation
     from edgead.hookspecs import hookimpl
     from edgead.runtime.detector import Detector, load
@@ -39,6 +40,7 @@ _HOME = {
     "Bundle": "edgead.bundle",
     "Compared": "edgead.api.records",
     "Detector": "edgead.runtime.detector",
+    "Drift": "edgead.device.drift",
     "EngineOptions": "edgead.runtime.engine_options",
     "Evaluation": "edgead.evaluation.evaluate",
     "Export": "edgead.api.records",
@@ -60,6 +62,7 @@ __all__ = [
     "Bundle",
     "Compared",
     "Detector",
+    "Drift",
     "EngineOptions",
     "Evaluation",
     "Export",

@@ -163,6 +163,42 @@ SENTENCES: dict[str, str] = {
     "too-few-to-draw": "too few images to draw from",
     "too-few-to-test": "it needs two good and two bad images at least",
     "differ-alike": "the bundles differ on every image alike",
+    "drift-score-up": "anomaly scores have risen since about frame {since}: {now:.0%} of the last frames "
+    "are over a mark that {usual:.0%} were over ({spreads:.1f} spreads): look at parts, light and focus; "
+    "if this is how it should be now, check the threshold on such images and reset Drift",
+    "drift-score-down": "anomaly scores have fallen since about frame {since}: {now:.0%} of the last "
+    "frames are over a mark that {usual:.0%} were over ({spreads:.1f} spreads), and defects may score "
+    "lower too: look at light, focus and what is in view; if this is how it should be now, check the "
+    "threshold and reset Drift",
+    "drift-brightness-up": "frames are {change:.0%} brighter since about frame {since} ({spreads:.1f} "
+    "spreads): check exposure, gain, lamps and daylight",
+    "drift-brightness-down": "frames are {change:.0%} darker since about frame {since} ({spreads:.1f} "
+    "spreads): check exposure, gain, lamps and the lens for dirt",
+    "drift-contrast-up": "contrast is up by {change:.0%} since about frame {since} ({spreads:.1f} "
+    "spreads): check lamps, reflections, and whether other parts are made",
+    "drift-contrast-down": "contrast is down by {change:.0%} since about frame {since} ({spreads:.1f} "
+    "spreads): check the lens for haze and dust, stray light, and whether other parts are made",
+    "drift-sharpness-up": "frames are {change:.0%} sharper since about frame {since} ({spreads:.1f} "
+    "spreads): check gain (noise looks sharp), focus, and whether other parts are made",
+    "drift-sharpness-down": "frames are {change:.0%} less sharp since about frame {since} ({spreads:.1f} "
+    "spreads): check focus, distance, the lens for dirt, and exposure time and speed for motion blur",
+    "drift-judged-up": "{now:.1%} of the last frames could be judged, {usual:.1%} while it was learned, "
+    "since about frame {since}: reset Drift if that was mended",
+    "drift-judged-down": "{now:.1%} of the last frames could be judged, {usual:.1%} were usual, since "
+    "about frame {since}: see why frames are refused or missing: trigger, cable, camera settings, engine",
+    "drift-latency-up": "judging takes {change:.0%} longer since about frame {since} ({spreads:.1f} "
+    "spreads): check what else runs on the machine, its cooling and its power settings",
+    "drift-latency-down": "judging takes {change:.0%} less time since about frame {since} ({spreads:.1f} "
+    "spreads): reset Drift if the machine was changed",
+    "drift-line-differs": "the line's first {frames:#frame} {frames:doesn't|don't} look like the bundle's "
+    "held-out good images: {median:.0%} score over the median of those and {high:.0%} over their 90 % "
+    "quantile: look at camera, light and parts, or fit and calibrate on images of this line",
+    "drift-unsettled": "{names} never kept still while Drift learned for {times} times as long as it was "
+    "told to, so that only larger changes are found: learn over more blocks, or reset Drift once the line "
+    "is steady",
+    "drift-unsaved": "what Drift has learned is not saved: {reason}",
+    "drift-learning": "Drift has learned {done} of {blocks:#block} of {block:#frame}, and says nothing of "
+    "changes before it has them all",
     "stands-out": "these good images are unlike all others, by robust standard deviations: {names}, next "
     "{next}; look at them and leave out what isn't good, for a defect that is learned is never found",
 }
