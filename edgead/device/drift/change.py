@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgead.device.drift.channel import Channel, Direction, Kind, limit
+from edgead.device.drift.channel import Direction, Kind, limit
 from edgead.device.drift.watch import HIGH, KINDS, MEDIAN, Setting, Watch
 from edgead.notices import Notice
 
@@ -22,7 +22,7 @@ class Change:
         direction: ``up`` or ``down``.
         spreads: how far the last block is from the usual, in the usual spread of a block; over 0.
         usual, now: the learned value, and that of the last block's frames since the change, in ``unit``. Of
-            a score it's the share of frames over the usual median or 90 % quantile, whichever stands out more.
+            a score it's the share of frames over the usual median or 90 % quantile, whichever is farther out.
         unit: what they are in.
         since: about the frame where it began; the first that the state has seen is 0.
         frames: how many frames ago that was.
@@ -61,8 +61,7 @@ class Watched:
     Attributes:
         name: a change's ``what``; the score is watched twice, as ``score_median`` and ``score_high``.
         unit: what the values are in.
-        phase: while ``learning``, nothing is said of it; then ``settled``, or ``unsettled`` where it never
-            kept still while it was learned, so that more is taken for usual.
+        learning: whether it's too early to say anything of it.
         usual: the learned value.
         now: the last block's.
         low, high: what is said to have changed is a block under or over these.
@@ -70,7 +69,7 @@ class Watched:
 
     name: str
     unit: str
-    phase: str
+    learning: bool
     usual: float
     now: float
     low: float
@@ -98,17 +97,16 @@ def changes_in(watch: Watch, setting: Setting) -> tuple[Change, ...]:
 def watched_in(watch: Watch, setting: Setting) -> tuple[Watched, ...]:
     """Every quantity that anything is known of, with the limits that it's held to."""
     return tuple(
-        _watched(name, kind, watch.channels[name], watch.least(name, setting))
-        for name, kind in KINDS.items()
-        if watch.channels[name].learned
+        _watched(name, kind, watch, setting) for name, kind in KINDS.items() if watch.channels[name].learned
     )
 
 
-def _watched(name: str, kind: Kind, channel: Channel, least: float) -> Watched:
-    off = limit(max(channel.blocks_learned, 3.0)) * channel.spread(kind, least)
+def _watched(name: str, kind: Kind, watch: Watch, setting: Setting) -> Watched:
+    channel = watch.channels[name]
+    off = limit(max(channel.blocks_learned, 3.0)) * channel.spread(kind, watch.least(name, setting))
     low, high = kind.value(channel.mean - off), kind.value(channel.mean + off)
     usual, now = kind.value(channel.mean), kind.value(channel.value)
-    return Watched(name, kind.unit, channel.phase, usual, now, low, high)
+    return Watched(name, kind.unit, watch.is_learning(name, setting), usual, now, low, high)
 
 
 __all__ = ["SCORE", "Change", "Watched", "changes_in", "watched_in"]

@@ -2,11 +2,15 @@
 
 Neighbouring parts are alike, so frames aren't independent, and a test that takes them to be cries wolf. Here
 nothing is assumed of how alike they are: the spread that counts is that of the blocks' own means, learnt on
-the line. A block is ten steps, and slides by a step; the spread over the overlapping blocks is estimated as
-in batch means for simulations (Meketon and Schmeiser 1984), which gives half as many degrees of freedom again
-as blocks that don't overlap. What is far out is judged by the t distribution, so that ten blocks are trusted
-less than forty. Where the blocks still wander while they are being learnt (von Neumann's ratio), learning
-goes on for up to four times as long.
+the line.
+
+A block is ten steps, and slides by a step; the spread over the overlapping blocks is estimated as in batch
+means for simulations (Meketon and Schmeiser 1984), which gives half as many degrees of freedom again as
+blocks that don't overlap. What is far out is judged by the t distribution, so that ten blocks are trusted
+less than forty. Where adjacent blocks are more alike than blocks far apart (von Neumann's ratio, 1941), the
+line wanders slowly, and what is seen of it isn't all: then the spread is widened. And a block that is far out
+must be borne out by the next eight steps, none of which were in it: a few odd parts in a row pass by, a drift
+stays.
 """
 
 from __future__ import annotations
@@ -17,18 +21,19 @@ from typing import Literal
 
 STEPS = 10
 """Steps of a block."""
-LIMIT = 4.0
+LIMIT = 3.5
 """How far out a block must be, in spreads of a normal law that is known for sure; see ``limit``."""
+LATER, BORNE_OUT = 8, 0.5
+"""So many steps after it must be on the same side together, over this share of the limit."""
 LONGER = 4
 """Learning goes on for so many times the blocks that are asked for, beside the watching."""
 SETTLED = 0.5
-"""Squared differences of adjacent blocks over twice their variance: 1 of independent blocks, and less where
-they wander. 1 % of independent sets of ten blocks are under it."""
+"""Von Neumann's ratio, halved: 1 of independent blocks, under this of blocks that wander. 1 % of independent
+sets of ten blocks are under it."""
 LEAST = 0.2
 """Share of a block's frames that must tell of a quantity, for the block to count."""
 
 Direction = Literal["up", "down"]
-Phase = Literal["learning", "settled", "unsettled"]
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,8 @@ class Channel:
         learned: how many (overlapping) blocks are learned.
         mean, squares: their mean, and the sum of their squared differences from it.
         pairs, apart: how many pairs of adjacent blocks, and the sum of their squared differences.
-        phase: while ``learning``, nothing is said; ``settled`` after it, or ``unsettled`` where the blocks
-            still wandered when it had to end.
+        suspected: which way a block was far out that isn't borne out yet, or None.
+        waited: steps since then.
         changed: which way it has changed, or None.
         since: the frame where that began.
         value: the newest block's, on the scale.
@@ -105,7 +110,8 @@ class Channel:
     squares: float = 0.0
     pairs: int = 0
     apart: float = 0.0
-    phase: Phase = "learning"
+    suspected: Direction | None = None
+    waited: int = 0
     changed: Direction | None = None
     since: int = 0
     value: float = 0.0
@@ -125,8 +131,17 @@ class Channel:
         """As many blocks side by side as the overlapping ones span."""
         return (self.learned - 1) / STEPS + 1 if self.learned else 0.0
 
+    @property
+    def steadiness(self) -> float:
+        """Von Neumann's ratio, halved: adjacent blocks' mean square difference over twice the variance."""
+        plain = self._variance()
+        return self.apart / self.pairs / (2 * plain) if self.pairs and plain > 0 else 1.0
+
     def variance(self) -> float:
-        """Of a block's value, as learnt; 0 before two blocks."""
+        """Of a block's value, as learnt, and widened where the line wanders; 0 before two blocks."""
+        return self._variance() / math.sqrt(min(max(self.steadiness, 0.05), 1.0))
+
+    def _variance(self) -> float:
         blocks = self.blocks_learned
         return self.squares / (self.learned * (1 - 1 / blocks)) if blocks > 1 else 0.0
 
@@ -139,7 +154,7 @@ class Channel:
         return math.sqrt(max(self.variance(), kind.floor**2, least))
 
     def over_last(self, kind: Kind, steps: int) -> float:
-        """The value over the block's last few steps, on the scale; the whole block's where they tell nothing."""
+        """The value over the block's last few steps, on the scale; the block's where they tell nothing."""
         _, above, below = (sum(column) for column in zip(*self.steps[-max(steps, 1) :], strict=True))
         return kind.scaled(above / below) if below > 0 else self.value
 
@@ -155,20 +170,19 @@ class Channel:
         newest = (self.count, self.above, self.below)
         self.steps = (*self.steps[1 - STEPS :], newest)
         self.count, self.above, self.below = 0, 0.0, 0.0
-        if self.phase != "learning":
+        is_known = self.blocks_learned >= blocks
+        if is_known:
             self._follow(kind, newest, began, size, least)
         counts, above, below = (sum(column) for column in zip(*self.steps, strict=True))
         if len(self.steps) < STEPS or counts < LEAST * STEPS * size or below <= 0:
-            self.blocks = ()
+            self.blocks, self.suspected = (), None
             return False
         before = self.blocks[0] if len(self.blocks) == STEPS else None
         self.value = kind.scaled(above / below)
         self.blocks = (*self.blocks[1 - STEPS :], self.value)
-        found = self.phase != "learning" and self._judge(kind, began, least)
-        if self.changed is None and self.blocks_learned < LONGER * blocks:
+        found = is_known and self._judge(kind, began, least)
+        if not (self.changed or self.suspected) and self.blocks_learned < LONGER * blocks:
             self._learn(before)
-        if self.phase == "learning" and self.blocks_learned >= blocks:
-            self._settle(blocks)
         return found
 
     def _judge(self, kind: Kind, began: int, least: float) -> bool:
@@ -178,10 +192,23 @@ class Channel:
             if abs(far) < most / 2:  # well inside, or it would come and go
                 self.changed, self.rise, self.fall = None, 0.0, 0.0
             return False
-        if abs(far) <= most:
+        if self.suspected is not None:
+            self.waited += 1
+            if self.waited == LATER:
+                return self._decide(kind, most, began, least)
+        elif abs(far) > most:
+            self.suspected, self.waited = ("up" if far > 0 else "down"), 0
+        return False
+
+    def _decide(self, kind: Kind, most: float, began: int, least: float) -> bool:
+        """Whether the steps since the block that was far out bear it out."""
+        way, self.suspected = self.suspected, None
+        usual = self.spread(kind, least) * math.sqrt(STEPS / LATER)
+        far = (self.over_last(kind, LATER) - self.mean) / usual
+        if (far if way == "up" else -far) <= BORNE_OUT * most:
             return False
-        self.changed, self.since = ("up", self.risen) if far > 0 else ("down", self.fallen)
-        self.since = min(self.since, began)
+        self.changed = way
+        self.since = min(self.risen if way == "up" else self.fallen, began)
         return True
 
     def _learn(self, before: float | None) -> None:
@@ -192,13 +219,6 @@ class Channel:
         if before is not None:
             self.pairs += 1
             self.apart += (self.value - before) ** 2
-
-    def _settle(self, blocks: int) -> None:
-        """End the learning where the blocks don't wander, or where it has gone on for long enough."""
-        apart = self.apart / self.pairs if self.pairs else 0.0
-        settled = apart >= 2 * SETTLED * self.variance()
-        if settled or self.blocks_learned >= LONGER * blocks:
-            self.phase = "settled" if settled else "unsettled"
 
     def _follow(
         self, kind: Kind, newest: tuple[int, float, float], began: int, size: int, least: float
@@ -218,4 +238,4 @@ class Channel:
         self.fall = min(max(self.fall - far - slack, 0.0), 1e6)
 
 
-__all__ = ["LIMIT", "LONGER", "STEPS", "Channel", "Direction", "Kind", "Phase", "limit"]
+__all__ = ["LATER", "LEAST", "LIMIT", "LONGER", "SETTLED", "STEPS", "Channel", "Direction", "Kind", "limit"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgead.bundle import Bundle
 from edgead.device.drift.change import Change, Watched, changes_in, watched_in
-from edgead.device.drift.channel import LONGER
+from edgead.device.drift.channel import LONGER, SETTLED
 from edgead.device.drift.given import bundle_of, outside, score_of, seconds_of, setting_of
 from edgead.device.drift.look import Look, look_at
 from edgead.device.drift.state import model_of, read_state, to_bytes, write_state
@@ -144,7 +144,7 @@ class Drift:
     def learning(self) -> bool:
         """Whether it's too early to say anything of the scores."""
         with self._lock:
-            return self._watch.channels[MEDIAN].phase == "learning"
+            return self._watch.is_learning(MEDIAN, self._setting)
 
     @property
     def frames(self) -> int:
@@ -245,7 +245,12 @@ class Drift:
             seen, median, high = watch.line
             shares = {"median": median / seen, "high": high / seen}
             doubts.append(Notice("drift-line-differs", {"frames": int(seen), **shares}))
-        unsettled = [name for name, channel in watch.channels.items() if channel.phase == "unsettled"]
+        all_learned = LONGER * self._setting.blocks
+        unsettled = [
+            name
+            for name, channel in watch.channels.items()
+            if channel.blocks_learned >= all_learned and channel.steadiness < SETTLED
+        ]
         if unsettled:
             names = ", ".join(unsettled).replace("_", " ")
             doubts.append(Notice("drift-unsettled", {"names": names, "times": LONGER}))

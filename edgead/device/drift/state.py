@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgead.bundle import Bundle
-from edgead.device.drift.channel import LONGER, STEPS, Channel
+from edgead.device.drift.channel import LATER, LONGER, STEPS, Channel
 from edgead.device.drift.watch import KINDS, LATENCY, Setting, Watch
 from edgead.errors import DriftStateError, ManifestError
 from edgead.files import write_file
@@ -140,10 +140,9 @@ def _impossible_in(name: str, channel: Channel, frames: int, setting: Setting) -
         "blocks": len(channel.blocks) <= STEPS,
         "mean": _small(scaled),
         "learned": 0 <= channel.learned <= STEPS * (LONGER * setting.blocks + 1),
-        "phase": channel.phase == "learning" or channel.learned > STEPS,
         "squares": 0 <= channel.squares <= MOST and 0 <= channel.apart <= MOST,
         "pairs": 0 <= channel.pairs <= channel.learned,
-        "changed": channel.changed is None or channel.phase != "learning",
+        "suspected": 0 <= channel.waited <= LATER and (channel.suspected is None or channel.changed is None),
         "rise": 0 <= channel.rise <= MOST and 0 <= channel.fall <= MOST,
         "since": all(-setting.block <= n <= frames for n in (channel.since, channel.risen, channel.fallen)),
     }

@@ -131,6 +131,10 @@ class Watch:
             return independent
         return max(independent, self.channels[MEDIAN].variance() / 2)
 
+    def is_learning(self, name: str, setting: Setting) -> bool:
+        """Whether it's too early to say anything of a channel."""
+        return self.channels[name].blocks_learned < setting.blocks
+
     def _step(self, setting: Setting) -> list[str]:
         began = self.frames - setting.step
         found = []
@@ -140,7 +144,7 @@ class Watch:
             found = [name for name in (MEDIAN, HIGH) if self._end_step(name, began, setting)]
         others = (name for name in KINDS if name not in (MEDIAN, HIGH))
         found += [name for name in others if self._end_step(name, began, setting)]
-        if self.compared == "no" and self.channels[MEDIAN].phase != "learning" and setting.marks:
+        if self.compared == "no" and not self.is_learning(MEDIAN, setting) and setting.marks:
             self._compare(setting)
         return found
 
