@@ -21,8 +21,10 @@ from typing import Literal
 
 STEPS = 10
 """Steps of a block."""
-LIMIT = 3.5
-"""How far out a block must be, in spreads of a normal law that is known for sure; see ``limit``."""
+NORMAL, SPREADS = 3.5, 4.35
+"""How far out a block must be: as rare as so many spreads of a normal law that is known for sure, and so many
+spreads at least. The first rules while few blocks are known, which is soon over, and may be the laxer for it;
+the second sets how often there's a false alarm in the long run."""
 LATER, BORNE_OUT = 8, 0.5
 """So many steps after it must be on the same side together, over this share of the limit."""
 LONGER = 4
@@ -69,12 +71,12 @@ class Kind:
 def limit(blocks: float) -> float:
     """How many spreads a block may be from the mean of so many blocks, more than 2.
 
-    The t quantile for LIMIT's probability (Gaver and Kafadar's approximation, 1984), at 1.5 degrees of
+    The t quantile for NORMAL's probability (Gaver and Kafadar's approximation, 1984), at 1.5 degrees of
     freedom for each block after the first, and widened as the mean itself isn't known for sure.
     """
     freedom = 1.5 * (blocks - 1)
-    exponent = LIMIT**2 * (freedom - 1.5) / (freedom - 1) ** 2
-    return math.sqrt(freedom * math.expm1(exponent) * (1 + 1 / blocks))
+    exponent = NORMAL**2 * (freedom - 1.5) / (freedom - 1) ** 2
+    return max(math.sqrt(freedom * math.expm1(exponent) * (1 + 1 / blocks)), SPREADS)
 
 
 @dataclass
@@ -238,4 +240,16 @@ class Channel:
         self.fall = min(max(self.fall - far - slack, 0.0), 1e6)
 
 
-__all__ = ["LATER", "LEAST", "LIMIT", "LONGER", "SETTLED", "STEPS", "Channel", "Direction", "Kind", "limit"]
+__all__ = [
+    "LATER",
+    "LEAST",
+    "LONGER",
+    "NORMAL",
+    "SETTLED",
+    "SPREADS",
+    "STEPS",
+    "Channel",
+    "Direction",
+    "Kind",
+    "limit",
+]
