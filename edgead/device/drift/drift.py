@@ -25,7 +25,7 @@ from edgead.types import Prediction
 if TYPE_CHECKING:
     from edgead.runtime.detector import Detector
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("edgead.notes")  # as what a call doubts; the command line prints it itself
 
 
 class Drift:
