@@ -51,9 +51,7 @@ def main() -> None:
         simulated(arguments.frames)
     for number, folder in enumerate(arguments.datasets):
         if not number:
-            print(
-                "| set | parts' walk | frames | false alarms per 100,000 | drift | found soon | later | frames |"
-            )
+            print("| set | parts' walk | frames | false alarms in 100,000 | drift | soon | later | frames |")
             print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         line = Line.of(folder, arguments.size, arguments.cache)
         for walk in WALKS:

@@ -193,9 +193,11 @@ SENTENCES: dict[str, str] = {
     "drift-line-differs": "the line's first {frames:#frame} {frames:doesn't|don't} look like the bundle's "
     "held-out good images: {median:.0%} score over the median of those and {high:.0%} over their 90 % "
     "quantile: look at camera, light and parts, or fit and calibrate on images of this line",
-    "drift-unsettled": "{names} never kept still while Drift learned for {times} times as long as it was "
-    "told to, so that only larger changes are found: learn over more blocks, or reset Drift once the line "
-    "is steady",
+    "drift-no-held-out": "the bundle keeps no scores of held-out good images that differ, so whether this "
+    "line looks like its images can't be told: fit and export it again, with more images if need be",
+    "drift-unsettled": "{name} never kept still while it was learned, over {frames} frames (from "
+    "{before:.3g} to a mean of {after:.3g}, {unit}), so that only large changes of it are found: if that is "
+    "how the line is, learn over more blocks; if not, mend it and reset Drift",
     "drift-unsaved": "what Drift has learned is not saved: {reason}",
     "drift-learning": "Drift has learned {done} of {blocks:#block} of {block:#frame}, and says nothing of "
     "changes before it has them all",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgead.device.drift.channel import Direction, Kind, limit
+from edgead.device.drift.channel import LONGER, SETTLED, Direction, Kind, limit
 from edgead.device.drift.watch import HIGH, KINDS, MEDIAN, Setting, Watch
 from edgead.notices import Notice
 
@@ -101,6 +101,20 @@ def watched_in(watch: Watch, setting: Setting) -> tuple[Watched, ...]:
     )
 
 
+def unsettled_in(watch: Watch, setting: Setting) -> list[Notice]:
+    """A notice for what kept moving for as long as it was learned, and was taken for usual so far."""
+    found = []
+    for name, kind in KINDS.items():
+        channel = watch.channels[name]
+        if channel.blocks_learned >= LONGER * setting.blocks and channel.steadiness < SETTLED:
+            before, after = kind.value(channel.start), kind.value(channel.mean)
+            values = {"name": name.replace("_", " "), "unit": kind.unit, "before": before, "after": after}
+            found.append(
+                Notice("drift-unsettled", {**values, "frames": LONGER * setting.blocks * setting.block})
+            )
+    return found
+
+
 def _watched(name: str, kind: Kind, watch: Watch, setting: Setting) -> Watched:
     channel = watch.channels[name]
     off = limit(max(channel.blocks_learned, 3.0)) * channel.spread(kind, watch.least(name, setting))
@@ -109,4 +123,4 @@ def _watched(name: str, kind: Kind, watch: Watch, setting: Setting) -> Watched:
     return Watched(name, kind.unit, watch.is_learning(name, setting), usual, now, low, high)
 
 
-__all__ = ["SCORE", "Change", "Watched", "changes_in", "watched_in"]
+__all__ = ["SCORE", "Change", "Watched", "changes_in", "unsettled_in", "watched_in"]

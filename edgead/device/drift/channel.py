@@ -9,8 +9,8 @@ means for simulations (Meketon and Schmeiser 1984), which gives half as many deg
 blocks that don't overlap. What is far out is judged by the t distribution, so that three blocks are trusted
 less than ten. Where adjacent blocks are more alike than blocks far apart (von Neumann's ratio, 1941), the
 line wanders slowly, and what is seen of it isn't all: then the spread is widened. And a block that is far out
-must be borne out by the next seven steps, none of which were in it: a few odd parts in a row pass by, a drift
-stays.
+must be borne out by the next seven steps, none of which were in it, and by the last of them: odd parts in a
+row pass by, a drift stays.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ NORMAL, SPREADS = 3.2, 4.2
 """How far out a block must be: as rare as so many spreads of a normal law that is known for sure, and so many
 spreads at least. The first rules where fewer than ten blocks are learned; the second sets how often there's a
 false alarm in the long run. benchmarks/drift.py is what they were chosen on."""
-LATER, BORNE_OUT = 7, 0.6
-"""So many steps after it must be on the same side together, over this share of the limit."""
+LATER = 7
+"""So many steps after it must bear it out."""
+BORNE_OUT = ((LATER, 0.6), (4, 1 / 3))
+"""All of them together must be over this share of the limit on the same side, in spreads of so many steps; and
+the newest of them over this, or it's over already."""
 LONGER = 4
 """Learning goes on for so many times the blocks that are asked for, beside the watching."""
 SETTLED = 0.5
@@ -92,6 +95,7 @@ class Channel:
         blocks: the last ten blocks' values on the scale, a step from each other.
         learned: how many (overlapping) blocks are learned.
         mean, squares: their mean, and the sum of their squared differences from it.
+        start: the mean when it was first held to.
         pairs, apart: how many pairs of adjacent blocks, and the sum of their squared differences.
         suspected: which way a block was far out that isn't borne out yet, or None.
         waited: steps since then.
@@ -110,6 +114,7 @@ class Channel:
     learned: int = 0
     mean: float = 0.0
     squares: float = 0.0
+    start: float = 0.0
     pairs: int = 0
     apart: float = 0.0
     suspected: Direction | None = None
@@ -185,6 +190,7 @@ class Channel:
         found = is_known and self._judge(kind, began, least)
         if not (self.changed or self.suspected) and self.blocks_learned < LONGER * blocks:
             self._learn(before)
+            self.start = self.start if is_known else self.mean
         return found
 
     def _judge(self, kind: Kind, began: int, least: float) -> bool:
@@ -205,10 +211,11 @@ class Channel:
     def _decide(self, kind: Kind, most: float, began: int, least: float) -> bool:
         """Whether the steps since the block that was far out bear it out."""
         way, self.suspected = self.suspected, None
-        usual = self.spread(kind, least) * math.sqrt(STEPS / LATER)
-        far = (self.over_last(kind, LATER) - self.mean) / usual
-        if (far if way == "up" else -far) <= BORNE_OUT * most:
-            return False
+        sign, usual = 1 if way == "up" else -1, self.spread(kind, least)
+        for steps, share in BORNE_OUT:
+            far = sign * (self.over_last(kind, steps) - self.mean) / (usual * math.sqrt(STEPS / steps))
+            if far <= share * most:
+                return False
         self.changed = way
         self.since = min(self.risen if way == "up" else self.fallen, began)
         return True

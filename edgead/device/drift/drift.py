@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from edgead.bundle import Bundle
-from edgead.device.drift.change import Change, Watched, changes_in, watched_in
-from edgead.device.drift.channel import LONGER, SETTLED
+from edgead.device.drift.change import Change, Watched, changes_in, unsettled_in, watched_in
 from edgead.device.drift.given import bundle_of, outside, score_of, seconds_of, setting_of
 from edgead.device.drift.look import Look, look_at
 from edgead.device.drift.state import model_of, read_state, to_bytes, write_state
@@ -117,11 +116,14 @@ class Drift:
         seconds = seconds_of(seconds)
         with self._lock:
             watch = self._watch
-            before = self._doubts() if (watch.frames + 1) % self._setting.step == 0 else ()
-            found = watch.take(score, look, seconds, self._setting)
-            news = [change.notice() for change in self.changes if _is_of(change, found)] if found else []
-            if watch.frames % self._setting.step == 0:
-                news += [doubt for doubt in self._doubts() if doubt not in before]
+            news = list[Notice]()
+            if (watch.frames + 1) % self._setting.step:
+                watch.take(score, look, seconds, self._setting)
+            else:  # a step ends, and what is so may change
+                changed, doubts = {change.what for change in self.changes}, self._doubts()
+                watch.take(score, look, seconds, self._setting)
+                news += [change.notice() for change in self.changes if change.what not in changed]
+                news += [doubt for doubt in self._doubts() if doubt not in doubts]
             is_due = self._path is not None and watch.frames % self._setting.block == 0
         if is_due:
             news += self._save_beside()
@@ -245,20 +247,10 @@ class Drift:
             seen, median, high = watch.line
             shares = {"median": median / seen, "high": high / seen}
             doubts.append(Notice("drift-line-differs", {"frames": int(seen), **shares}))
-        all_learned = LONGER * self._setting.blocks
-        unsettled = [
-            name
-            for name, channel in watch.channels.items()
-            if channel.blocks_learned >= all_learned and channel.steadiness < SETTLED
-        ]
-        if unsettled:
-            names = ", ".join(unsettled).replace("_", " ")
-            doubts.append(Notice("drift-unsettled", {"names": names, "times": LONGER}))
+        if not self._setting.marks:
+            doubts.append(Notice("drift-no-held-out"))
+        doubts += unsettled_in(watch, self._setting)
         return tuple(doubts)
-
-
-def _is_of(change: Change, names: list[str]) -> bool:
-    return any(name.partition("_")[0] == change.what for name in names)
 
 
 __all__ = ["Drift"]

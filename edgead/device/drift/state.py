@@ -19,8 +19,8 @@ FORMAT = 1
 MOST_BYTES = 1 << 18
 """Of the file; it has about 6 kB, and with blocks of many thousand frames 25 kB until the first is full."""
 MOST_FRAMES = 1 << 53
-MOST = 1e12
-"""No sum, score or scaled value is farther from 0."""
+MOST = 1e40
+"""No score, which is a float32, and no sum is farther from 0."""
 
 
 @dataclass(frozen=True)
