@@ -28,8 +28,8 @@ false alarm in the long run. benchmarks/drift.py is what they were chosen on."""
 LATER = 7
 """So many steps after it must bear it out."""
 BORNE_OUT = ((LATER, 0.6), (4, 1 / 3))
-"""All of them together must be over this share of the limit on the same side, in spreads of so many steps; and
-the newest of them over this, or it's over already."""
+"""All of them together must be over this share of the limit on the same side, in spreads of so many steps;
+and the newest of them over that, or it's over already."""
 LONGER = 4
 """Learning goes on for so many times the blocks that are asked for, beside the watching."""
 SETTLED = 0.5
