@@ -112,10 +112,13 @@ def _impossible(watch: Watch, setting: Setting) -> str | None:
         "watch.line": len(line) == 3 and min(line) >= 0 and max(line) == line[0] <= frames,
         "watch.channels": watch.channels.keys() == KINDS.keys(),
     }
+    for name, is_sound in sound.items():
+        if not is_sound:
+            return name
     for name, channel in watch.channels.items():
         if fault := _impossible_in(name, channel, frames, setting):
             return f"watch.channels.{name}.{fault}"
-    return next((name for name, is_sound in sound.items() if not is_sound), None)
+    return None
 
 
 def _first_is_sound(watch: Watch, setting: Setting) -> bool:
@@ -125,9 +128,7 @@ def _first_is_sound(watch: Watch, setting: Setting) -> bool:
 
 
 def _impossible_in(name: str, channel: Channel, frames: int, setting: Setting) -> str | None:
-    kind = KINDS.get(name)
-    if kind is None:
-        return "name"
+    kind = KINDS[name]
     of_scores = 2 * setting.kept * setting.step  # of the first block, thinned scores stand for the others
     sums = [*channel.steps, (channel.count, channel.above, channel.below)]
     scaled = (channel.mean, channel.value, *channel.blocks)
