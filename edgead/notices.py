@@ -190,9 +190,9 @@ SENTENCES: dict[str, str] = {
     "spreads): check what else runs on the machine, its cooling and its power settings",
     "drift-latency-down": "judging takes {change:.0%} less time since about frame {since} ({spreads:.1f} "
     "spreads): reset Drift if the machine was changed",
-    "drift-line-differs": "the line's first {frames} frames don't look like the bundle's held-out good images: "
-    "{median:.0%} score over the median of those and {high:.0%} over their 90 % quantile: look at camera, light "
-    "and parts, or fit and calibrate on images of this line",
+    "drift-line-differs": "the line's first {frames} frames don't look like the bundle's held-out good "
+    "images: {median:.0%} score over the median of those and {high:.0%} over their 90 % quantile: look at "
+    "camera, light and parts, or fit and calibrate on images of this line",
     "drift-no-held-out": "the bundle keeps no scores of held-out good images that differ, so whether this "
     "line looks like its images can't be told: fit and export it again, with more images if need be",
     "drift-unsettled": "{name} never kept still while it was learned, over {frames} frames (from "
