@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edgead.api.teach import teach
     from edgead.api.verify import verify
     from edgead.bundle import Bundle, Lesson, read_bundle
+    from edgead.device.drift import Drift
     from edgead.evaluation.evaluate import Evaluation
     from edgead.hookspecs import hookimpl
     from edgead.runtime.detector import Detector, load
@@ -42,6 +43,7 @@ _HOME = {
     "Calibrated": "edgead.api.records",
     "Compared": "edgead.api.records",
     "Detector": "edgead.runtime.detector",
+    "Drift": "edgead.device.drift",
     "EngineOptions": "edgead.runtime.engine_options",
     "Evaluation": "edgead.evaluation.evaluate",
     "Export": "edgead.api.records",
@@ -68,6 +70,7 @@ __all__ = [
     "Calibrated",
     "Compared",
     "Detector",
+    "Drift",
     "EngineOptions",
     "Evaluation",
     "Export",

@@ -6,6 +6,7 @@
     │   ├── DatasetError                 a folder of images
     │   ├── FrameError                   an array given to a detector
     │   ├── TeachError                   the bundle can't be taught this
+    │   ├── DriftStateError              a file that should hold what Drift has learned
     │   ├── OptionError                  an option's name or value
     │   │   └── NeedsFileError                   a backbone's file or network isn't named
     │   └── UnknownNameError             a method, backbone, target ... that nobody registers
@@ -80,6 +81,10 @@ class TeachError(InputError):
 
 class FrameError(InputError):
     """An array given to a detector has a wrong type, shape or value."""
+
+
+class DriftStateError(InputError):
+    """A file isn't what ``edgead.Drift`` has learned, or not of this bundle and setting."""
 
 
 class OptionError(InputError):

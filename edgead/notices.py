@@ -280,6 +280,44 @@ SENTENCES: dict[str, str] = {
     "lacks: calibrate such a bundle with some of the line's defects, edgead calibrate BUNDLE --good DIR "
     "--defects DIR",
     "differ-alike": "the bundles differ on every image alike",
+    "drift-score-up": "anomaly scores have risen since about frame {since}: {now:.0%} of the last frames "
+    "are over a mark that {usual:.0%} were over ({spreads:.1f} spreads): look at parts, light and focus; "
+    "if this is how it should be now, check the threshold on such images and reset Drift",
+    "drift-score-down": "anomaly scores have fallen since about frame {since}: {now:.0%} of the last "
+    "frames are over a mark that {usual:.0%} were over ({spreads:.1f} spreads), and defects may score "
+    "lower too: look at light, focus and what is in view; if this is how it should be now, check the "
+    "threshold and reset Drift",
+    "drift-brightness-up": "frames are {change:.0%} brighter since about frame {since} ({spreads:.1f} "
+    "spreads): check exposure, gain, lamps and daylight",
+    "drift-brightness-down": "frames are {change:.0%} darker since about frame {since} ({spreads:.1f} "
+    "spreads): check exposure, gain, lamps and the lens for dirt",
+    "drift-contrast-up": "contrast is up by {change:.0%} since about frame {since} ({spreads:.1f} "
+    "spreads): check lamps, reflections, and whether other parts are made",
+    "drift-contrast-down": "contrast is down by {change:.0%} since about frame {since} ({spreads:.1f} "
+    "spreads): check the lens for haze and dust, stray light, and whether other parts are made",
+    "drift-sharpness-up": "frames are {change:.0%} sharper since about frame {since} ({spreads:.1f} "
+    "spreads): check gain (noise looks sharp), focus, and whether other parts are made",
+    "drift-sharpness-down": "frames are {change:.0%} less sharp since about frame {since} ({spreads:.1f} "
+    "spreads): check focus, distance, the lens for dirt, and exposure time and speed for motion blur",
+    "drift-judged-up": "{now:.1%} of the last frames could be judged, {usual:.1%} while it was learned, "
+    "since about frame {since}: reset Drift if that was mended",
+    "drift-judged-down": "{now:.1%} of the last frames could be judged, {usual:.1%} were usual, since "
+    "about frame {since}: see why frames are refused or missing: trigger, cable, camera settings, engine",
+    "drift-latency-up": "judging takes {change:.0%} longer since about frame {since} ({spreads:.1f} "
+    "spreads): check what else runs on the machine, its cooling and its power settings",
+    "drift-latency-down": "judging takes {change:.0%} less time since about frame {since} ({spreads:.1f} "
+    "spreads): reset Drift if the machine was changed",
+    "drift-line-differs": "the line's first {frames} frames don't look like the bundle's held-out good "
+    "images: {median:.0%} score over the median of those and {high:.0%} over their 90 % quantile: look at "
+    "camera, light and parts, or fit and calibrate on images of this line",
+    "drift-no-held-out": "the bundle keeps no scores of held-out good images that differ, so whether this "
+    "line looks like its images can't be told: fit and export it again, with more images if need be",
+    "drift-unsettled": "{name} never kept still while it was learned, over {frames} frames (from "
+    "{before:.3g} to a mean of {after:.3g}, {unit}), so that only large changes of it are found: if that is "
+    "how the line is, learn over more blocks; if not, mend it and reset Drift",
+    "drift-unsaved": "what Drift has learned is not saved: {reason}",
+    "drift-learning": "Drift has learned {done} of {blocks:#block} of {block:#frame}, and says nothing of "
+    "changes before it has them all",
     "stands-out": "these good images are unlike all others, by robust standard deviations: {names}, next "
     "{next}; look at them and leave out what isn't good, for a defect that is learned is never found; they "
     "set no threshold, and count as rejected in its rate",

@@ -24,7 +24,9 @@ from edgead.progress import make_progress
 
 if TYPE_CHECKING:
     from edgead.cli.verdicts import HeatmapNames, Verdict
+    from edgead.device.drift import Drift
     from edgead.errors import EdgeadError
+    from edgead.notices import Notice
     from edgead.runtime.detector import Detector
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,13 @@ log = logging.getLogger(__name__)
     metavar="FILE",
     help="Write a row for each frame here, as soon as it's judged.",
 )
+@click.option(
+    "--drift",
+    "drift_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Learn here, over this run and the next ones, what is usual on this line, and say what has changed.",
+)
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Stop after N frames of each SOURCE.")
 @click.option("--json", "--jsonl", "as_json", is_flag=True, help="Print lines of JSON on a terminal too.")
 @click.option("--text", "as_text", is_flag=True, help="Print lines for people into a pipe or file too.")
@@ -76,6 +85,7 @@ def command(
     depth: int | None,
     out: Path | None,
     csv_path: Path | None,
+    drift_path: Path | None,
     limit: int | None,
     as_json: bool,
     as_text: bool,
@@ -96,6 +106,7 @@ def command(
     judged has a line with "error"; the rest is judged all the same, and the exit code is 2.
     """
     from edgead.cli.verdicts import HeatmapNames, Tally, csv_file, print_for_people, print_json_line
+    from edgead.device.drift import Drift
     from edgead.errors import DatasetError
     from edgead.folders import left_out
     from edgead.runtime.detector import load
@@ -127,6 +138,7 @@ def command(
         click.echo(detector.runs_on, err=True)
     if out is not None:
         _make_folder(out, sources)
+    drift = Drift(detector, drift_path) if drift_path is not None else None
     for_people = as_text or (sys.stdout.isatty() and not as_json)
     tally, failures = Tally(), []
     total = count(found) if found is not None and limit is None else None
@@ -137,10 +149,13 @@ def command(
         if for_people and not quiet:  # whatever ends the run, the summary is printed
             stack.callback(lambda: click.echo(str(tally)))
         advance = stack.enter_context(make_progress(quiet or not _to_file())("judging", total))
+        if drift is not None:  # the same holds for what was learned
+            stack.callback(_tell, drift, for_people)
+            stack.callback(drift.save)
         names = HeatmapNames() if out is not None else None
         lines = sys.stdin.buffer if sys.stdin else ()
         listed = (expand([source], lines) for source in sources)
-        for verdict, error in _judge(listed, detector, limit, out, names):
+        for verdict, error in _judge(listed, detector, limit, out, names, drift):
             tally.add(verdict)
             if error is not None:
                 failures.append(error)
@@ -160,6 +175,7 @@ def _judge(
     limit: int | None,
     out: Path | None,
     names: HeatmapNames | None,
+    drift: Drift | None,
 ) -> Iterator[tuple[Verdict, EdgeadError | None]]:
     """Yield what becomes of each frame; a frame, or a source, that fails ends nothing but itself.
 
@@ -177,6 +193,7 @@ def _judge(
     )
     from edgead.sources import frames, label
 
+    news: Callable[..., tuple[Notice, ...]] = drift.update if drift is not None else lambda *_: ()
     for source, left in _up_to(limit, sources):
         log.debug("source %s", label(source))
         try:
@@ -184,22 +201,25 @@ def _judge(
                 left[0] = None if left[0] is None else left[0] - 1
                 if frame.image is None:
                     error = ImageError(frame.problem or frame.source)
-                    yield Verdict(frame.source, frame.index, error=str(error)), error
+                    yield Verdict(frame.source, frame.index, error=str(error), drift=news(None)), error
                     continue
                 start = time.perf_counter()
                 try:
                     prediction = detector(frame.image)
                 except FrameError as refused:
-                    yield Verdict(frame.source, frame.index, error=str(refused)), refused
+                    yield Verdict(frame.source, frame.index, error=str(refused), drift=news(None)), refused
                     continue
                 except EngineError as failed:  # no fault of the frame's: the next may fare no better
-                    yield Verdict(frame.source, frame.index, error=str(failed)), failed
+                    yield Verdict(frame.source, frame.index, error=str(failed), drift=news(None)), failed
                     raise
-                took = (time.perf_counter() - start) * 1e3
+                took = time.perf_counter() - start
                 heatmap = None
                 if out is not None and names is not None:
                     heatmap = out / names(frame.name, frame.source)
-                verdict = Verdict(frame.source, frame.index, prediction, None, frame.note, heatmap, took)
+                told = news(prediction, frame.image, took)
+                verdict = Verdict(
+                    frame.source, frame.index, prediction, None, frame.note, heatmap, took * 1e3, told
+                )
                 if heatmap is not None:
                     try:
                         prediction.save(heatmap, frame.image)
@@ -209,6 +229,15 @@ def _judge(
                 yield verdict, None
         except (InputError, DeviceError) as error:
             yield Verdict(label(source), error=str(error)), error
+
+
+def _tell(drift: Drift, for_people: bool) -> None:
+    """Say at the end how the line is: its notices on stderr, and all that is known in a line of JSON."""
+    from edgead.cli.output import json_line
+
+    show_notices(drift.notices)
+    if not for_people:
+        click.echo(json_line({"drift": drift.record()}))
 
 
 def _up_to(limit: int | None, sources: Iterable[Iterable[str]]) -> Iterator[tuple[str, list[int | None]]]:

@@ -19,6 +19,7 @@ from edgead.cli.output import coloured, json_line
 from edgead.names import shown
 
 if TYPE_CHECKING:
+    from edgead.notices import Notice
     from edgead.types import Prediction, Region
 
 HEATMAP = ".heatmap.png"
@@ -42,6 +43,7 @@ class Verdict:
         note: what else is to be known.
         heatmap: the file that was written.
         milliseconds: what judging took.
+        drift: what is news of the line with this frame.
     """
 
     source: str
@@ -51,12 +53,15 @@ class Verdict:
     note: str | None = None
     heatmap: Path | None = None
     milliseconds: float | None = None
+    drift: tuple[Notice, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """As JSON: source, frame of a stream; then either the verdict or the error."""
         where: dict[str, Any] = {"source": shown(self.source)}
         if self.frame is not None:
             where["frame"] = self.frame
+        if self.drift:
+            where["drift"] = [notice.record() for notice in self.drift]
         if self.prediction is None:
             return where | {"error": shown(self.error or "")}
         verdict: dict[str, Any] = {
@@ -87,6 +92,7 @@ def print_for_people(verdict: Verdict) -> None:
     if verdict.prediction is None:
         error = shown(verdict.error or "").removeprefix(f"{shown(verdict.source)}: ")
         click.echo(f"{coloured('ERROR    ', 'yellow')}  {where}: {error}")
+        _print_drift(verdict)
         return
     p = verdict.prediction
     word = coloured("ANOMALOUS", "red") if p.is_anomalous else coloured("GOOD     ", "green")
@@ -95,6 +101,12 @@ def print_for_people(verdict: Verdict) -> None:
     click.echo(f"{word}  score {p.score:<8.4g} threshold {p.threshold:<8.4g} {where}{regions}{like}")
     if verdict.note:
         click.echo(f"note: {where}: {shown(verdict.note)}")
+    _print_drift(verdict)
+
+
+def _print_drift(verdict: Verdict) -> None:
+    for notice in verdict.drift:
+        click.echo(f"drift: {shown(str(notice))}")
 
 
 def _like(lesson: int) -> str:
