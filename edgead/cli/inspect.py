@@ -78,7 +78,9 @@ def command(bundle: str, as_json: bool) -> None:
 
 def image_score_rows(method: MethodRecord) -> list[tuple[str, str]]:
     """Which number the image score is, and why; nothing where a bundle doesn't say."""
-    chosen = getattr(method, "image_score", None)
+    from edgead.manifest import ComposedMethod
+
+    chosen = method.image_score if isinstance(method, ComposedMethod) else None
     if chosen is None:
         return []
     which, why = (say(notice) for notice in chosen.notices())

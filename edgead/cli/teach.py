@@ -214,5 +214,5 @@ def _change(change: Change) -> dict[str, Any]:
 
 def _lesson(lesson: Lesson) -> dict[str, Any]:
     record = {name: shown(value) if isinstance(value, str) else value for name, value in vars(lesson).items()}
-    files = {name: getattr(record[name], "path", None) for name in ("array", "picture")}
-    return {**record, **files}
+    array, picture = (None if file is None else file.path for file in (lesson.array, lesson.picture))
+    return {**record, "array": array, "picture": picture}

@@ -157,7 +157,7 @@ class Detector:
         self._engine = engine_of(bundle, engine)
         self._options = replace(options, precision=manifest.engine_precision)
         self._spare: Session | None = None  # compiled for teaching, until the first lesson needs it
-        self._state = self._opened(bundle)
+        self._state = self._opened(bundle, None)
         self.runs_on = self._session.runs_on
         what = f"{manifest.method.name} {manifest.precision} for {manifest.target}"
         cores = None if options.cores is None else list(options.cores)
@@ -223,7 +223,7 @@ class Detector:
         bundle = read_bundle(self.bundle.path)
         if replace(bundle.manifest, thresholds={}) != replace(self.bundle.manifest, thresholds={}):
             raise ForeignLessonError(f"{bundle.path}: another bundle lies there by now; load it anew")
-        state = self._opened(bundle)
+        state = self._opened(bundle, self._state)
         if state.session is not self._session:
             prove(bundle, state.session, self.runs_on, self.limits(), state.outputs)
         # Thresholds that were revised meanwhile aren't lessons: ``with_thresholds`` takes those up.
@@ -250,11 +250,10 @@ class Detector:
     def _session(self) -> Session:
         return self._state.session
 
-    def _opened(self, bundle: Bundle) -> _State:
+    def _opened(self, bundle: Bundle, known: _State | None) -> _State:
         """The lessons, and a session that gives what they take: the one that is open where that does."""
         lessons = taught(bundle) if any(lesson.rows for lesson in bundle.lessons.active) else None
         outputs = lessons.outputs if lessons is not None else ()
-        known: _State | None = getattr(self, "_state", None)
         if known is not None and known.outputs == outputs:
             return _State(known.session, lessons)
         session = self._spare if self._spare is not None and outputs else self._warm(outputs)

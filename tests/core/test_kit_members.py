@@ -30,6 +30,7 @@ WRONG: dict[str, Any] = {
     "notices": ["mind the gap"],
     "train": 3,
     "refit": lambda: None,
+    "with_image_score": lambda: None,
     "matrices": lambda shape: None,
     "in_numpy": lambda maps, more: None,
 }
