@@ -237,7 +237,7 @@ def evaluate(
     scores = np.array([j.score for j in images])
     bad = np.array([not j.sample.is_good for j in images])
     weights = resample(bad, draws)
-    own = detector.bundle.manifest.threshold
+    own = detector.bundle.manifest.thresholds[detector.product]
     kinds = [None if j.sample.is_good else j.sample.defect for j in images]
     at_threshold = verdicts(scores, kinds, limit, own, weights)
     drawn = {**image_samples(scores, bad, weights), **pixels.samples(weights)}

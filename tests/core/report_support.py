@@ -36,10 +36,12 @@ class Detector:
     """Gives a frame's brightness as its map, in units that make 50 the threshold."""
 
     bundle = BUNDLE
+    product = "default"
     threshold = THRESHOLD
     rule = ResizeRule((48, 32))
     read_image = staticmethod(read_image)
     depth_notice = staticmethod(lambda: None)
+    limits = staticmethod(lambda: BUNDLE.manifest.threshold)
 
     def map(self, frames):
         for frame in frames:

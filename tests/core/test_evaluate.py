@@ -348,6 +348,14 @@ def test_a_threshold_that_does_not_keep_its_promise_is_noted_everywhere(samples)
     assert found.verdicts.stated.upper == 0.03 and found.verdicts.false_alarms.interval[0] > 0.03
     assert found.notices[0].code == "alarms-over-stated"
     assert found.record()["notices"][0]["text"] == say(found.notices[0]) == remarks(found)[0]
+    several = Promising()
+    several.product, several.threshold = "other", found.threshold / 2
+    kept = Promising.bundle.manifest.thresholds["default"]
+    of_other = replace(kept, score=several.threshold, upper_rate=0.9)
+    manifest = replace(Promising.bundle.manifest, thresholds={"default": kept, "other": of_other})
+    several.bundle = replace(Promising.bundle, manifest=manifest)
+    told = evaluate(several, samples, draws=0).verdicts
+    assert (told.source, told.stated.upper) == ("bundle", 0.9), "the product's own"
     other = evaluate(Promising(), samples, draws=0, threshold=1e6)
     assert "alarms-over-stated" not in [notice.code for notice in other.notices]
     assert other.notices[0].code == "threshold-too-high", "nothing is found there"
