@@ -5,18 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import re
 import sys
-import time
 from pathlib import Path
 
-from edgead.files import STALE_SECONDS, output_errors, renameat2, sync
-
-LEFTOVER = re.compile(r"\.[A-Za-z0-9._-]{1,80}\.adding-[0-9a-f]{12}")
-"""The name of what a killed writer leaves there. Readers overlook it, and a later writer removes it."""
+from edgead.files import remove_leftovers, renameat2, sync, written_beside
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -24,7 +18,8 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 def add_file(path: Path, data: bytes) -> bool:
     """Write a file that isn't there yet; False, and nothing is done, where there's one of that name.
 
-    It's on the disk when this returns. Killed at any moment, there's no such file or the whole one.
+    It's on the disk when this returns. Killed at any moment, there's no such file or the whole one; what is
+    left under a hidden name (``edgead.files.is_leftover``) a later writer removes.
 
     Args:
         path: in a folder that is there.
@@ -33,18 +28,9 @@ def add_file(path: Path, data: bytes) -> bool:
         edgead.errors.OutputError: it can't be written.
     """
     path = Path(path)
-    with output_errors(path):
-        _remove_leftovers(path.parent)
-        beside = path.with_name(f".{path.name}.adding-{os.urandom(6).hex()}")
-        try:
-            with beside.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            added = _name(beside, path)
-        finally:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
+    remove_leftovers(path.parent)
+    with written_beside(path, data) as beside:
+        added = _name(beside, path)
         try:
             sync(path.parent)
         except OSError:  # it may not be on the disk: then it isn't there
@@ -52,15 +38,6 @@ def add_file(path: Path, data: bytes) -> bool:
                 path.unlink(missing_ok=True)
             raise
     return added
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Those that are so old that nobody writes them any more."""
-    for found in folder.iterdir():
-        if LEFTOVER.fullmatch(found.name):
-            with contextlib.suppress(OSError):
-                if time.time() - found.lstat().st_mtime > STALE_SECONDS:
-                    found.unlink()
 
 
 def _name(beside: Path, path: Path) -> bool:
@@ -87,4 +64,4 @@ def _name(beside: Path, path: Path) -> bool:
         raise
 
 
-__all__ = ["LEFTOVER", "add_file"]
+__all__ = ["add_file"]

@@ -65,24 +65,17 @@ def write_file(path: Path, data: bytes) -> None:
         OutputError: it can't be written.
     """
     path = Path(path)
-    with _beside(path, data) as written:
+    with written_beside(path, data) as written:
         written.replace(path)
 
 
-def create_file(path: Path, data: bytes) -> bool:
-    """Write a new file whole or not at all; False, and nothing done, where one of that name is there.
+@contextmanager
+def written_beside(path: Path, data: bytes) -> Iterator[Path]:
+    """Yield a whole file beside its place; what its name still holds at the block's end is removed.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: it can't be written, or the block raises an OSError.
     """
-    path = Path(path)
-    with _beside(path, data) as written:
-        return _take_name(written, path)
-
-
-@contextmanager
-def _beside(path: Path, data: bytes) -> Iterator[Path]:
-    """Yield a whole file beside its place; what its name still holds at the block's end is removed."""
     beside = path.with_name(f"{_prefix(path)}{os.urandom(6).hex()}")
     with output_errors(path):
         try:
@@ -94,20 +87,6 @@ def _beside(path: Path, data: bytes) -> Iterator[Path]:
         finally:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
-
-
-def _take_name(file: Path, name: Path) -> bool:
-    """Give a file a name that nothing has; False where something has it."""
-    try:
-        os.link(file, name)
-        return True
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without links, a card's: Windows refuses a taken name by itself
-        if name.exists():
-            return False
-        file.rename(name)
-        return True
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -303,7 +282,6 @@ def _unlock(lock: int | None) -> None:
 
 
 __all__ = [
-    "create_file",
     "exists",
     "is_file",
     "is_folder",
@@ -316,4 +294,5 @@ __all__ = [
     "swap_into_place",
     "sync",
     "write_file",
+    "written_beside",
 ]

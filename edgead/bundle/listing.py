@@ -7,8 +7,8 @@ import re
 import stat
 from pathlib import Path
 
-from edgead.adding import LEFTOVER
 from edgead.errors import ExtraFileError, FileSizeError, LinkError
+from edgead.files import is_leftover
 
 MANIFEST = "manifest.json"
 MAX_FILES = 4096
@@ -89,7 +89,7 @@ def walk(root: Path, listed: set[str] | None, reserved: bool = False) -> dict[st
                 overlooked += 1
                 if overlooked <= MAX_FILES and mode.st_size <= MAX_LITTER_BYTES:
                     continue
-            if reserved and prefix == REVISIONS and not is_folder and LEFTOVER.fullmatch(entry.name):
+            if reserved and prefix == REVISIONS and not is_folder and is_leftover(entry.name):
                 overlooked += 1
                 if overlooked <= MAX_FILES:
                     continue

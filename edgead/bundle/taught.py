@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.adding import add_file
 from edgead.errors import (
     ChangedLessonError,
     FileSizeError,
@@ -30,7 +31,7 @@ from edgead.errors import (
     ManifestError,
     MissingLessonError,
 )
-from edgead.files import create_file, sha256_of, sync, write_file
+from edgead.files import sha256_of, sync, write_file
 from edgead.manifest import FileRecord
 from edgead.manifest.strict import load, plain, read
 
@@ -263,9 +264,8 @@ def write_lesson(bundle: Path, lesson: Lesson) -> bool:
     folder = bundle / FOLDER
     folder.mkdir(exist_ok=True)
     text = json.dumps(plain(lesson), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    if not create_file(folder / f"{lesson.number:04d}.json", text.encode()):
+    if not add_file(folder / f"{lesson.number:04d}.json", text.encode()):
         return False
-    sync(folder)
     sync(bundle)
     return True
 

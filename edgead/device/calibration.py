@@ -113,6 +113,7 @@ def calibrate_bundle(
         source["defects"] = _about_defects(material, kinds, found)
     if detector is not None:
         source["runs_on"] = detector.runs_on
+        source |= {"lessons": bundle.taught} if bundle.taught else {}
     found = replace(found, notices=(*notices, *found.notices))
     return Calibration(found, good, defects or synthetic, source)
 

@@ -197,7 +197,8 @@ class Detector:
         if replace(bundle.manifest, thresholds={}) != replace(self.bundle.manifest, thresholds={}):
             raise OptionError(f"{bundle.path} is another bundle than this detector's: load it")
         twin = copy(self)
-        twin.bundle, twin._thresholds = bundle, self._in_force(bundle)
+        twin.bundle = replace(bundle, lessons=self.bundle.lessons)  # those that this detector heeds
+        twin._thresholds = self._in_force(bundle)
         twin.product = self.product if product is None else product
         twin.threshold = twin.limits().score
         prove(bundle, self._session, self.runs_on, twin.limits(), self._state.outputs)

@@ -250,6 +250,14 @@ def test_no_json(text: str, bundle: Path) -> None:
     refused(bundle, RevisionFieldError)
 
 
+def test_the_same_values_written_otherwise_are_refused(bundle: Path) -> None:
+    content = file(revise(bundle, 5.0).path, 1).read_text()
+    for other in (json.dumps(json.loads(content)), content + "\n", content.replace("5.0", "5")):
+        assert other != content
+        file(bundle, 1).write_text(other)
+        assert "isn't written as edgead writes it" in refused(bundle, RevisionFieldError)
+
+
 def test_what_was_changed_is_told_from_what_is_missing(bundle: Path) -> None:
     for score in (1.0, 2.0, 3.0):
         revise(bundle, score)
@@ -292,9 +300,7 @@ def test_too_large_and_too_many(bundle: Path) -> None:
     assert str(MAX_REVISIONS) in refused(bundle, FileSizeError)
 
 
-@pytest.mark.parametrize(
-    "name", ["x.json", "1.json", "0001.txt", ".hidden", "00001.json", ".0002.json.adding-x"]
-)
+@pytest.mark.parametrize("name", ["x.json", "1.json", "0001.txt", ".hidden", "00001.json", ".0002.json"])
 def test_nothing_else_lies_there(name: str, bundle: Path) -> None:
     revise(bundle, 5.0)
     (bundle / "revisions" / name).touch()
@@ -465,7 +471,7 @@ def test_an_interrupt_leaves_nothing_behind(bundle: Path, monkeypatch: pytest.Mo
 
 def test_a_killed_writers_leftover_is_overlooked_and_removed_when_old(bundle: Path) -> None:
     revise(bundle, 5.0)
-    old, young = (bundle / "revisions" / f".0002.json.adding-{digit * 12}" for digit in "ab")
+    old, young = (bundle / "revisions" / f".0002.json.partial-{digit * 12}" for digit in "ab")
     for each in (old, young):
         each.write_bytes(b"half")
     os.utime(old, (0, 0))
