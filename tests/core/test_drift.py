@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -335,10 +336,10 @@ def test_tiny_blocks_are_trusted_little(bundle: Bundle) -> None:
 
 
 def test_a_block_of_many_frames_keeps_few_scores(bundle: Bundle) -> None:
-    drift = Drift(bundle, block=4000, blocks=3)
-    feed(drift, line(3999, score=lambda s: s + 2))
+    drift = Drift(bundle, block=8000, blocks=3)
+    feed(drift, line(7999, score=lambda s: s + 2))
     assert sum(map(len, drift._watch.first)) == 1000
-    feed(drift, line(8001, seed=1, score=lambda s: s + 2))
+    feed(drift, line(16_001, seed=1, score=lambda s: s + 2))
     assert not drift.learning and drift._watch.channels["score_median"].blocks_learned == 3
     shares = {one.name: one.usual for one in drift.watched}
     assert shares["score_median"] == pytest.approx(0.5, abs=0.06)
@@ -421,7 +422,16 @@ def test_news_are_logged_as_notes_are(bundle: Bundle, caplog: pytest.LogCaptureF
     assert caplog.messages == [f"part.edgead: {notice}"]
 
 
-def test_several_threads_lose_no_frame(bundle: Bundle) -> None:
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_several_threads_lose_no_frame(bundle: Bundle, hasty: None) -> None:
     drift = Drift(bundle, block=100, blocks=4)
     frames = list(line(2000))
 
