@@ -3,7 +3,7 @@
     python benchmarks/drift.py --simulated
     python benchmarks/drift.py DATASET_DIR... [--frames 1000000] [--cache DIR]
 
-*Simulated* streams are ``drift_simulated.py``'s.
+*Simulated* streams are ``drift_simulated.py``'s; after them come the times that an update and a look take.
 
 *Real* streams replay the good images of data sets in MVTec layout. They are clustered in two by how they look
 (k-means on thumbnails); the smaller cluster is the new lot, kept back. PatchCore is fitted on half of the
@@ -31,7 +31,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from drift_simulated import simulated, walks
+from drift_simulated import cost, simulated, walks
 
 import edgead
 from edgead.device.drift.given import setting_of
@@ -49,6 +49,7 @@ def main() -> None:
     arguments = _arguments()
     if arguments.simulated:
         simulated(arguments.frames)
+        cost()
     for number, folder in enumerate(arguments.datasets):
         if not number:
             print("| set | parts' walk | frames | false alarms in 100,000 | drift | soon | later | frames |")
@@ -208,7 +209,9 @@ def replay(name: str, line: Line, walk: float, frames: int) -> None:
                 darker = stream.frames(usual, at, at + RAMP, np.linspace(0, np.log(0.9), RAMP))
                 _follow(f"light -10 % over {RAMP:,}", watch, darker, line.setting, waits, by)
     told = ", ".join(f"{n} {v}" for n, v in false.items())
-    print(f"| {name} | {walk} | {watched:,} | {sum(false.values()) / watched * 1e5:.2f}", end="")
+    levels = np.log(line.figures[""][:, GAINS.index(1.0), 1])
+    parts_told = f"{name}: {len(levels)} parts, brightness +-{levels.std():.0%}"
+    print(f"| {parts_told} | {walk} | {watched:,} | {sum(false.values()) / watched * 1e5:.2f}", end="")
     print(f"{f' ({told})' if told else ''} | | | | |")
     for kind in dict.fromkeys(kind for kind, _ in waits):
         soon, later = waits.get((kind, True), []), waits.get((kind, False), [])

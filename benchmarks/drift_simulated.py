@@ -8,10 +8,13 @@ and Gavalda 2007) at its usual delta of 0.002, and Page-Hinkley at its usual thr
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Callable
 
 import numpy as np
 
+from edgead.device.drift.look import Look, look_at
 from edgead.device.drift.watch import Setting, Watch
 
 PLAIN = Setting(500, 10)
@@ -51,6 +54,27 @@ def simulated(frames: int) -> None:
                     found += any(at < t <= at + WITHIN for t in test(law(moved)))
                 row += f" | {found / min(count, 20):.0%}"
             print(f"{row} |", flush=True)
+
+
+def cost() -> None:
+    """Print what an update and a look at a frame take, medians of a hundred."""
+    watch, look = Watch(), Look(120.0, 30.0, 9.0)
+    rounds = []
+    for _ in range(100):
+        began = time.perf_counter()
+        for i in range(500):
+            watch.take(5.0 + i % 7, look, 0.03, PLAIN)
+        rounds.append((time.perf_counter() - began) / 500)
+    print(f"\nan update: {statistics.median(rounds) * 1e6:.0f} us")
+    rng = np.random.default_rng(0)
+    for shape in ((512, 512, 3), (2048, 2048, 3), (2048, 2048)):
+        frames = [rng.integers(0, 256, shape, np.uint8) for _ in range(20)]
+        took = []
+        for i in range(100):
+            began = time.perf_counter()
+            look_at(frames[i % 20], (256, 256))
+            took.append(time.perf_counter() - began)
+        print(f"a look at {' x '.join(map(str, shape))}: {statistics.median(took) * 1e6:.0f} us")
 
 
 def drift(scores: np.ndarray) -> list[int]:
