@@ -119,7 +119,10 @@ def simulate(draws: int) -> None:
             bound = [upper_rate(n, rank(n, rate)) for rate in RATES]
             means.append([law.name, str(n), *pairs(true.mean(0), alone.mean(0), ".3g")])
             covered.append([law.name, str(n), *pairs(below.mean(0), (alone <= bound).mean(0), ".1f")])
-            fitted.append([law.name, str(n), *(f"{share:.0%}" if share else "" for share in tails / draws)])
+            if tails.any():
+                fitted.append(
+                    [law.name, str(n), *(f"{share:.0%}" if share else "" for share in tails / draws)]
+                )
     table("True rate at the threshold, mean, % (order statistic alone)", ["law", "n", *asked], means)
     table("True rate under the bound, % of draws (order statistic alone)", ["law", "n", *asked], covered)
     table("Sets whose threshold is beyond the largest score, by a fitted tail", ["law", "n", *asked], fitted)

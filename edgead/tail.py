@@ -18,7 +18,7 @@ scores over a high one are generalised Pareto distributed, which is the limit fo
   say little about a shape, and a light tail must not become a heavy one by chance; Martins and Stedinger
   (2000) chose 0.10 and 0.12 for the same reason.
 * Check: Anderson and Darling's statistic of the exceedances under the posterior's mean, at most 0.8. Of sets
-  that are generalised Pareto distributed with shapes of -0.2 to 0.2 it refuses one in ten to one in seven,
+  that are generalised Pareto distributed with shapes of -0.2 to 0.2 it refuses one in ten to one in six,
   the more the smaller they are, and one in five with shapes of -0.4 and 0.4 (Choulakian and Stephens 2001
   have critical values for maximum likelihood). What fails it has no tail here.
 * Limit: a tenth of the largest's rate.
