@@ -12,6 +12,9 @@ from __future__ import annotations
 import functools
 import math
 
+FEWEST_FOR_TAIL = 99
+"""Scores beyond whose largest a threshold may lie. They show 1 % by themselves; of fewer, what is over the
+largest is mostly a prior's word, and a threshold that goes there passes defects on doubt."""
 CONFIDENCE = 0.95
 """Of the upper rate."""
 MOST_STEPS = 20_000
@@ -119,4 +122,4 @@ def _not_zero(value: float, tiny: float) -> float:
     return value if abs(value) > tiny else tiny
 
 
-__all__ = ["CONFIDENCE", "between", "expected_rate", "images_needed", "rank", "upper_rate"]
+__all__ = ["CONFIDENCE", "FEWEST_FOR_TAIL", "between", "expected_rate", "images_needed", "rank", "upper_rate"]

@@ -28,7 +28,11 @@ SENTENCES: dict[str, str] = {
     "held-out-stands-out": "the threshold hangs on held-out images that score far over the others: {names}, "
     "next {next}; look at them, and leave them out if they aren't good",
     "near-copies": "{images:#image} show about {parts} different parts ({names}): near copies are held out "
-    "together and count once; images of more parts are worth more than more images of these",
+    "together and count once; images of more parts are worth more than more images of these; where the line "
+    "shows these parts again, --group none counts each image",
+    "copies-apart": "{images:#image} show about {parts} different parts and each counts as a part of its "
+    "own, as asked for: that suits a line that shows these parts again, and new parts are flagged more often "
+    "than is stated",
     "one-held-out": "the threshold {score} rests on one held-out image, {image}; give more images, or a "
     "larger --holdout",
     "one-part": "all {images:#image} look like near copies of one another, so no false-positive rate can be "

@@ -71,7 +71,8 @@ def fit(
         final_fit: whether to fit once more with the held-out images in; None: as the method prefers.
         depth: significant bits of 16-bit images, 9 to 16.
         group: which images show one part and are held out together: a regular expression with one group for
-            the file's name, or ``"parent"`` or ``"grandparent"``; None to look for near copies.
+            the file's name, or ``"parent"`` or ``"grandparent"``; None to look for near copies, ``"none"``
+            where each image counts all the same.
         image_score: which number of the anomaly map judges an image: ``"paper"``, ``"maximum"``, ``"top"``
             for the mean of its highest 1 %, or another share, over 0 to 1; None for the method's own, unless
             synthetic defects clearly speak for another.

@@ -102,7 +102,7 @@ def fit_options(function: F) -> F:
             metavar="PATTERN|LEVEL",
             help="Which images show one part and are held out together: a regular expression with one "
             "group, searched for in the file name, or parent or grandparent, a folder's name (default: near "
-            "copies).",
+            "copies; none: each image is a part of its own).",
         ),
         click.option(
             "--image-score",

@@ -17,10 +17,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.conformal import between, expected_rate, upper_rate
+from edgead.conformal import FEWEST_FOR_TAIL, between, expected_rate, upper_rate
 from edgead.errors import DatasetError, OptionError
 from edgead.manifest import Rule, ThresholdRecord
-from edgead.tail import LEAST_RATIO, fit_tail
+from edgead.tail import LEAST_RATIO, Tail, fit_tail
 
 LEARNED = -1
 """Group of a held-out image whose part is among the learned ones."""
@@ -70,8 +70,8 @@ def quantile(scores: Sequence[float], rate: float) -> Quantile:
     """The threshold that good images are expected to exceed at a rate.
 
     Between two scores where the rate is between theirs. Beyond the largest for a rate under its 1 / (n + 1),
-    by the tail that the scores support, down to a tenth of that; else the largest, and ``expected_rate`` says
-    what is to be expected there.
+    by the tail that the scores support, down to a tenth of that; else the largest. ``expected_rate`` says it
+    where that is more than was asked for.
 
     Args:
         scores: (n,) of held-out good images, or of groups of them; infinite for those ``APART``.
@@ -95,11 +95,13 @@ def quantile(scores: Sequence[float], rate: float) -> Quantile:
         low, high = float(ordered[k - 1]), float(ordered[k])
         threshold = min(max(low * (1 - share) + high * share, low), high)  # their difference may be infinite
         return Quantile(threshold, rate, upper, "interpolated")
-    ratio = rate / expected_rate(n, n)
-    if LEAST_RATIO <= ratio < 1 - 1e-9 and (tail := fit_tail(ordered)):
+    largest = expected_rate(n, n)
+    if rate < largest * (1 - 1e-9) and (tail := _tail(ordered)):
+        # A smaller rate than the tail answers for gets its least: never a lower threshold than a larger one.
+        ratio = max(rate / largest, LEAST_RATIO)
         threshold = tail.score(ratio)
         if threshold <= LARGEST_SINGLE:
-            return Quantile(threshold, rate, upper, "generalised-pareto")
+            return Quantile(threshold, max(rate, largest * ratio), upper, "generalised-pareto")
     return Quantile(float(ordered[k - 1]), expected_rate(n, k), upper, "split-conformal")
 
 
@@ -133,7 +135,7 @@ def rate_at(scores: Sequence[float], threshold: float) -> Rate:
         return Rate(expected_rate(n, k, share), upper, "interpolated")
     if k < n:  # over all but those apart
         return Rate(expected_rate(n, k), upper, "split-conformal")
-    if tail := fit_tail(ordered):
+    if tail := _tail(ordered):
         ratio = max(tail.ratio(threshold), LEAST_RATIO)
         return Rate(expected_rate(n, n) * ratio, upper, "generalised-pareto")
     return Rate(expected_rate(n, n), upper, "split-conformal")
@@ -196,6 +198,10 @@ def largest_by_group(values: Sequence[float], groups: Sequence[int] | None) -> l
         if group != APART:
             largest[group] = max(value, largest.get(group, value))
     return [*largest.values(), *[float("inf")] * groups.count(APART)]
+
+
+def _tail(ordered: NDArray[np.floating[Any]]) -> Tail | None:
+    return fit_tail(ordered) if len(ordered) >= FEWEST_FOR_TAIL else None
 
 
 def _ordered(scores: Sequence[float]) -> NDArray[np.floating[Any]]:

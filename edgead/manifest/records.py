@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from edgead.conformal import CONFIDENCE, images_needed
+from edgead.conformal import CONFIDENCE, FEWEST_FOR_TAIL, images_needed
 from edgead.image_score import ImageScore
 from edgead.manifest.strict import ADDED
 from edgead.notices import Notice
-from edgead.tail import FEWEST, LEAST_RATIO
+from edgead.tail import LEAST_RATIO
 from edgead.types import Precision, Resize, Size
 
 MAX_IMAGES, LEAST_RATE = 1_000_000_000, 1e-9
@@ -186,13 +186,14 @@ class ThresholdRecord:
             "images": self.n_images,
             "counted": self.n_counted,
         }
-        if self.rule in ("interpolated", "generalised-pareto"):
+        kept = self.expected_rate <= self.false_positive_rate * (1 + 1e-9)
+        if self.rule in ("interpolated", "generalised-pareto") and kept:
             where = "between" if self.rule == "interpolated" else "of-tail"
             return Notice(f"rate-{where}-{self.counted}", values)
-        if not self.is_aimed or self.expected_rate <= self.false_positive_rate * (1 + 1e-9):
+        if not self.is_aimed or kept:
             return Notice(f"rate-of-{self.counted}", values)
         values["needed"] = needed = images_needed(self.false_positive_rate)
-        values["fewer"] = fewer = max(images_needed(self.false_positive_rate, LEAST_RATIO), 2 * FEWEST)
+        values["fewer"] = fewer = max(images_needed(self.false_positive_rate, LEAST_RATIO), FEWEST_FOR_TAIL)
         return Notice(f"rate-of-few-{self.counted}{'-or-tail' if fewer < needed else ''}", values)
 
 

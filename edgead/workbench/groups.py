@@ -23,6 +23,10 @@ from edgead.workbench.good_images import GoodImages
 Integers = NDArray[np.int64]
 
 
+EACH = "none"
+"""What ``--group`` takes for no groups, not even of near copies: the line shows these very parts again."""
+
+
 @dataclass(frozen=True)
 class Grouping:
     """Which images belong together.
@@ -53,13 +57,13 @@ def group(frames: GoodImages, by: str | None, progress: Progress) -> Grouping:
 
     Args:
         by: one of ``LEVELS``, or a regular expression with one group, searched for in the file's name; None
-            to look for near copies.
+            to look for near copies, ``EACH`` to take each image for a part of its own all the same.
 
     Raises:
         DatasetError: all images are one picture, or fewer than two groups come out.
         OptionError: ``by`` is no level and no such expression, or doesn't match a name.
     """
-    labels = None if by is None else group_by_name(frames.paths, by)
+    labels = None if by in (None, EACH) else group_by_name(frames.paths, str(by))
     with progress("looking for near copies", None):
         copies = find_copies(frames)
     if copies.one_picture:
@@ -70,6 +74,11 @@ def group(frames: GoodImages, by: str | None, progress: Progress) -> Grouping:
     notices = []
     if copies.spread <= HARDLY:
         notices.append(Notice("hardly-differ", {"levels": round(copies.spread, 2)}))
+    if by == EACH:
+        parts = int(copies.labels.max()) + 1
+        if parts < len(frames):
+            notices.append(Notice("copies-apart", {"images": len(frames), "parts": parts}))
+        return Grouping(np.arange(len(frames)), "", tuple(notices))
     if labels is None or by is None:
         notices += copies_found(frames.paths, copies)
         return Grouping(copies.labels, "", tuple(notices))
@@ -89,4 +98,4 @@ def _copies_across(paths: Sequence[Path], labels: Integers, copies: Copies, by: 
     return [Notice("copies-across", {"images": images, "by": by, "names": alike(paths, only)})]
 
 
-__all__ = ["LEVELS", "Grouping", "group", "group_by_name"]
+__all__ = ["EACH", "LEVELS", "Grouping", "group", "group_by_name"]

@@ -237,3 +237,14 @@ def test_an_image_apart_is_in_the_rate_and_sets_no_threshold() -> None:
 def test_scores_that_are_not_finite_calibrate_nothing() -> None:
     with pytest.raises(DatasetError, match="finite"):
         calibrate([1.0, float("inf")], [1.0, 1.0], 0.05)
+
+
+@pytest.mark.parametrize("n", [20, 98, 99, 150, 400])
+def test_a_smaller_rate_never_has_a_lower_threshold(n: int) -> None:
+    scores = np.random.default_rng(n).gamma(9, size=n)
+    rates = [0.0001, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.3]
+    found = [quantile(scores, rate) for rate in rates]
+    assert [f.threshold for f in found] == sorted((f.threshold for f in found), reverse=True)
+    assert all(f.expected_rate >= rate * (1 - 1e-9) for f, rate in zip(found, rates, strict=True))
+    if n < 99:  # on doubt the verdict is reject: never beyond the largest of so few
+        assert found[0].threshold == scores.max()
