@@ -43,7 +43,7 @@ def fit(
     final_fit: bool | None = None,
     depth: int | None = None,
     group: str | None = None,
-    image_score: str | float | None = None,
+    image_score: str | float = "auto",
     folds: int = 10,
     progress: Progress = silent,
 ) -> Fit:
@@ -74,8 +74,8 @@ def fit(
             the file's name, or ``"parent"`` or ``"grandparent"``; None to look for near copies, ``"none"``
             where each image counts all the same.
         image_score: which number of the anomaly map judges an image: ``"paper"``, ``"maximum"``, ``"top"``
-            for the mean of its highest 1 %, or another share, over 0 to 1; None for the method's own, unless
-            synthetic defects clearly speak for another.
+            for the mean of its highest 1 %, or another share, over 0 to 1; ``"auto"`` for the method's own,
+            unless synthetic defects clearly speak for another.
         folds: fits that judge, in turn, good images that they haven't learned, for the threshold; 0: the
             held-out images alone, as for methods that train a network.
         progress: reports long work; ``edgead.progress.bar`` is a bar on a terminal.
@@ -111,7 +111,7 @@ def fit(
         optional(weights),
         option_words(options),
         values.maybe_text("preset", preset, "a preset's name"),
-        None if image_score in (None, "auto") else parse_image_score(str(image_score)),
+        None if image_score == "auto" else parse_image_score(str(image_score)),
     )
     given = paths("images", images)
     place = fitted_name(method) if out is None else Path(out)

@@ -79,7 +79,12 @@ def walk(root: Path, listed: set[str] | None, reserved: bool = False) -> dict[st
             found = sorted(entries, key=lambda entry: entry.name)
         for entry in found:
             name = f"{prefix}/{entry.name}" if prefix else entry.name
-            mode = entry.stat(follow_symlinks=False)
+            try:
+                mode = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:  # another process has just given it its own name
+                if is_leftover(entry.name):
+                    continue
+                raise
             is_folder = stat.S_ISDIR(mode.st_mode)
             if not (is_folder or stat.S_ISREG(mode.st_mode)):
                 raise LinkError(

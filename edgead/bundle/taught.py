@@ -15,7 +15,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,7 +111,7 @@ class Lessons:
         all: every lesson, those that were undone and those that undo among them.
     """
 
-    bundle: str = ""
+    bundle: str = field(default="", compare=False)
     all: tuple[Lesson, ...] = ()
 
     @property

@@ -101,5 +101,6 @@ def _as_json(bundle: Bundle) -> str:
     if bundle.revision:
         exported = json.loads(read_manifest(bundle.path).to_json())["thresholds"]
         document |= {"revision": bundle.revision.record(), "exported_thresholds": exported}
-    document["trade_off"] = kept_record(bundle)
+    if (told := kept_record(bundle)) is not None:
+        document["trade_off"] = told
     return json_text(document, indent=2, sort_keys=True) + "\n"

@@ -83,10 +83,12 @@ class Workshop:
         return Path(self._scratch.name)
 
     def recipe(self) -> Recipe:
-        """The method's parts, made anew."""
+        """The method's parts, made anew; with the paper's image score, whatever a fit would choose."""
+        from edgead.image_score import PAPER
         from edgead.workbench.recipe import resolve
 
-        return resolve(self.method, self.wishes.backbone, self.wishes.weights, self.wishes.options)
+        wishes = self.wishes
+        return resolve(self.method, wishes.backbone, wishes.weights, wishes.options, None, PAPER)
 
     def fit(self) -> Fitted:
         """The method fitted in FP32; whatever fitting raises."""

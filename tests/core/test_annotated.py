@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgead.cli import main
-from edgead.errors import DatasetError, ImageError, OptionError, UnknownNameError
+from edgead.errors import DatasetError, ImageError, UnknownNameError
 from edgead.masks import read_mask
 from edgead.progress import silent
 from edgead.resize import ResizeRule
@@ -135,7 +135,7 @@ def test_presets_are_the_methods_own():
     assert resolve("dmad", preset="paper").options == resolve("dmad").options
     with pytest.raises(UnknownNameError, match="quick"):
         resolve("dmad", preset="quik")
-    with pytest.raises(OptionError, match="patchcore has no presets"):
+    with pytest.raises(UnknownNameError, match="'quick': known: paper"):
         resolve("patchcore", preset="quick")
 
 

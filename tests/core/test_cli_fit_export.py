@@ -46,7 +46,7 @@ def test_the_commands_of_the_readme(folder, capsys):
     assert main(["fit", "patchcore", "good", *FIT]) == 0
     assert main(["export", "patchcore", "--target", "openvino", "-q"]) == 0
     out = capsys.readouterr().out
-    assert "fitted on 12 good images, threshold from 5 of them" in out
+    assert "fitted on 12 good images, threshold from all of them, each judged" in out
     assert "can't show a rate of 1.00%" in out
     assert all(form in out for form in ("int8", "mixed", "bf16", "fp32", "expected loss"))
     assert read_bundle(folder / "patchcore-openvino.edgead").manifest.target == "openvino"

@@ -156,7 +156,11 @@ def test_each_precision_compiles_runs_and_really_is_that_precision(compiled, tar
     assert detector(bad_image(3)).is_anomalous
     files = {f.path for f in manifest.files}
     assert {name for name in files if not name.startswith("probes/")} == (
-        {"held-out.f32", *({"model.onnx"} if target == "onnx" else {"model.xml", "model.bin"})}
+        {
+            "held-out.f32",
+            "teaching.f32",
+            *({"model.onnx"} if target == "onnx" else {"model.xml", "model.bin"}),
+        }
     )
     assert {probe.file for probe in manifest.probes} == {n for n in files if n.startswith("probes/")}
 

@@ -130,9 +130,9 @@ def test_near_copies_are_held_out_together_counted_once_and_told(copied):
     part_of = {rule.apply(read_image(file)).tobytes(): int(file.stem[-2:]) for file in folder.iterdir()}
     held = [part_of[read_image(f).tobytes()] for f in sorted((bundle.path / "probes").iterdir())]
     assert len(set(held)) == round(12 * 0.4) == 5 and all(held.count(part) == 5 for part in held)
-    assert (manifest.threshold.n_images, manifest.threshold.n_counted) == (25, 5)
-    assert manifest.threshold.upper_rate == pytest.approx(1 - 0.05 ** (1 / 5))
-    assert "5 different parts in 25 held-out images" in say(manifest.threshold.notice())
+    assert (manifest.threshold.n_images, manifest.threshold.n_counted) == (60, 12)
+    assert manifest.threshold.upper_rate == pytest.approx(1 - 0.05 ** (1 / 12))
+    assert "12 different parts in 60 held-out images" in say(manifest.threshold.notice())
     assert manifest.provenance["images"]["parts"] == 12
     (notice,) = (n for n in manifest.notices if n.code == "near-copies")
     assert "60 images show about 12 different parts" in say(notice)
@@ -142,10 +142,10 @@ def test_near_copies_are_held_out_together_counted_once_and_told(copied):
 def test_a_compiled_bundle_counts_the_parts_too_and_keeps_the_notices(copied, tmp_path):
     bundle, _ = copied
     made = make_compiled(bundle, "onnx", "fp32", tmp_path / "c.edgead").bundle.manifest
-    assert (made.threshold.n_images, made.threshold.n_counted) == (25, 5)
+    assert (made.threshold.n_images, made.threshold.n_counted) == (60, 12)
     assert made.threshold.score == pytest.approx(bundle.manifest.threshold.score, rel=1e-3)
     assert "near-copies" in {n.code for n in made.notices}
-    assert made.held_out is not None and len(set(made.held_out.groups)) == 5 and made.reference is None
+    assert made.held_out is not None and len(set(made.held_out.groups)) == 12 and made.reference is None
 
 
 def test_the_users_groups_are_kept_and_copies_across_them_told(tmp_path):
@@ -155,7 +155,7 @@ def test_the_users_groups_are_kept_and_copies_across_them_told(tmp_path):
     bundle = fit(recipe, folder, Settings(**QUICK, group=by), tmp_path / "p.edgead", silent).bundle
     assert bundle.manifest.provenance["images"] == {"fitted_on": 12, "held_out": 6, "parts": 4, "group": by}
     threshold = bundle.manifest.threshold
-    assert threshold.n_counted == 2 and "2 groups in 6" in say(threshold.notice())
+    assert threshold.n_counted == 4 and "4 groups in 12" in say(threshold.notice())
     assert not {"near-copies", "copies-across"} & {n.code for n in bundle.manifest.notices}
     frames = GoodImages(tuple(sorted(folder.iterdir())), ResizeRule(SIZE))
     wrong = group(frames, r"^(\d)", silent)  # by the copy's number: each part is in every group
@@ -187,8 +187,8 @@ def test_the_group_option_reaches_the_bundle_and_is_for_fitting_alone(tmp_path, 
     words = ["fit", "patchcore", "a", "b", "--size", "96x64", "-q", "--group", "parent", "--json"]
     assert main(words) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["images"]["group"] == "parent" and found["threshold"]["n_counted"] == 1
+    assert found["images"]["group"] == "parent" and found["threshold"]["n_counted"] == 2
     manifest = read_bundle(tmp_path / "patchcore.edgead").manifest
-    assert manifest.threshold.n_images == 3, "one folder is learned, the other held out"
+    assert manifest.threshold.n_images == 6, "each folder is judged by a fit on the other"
     assert main(["export", "patchcore", "--target", "onnx", "--group", "parent"]) == 2
     assert "--group is for fitting" in capsys.readouterr().err

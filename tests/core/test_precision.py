@@ -56,7 +56,7 @@ def test_defects_are_the_same_for_the_same_seed():
 
 def trial(good, bad):
     good, bad = np.asarray(good, np.float64), np.asarray(bad, np.float64)
-    return Trial(good, good, bad)
+    return Trial(good, good, bad, bad)
 
 
 RNG = np.random.default_rng(0)
@@ -163,7 +163,7 @@ def test_a_doubtful_form_is_judged_by_all_and_no_image_is_run_twice():
     for size in np.arange(0.05, 1.0, 0.05):
         trial, found, fp32, form = gate(TRUTH + size * noise)
         assert sorted(form.seen) == list(range(50 + found.defects)) and len(trial.bad) == found.defects
-        whole = compare(Trial(trial.good, trial.good, trial.bad), _first(found.defects), 0.005, 0)
+        whole = compare(Trial(trial.good, trial.good, trial.bad, trial.bad), _first(found.defects), 0.005, 0)
         assert found == whole
         few[size] = found.defects == FEW_DEFECTS
         if not few[size]:
