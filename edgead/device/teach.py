@@ -7,6 +7,7 @@ nothing is said of them.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 from collections.abc import Iterator, Sequence
@@ -306,10 +307,14 @@ def _overtaken(bundle: Bundle, taken: int) -> TeachError:
 
 def _check_room(bundle: Bundle, more_bytes: int, more_files: int, more_lessons: int) -> None:
     """Refuse what would make the folder larger than a bundle's reader takes."""
-    files = [file for name in RESERVED for file in (bundle.path / name).rglob("*") if file.is_file()]
-    size = sum(file.stat().st_size for file in files)
+    sizes = []
+    for file in (each for name in RESERVED for each in (bundle.path / name).rglob("*")):
+        with contextlib.suppress(FileNotFoundError):  # another writer has just given it its own name
+            if file.is_file():
+                sizes.append(file.stat().st_size)
+    size = sum(sizes)
     if (
-        len(files) + more_files > MAX_RESERVED_FILES
+        len(sizes) + more_files > MAX_RESERVED_FILES
         or size + more_bytes + (more_lessons << 14) > MAX_RESERVED_BYTES
         or len(bundle.lessons.all) + more_lessons > MAX_LESSONS
     ):
