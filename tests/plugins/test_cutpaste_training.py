@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="needs the [train] extra")
 pytestmark = pytest.mark.torch
 
 from edgead.errors import TrainingError  # noqa: E402
+from edgead.image_score import PAPER  # noqa: E402
 from edgead.options import parse_options  # noqa: E402
 from edgead.progress import silent  # noqa: E402
 from edgead.runtime.engines import open_session  # noqa: E402
@@ -161,7 +162,9 @@ def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cutpaste")
     images = write_images(folder / "good", [good_image(i) for i in range(12)])
     settings = Settings(size=SIZE, holdout=0.3, false_positive_rate=0.1)
-    return fit(resolve("cutpaste", options=WORDS), images, settings, folder / "c.edgead", silent).bundle
+    return fit(
+        resolve("cutpaste", options=WORDS, image_score=PAPER), images, settings, folder / "c.edgead", silent
+    ).bundle
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from edgead.bundle import Bundle, read_bundle
 from edgead.errors import OptionError
 from edgead.images import as_bgr, read_image
-from edgead.manifest import ComposedMethod
+from edgead.manifest import DEFAULT, ComposedMethod
 from edgead.resize import ResizeRule
 from edgead.runtime.detector import Detector
 from edgead.types import Image, Prediction
@@ -74,7 +74,7 @@ class GradientDetector:
         settings: see ``Localisation``.
 
     Attributes:
-        bundle, threshold, rule: as a ``Detector``'s.
+        bundle, product, threshold, rule: as a ``Detector``'s.
 
     Raises:
         BundleError: the bundle can't be trusted.
@@ -91,7 +91,7 @@ class GradientDetector:
                 f"{self.bundle.path}: gradients are for the bundle that `edgead fit mkd` wrote, not for "
                 f"{manifest.kind} {manifest.method.name}"
             )
-        self.threshold = manifest.threshold.score
+        self.product, self.threshold = DEFAULT, manifest.threshold.score
         self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
         options = manifest.method.options
         if options["image_score"] != "whole":
