@@ -174,8 +174,8 @@ def calibrate(
     n_counted = len(largest_by_group(scores, groups))
     counted: Literal["images", "parts", "groups"] = "groups" if by_user else "parts"
     return ThresholdRecord(
-        score=_single(image.threshold),
-        pixel=_single(pixel.threshold),
+        score=round_up(image.threshold),
+        pixel=round_up(pixel.threshold),
         rule=image.rule,
         false_positive_rate=rate,
         n_images=len(scores),
@@ -211,10 +211,20 @@ def _ordered(scores: Sequence[float]) -> NDArray[np.floating[Any]]:
     return ordered
 
 
-def _single(value: float) -> float:
-    """Round up to float32, what the graph yields, so that the calibrating image itself stays good."""
+def round_up(value: float) -> float:
+    """Round up to float32, what the graph yields, so that no image is over its own value."""
     single = np.float32(value)
     return float(single if single >= value else np.nextafter(single, np.float32(np.inf)))
 
 
-__all__ = ["APART", "LEARNED", "Quantile", "Rate", "calibrate", "largest_by_group", "quantile", "rate_at"]
+__all__ = [
+    "APART",
+    "LEARNED",
+    "Quantile",
+    "Rate",
+    "calibrate",
+    "largest_by_group",
+    "quantile",
+    "rate_at",
+    "round_up",
+]

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
-
 from edgead.bundle import Bundle
-from edgead.device.calibrate import calibrate, largest_by_group, quantile
+from edgead.device.calibrate import calibrate, largest_by_group, quantile, round_up
 from edgead.device.choosing import Aim, Cost, Recall, on_other_kinds
 from edgead.device.false_regions import RegionRate, region_rate
 from edgead.device.good_figures import GoodFigures
@@ -244,7 +242,7 @@ def _pixel(wanted: Wanted, after: ThresholdRecord, before: ThresholdRecord, good
         return after.pixel
     if after.upper_rate >= 1:
         return before.pixel
-    return _up(quantile(largest_by_group(good.maxima, good.groups), after.expected_rate).threshold)
+    return round_up(quantile(largest_by_group(good.maxima, good.groups), after.expected_rate).threshold)
 
 
 def _regions(wanted: Wanted, good: GoodFigures) -> RegionRate | None:
@@ -302,12 +300,6 @@ def _notices(
 
 def _all(defects: Mapping[str, Scores]) -> list[float]:
     return [score for scores in defects.values() for score in scores]
-
-
-def _up(value: float) -> float:
-    """Round up to float32, what the graph yields, so that no image's own value is over it."""
-    single = np.float32(value)
-    return float(single if single >= value else np.nextafter(single, np.float32(np.inf)))
 
 
 __all__ = ["RATE", "SMALLEST_AREA", "Recalibration", "Wanted", "check", "figures_of", "recalibrate"]
