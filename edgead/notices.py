@@ -162,9 +162,10 @@ SENTENCES: dict[str, str] = {
     " learned ones",
     "rate-given": "the thresholds were set by hand, so nothing is known of their false-positive rate",
     "rule-split-conformal": "split conformal quantile of held-out good images",
-    "rule-split-conformal-largest": "split conformal quantile of held-out good images, each group's largest",
+    "rule-split-conformal-largest": "split conformal quantile of held-out good images, each group counted "
+    "once",
     "rule-interpolated": "quantile of held-out good images, between two of their scores",
-    "rule-interpolated-largest": "quantile of held-out good images, each group's largest, between two of "
+    "rule-interpolated-largest": "quantile of held-out good images, each group counted once, between two of "
     "their scores",
     "rule-generalised-pareto": "generalised Pareto tail beyond the largest score of held-out good images",
     "rule-generalised-pareto-largest": "generalised Pareto tail beyond the largest score of held-out good "
