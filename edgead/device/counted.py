@@ -19,8 +19,9 @@ from edgead.conformal import upper_rate
 
 APART = -2
 """Group of an image that is unlike all others. A fit that lacks it has nothing like it, and one such image
-would set the threshold for all; but parts like it will come, as rare as it is. So it counts as one over any
-threshold: it's in the rate, and it isn't what the threshold is read off."""
+would set the threshold for all; but parts like it will come, as rare as it is. So one with a score over all
+others counts as over any threshold: it's in the rate, and it isn't what the threshold is read off. With a
+score among the others' it's a part like any other."""
 
 Floats = NDArray[np.float64]
 
@@ -31,8 +32,8 @@ class Counted:
 
     Attributes:
         values: (m,) float64, the different scores, ascending.
-        over: (m,) float64, parts over each, an image for its share of one; those ``APART`` are over all.
-        largest: (n,) float64, each part's largest score, ascending; infinite for those ``APART``.
+        over: (m,) float64, parts over each, an image for its share of one; those ``APART`` may be over all.
+        largest: (n,) float64, each part's largest score, ascending; infinite for those.
     """
 
     values: Floats
@@ -85,12 +86,11 @@ def count(scores: Sequence[float], groups: Sequence[int] | None) -> Counted | No
     """
     if groups is None or len(largest_by_group(scores, groups)) == len(scores):
         return None
-    values, labels = np.asarray(scores, np.float64), np.asarray(groups)
-    inside = labels != APART
-    _, part, sizes = np.unique(labels[inside], return_inverse=True, return_counts=True)
-    different, at = np.unique(values[inside], return_inverse=True)
+    own, apart = _own_part(scores, groups)
+    values = np.array([scores[i] for i in own])
+    _, part, sizes = np.unique(list(own.values()), return_inverse=True, return_counts=True)
+    different, at = np.unique(values, return_inverse=True)
     here = np.bincount(at, 1 / sizes[part])
-    apart = int((~inside).sum())
     over = np.maximum(len(sizes) - np.cumsum(here), 0) + apart
     over[-1] = apart  # exactly
     return Counted(different, over, np.sort(largest_by_group(scores, groups)))
@@ -99,15 +99,30 @@ def count(scores: Sequence[float], groups: Sequence[int] | None) -> Counted | No
 def largest_by_group(values: Sequence[float], groups: Sequence[int] | None) -> list[float]:
     """The largest value of each group, in the order of their first; all values where there are no groups.
 
-    Infinity for each image ``APART``, after the others.
+    Infinity for each image ``APART`` that is over all others, after the rest.
     """
     if groups is None:
         return list(values)
+    own, apart = _own_part(values, groups)
     largest: dict[int, float] = {}
-    for value, group in zip(values, groups, strict=True):
+    for i, part in own.items():
+        largest[part] = max(values[i], largest.get(part, values[i]))
+    return [*largest.values(), *[float("inf")] * apart]
+
+
+def _own_part(values: Sequence[float], groups: Sequence[int]) -> tuple[dict[int, int], int]:
+    """Each image's part, by its index, and how many others are over all; an image alone gets one under 0."""
+    usual = [value for value, group in zip(values, groups, strict=True) if group != APART]
+    highest = max(usual, default=float("-inf"))
+    own, apart = {}, 0
+    for i, (value, group) in enumerate(zip(values, groups, strict=True)):
         if group != APART:
-            largest[group] = max(value, largest.get(group, value))
-    return [*largest.values(), *[float("inf")] * groups.count(APART)]
+            own[i] = group
+        elif value <= highest:
+            own[i] = APART - 1 - i
+        else:
+            apart += 1
+    return own, apart
 
 
 __all__ = ["APART", "Counted", "count", "largest_by_group"]

@@ -68,6 +68,14 @@ def test_parts_of_one_image_each_are_as_no_parts_at_all():
         assert (twice.expected_rate, twice.upper_rate) == pytest.approx((once.expected_rate, once.upper_rate))
 
 
+def test_an_image_apart_with_a_score_among_the_others_is_a_part_like_any_other():
+    scores, alone = [1.0, 2.0, 3.0, 2.5], [0, 1, 2, APART]
+    assert largest_by_group(scores, alone) == scores
+    assert quantile(scores, 0.4, alone) == quantile(scores, 0.4)
+    assert rate_at(scores, 2.0, [0, 0, 1, APART]).expected == pytest.approx((1 + 2) / 4)
+    assert largest_by_group([5.0, 2.0], [APART, APART]) == [float("inf")] * 2
+
+
 def test_an_image_apart_is_over_every_threshold_beside_parts_with_several_images():
     scores, groups = [1.0, 2.0, 3.0, 9.0], [0, 0, 1, APART]
     assert rate_at(scores, 2.0, groups).expected == pytest.approx((1 + 1 + 1) / 4)
