@@ -56,6 +56,8 @@ class Bundle:
         unchecked: the files in ``RESERVED`` folders, which no hash covers and this version doesn't use.
         revisions: of the thresholds, since the bundle was exported.
         lessons: what it was taught on the device; see ``edgead.bundle.taught``.
+        digest: SHA-256 of ``manifest.json``, lower-case hex: it has every listed file's, and so stands
+            for the whole bundle as it was exported. Revisions and lessons are bound to it.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class Bundle:
     unchecked: tuple[str, ...] = ()
     revisions: tuple[Revision, ...] = ()
     lessons: Lessons = field(default_factory=Lessons)
+    digest: str = ""
 
     def __repr__(self) -> str:
         told = self.manifest
@@ -138,7 +141,7 @@ def read_bundle(path: Path, verify: bool = True) -> Bundle:
         beside = _check_reserved(path, sizes, manifest)
         lessons = _read_taught(path, beside, digest)
         kept = tuple(name for name in beside if name.removeprefix(f"{FOLDER}/") not in lessons.files)
-        bundle = Bundle(path, manifest, kept, revisions, lessons)
+        bundle = Bundle(path, manifest, kept, revisions, lessons, digest)
         for record in manifest.files if verify else ():
             if sha256_of(bundle.file(record.path)) != record.sha256:
                 raise HashMismatchError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,8 @@ class Staging:
                 _remove_empty_folders(self.folder)
                 listed = _list_files(self.folder)
                 manifest = dataclasses.replace(manifest, files=listed, format=FORMAT)
-                (self.folder / MANIFEST).write_bytes(manifest.to_json().encode())
+                content = manifest.to_json().encode()
+                (self.folder / MANIFEST).write_bytes(content)
                 read_bundle(self.folder, verify=False)
             except BundleError as error:
                 reason = str(error).removeprefix(f"{self.folder}: ")
@@ -58,7 +60,7 @@ class Staging:
             _check_replaceable(self.final, self.overwrite)
             swap_into_place(self.folder, self.final)
             sync(self.final.parent)
-        return Bundle(self.final, manifest)
+        return Bundle(self.final, manifest, digest=hashlib.sha256(content).hexdigest())
 
 
 def _list_files(root: Path) -> tuple[FileRecord, ...]:

@@ -116,6 +116,7 @@ def test_a_good_bundle_loads(good: Path) -> None:
         assert bundle.file(name).read_bytes() == data
     assert dataclasses.replace(bundle.manifest, files=()) == MANIFEST
     assert read_bundle(good, verify=False) == bundle
+    assert bundle.digest == hashlib.sha256((good / "manifest.json").read_bytes()).hexdigest()
 
 
 def test_only_listed_files_are_handed_out(good: Path) -> None:
