@@ -13,6 +13,7 @@
     ├── BundleError                  3   a bundle can't be trusted
     │   ├── BundleNotFoundError          no such folder, or no manifest in it
     │   ├── ManifestError                the manifest isn't readable or breaks the schema
+    │   │   └── ManifestDigestError              it was changed
     │   ├── UnknownFormatError           a format number that this version doesn't know
     │   ├── UnsafePathError              a listed path is absolute or climbs out
     │   ├── LinkError                    a link or a special file in the bundle
@@ -143,6 +144,10 @@ class BundleNotFoundError(BundleError):
 
 class ManifestError(BundleError):
     """The manifest isn't JSON, or a field is missing, of the wrong type or not finite."""
+
+
+class ManifestDigestError(ManifestError):
+    """The manifest was changed: its digest is another."""
 
 
 class UnknownFormatError(BundleError):

@@ -15,6 +15,7 @@ import edgead
 from edgead.cli import cli
 from edgead.errors import BundleError, EdgeadError
 from edgead.notices import LONGEST, Notice, say
+from tests.sealed import change_manifest
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LONE = "\ud800"
@@ -22,9 +23,7 @@ LONE = "\ud800"
 
 def hostile(tmp_path: Path, version: int, change: Callable[[dict[str, Any]], None]) -> Path:
     path = shutil.copytree(GOLDEN / f"v{version}.edgead", tmp_path / f"v{version}.edgead")
-    value = json.loads((path / "manifest.json").read_text())
-    change(value)
-    (path / "manifest.json").write_text(json.dumps(value))
+    change_manifest(path, change)
     return path
 
 

@@ -124,8 +124,7 @@ def drop_rows(path):
 
 
 def other_bundle(path):
-    manifest = path / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"edgead": "', '"edgead":  "', 1))
+    change_manifest(path, lambda value: value.update(edgead="0.0.9"))
 
 
 def too_large(path):
