@@ -21,6 +21,9 @@
     │   ├── ExtraFileError               a file that the manifest doesn't list
     │   ├── FileSizeError                a file is shorter, longer or larger than allowed
     │   ├── HashMismatchError            a file's content was changed
+    │   ├── UnsafeModelError             a model names data elsewhere, or sizes that no engine should try
+    │   ├── GraphError                   a graph's input or outputs aren't a bundle's
+    │   ├── CarriedImageError            an image in the bundle can't be used
     │   ├── HeldOutFileError             the held-out images' figures aren't as the manifest says
     │   ├── LessonError                  what it was taught can't be trusted
     │   │   ├── ChangedLessonError               a lesson's content was changed
@@ -176,6 +179,18 @@ class FileSizeError(BundleError):
 
 class HashMismatchError(BundleError):
     """A file's SHA-256 differs from the manifest's."""
+
+
+class UnsafeModelError(BundleError):
+    """A model names data outside of its file, or sizes that no engine should try: none has seen it."""
+
+
+class GraphError(BundleError):
+    """A graph's input or outputs aren't a bundle's, or what it yields is no number."""
+
+
+class CarriedImageError(BundleError):
+    """An image that the bundle carries is damaged, or not of the model's size."""
 
 
 class HeldOutFileError(BundleError):

@@ -40,7 +40,7 @@ def read_matrices(bundle: Bundle) -> tuple[Floats, Floats]:
     """
     record = required(bundle)
     (height, width), (h, w) = bundle.manifest.input.size, record.grid
-    content = bundle.file(record.file).read_bytes()
+    content = bundle.read(record.file)
     wanted = (height * h + width * w) * SINGLE.itemsize
     if len(content) != wanted:
         raise LessonError(

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgead.bundle.folder import open_folder
 from edgead.bundle.listing import MANIFEST, is_litter, is_revision, walk
-from edgead.bundle.reading import Bundle, read_bundle, read_manifest
+from edgead.bundle.loaded import Bundle
+from edgead.bundle.reading import read_bundle, read_manifest
 from edgead.errors import BundleError, OutputError
 from edgead.files import output_errors, sha256_of, staging_folder, swap_into_place, sync
 from edgead.manifest import FORMAT, FileRecord, Manifest
@@ -64,7 +66,8 @@ class Staging:
 
 
 def _list_files(root: Path) -> tuple[FileRecord, ...]:
-    sizes = walk(root, None)
+    with open_folder(root) as folder:
+        sizes = walk(folder, None)
     return tuple(FileRecord(name, sizes[name], sha256_of(root / name)) for name in sorted(sizes))
 
 
@@ -119,7 +122,8 @@ def _check_replaceable(path: Path, overwrite: bool) -> None:
         raise OutputError(f"{path}: already exists; {advice}")
     try:
         manifest = read_manifest(path)
-        sizes = walk(path, {record.path for record in manifest.files}, manifest.format > 1)
+        with open_folder(path) as folder:
+            sizes = walk(folder, {record.path for record in manifest.files}, manifest.format > 1)
         if any(name.startswith("taught/") for name in sizes):
             raise OutputError(f"{path}: the bundle there holds what a device was taught; {advice}")
         if manifest.format > 1 and any(map(is_revision, sizes)):

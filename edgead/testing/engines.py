@@ -67,6 +67,7 @@ def its_session_says_what_it_is(entry: Entry) -> None:
         require(session.input_shape == SHAPE, f"input_shape is {session.input_shape!r}, not {SHAPE}")
         for name, text in (("runs_on", session.runs_on), ("device", session.device)):
             require(isinstance(text, str) and text and "\n" not in text, f"{name} is {text!r}: say a line")
+        require(session.input_type == "uint8", f"input_type is {session.input_type!r}, not 'uint8'")
         require(isinstance(session.version, str), f"version is {session.version!r}: give text")
         require(
             honours <= set(engine.honours),

@@ -579,5 +579,5 @@ def test_a_file_that_may_not_be_read(good: Path, monkeypatch: pytest.MonkeyPatch
     def denied(*_: object) -> str:  # root may read everything, so the system's answer is played
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(reading, "sha256_of", denied)
+    monkeypatch.setattr(reading, "read_listed", denied)
     assert "Permission denied" in refused(good, BundleError)

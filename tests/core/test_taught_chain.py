@@ -20,6 +20,7 @@ from edgead.errors import (
     MissingLessonError,
 )
 from tests.bundles import bad_image, good_image
+from tests.sealed import change_manifest
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def rewrite(path, number, seal=False, **fields):
     if seal:
         found = taught.read(taught.Lesson, document)
         document = taught.plain(found.sealed())
-    file.write_text(json.dumps(document))
+    file.write_text(json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False) + "\n")
 
 
 def listed(path, number, what):
