@@ -24,6 +24,7 @@
     │   ├── UnsafeModelError             a model names data elsewhere, or sizes that no engine should try
     │   ├── GraphError                   a graph's input or outputs aren't a bundle's
     │   ├── CarriedImageError            an image in the bundle can't be used
+    │   ├── ReferenceFactsError          what fit's bundle has for export contradicts itself
     │   ├── HeldOutFileError             the held-out images' figures aren't as the manifest says
     │   ├── LessonError                  what it was taught can't be trusted
     │   │   ├── ChangedLessonError               a lesson's content was changed
@@ -191,6 +192,10 @@ class GraphError(BundleError):
 
 class CarriedImageError(BundleError):
     """An image that the bundle carries is damaged, or not of the model's size."""
+
+
+class ReferenceFactsError(BundleError):
+    """What a reference bundle has for export contradicts itself, so that fit can't have written it."""
 
 
 class HeldOutFileError(BundleError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,12 +18,17 @@ from pathlib import Path
 
 from edgead.errors import FileSizeError, LinkError
 
-_BELOW = os.open in os.supports_dir_fd and os.listdir in os.supports_fd and hasattr(os, "O_DIRECTORY")
-"""Whether the system opens a file below a folder that is open; Windows doesn't."""
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
-_FILE = os.O_RDONLY | _NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-"""Without a wait, so that a pipe that has taken a file's place is told and not waited for."""
+if sys.platform == "win32":
+    _BELOW = False
+    _FOLDER = _NO_LINK = os.O_RDONLY
+    _FILE = os.O_RDONLY | os.O_BINARY
+else:
+    _BELOW = os.open in os.supports_dir_fd and os.listdir in os.supports_fd
+    """Whether the system opens a file below a folder that is open."""
+    _NO_LINK = os.O_NOFOLLOW
+    _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    _FILE = os.O_RDONLY | os.O_CLOEXEC | _NO_LINK | os.O_NONBLOCK
+    """Without a wait, so that a pipe that has taken a file's place is told and not waited for."""
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,7 @@ def _check(manifest: Manifest) -> None:
         ("input.size", all(1 <= side <= 1 << 15 for side in manifest.input.size), "sides of 1 to 32768"),
         ("input.depth", 8 <= manifest.input.depth <= 16, "8 to 16 bits"),
         *_of_thresholds(manifest.thresholds),
+        ("method.seed", manifest.method.seed >= 0, "0 or more"),
         ("model", bool(manifest.model), "a file name"),
         ("files", len(files) == len(manifest.files), "each path once"),
         ("files.bytes", all(file.bytes >= 0 for file in manifest.files), "0 or more"),

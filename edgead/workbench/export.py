@@ -52,6 +52,7 @@ from edgead.workbench.form_scores import form_figures
 from edgead.workbench.graph_bytes import load_graph
 from edgead.workbench.precision import PrecisionGate, defective_images
 from edgead.workbench.probes import CARRIED, carry, held_out
+from edgead.workbench.reference_check import check_reference
 from edgead.workbench.saturation import unsafe_layers
 from edgead.workbench.steps import logged
 from edgead.workbench.timing import on_one_core, timed
@@ -117,6 +118,7 @@ def export(
     if out.exists() and out.samefile(reference.path):
         raise OutputError(f"{out}: that is the fitted bundle, which export only reads; give another --out")
     held, judged = manifest.reference.forms, manifest.reference.calibration_forms
+    check_reference(reference)
     forms = _forms_to_try(manifest.reference, exporter, precision)
     rule = ResizeRule(manifest.input.size, manifest.input.resize)
     good = _held_out(reference)

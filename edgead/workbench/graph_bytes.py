@@ -20,9 +20,12 @@ def load_graph(content: bytes, where: str) -> onnx.ModelProto:
     """
     check_model("model.onnx", content, f"{where}: ")
     try:
-        return onnx.load_model_from_string(content)
+        model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own
         raise GraphError(f"{where} is no ONNX graph ({one_line(error)}); fit it again") from None
+    if not model.graph.node:
+        raise GraphError(f"{where} is an empty graph; fit it again")
+    return model
 
 
 __all__ = ["load_graph"]
