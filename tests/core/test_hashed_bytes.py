@@ -25,6 +25,7 @@ from edgead.files import swap_into_place
 from edgead.runtime.model_bytes import ModelBytes, model_of, read_model
 from tests.bundles import bad_image, good_image
 from tests.mean_bundle import write_mean_bundle
+from tests.sealed import change_manifest
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v3.edgead"
 ENGINES = ("openvino", "onnxruntime")
@@ -220,8 +221,6 @@ def test_an_engine_gets_what_was_written_beside_the_model(compiled: Any) -> None
 
 def variant(path: Path, threshold: float) -> Path:
     write_mean_bundle(path)
-    from tests.sealed import change_manifest
-
     change_manifest(path, lambda value: value["thresholds"]["default"].update(score=threshold))
     (path / "revisions").mkdir()
     return path
