@@ -10,10 +10,10 @@ import pytest
 
 from edgead.errors import CompileError, DeviceError
 from edgead.runtime.engine_options import EngineOptions
-from edgead.runtime.model_bytes import model_of, read_model
+from edgead.runtime.model_bytes import SETTINGS, model_of, read_model
 from edgead.runtime.nvidia import device
 from edgead.runtime.onnxruntime_session import ONNXRuntimeSession
-from edgead.runtime.providers import SETTINGS, available_line, read_candidates
+from edgead.runtime.providers import available_line, read_candidates
 
 TRT, CUDA, CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
 ORIN = ("NVIDIA Jetson Orin Nano", ("R36 (release), REVISION: 4.3", "aarch64"))

@@ -501,3 +501,24 @@ def test_a_threshold_record_says_what_it_knows() -> None:
     assert replace(unknown, rule="given").notice().code == "rate-given"
     assert replace(unknown, expected_rate=1.0).notice().code == "rate-all-over"
     assert "50 good images were judged, and all are over" in str(replace(unknown, expected_rate=1.0).notice())
+
+
+def test_no_flipped_bit_of_a_revision_is_accepted(bundle: Path) -> None:
+    revise(bundle, 5.0)
+    revise(bundle, 6.0)
+    for number in (1, 2):
+        content, accepted = file(bundle, number).read_bytes(), []
+        for bit in range(8 * len(content)):
+            damaged = bytearray(content)
+            damaged[bit // 8] ^= 1 << bit % 8
+            try:
+                Revision.from_bytes(bytes(damaged))
+                accepted.append(bit)
+            except RevisionError:
+                pass
+        assert accepted == []
+        file(bundle, number).write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+        with pytest.raises(RevisionError):
+            read_bundle(bundle)
+        file(bundle, number).write_bytes(content)
+    assert scores(bundle)["default"] == 6.0
