@@ -97,6 +97,8 @@ class ONNXRuntimeSession:
                 self._open_chosen(ort, model, candidates, options.device, system or nvidia_device())
             else:
                 self._open_named(ort, model, options.device)
+        # For a way back to other providers that nobody asks for here, it would keep the model a second time.
+        vars(self._session).pop("_model_bytes", None)
         inputs = self._session.get_inputs()
         kinds = [(_TYPES.get(each.type, str(each.type)), each.shape) for each in inputs]
         self.input_type, self.input_shape = only_input(model.name, kinds)

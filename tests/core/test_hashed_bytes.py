@@ -132,6 +132,9 @@ def test_weights_are_not_mapped_and_the_bundle_keeps_nothing_that_a_detector_too
     bundle = compiled("openvino").bundle.path
     detector = edgead.load(bundle)
     assert detector.bundle.held == {}
+    session = edgead.load(compiled("onnx").bundle.path)._session
+    kept = [*vars(session).values(), *vars(session._session).values()]
+    assert not any(isinstance(each, bytes | ModelBytes) for each in kept)
     maps = Path("/proc/self/maps")
     if not maps.exists():
         pytest.skip("this system doesn't tell what is mapped")
