@@ -238,6 +238,8 @@ SENTENCES: dict[str, str] = {
     "{map_tolerance:.2%} allowed, {flips} verdicts flipped",
     "misses-precision": "precision: expected to lose {expected_loss:.2f} points of AUROC, lost "
     "{measured_loss:.2f} on synthetic defects, {max_loss:.2f} allowed",
+    "no-digest": "an older edgead wrote the bundle, whose manifest carries no digest: a damaged threshold "
+    "might go unseen; export the bundle again",
     "unchecked-files": "no hash covers {files:#file} in folders that are kept for signatures and what a "
     "device was taught ({names}), and this version of edgead uses none of them",
     "lesson-no-false-alarm": "{image} passes already, its score is {score:.6g}: nothing was learned of it",

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgead.cache import cache_folder
-from edgead.files import sha256_of
 
 ENTRIES = 8
 """Compiled graphs kept; one takes about what its model takes."""
@@ -22,17 +21,14 @@ ENTRIES = 8
 _log = logging.getLogger(__name__)
 
 
-def entry(model: Path, facts: Sequence[str]) -> Path | None:
+def entry(model: Sequence[str], facts: Sequence[str]) -> Path | None:
     """Return the folder for a model's compiled graph, made if need be; None where it can't be written.
 
     Args:
-        model: the model's file; with an ``.xml`` the ``.bin`` beside it counts, too.
+        model: the digests of the bytes that are compiled, ``ModelBytes.digests``.
         facts: everything else that a compiled graph depends on.
     """
-    digest = hashlib.sha256("\n".join(facts).encode())
-    for file in (model, model.with_suffix(".bin")):
-        if file.is_file():
-            digest.update(sha256_of(file).encode())
+    digest = hashlib.sha256("\n".join((*facts, *model)).encode())
     folder = cache_folder() / "compiled" / digest.hexdigest()[:32]
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
