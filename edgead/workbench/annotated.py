@@ -12,6 +12,7 @@ from edgead.errors import DatasetError
 from edgead.exif import orientation
 from edgead.images import list_images, read_image
 from edgead.masks import Doubts, MaskNames, read_marks, to_input
+from edgead.masks.file import bytes_of
 from edgead.masks.matching import grouped
 from edgead.notices import Notice
 from edgead.resize import ResizeRule
@@ -77,7 +78,7 @@ def read_defects(
     with progress("reading defects", len(pairs)) as advance:
         for image_file, mask_file in pairs:
             image = read_image(image_file, depth)
-            stated = orientation(image_file.read_bytes())
+            stated = orientation(bytes_of(image_file))
             marks = read_marks((mask_file,), (image.shape[0], image.shape[1]), image_file, stated)
             if not marks.marked.any():
                 raise DatasetError(f"{mask_file}: marks nothing; mark the defect with any value but 0")
