@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgead.errors import DatasetError
 from edgead.exif import orientation
+from edgead.files import is_folder
 from edgead.images import list_images, read_image
 from edgead.masks import Doubts, MaskNames, read_marks, to_input
 from edgead.masks.file import bytes_of
@@ -45,9 +46,9 @@ def find_defects(folder: Path) -> list[tuple[Path, Path]]:
 
 def _part(folder: Path, name: str) -> Path:
     folder = Path(folder)
-    alike = sorted(p for p in folder.iterdir() if p.name.casefold() == name) if folder.is_dir() else []
+    alike = sorted(p for p in folder.iterdir() if p.name.casefold() == name) if is_folder(folder) else []
     part = folder / name if (folder / name).is_dir() or len(alike) != 1 else alike[0]
-    if not part.is_dir():
+    if not is_folder(part):
         raise DatasetError(f"{folder}: no folder {name} in it; annotated defects are in {IMAGES} and {MASKS}")
     return part
 

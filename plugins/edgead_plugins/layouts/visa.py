@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from edgead.errors import DatasetError
-from edgead.files import read_plain
+from edgead.files import is_file, read_plain
 from edgead.types import GOOD, Sample, Split
 
 SPLIT = Path("split_csv", "1cls.csv")
@@ -116,7 +116,7 @@ def _file(root: Path, entry: str, where: str) -> Path:
             f"{where}: '{entry}' isn't a plain path inside the data set; get the CSV file again"
         )
     path = root / inside
-    if not path.is_file():
+    if not is_file(path):
         raise DatasetError(f"{where}: {path} isn't there; restore the file or get the data set again")
     return path
 
