@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 import pytest
 
+import edgead
 from edgead.cli import VERBS, cli, main
+from edgead.errors import OptionError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v2.edgead"
 NUMBERS = ("-1", "0", "99999999999", "1e400", "nan", "-0.0", "9" * 5000, "٣", "1_0", "0x10", "")
@@ -50,6 +52,37 @@ def test_no_value_of_an_option_is_a_fault_of_edgeads(verb, option, arguments, tm
         assert code in (2, 3, 5, 7), (value[:30], told)
         assert told.startswith("error: ") and told.count("\n") == 1 and "unexpected" not in told
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", str(GOLDEN), ".", "--limit"],
+        ["bench", str(GOLDEN), "--frames"],
+        ["bench", str(GOLDEN), "--rate"],
+        ["eval", str(GOLDEN), ".", "--draws"],
+        ["compare", str(GOLDEN), str(GOLDEN), "-d", ".", "--draws"],
+        ["benchmark", "-m", "patchcore", "-d", ".", "--seeds"],
+        ["benchmark", "-m", "patchcore", "-d", ".", "--jobs"],
+        ["calibrate", str(GOLDEN), "--restore"],
+        ["fit", "patchcore", ".", "--folds"],
+        ["fit", "patchcore", ".", "--seed"],
+    ],
+    ids=lambda words: f"{words[0]} {words[-1]}",
+)
+@pytest.mark.parametrize("value", ["9" * 25, "9" * 400, "-1", "nan", "inf"])
+def test_a_number_over_64_bits_or_none_at_all_is_refused_before_any_work(words, value, capfd):
+    assert main([*words, value]) == 2
+    told = capfd.readouterr().err
+    assert told.count("\n") == 1 and words[-1] in told and "unexpected" not in told
+
+
+def test_python_refuses_the_same(tmp_path):
+    for value in (10**30, -(10**30), 10**5000):
+        with pytest.raises(OptionError, match="64 bits"):
+            edgead.fit("patchcore", tmp_path, seed=value)
+    with pytest.raises(OptionError, match="at most 100000"):
+        edgead.evaluate(GOLDEN, tmp_path, draws=10**9)
 
 
 @pytest.mark.parametrize("name", LONG, ids=len)
