@@ -26,6 +26,7 @@
     │   ├── CarriedImageError            an image in the bundle can't be used
     │   ├── ReferenceFactsError          what fit's bundle has for export contradicts itself
     │   ├── HeldOutFileError             the held-out images' figures aren't as the manifest says
+    │   ├── TrialError                   the model doesn't open and run within limits
     │   ├── LessonError                  what it was taught can't be trusted
     │   │   ├── ChangedLessonError               a lesson's content was changed
     │   │   ├── MissingLessonError               a lesson, or a file of one, isn't there
@@ -200,6 +201,10 @@ class ReferenceFactsError(BundleError):
 
 class HeldOutFileError(BundleError):
     """The held-out images' figures aren't as the manifest says, or no image yields such."""
+
+
+class TrialError(BundleError):
+    """Tried in a process of its own, the model doesn't open and run within the limits of time and memory."""
 
 
 class RevisionError(BundleError):

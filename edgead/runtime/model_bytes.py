@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path, PurePath
 from edgead.bundle import Bundle
 from edgead.bundle.loaded import model_files
 from edgead.errors import CompileError, one_line
+from edgead.leftovers import scratch_folder
 from edgead.modelfile import check_model
 
 SETTINGS = "tensorrt.json"
@@ -71,10 +71,10 @@ class ModelBytes:
 
         For an SDK that takes nothing else: one that opens the file again after the block finds nothing there.
         """
-        with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
+        with scratch_folder() as folder:
             for name, content in {**self.beside, self.name: self.data}.items():
-                (Path(folder) / name).write_bytes(content)
-            yield Path(folder) / self.name
+                (folder / name).write_bytes(content)
+            yield folder / self.name
 
 
 def read_model(file: Path, beside: Sequence[str] | None = None) -> ModelBytes:

@@ -6,11 +6,10 @@ The package is imported when a session is opened, never before, and with its tel
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from edgead import telemetry
 from edgead.errors import CompileError, DeviceError, one_line
 from edgead.extras import install
+from edgead.leftovers import scratch_folder
 from edgead.runtime.contract import only_input
 from edgead.runtime.cores import check_cores, pinned
 from edgead.runtime.engine_options import EngineOptions
@@ -196,10 +196,10 @@ def _execution(model: bytes, providers: Sequence[str]) -> Mapping[str, int]:
     import onnx
 
     ort = import_onnxruntime()
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         options = ort.SessionOptions()
         options.log_severity_level = 4
-        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        options.optimized_model_filepath = str(folder / "optimised.onnx")
         ort.InferenceSession(model, options, providers=list(providers))
         graph = onnx.load(options.optimized_model_filepath).graph
     counts: Counter[str] = Counter()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgead.errors import OptionError
+from edgead.files import exists
 from edgead.types import Backbone, Image, Size, TrainingData
 from edgead_plugins.backbones import cache
 from edgead_plugins.backbones.conversion import normalised
@@ -42,7 +43,7 @@ def find_teachers(data: TrainingData, layer: str, options: StudentsOptions) -> l
     """
     scales = sorted(set(options.scales))
     file = Path(options.teacher).expanduser() if options.teacher else None
-    if file is not None and file.exists():
+    if file is not None and exists(file):
         found = read_teachers(file, scales)
         for teacher in found:
             if teacher.width != options.width:
@@ -84,7 +85,7 @@ def _cached(
     }
     key = cache.key_of({"kind": KIND, "scale": scale, "width": options.width, **facts})
     if (content := cache.load(key)) is not None:
-        return from_bytes(content, str(cache.folder() / key))[scale]
+        return from_bytes(content, cache.place(key))[scale]
     weights, loss = _train(data, scale, layer, options, pictures, key)
     teacher = Teacher(scale, options.width, weights, {**facts, "loss": loss})
     cache.store(key, to_bytes([teacher]))
