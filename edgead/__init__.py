@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from edgead.hookspecs import hookimpl
     from edgead.runtime.detector import Detector, load
     from edgead.runtime.engine_options import EngineOptions
+    from edgead.trust import Trust
     from edgead.types import Prediction, Region
 
 _telemetry.turn_off()
@@ -52,6 +53,7 @@ _HOME = {
     "Prediction": "edgead.types",
     "Region": "edgead.types",
     "Taught": "edgead.api.records",
+    "Trust": "edgead.trust",
     "Verified": "edgead.api.records",
     "calibrate": "edgead.api.calibrate",
     "compare": "edgead.api.compare",
@@ -79,6 +81,7 @@ __all__ = [
     "Prediction",
     "Region",
     "Taught",
+    "Trust",
     "Verified",
     "__version__",
     "calibrate",

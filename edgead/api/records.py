@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgead.evaluation.evaluate import Evaluation
     from edgead.notices import Notice
     from edgead.runtime.proof import Parity
+    from edgead.trust import Accepted
     from edgead.types import Precision
     from edgead.workbench.form_report import FormReport
 
@@ -100,11 +101,13 @@ class Verified:
         runs_on: what ran it here; None where nothing was run.
         parities: this device against exact arithmetic: on the bundle's own images, and on those that were
             given; empty where nothing was run.
+        signed: the signature that was accepted; None where none was demanded.
     """
 
     bundle: Bundle
     runs_on: str | None
     parities: tuple[Parity, ...]
+    signed: Accepted | None = None
 
     def __repr__(self) -> str:
         files = self.bundle.manifest.files
@@ -113,7 +116,8 @@ class Verified:
         beside = f", {len(self.bundle.unchecked)} unchecked" if self.bundle.unchecked else ""
         revision = self.bundle.revision
         revised = f", {shown(str(revision.notice()))}" if revision else ""
-        return f"Verified({shown(self.bundle.path)}: {what}{revised}{beside}{here})"
+        signed = f", {self.signed}" if self.signed else ""
+        return f"Verified({shown(self.bundle.path)}: {what}{revised}{signed}{beside}{here})"
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,11 +8,17 @@ from edgead.api.records import Verified
 from edgead.bundle import read_bundle
 from edgead.errors import OptionError
 from edgead.extras import explained
+from edgead.trust import AnyTrust, Trust
 
 
 @explained("verifying")
 def verify(
-    bundle: AnyBundle, *, on_device: bool = False, images: AnyPath | None = None, engine: str | None = None
+    bundle: AnyBundle,
+    *,
+    on_device: bool = False,
+    images: AnyPath | None = None,
+    engine: str | None = None,
+    trust: AnyTrust | None = None,
 ) -> Verified:
     """Check a bundle's files against its manifest, and what this device makes of it; as ``edgead verify``.
 
@@ -22,12 +28,15 @@ def verify(
             nothing of the bundle is run.
         images: a folder of good images for ``on_device``, besides those in the bundle.
         engine: another engine than the bundle's own for ``on_device``.
+        trust: demand a signature: by one of these public keys (files, or folders of them), or as an
+            ``edgead.Trust`` says; what the environment variable ``EDGEAD_TRUST`` demands if not given.
 
     Returns:
         What was found, all of it in order. Files that no hash covers are logged at WARNING.
 
     Raises:
-        edgead.errors.BundleError: the subclass says which check failed.
+        edgead.errors.BundleError: the subclass says which check failed; ``TrustError`` where it's for want of
+            a signature.
         edgead.errors.ParityError: this device gives other numbers, or another verdict.
         edgead.errors.InputError: there are no images to check with, or these can't be used.
         edgead.errors.EngineError: the engine isn't there, or fails.
@@ -36,16 +45,16 @@ def verify(
         raise OptionError("images are for on_device=True: add it, or leave both out")
     if engine is not None and not on_device:
         raise OptionError(f"engine {engine!r} is for on_device=True: add it, or leave both out")
-    found = read_bundle(path_of(bundle))
+    found = read_bundle(path_of(bundle), trust=None if trust is None else Trust.of(trust))
     if found.unchecked:
         tell(found.notices[-1:])
     if not on_device:
-        return Verified(found, None, ())
+        return Verified(found, None, (), found.signed)
     from edgead.device.verify import check_on_device, require
 
     runs_on, parities = check_on_device(found, optional(images), engine)
     require(found, runs_on, parities)
-    return Verified(found, runs_on, tuple(parities))
+    return Verified(found, runs_on, tuple(parities), found.signed)
 
 
 __all__ = ["verify"]

@@ -41,6 +41,7 @@ from edgead.files import is_leftover, sha256_of
 from edgead.manifest import MAX_MANIFEST_BYTES, Manifest
 from edgead.names import shown
 from edgead.notices import Notice, say
+from edgead.trust import Accepted, Subject, Trust, accept, device_trust, is_signature
 
 NAMED = 3
 """Unchecked files that a notice names."""
@@ -56,6 +57,8 @@ class Bundle:
         unchecked: the files in ``RESERVED`` folders, which no hash covers and this version doesn't use.
         revisions: of the thresholds, since the bundle was exported.
         lessons: what it was taught on the device; see ``edgead.bundle.taught``.
+        signatures: the files of its signatures, which nothing but ``signed`` says anything about.
+        signed: the signature that was accepted; None where none was demanded.
     """
 
     path: Path
@@ -63,6 +66,8 @@ class Bundle:
     unchecked: tuple[str, ...] = ()
     revisions: tuple[Revision, ...] = ()
     lessons: Lessons = field(default_factory=Lessons)
+    signatures: tuple[str, ...] = field(default=(), compare=False)
+    signed: Accepted | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         told = self.manifest
@@ -74,6 +79,11 @@ class Bundle:
     def revision(self) -> Revision | None:
         """The revision that the thresholds are of; None where they're as exported."""
         return self.revisions[-1] if self.revisions else None
+
+    @property
+    def trust(self) -> Trust | None:
+        """What was demanded of its signature when it was read, to read it again by."""
+        return None if self.signed is None else self.signed.trust
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -108,12 +118,17 @@ class Bundle:
         return self.path.joinpath(*name.split("/"))
 
 
-def read_bundle(path: Path, verify: bool = True) -> Bundle:
+def read_bundle(
+    path: Path, verify: bool = True, *, trust: Trust | None = None, demanded: bool = True
+) -> Bundle:
     """Check a bundle and return it; nothing in it is opened by an engine before.
 
     Args:
         path: the folder, which may itself be reached through a link.
-        verify: False leaves the hashes out, for a bundle that was verified a moment ago.
+        verify: False leaves hashes and signatures out, for a bundle that was verified a moment ago.
+        trust: what its signature must be like; what the device demands by ``EDGEAD_TRUST`` where None.
+        demanded: False lets a bundle pass that the device would refuse for want of a signature, so that it
+            can be looked at or signed; nothing of it may be used.
 
     Raises:
         BundleError: the subclass says which check failed; the message starts with the path.
@@ -138,7 +153,11 @@ def read_bundle(path: Path, verify: bool = True) -> Bundle:
         beside = _check_reserved(path, sizes, manifest)
         lessons = _read_taught(path, beside, digest)
         kept = tuple(name for name in beside if name.removeprefix(f"{FOLDER}/") not in lessons.files)
-        bundle = Bundle(path, manifest, kept, revisions, lessons)
+        signatures = tuple(filter(is_signature, kept)) if manifest.format > 1 else ()
+        kept = tuple(name for name in kept if name not in signatures)
+        bundle = Bundle(path, manifest, kept, revisions, lessons, signatures)
+        if verify and demanded:
+            bundle = _trusted(bundle, digest, trust or device_trust())
         for record in manifest.files if verify else ():
             if sha256_of(bundle.file(record.path)) != record.sha256:
                 raise HashMismatchError(
@@ -148,6 +167,18 @@ def read_bundle(path: Path, verify: bool = True) -> Bundle:
         reason = error.strerror or error
         raise BundleError(f"{path}: the bundle can't be read ({reason}); check the path and rights") from None
     return bundle
+
+
+def subject_of(bundle: Bundle, digest: str) -> Subject:
+    """What a signature of a bundle has to be of; ``digest`` is the SHA-256 of its manifest's file."""
+    revision = bundle.revision.digest if bundle.revision else ""
+    lessons = bundle.lessons.all[-1].digest if bundle.lessons.all else ""
+    return Subject(bundle.path, digest, revision, lessons, bundle.signatures)
+
+
+def _trusted(bundle: Bundle, digest: str, trust: Trust | None) -> Bundle:
+    """The bundle with the signature that will do; raises TrustError where none does and one is demanded."""
+    return bundle if trust is None else replace(bundle, signed=accept(subject_of(bundle, digest), trust))
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -228,4 +259,4 @@ def _is_left(name: str) -> bool:
     return is_reserved(name) and is_leftover(name.rpartition("/")[2])
 
 
-__all__ = ["Bundle", "read_bundle", "read_manifest"]
+__all__ = ["Bundle", "read_bundle", "read_manifest", "subject_of"]

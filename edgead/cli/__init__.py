@@ -29,7 +29,8 @@ from edgead.version import __version__
 
 VERBS = (
     *("fit", "export", "run", "calibrate", "teach", "eval", "compare", "benchmark", "bench"),
-    *("inspect", "verify", "methods", "backbones", "datasets", "plugins", "doctor", "demo", "completion"),
+    *("inspect", "verify", "keys", "sign", "methods", "backbones", "datasets", "plugins", "doctor", "demo"),
+    "completion",
 )
 
 

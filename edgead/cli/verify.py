@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,11 @@ from edgead.bundle_names import find_bundle
 from edgead.cli.arguments import engine_option
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_json
+from edgead.cli.trust_options import trust_of, trust_options
 from edgead.errors import BundleError, ParityError
+
+if TYPE_CHECKING:
+    from edgead.trust import Trust
 
 
 @click.command("verify")
@@ -30,11 +34,20 @@ from edgead.errors import BundleError, ParityError
     help="Images for --on-device besides those in the bundle.",
 )
 @engine_option
+@trust_options("--key")
 @json_option
 def command(
-    bundles: tuple[str, ...], on_device: bool, images: Path | None, engine: str | None, as_json: bool
+    bundles: tuple[str, ...],
+    on_device: bool,
+    images: Path | None,
+    engine: str | None,
+    keys: tuple[Path, ...],
+    line: str | None,
+    as_json: bool,
 ) -> None:
-    """Check each BUNDLE's files against its manifest.
+    """Check each BUNDLE's files against its manifest, and its signature where one is demanded.
+
+    A signature is demanded with --key, and on a device that sets EDGEAD_TRUST.
 
     Without --on-device nothing in a bundle is run.
     """
@@ -42,6 +55,7 @@ def command(
         raise click.UsageError("--images is for --on-device: add it, or leave both out")
     if engine is not None and not on_device:
         raise click.UsageError("--engine is for --on-device: add it, or leave both out")
+    trust = trust_of("--key", keys, line)
     faults: list[BundleError | ParityError] = []
     records = []
     for text in bundles:
@@ -49,7 +63,7 @@ def command(
         records.append(record)
         try:
             show = (lambda line: None) if as_json else click.echo
-            _check(text, record, on_device, images, engine, show)
+            _check(text, record, on_device, images, engine, trust, show)
         except (BundleError, ParityError) as error:
             faults.append(error)
             record |= {"ok": False, "error": str(error), "kind": type(error).__name__}
@@ -69,19 +83,28 @@ def _check(
     on_device: bool,
     images: Path | None,
     engine: str | None,
+    trust: Trust | None,
     say: Callable[[str], None],
 ) -> None:
     """Check one bundle, and put what is found into the record as well."""
     from edgead.bundle import read_bundle
     from edgead.device.verify import check_on_device, require
+    from edgead.manifest.strict import plain
     from edgead.names import shown
     from edgead.notices import count
     from edgead.notices import say as told
 
-    found = read_bundle(find_bundle(text))
+    found = read_bundle(find_bundle(text), trust=trust)
     files = found.manifest.files
     record |= {"bundle": str(found.path), "files": len(files), "bytes": sum(file.bytes for file in files)}
     say(f"ok   {found.path}: {count(record['files'], 'file')}, {record['bytes']:,} bytes")
+    if found.signed:
+        said = found.signed
+        record["signed"] = {"key": said.key.id, **plain(said.statement)}
+        say(f"ok   {said}")
+    elif found.signatures:
+        record["unchecked_signatures"] = len(found.signatures)
+        say(f"note: {count(len(found.signatures), 'signature')} unchecked: --key FILE checks them")
     if found.revision:
         record["revision"] = found.revision.record()
         say(f"ok   {count(len(found.revisions), 'revision')}: {shown(told(found.revision.notice()))}")

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from edgead.bundle import Bundle, read_bundle
 from edgead.depth import DepthUse
-from edgead.errors import ForeignLessonError, OptionError, UnknownNameError
+from edgead.errors import ForeignLessonError, OptionError, UnknownNameError, UnsignedError
 from edgead.images import as_bgr, check_depth, read_image
 from edgead.manifest import DEFAULT, ThresholdRecord
 from edgead.names import shown
@@ -38,6 +38,7 @@ from edgead.runtime.session import Outputs, Session
 from edgead.runtime.verdict import judge
 from edgead.runtime.warming import warm_up
 from edgead.teaching import required
+from edgead.trust import AnyTrust, Trust
 from edgead.types import Image, Prediction
 
 _DEEP = (np.dtype("<u2"), np.dtype(">u2"))
@@ -57,6 +58,7 @@ def load(
     cache: bool = False,
     depth: int | None = None,
     product: str | None = None,
+    trust: AnyTrust | None = None,
 ) -> Detector:
     """Verify a bundle, compile its graph and warm it up.
 
@@ -74,18 +76,23 @@ def load(
             of others it's in the bundle.
         product: whose thresholds hold where a call names no product, in a bundle that has some of its own for
             several; ``default`` if not given.
+        trust: demand a signature: by one of these public keys (files, or folders of them), or as an
+            ``edgead.Trust`` says; what the environment variable ``EDGEAD_TRUST`` demands if not given.
 
     Raises:
-        BundleError: the bundle can't be trusted.
+        BundleError: the bundle can't be trusted; ``TrustError`` where it's for want of a signature.
         EdgeadError: what ``Detector`` raises.
     """
     options = EngineOptions(device=device, threads=threads, throughput=throughput, cores=cores, cache=cache)
     path = bundle.path if isinstance(bundle, Bundle) else bundle
     if not isinstance(path, str | os.PathLike):
         raise OptionError(f"{type(path).__name__} is no bundle: give its path, or what a call returned")
-    return Detector(
-        read_bundle(Path(path)), options, engine=engine, threshold=threshold, depth=depth, product=product
-    )
+    read = read_bundle(Path(path), trust=None if trust is None else Trust.of(trust))
+    detector = Detector(read, options, engine=engine, threshold=threshold, depth=depth, product=product)
+    if read.signed is not None:
+        _log.info("%s: %s", read.path, read.signed)
+        read.signed.remember()
+    return detector
 
 
 class Detector:
@@ -193,7 +200,12 @@ class Detector:
             OptionError: it's another bundle.
             UnknownNameError: it has no such product.
             ParityError: this machine gives another verdict at these thresholds.
+            UnsignedError: this detector demanded a signature, and the bundle was read without.
         """
+        if self.bundle.signed is not None and bundle.signed is None:
+            raise UnsignedError(
+                f"{bundle.path}: this detector demanded a signature: read it with the detector's trust"
+            )
         if replace(bundle.manifest, thresholds={}) != replace(self.bundle.manifest, thresholds={}):
             raise OptionError(f"{bundle.path} is another bundle than this detector's: load it")
         twin = copy(self)
@@ -221,7 +233,7 @@ class Detector:
         Raises:
             BundleError, EngineError, ParityError: as ``edgead.load`` does; the detector stays as it was.
         """
-        bundle = read_bundle(self.bundle.path)
+        bundle = read_bundle(self.bundle.path, trust=self.bundle.trust)
         if replace(bundle.manifest, thresholds={}) != replace(self.bundle.manifest, thresholds={}):
             raise ForeignLessonError(f"{bundle.path}: another bundle lies there by now; load it anew")
         state = self._opened(bundle, self._state)
