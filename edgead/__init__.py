@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from edgead.hookspecs import hookimpl
     from edgead.runtime.detector import Detector, load
     from edgead.runtime.engine_options import EngineOptions
+    from edgead.slots import Slots
     from edgead.trust import Trust
     from edgead.types import Prediction, Region
 
@@ -52,6 +53,7 @@ _HOME = {
     "Lesson": "edgead.bundle",
     "Prediction": "edgead.types",
     "Region": "edgead.types",
+    "Slots": "edgead.slots",
     "Taught": "edgead.api.records",
     "Trust": "edgead.trust",
     "Verified": "edgead.api.records",
@@ -80,6 +82,7 @@ __all__ = [
     "Lesson",
     "Prediction",
     "Region",
+    "Slots",
     "Taught",
     "Trust",
     "Verified",

@@ -29,7 +29,21 @@ from edgead.version import __version__
 
 VERBS = (
     *("fit", "export", "run", "calibrate", "teach", "eval", "compare", "benchmark", "bench"),
-    *("inspect", "verify", "keys", "sign", "methods", "backbones", "datasets", "plugins", "doctor", "demo"),
+    *(
+        "inspect",
+        "verify",
+        "keys",
+        "sign",
+        "install",
+        "rollback",
+        "slots",
+        "methods",
+        "backbones",
+        "datasets",
+        "plugins",
+        "doctor",
+        "demo",
+    ),
     "completion",
 )
 

@@ -110,6 +110,7 @@ def command(
     from edgead.errors import DatasetError
     from edgead.folders import left_out
     from edgead.runtime.detector import load
+    from edgead.slots import Slots
     from edgead.sources import STDIN, check_sources, count, expand
 
     if as_json and as_text:
@@ -117,6 +118,9 @@ def command(
     path = find_bundle(bundle)
     check_sources(sources)
     found = list(expand(sources)) if STDIN not in sources else None
+    slots = Slots.of(path)
+    if slots is not None:
+        path = slots.start().path
     began = time.perf_counter()
     detector = load(
         path,
@@ -157,6 +161,8 @@ def command(
         listed = (expand([source], lines) for source in sources)
         for verdict, error in _judge(listed, detector, limit, out, names, drift):
             tally.add(verdict)
+            if slots is not None and verdict.error is None:
+                slots.frame_judged()
             if error is not None:
                 failures.append(error)
             for sink in sinks:

@@ -25,7 +25,7 @@ from edgead.errors import (
     WrongLineError,
 )
 from edgead.names import shown
-from edgead.trust.floors import check_floor, raise_floor
+from edgead.trust.floors import Mark, check_floor, raise_floor
 from edgead.trust.keys import PublicKey, read_public
 from edgead.trust.statement import (
     MAX_SIGNATURE_BYTES,
@@ -131,7 +131,7 @@ class Accepted:
     def remember(self) -> None:
         """Keep its number where the device keeps them; raises OutputError where that can't be written."""
         if self.trust.state is not None:
-            raise_floor(Path(self.trust.state), self.statement)
+            raise_floor(Path(self.trust.state), Mark.of(self.statement))
 
     def __str__(self) -> str:
         return told(self.statement) + shown(f", key {self.key.id[:16]} ({self.key.path.name})")
@@ -197,7 +197,7 @@ def _accept(subject: Subject, trust: Trust, now: datetime.datetime, replays: boo
     found = _kept(found, lambda said: _check_time(said, now))
     if trust.state is not None and not replays:
         state = Path(trust.state)
-        found = _kept(found, lambda said: check_floor(state, said))
+        found = _kept(found, lambda said: check_floor(state, Mark.of(said)))
     best = max(found, key=lambda said: (said.serial, said.when))
     key = next(keys[each.key] for each in left if each.statement == best)
     return Accepted(best, key, trust)

@@ -40,6 +40,20 @@ class Floor:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """What of a statement is kept: its line, serial number and digest."""
+
+    line: str
+    serial: int
+    digest: str
+
+    @staticmethod
+    def of(said: Statement) -> Mark:
+        """A statement's."""
+        return Mark(said.line, said.serial, said.digest)
+
+
+@dataclass(frozen=True)
 class Floors:
     """The file's content.
 
@@ -52,8 +66,8 @@ class Floors:
     format: int = 1
 
 
-def check_floor(file: Path, said: Statement) -> None:
-    """Raise ReplayedError where a later statement was accepted before, TrustStateError for a damaged file."""
+def check_floor(file: Path, said: Mark) -> None:
+    """Raise ReplayedError where a later one was accepted before, TrustStateError for a damaged file."""
     floor = _read(file).lines.get(said.line)
     if floor is not None and said.serial < floor.serial and said.digest != floor.back_to:
         line = f" for line {said.line!r}" if said.line else ""
@@ -63,7 +77,7 @@ def check_floor(file: Path, said: Statement) -> None:
         )
 
 
-def raise_floor(file: Path, said: Statement) -> None:
+def raise_floor(file: Path, said: Mark) -> None:
     """Keep a statement's serial number as the last accepted one, unless it's what the device went back to.
 
     Raises:
@@ -73,7 +87,7 @@ def raise_floor(file: Path, said: Statement) -> None:
     floor = _read(file).lines.get(said.line)
     if floor is not None and (said.serial < floor.serial or floor == Floor(said.serial)):
         return
-    with _alone(file):
+    with alone(file):
         lines = dict(_read(file).lines)
         now = lines.get(said.line)
         if now is None or said.serial >= now.serial:
@@ -81,9 +95,9 @@ def raise_floor(file: Path, said: Statement) -> None:
             _write(file, lines)
 
 
-def allow_back(file: Path, said: Statement) -> None:
+def allow_back(file: Path, said: Mark) -> None:
     """Let a statement be accepted again though a later one was; raises as ``raise_floor``."""
-    with _alone(file):
+    with alone(file):
         lines = dict(_read(file).lines)
         now = lines.get(said.line)
         if now is not None and said.serial < now.serial:
@@ -124,7 +138,7 @@ def _write(file: Path, lines: Mapping[str, Floor]) -> None:
 
 
 @contextmanager
-def _alone(file: Path) -> Iterator[None]:
+def alone(file: Path) -> Iterator[None]:
     """Hold the folder's lock, so that no number gets lost between two writers."""
     if sys.platform == "win32":
         yield
@@ -139,4 +153,4 @@ def _alone(file: Path) -> Iterator[None]:
         os.close(folder)
 
 
-__all__ = ["Floor", "Floors", "allow_back", "check_floor", "raise_floor"]
+__all__ = ["Floor", "Floors", "Mark", "allow_back", "alone", "check_floor", "raise_floor"]

@@ -263,8 +263,8 @@ def test_a_lower_serial_number_than_the_last_accepted_is_a_replay(
 
 
 def test_what_the_device_went_back_to_is_no_replay(tmp_path: Path) -> None:
-    def said(serial: int, by: str) -> demand.Statement:
-        return demand.Statement("0" * 64, "", "", serial, "L1", by, "2026-11-30T08:15:00Z", None, ())
+    def said(serial: int, by: str) -> floors.Mark:
+        return floors.Mark("L1", serial, by)
 
     file = tmp_path / "accepted.json"
     floors.raise_floor(file, said(8, "new"))
