@@ -34,6 +34,7 @@ from edgead.runtime.engines import engine_of, open_session
 from edgead.runtime.lessons import Taught, taught
 from edgead.runtime.pending import PendingPrediction
 from edgead.runtime.proof import prove
+from edgead.runtime.self_test import SelfTest, SelfTester
 from edgead.runtime.session import Outputs, Session
 from edgead.runtime.verdict import judge
 from edgead.runtime.warming import warm_up
@@ -59,8 +60,9 @@ def load(
     depth: int | None = None,
     product: str | None = None,
     trust: AnyTrust | None = None,
+    self_test_minutes: float | None = None,
 ) -> Detector:
-    """Verify a bundle, compile its graph and warm it up.
+    """Verify a bundle, compile its graph and warm it up; it judges an image that the bundle carries.
 
     Args:
         bundle: the folder, or what ``edgead.export`` or ``edgead.read_bundle`` returned; it's read again.
@@ -78,6 +80,8 @@ def load(
             several; ``default`` if not given.
         trust: demand a signature: by one of these public keys (files, or folders of them), or as an
             ``edgead.Trust`` says; what the environment variable ``EDGEAD_TRUST`` demands if not given.
+        self_test_minutes: judge one of the carried images every so many minutes, between two frames; see
+            ``Detector.self_test``.
 
     Raises:
         BundleError: the bundle can't be trusted; ``TrustError`` where it's for want of a signature.
@@ -88,7 +92,15 @@ def load(
     if not isinstance(path, str | os.PathLike):
         raise OptionError(f"{type(path).__name__} is no bundle: give its path, or what a call returned")
     read = read_bundle(Path(path), trust=None if trust is None else Trust.of(trust))
-    detector = Detector(read, options, engine=engine, threshold=threshold, depth=depth, product=product)
+    detector = Detector(
+        read,
+        options,
+        engine=engine,
+        threshold=threshold,
+        depth=depth,
+        product=product,
+        self_test_minutes=self_test_minutes,
+    )
     if read.signed is not None:
         _log.info("%s: %s", read.path, read.signed)
         read.signed.remember()
@@ -111,13 +123,14 @@ class Detector:
         depth: significant bits of uint16 frames and 16-bit files, 9 to 16, for a bundle that learned none;
             of others it's in the bundle.
         product: whose thresholds hold where a call names no product.
+        self_test_minutes: judge one of the carried images every so many minutes, between two frames.
 
     Raises:
         EngineError: the engine or device isn't there, or can't compile or run the graph.
         UnknownNameError: nobody registers the engine, or the bundle has no such product.
         PluginError: the engine is a plugin's, and breaks its contract.
         ParityError: this machine gives other numbers than the bundle was exported with, or another verdict;
-            see ``edgead.runtime.proof``.
+            see ``edgead.runtime.proof``. ``SelfTestError`` where it gave the right ones before.
         OptionError: the threshold isn't a finite number, a core isn't this process's to use, the engine
             doesn't read the bundle's model or honour an option, the bundle's engine is a plugin's and wasn't
             named, or the depth isn't what the bundle learned.
@@ -141,6 +154,7 @@ class Detector:
         threshold: float | None = None,
         depth: int | None = None,
         product: str | None = None,
+        self_test_minutes: float | None = None,
     ) -> None:
         if not isinstance(bundle, Bundle):
             raise OptionError(f"{type(bundle).__name__} is no bundle: use edgead.load for a path")
@@ -149,6 +163,7 @@ class Detector:
         if threshold is not None and not math.isfinite(threshold):
             raise OptionError(f"threshold {threshold} must be a finite number")
         depth = whole("depth", depth)
+        minutes = _number("self_test_minutes", self_test_minutes)
         if options.precision not in ("f32", manifest.engine_precision):
             raise OptionError(f"precision {options.precision}: {bundle.path} was gated in f32; leave it out")
         self.bundle = bundle
@@ -171,6 +186,19 @@ class Detector:
         where = f"threads {options.thread_count or 'all'}, cores {cores or 'any'}"
         _log.info("%s: %s, %s, %s, threshold %g", bundle.path, what, self.runs_on, where, self.threshold)
         prove(bundle, self._session, self.runs_on, self.limits(), self._state.outputs)
+        self._tester = SelfTester(bundle, minutes)
+        self._tester.at_load(self._session, self.limits())
+
+    @property
+    def self_test(self) -> SelfTest | None:
+        """What the last self-test found, at loading the first; None where the bundle carries no images.
+
+        With ``self_test_minutes`` one of the images that the bundle carries is judged every so many minutes,
+        before a frame is: that frame waits for one inference more, and no other. Where score or map aren't
+        the recorded ones, ``passed`` is False and a warning is logged; frames are judged all the same, so
+        look here after each, and reject what is judged from then on.
+        """
+        return self._tester.last
 
     def __repr__(self) -> str:
         manifest = self.bundle.manifest
@@ -327,6 +355,7 @@ class Detector:
         limits = self.limits(product)
         image, shape = self._prepare(frame, channel_order, depth)
         state = self._state
+        self._tester.between_frames(state.session, limits)
         return self._predict(state.session(image[None]), shape, limits, state.taught)
 
     def start(
@@ -351,6 +380,7 @@ class Detector:
         limits = self.limits(product)
         image, shape = self._prepare(frame, channel_order, depth)
         state = self._state
+        self._tester.between_frames(state.session, limits)
         started = state.session.start(image[None])
         return PendingPrediction(started, lambda out: self._predict(out, shape, limits, state.taught))
 
@@ -383,6 +413,7 @@ class Detector:
         state = self._state
         with closing(state.session.map(images())) as all_outputs:
             for outputs in all_outputs:
+                self._tester.between_frames(state.session, limits)
                 yield self._predict(outputs, shapes.popleft(), limits, state.taught)
 
     def _prepare(
