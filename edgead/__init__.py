@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgead.api.export import export
     from edgead.api.fit import fit
     from edgead.api.records import Calibrated, Compared, Export, Fit, Taught, Verified
+    from edgead.api.sign import sign
     from edgead.api.teach import teach
     from edgead.api.verify import verify
     from edgead.bundle import Bundle, Lesson, read_bundle
@@ -65,6 +66,7 @@ _HOME = {
     "hookimpl": "edgead.hookspecs",
     "load": "edgead.runtime.detector",
     "read_bundle": "edgead.bundle",
+    "sign": "edgead.api.sign",
     "teach": "edgead.api.teach",
     "verify": "edgead.api.verify",
 }
@@ -96,6 +98,7 @@ __all__ = [
     "hookimpl",
     "load",
     "read_bundle",
+    "sign",
     "teach",
     "verify",
 ]

@@ -44,7 +44,7 @@ VERBS = (
         "doctor",
         "demo",
     ),
-    "completion",
+    *("schema", "completion"),
 )
 
 
