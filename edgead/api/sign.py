@@ -24,7 +24,7 @@ def sign(
     """Sign a bundle as it is, with the newest revision of its thresholds and its lessons; as ``edgead sign``.
 
     Args:
-        bundle: its path, ``NAME`` for ``./NAME.edgead``, or what a call returned; its files are checked first.
+        bundle: its path, ``NAME`` for ``./NAME.edgead``, or what a call returned; its files are checked.
         key: the private key's file, as ``edgead keys new`` makes one.
         serial: 0 to 2^53, counts up for each line; if not given that of the bundle's newest signature for the
             line, one more where thresholds or lessons changed since, or 1.

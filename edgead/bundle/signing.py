@@ -11,7 +11,7 @@ from edgead.adding import add_file
 from edgead.bundle.listing import MANIFEST
 from edgead.bundle.reading import Bundle, read_bundle, subject_of
 from edgead.bundle.revising import login_name
-from edgead.errors import InputError, OptionError, OutputError, StatementError
+from edgead.errors import InputError, OptionError, StatementError
 from edgead.files import output_errors, sha256_of, sync
 from edgead.names import shown
 from edgead.trust.demand import Subject, read_signatures
@@ -109,8 +109,7 @@ def sign_bundle(
     with output_errors(folder):
         folder.mkdir(exist_ok=True)
         sync(bundle.path)
-    if not add_file(bundle.path / name_of(content), content):
-        raise OutputError(f"{shown(path)}: this very signature is there already; nothing was written")
+    add_file(bundle.path / name_of(content), content)  # the very same one may be there already
     return bundle, signed
 
 

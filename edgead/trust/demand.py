@@ -184,16 +184,15 @@ def _accept(subject: Subject, trust: Trust, now: datetime.datetime, replays: boo
             "have it signed with one of "
             f"{_some(f'{key.path.name} ({key.id[:16]})' for key in trust.public)}"
         )
-    for each in left:
-        if not keys[each.key].verifies(bytes.fromhex(each.signature), each.statement.to_bytes()):
+    found = _kept([each.statement for each in left], lambda said: _check_bundle(said, subject))
+    found = _newest(_kept(found, lambda said: _check_line(said, trust)))
+    for each in left:  # of what doesn't count any more the signature doesn't matter
+        if each.statement in found and not _verifies(each, keys[each.key]):
             raise StatementError(
                 f"the signature of key {each.key[:16]} isn't of its statement, so one of them was changed: "
                 "copy the bundle again"
             )
-    found = [each.statement for each in left]
-    found = _kept(found, lambda said: _check_bundle(said, subject))
-    found = _kept(found, lambda said: _check_line(said, trust))
-    found = _kept(_newest(found), lambda said: _check_changes(said, subject))
+    found = _kept(found, lambda said: _check_changes(said, subject))
     found = _kept(found, lambda said: _check_time(said, now))
     if trust.state is not None and not replays:
         state = Path(trust.state)
@@ -201,6 +200,10 @@ def _accept(subject: Subject, trust: Trust, now: datetime.datetime, replays: boo
     best = max(found, key=lambda said: (said.serial, said.when))
     key = next(keys[each.key] for each in left if each.statement == best)
     return Accepted(best, key, trust)
+
+
+def _verifies(signed: SignedStatement, key: PublicKey) -> bool:
+    return key.verifies(bytes.fromhex(signed.signature), signed.statement.to_bytes())
 
 
 def _newest(found: Sequence[Statement]) -> list[Statement]:

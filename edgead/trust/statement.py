@@ -19,7 +19,7 @@ from edgead.manifest.strict import load, plain, read
 from edgead.names import shown
 
 FOLDER = "signatures"
-MAX_SIGNATURES = 64
+MAX_SIGNATURES = 32
 """Signatures that a bundle may have."""
 MAX_SIGNATURE_BYTES = 64 << 10
 MAX_SERIAL = 1 << 53

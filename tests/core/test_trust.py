@@ -7,6 +7,7 @@ import datetime
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -271,7 +272,7 @@ def test_what_the_device_went_back_to_is_no_replay(tmp_path: Path) -> None:
     floors.allow_back(file, said(7, "before"))
     floors.check_floor(file, said(7, "before"))
     floors.raise_floor(file, said(7, "before"))  # which lowers nothing
-    for other in (said(7, "another"), said(6, "before")):
+    for other in (said(7, "another"), said(6, "older")):
         with pytest.raises(errors.ReplayedError):
             floors.check_floor(file, other)
     floors.raise_floor(file, said(8, "new"))
@@ -343,7 +344,7 @@ def test_odd_files_of_signatures_are_damage(bundle: Path, keys: Path) -> None:
 def test_too_many_signatures_are_refused_unread(bundle: Path, keys: Path) -> None:
     for serial in range(demand.MAX_SIGNATURES + 1):
         write_by_hand(bundle, private(keys), {**statement(bundle), "serial": serial})
-    with pytest.raises(errors.StatementError, match="64 are the most"):
+    with pytest.raises(errors.StatementError, match="32 are the most"):
         edgead.load(bundle, trust=keys / "qa.pub")
     with pytest.raises(errors.InputError, match="remove old ones"):
         sign_bundle(bundle, keys / "qa.key")
@@ -507,3 +508,26 @@ def test_nothing_is_imported_before_a_signature_is_demanded_and_a_missing_packag
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
     )
     assert 'pip install "edgead[sign]"' in done.stdout, done.stderr
+
+
+def test_the_page_s_code_runs_from_top_to_bottom_and_names_every_error(tmp_path: Path) -> None:
+    root = Path(edgead.__file__).parents[1]
+    page = (root / "docs" / "trust.md").read_text("utf-8")
+    shutil.copytree(GOLDEN, tmp_path / "part.edgead")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for told in ("anna 7", "none of these keys is trusted here", "trial None", "self-test passed"):
+        assert told in done.stdout
+    for error in errors.TrustError.__subclasses__():
+        assert f"`{error.__name__}`" in page
+    for option in re.findall(r"edgead \w+[^`\n]*?(--[a-z-]+)", page):
+        assert f"`{option}`" in (root / "docs" / "cli.md").read_text("utf-8"), option
