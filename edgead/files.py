@@ -24,6 +24,13 @@ if sys.platform != "win32":
 STALE_SECONDS = 24 * 3600
 """Age at which a leftover is removed where the system can't tell whether its writer still lives."""
 
+if sys.platform == "win32":
+    READ = READ_NO_LINK = os.O_RDONLY | os.O_BINARY
+else:
+    READ = os.O_RDONLY | os.O_NONBLOCK
+    READ_NO_LINK = READ | os.O_NOFOLLOW
+"""Flags to open what may be anything: without waiting for a pipe's writer, and without following a link."""
+
 _PARTIAL = ".partial-"
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _ADVICE = {
@@ -282,6 +289,8 @@ def _unlock(lock: int | None) -> None:
 
 
 __all__ = [
+    "READ",
+    "READ_NO_LINK",
     "exists",
     "is_file",
     "is_folder",

@@ -208,7 +208,8 @@ class Slots:
                 slot = self._started(self._settled())
         with self._counting:
             record = read_state(self.folder).slots.get(slot.name)
-            self._running, self._left = slot.name, record.good_after if record else 0
+            on_trial = record is not None and record.state == "trial"
+            self._running, self._left = slot.name if on_trial else None, record.good_after if record else 0
         return slot
 
     def frame_judged(self, frames: int = 1) -> None:
@@ -223,11 +224,14 @@ class Slots:
             if self._left > 0:
                 return
             try:
-                slot = self.current()
-                if slot is not None and slot.name == self._running and slot.state == "trial":
-                    self.good()
+                with locked(self.folder):
+                    if target(self.folder, CURRENT) == self._running:
+                        self._good(self._settled())
                 self._running = None
-            except EdgeadError as error:  # busy, or a full disk: it's tried again with a later frame
+            except (
+                EdgeadError,
+                OSError,
+            ) as error:  # busy, or a full disk: it's tried again with a later frame
                 self._left = GOOD_AFTER
                 _log.warning("%s: the slot can't be marked good yet (%s)", self.folder, error)
 
@@ -250,7 +254,8 @@ class Slots:
         if not leads(self.folder, PREVIOUS, before):
             point(self.folder, PREVIOUS, before)
         sweep(self.folder, kept)
-        mark = pruned.slots[name].signed if name in pruned.slots else None
+        record = _record(pruned, name)
+        mark = None if record is None else record.signed
         if mark is not None:
             demanded = self._demanded()
             raise_floor(Path(demanded.state) if demanded and demanded.state else self.folder / SERIALS, mark)
@@ -312,12 +317,14 @@ class Slots:
 
     def _before(self, state: State, name: str | None) -> str | None:
         """What is previous to a slot, where that is still there."""
-        before = state.slots[name].before if name in state.slots else None
+        record = _record(state, name)
+        before = None if record is None else record.before
         return before if before is not None and before != name and (self.folder / before).is_dir() else None
 
     def _last_good(self, state: State, name: str | None) -> str | None:
         """What a new slot goes back to: this one, or the one before where this is on trial itself."""
-        on_trial = name in state.slots and state.slots[name].state == "trial"
+        record = _record(state, name)
+        on_trial = record is not None and record.state == "trial"
         return (self._before(state, name) if on_trial else None) or name
 
     def _free(self, digest: str) -> str:
@@ -339,6 +346,10 @@ class Slots:
         signed = record.signed
         line, serial = (None, None) if signed is None else (signed.line, signed.serial)
         return Slot(name, path, record.state, record.starts, record.installed, line, serial)
+
+
+def _record(state: State, name: str | None) -> SlotRecord | None:
+    return None if name is None else state.slots.get(name)
 
 
 def _utc() -> str:

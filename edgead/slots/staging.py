@@ -9,7 +9,7 @@ from edgead.bundle import MANIFEST, Bundle, read_bundle
 from edgead.bundle.revisions import name_of
 from edgead.bundle.taught import FOLDER
 from edgead.errors import BundleError, EdgeadError, InputError, ParityError, SelfTestError
-from edgead.files import output_errors, sync
+from edgead.files import READ_NO_LINK, output_errors, sync
 from edgead.names import shown
 from edgead.trust import Trust
 
@@ -82,8 +82,7 @@ def _copy(source: Path, folder: Path, name: str, file: Path) -> None:
     """Copy a plain file, as far as its size was when it was opened."""
     to = folder / name
     try:
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        descriptor = os.open(file, flags | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(file, READ_NO_LINK)
     except OSError as error:
         raise BundleError(
             f"{shown(source)}: {name!r} can't be read ({error.strerror}); check the path and rights"

@@ -24,6 +24,7 @@ from edgead.errors import (
     UnsignedError,
     WrongLineError,
 )
+from edgead.files import READ_NO_LINK
 from edgead.names import shown
 from edgead.trust.floors import Mark, check_floor, raise_floor
 from edgead.trust.keys import PublicKey, read_public
@@ -265,8 +266,7 @@ def _check_time(said: Statement, now: datetime.datetime) -> None:
 
 def _read(path: Path, name: str) -> SignedStatement:
     try:
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        with os.fdopen(os.open(path / name, flags | getattr(os, "O_BINARY", 0)), "rb") as file:
+        with os.fdopen(os.open(path / name, READ_NO_LINK), "rb") as file:
             content = file.read(MAX_SIGNATURE_BYTES + 1)
         if len(content) > MAX_SIGNATURE_BYTES:
             raise StatementError(f"it's over the limit of {MAX_SIGNATURE_BYTES} bytes")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgead.adding import add_file
 from edgead.errors import KeyFileError, OutputError
 from edgead.extras import explained
-from edgead.files import output_errors
+from edgead.files import READ, output_errors
 from edgead.names import shown
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def make_keys(private: Path, public: Path, passphrase: bytes | None = None) -> P
     open_ = key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
     with output_errors(private):  # 0600 from its first byte on
         descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secret)
-            file.flush()
-            os.fsync(file.fileno())
+        with os.fdopen(descriptor, "wb") as writer:
+            writer.write(secret)
+            writer.flush()
+            os.fsync(descriptor)
     try:
         if not add_file(public, open_):
             raise OutputError(f"{shown(public)}: already exists; remove it or choose another name")
@@ -176,8 +176,7 @@ def _public(path: Path) -> PublicKey:
 def _read(path: Path, others: int) -> bytes:
     """A small file's content, where nobody else has these rights on it."""
     try:
-        wait_for_none = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe
-        with os.fdopen(os.open(path, wait_for_none), "rb") as file:
+        with os.fdopen(os.open(path, READ), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise KeyFileError(f"{shown(path)}: not a plain file; give the key's file")
