@@ -145,7 +145,8 @@ class Slots:
                 staging_folder(self.folder / "incoming") as new,
             ):
                 copy = staged(source, new, trust, engine)
-                if now is not None and self._holds(now, copy):
+                known = None if now is None else self._whole(now)
+                if now is not None and known is not None and _same(known, copy):
                     _log.info("%s: %s is installed already", self.folder, source)
                     return self._slot(state, now)
                 name = self._free(sha256_of(new / MANIFEST))
@@ -157,7 +158,13 @@ class Slots:
             record = SlotRecord(_utc(), before, kind, 0, good_after, most_starts, signed)
             write_state(self.folder, replace(state, slots={**state.slots, name: record}))
             point(self.folder, CURRENT, name)
-            _log.info("%s: %s is current, on trial", self.folder, name)
+            _log.info("%s: %s is current, %s", self.folder, short(name), kind)
+            if known is not None and (left := _left_behind(known, copy)):
+                _log.warning(
+                    "%s: %s of the bundle before it don't come along: it keeps them, for `edgead rollback`",
+                    self.folder,
+                    left,
+                )
             return self._slot(self._settled(), name)
 
     def rollback(self, why: str = "asked for") -> Slot:
@@ -302,18 +309,13 @@ class Slots:
             _log.info("%s: %s is good", self.folder, slot.name)
         return self._slot(state, slot.name)
 
-    def _holds(self, name: str, bundle: Bundle) -> bool:
-        """Whether a slot is whole and holds the same bundle, with all that lies beside it."""
+    def _whole(self, name: str) -> Bundle | None:
+        """A slot's bundle, or None where it's damaged."""
         try:
-            known = read_bundle(self.folder / name, demanded=False)
-        except BundleError:
-            return False
-        same = (known.revisions, known.lessons, known.signatures) == (
-            bundle.revisions,
-            bundle.lessons,
-            bundle.signatures,
-        )
-        return same and sha256_of(known.path / MANIFEST) == sha256_of(bundle.path / MANIFEST)
+            return read_bundle(self.folder / name, demanded=False)
+        except BundleError as error:
+            _log.warning("%s", error)
+            return None
 
     def _before(self, state: State, name: str | None) -> str | None:
         """What is previous to a slot, where that is still there."""
@@ -350,6 +352,22 @@ class Slots:
 
 def _record(state: State, name: str | None) -> SlotRecord | None:
     return None if name is None else state.slots.get(name)
+
+
+def _same(one: Bundle, other: Bundle) -> bool:
+    """Whether two are the same, with all that lies beside them."""
+    beside = [(each.revisions, each.lessons, each.signatures) for each in (one, other)]
+    return beside[0] == beside[1] and sha256_of(one.path / MANIFEST) == sha256_of(other.path / MANIFEST)
+
+
+def _left_behind(before: Bundle, now: Bundle) -> str:
+    """What was decided on this device and isn't in the new bundle, in a few words."""
+    revised = before.revisions[: len(now.revisions)] != now.revisions or len(before.revisions) > len(
+        now.revisions
+    )
+    taught = before.lessons.all[: len(now.lessons.all)] != now.lessons.all or before.taught > now.taught
+    kinds = ("revised thresholds", before.revision and revised), ("lessons", before.taught and taught)
+    return " and ".join(kind for kind, holds in kinds if holds)
 
 
 def _utc() -> str:

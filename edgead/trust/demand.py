@@ -57,7 +57,6 @@ class Trust:
 
     Raises:
         KeyFileError: a key can't be read, or there is none.
-        MissingDependencyError: ``cryptography`` isn't installed.
 
     Attributes:
         public: the keys themselves.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,6 +21,9 @@ from edgead.names import shown
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+_ED25519 = bytes.fromhex("302a300506032b6570032100")
+"""What comes before the 32 bytes of a public key in DER (RFC 8410)."""
+_PEM = re.compile(rb"\s*-----BEGIN PUBLIC KEY-----\s([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*")
 PRIVATE, PUBLIC = ".key", ".pub"
 MAX_KEY_BYTES = 16 << 10
 MOST_KEYS = 256
@@ -155,21 +160,22 @@ def read_passphrase(path: Path) -> bytes:
     return line
 
 
-@explained("checking signatures")
 def _public(path: Path) -> PublicKey:
-    from cryptography.hazmat.primitives import serialization as form
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
+    """Read a public key; by hand, for importing what reads every kind of key takes longer than a check."""
     content = _read(path, others=0o002)
+    found = _PEM.fullmatch(content)
+    if found is None:
+        what = (
+            "a private key: give its public half" if b"PRIVATE KEY" in content else "not a public key in PEM"
+        )
+        raise KeyFileError(f"{shown(path)}: {what}; `edgead keys new` makes NAME{PUBLIC}")
     try:
-        key = form.load_pem_public_key(content)
-    except Exception:  # ValueError, UnsupportedAlgorithm
-        private = b"PRIVATE KEY" in content
-        instead = "a private key: give its public half" if private else "not a public key in PEM"
-        raise KeyFileError(f"{shown(path)}: {instead}; `edgead keys new` makes NAME{PUBLIC}") from None
-    if not isinstance(key, Ed25519PublicKey):
+        der = base64.b64decode(b"".join(found[1].split()), validate=True)
+    except ValueError:
+        der = b""
+    raw = der.removeprefix(_ED25519)
+    if len(raw) != 32 or len(der) != len(_ED25519) + 32:
         raise KeyFileError(f"{shown(path)}: not an Ed25519 key; `edgead keys new` makes one")
-    raw = key.public_bytes(form.Encoding.Raw, form.PublicFormat.Raw)
     return PublicKey(hashlib.sha256(raw).hexdigest(), path, raw)
 
 

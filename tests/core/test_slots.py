@@ -132,6 +132,18 @@ def test_the_same_bundle_is_not_installed_again_unless_its_slot_is_damaged(
     assert mended.name != now.name and threshold(slots) == 70.0
 
 
+def test_what_was_decided_on_the_device_and_does_not_come_along_is_said(
+    slots: Slots, tmp_path: Path, caplog
+) -> None:
+    slots.install(GOLDEN, good_after=0)
+    slots.install(revised(tmp_path / "a.edgead", 70.0), good_after=0)
+    assert "don't come along" not in caplog.text
+    slots.install(GOLDEN, good_after=0)
+    assert "revised thresholds of the bundle before it don't come along" in caplog.text
+    slots.rollback()
+    assert threshold(slots) == 70.0
+
+
 def test_a_slot_that_was_damaged_is_not_gone_back_to(slots: Slots, tmp_path: Path) -> None:
     slots.install(GOLDEN, good_after=0)
     slots.install(revised(tmp_path / "a.edgead", 70.0), good_after=0)

@@ -350,6 +350,21 @@ def test_too_many_signatures_are_refused_unread(bundle: Path, keys: Path) -> Non
         sign_bundle(bundle, keys / "qa.key")
 
 
+def test_no_flipped_bit_of_a_signed_bundle_s_files_passes(bundle: Path, keys: Path) -> None:
+    sign_bundle(bundle, keys / "qa.key")
+    trust = Trust(keys / "qa.pub")
+    for name, step in (("manifest.json", 5), ("model.onnx", 40), ("held-out.f32", 3), ("probes/000.png", 9)):
+        content = (bundle / name).read_bytes()
+        for place in range(0, len(content), step):
+            changed = bytearray(content)
+            changed[place] ^= 1 << (place // step) % 8
+            (bundle / name).write_bytes(changed)
+            with pytest.raises(errors.BundleError):
+                read_bundle(bundle, trust=trust)
+        (bundle / name).write_bytes(content)
+    assert read_bundle(bundle, trust=trust).signed is not None
+
+
 # ---------------------------------------------------------------- revisions and lessons
 
 
