@@ -153,7 +153,8 @@ def main(root: Path, kills: int, seed: int) -> dict[str, int]:
         name = chance.choices(list(works), (6, 3, 2, 1))[0]
         limit = longest.setdefault(name, 4000 if name == "install" else 1500)
         before = device.slots.current()
-        step = chance.randrange(limit)
+        late = chance.random() < 0.5  # what changes the folder comes at the end
+        step = chance.randrange(limit - limit // 4 if late else 0, limit)
         code = in_child(dying(works[name], step))
         seen[f"{name} {'killed' if code == -signal.SIGKILL else 'done' if code == 0 else 'refused'}"] += 1
         if code == -signal.SIGKILL:
