@@ -176,6 +176,11 @@ def subject_of(bundle: Bundle, digest: str) -> Subject:
     return Subject(bundle.path, digest, revision, lessons, bundle.signatures)
 
 
+def digest_of(bundle: Bundle) -> str:
+    """SHA-256 of a bundle's ``manifest.json``, lower-case hex."""
+    return sha256_of(bundle.path / MANIFEST)
+
+
 def _trusted(bundle: Bundle, digest: str, trust: Trust | None) -> Bundle:
     """The bundle with the signature that will do; raises TrustError where none does and one is demanded."""
     return bundle if trust is None else replace(bundle, signed=accept(subject_of(bundle, digest), trust))
@@ -259,4 +264,4 @@ def _is_left(name: str) -> bool:
     return is_reserved(name) and is_leftover(name.rpartition("/")[2])
 
 
-__all__ = ["Bundle", "read_bundle", "read_manifest", "subject_of"]
+__all__ = ["Bundle", "digest_of", "read_bundle", "read_manifest", "subject_of"]

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgead.adding import add_file
-from edgead.bundle.listing import MANIFEST
-from edgead.bundle.reading import Bundle, read_bundle, subject_of
+from edgead.bundle.reading import Bundle, digest_of, read_bundle, subject_of
 from edgead.bundle.revising import login_name
 from edgead.errors import InputError, OptionError, StatementError
-from edgead.files import output_errors, sha256_of, sync
+from edgead.files import output_errors, sync
 from edgead.names import shown
 from edgead.trust.demand import Subject, read_signatures
 from edgead.trust.keys import read_private, sign
@@ -83,7 +82,7 @@ def sign_bundle(
         raise InputError(f"{shown(path)}: format 1 has no place for signatures; export the bundle again")
     if len(bundle.signatures) >= MAX_SIGNATURES:
         raise InputError(f"{shown(path)}: {len(bundle.signatures)} signatures are the most: remove old ones")
-    subject = subject_of(bundle, sha256_of(bundle.path / MANIFEST))
+    subject = subject_of(bundle, digest_of(bundle))
     try:
         others = [signed.statement for signed in read_signatures(subject)]
     except StatementError as error:

@@ -41,7 +41,7 @@ def locked(folder: Path, wait_seconds: float = 0) -> Iterator[None]:
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         until = time.monotonic() + wait_seconds
-        while not _taken(descriptor):
+        while not _taken(folder, descriptor):
             if time.monotonic() >= until:
                 raise SlotsBusyError(
                     f"{shown(folder)}: another process is installing or going back here: wait until it's "
@@ -53,13 +53,14 @@ def locked(folder: Path, wait_seconds: float = 0) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _taken(descriptor: int) -> bool:
+def _taken(folder: Path, descriptor: int) -> bool:
     if sys.platform == "win32":
         return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+    with output_errors(folder):  # of a disk without locks, say
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
     return True
 
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from edgead.bundle import MANIFEST, Bundle, read_bundle
+from edgead.bundle import Bundle, read_bundle
+from edgead.bundle.reading import digest_of
 from edgead.errors import BundleError, EdgeadError, NoSlotError, OptionError
-from edgead.files import output_errors, sha256_of, staging_folder, sync
+from edgead.files import output_errors, staging_folder, sync
 from edgead.names import shown
 from edgead.slots.folder import CURRENT, PREVIOUS, SERIALS, leads, locked, point, short, sweep, target
 from edgead.slots.staging import staged
@@ -141,7 +142,7 @@ class Slots:
             state = self._settled()
             now = target(self.folder, CURRENT)
             with (
-                output_errors(self.folder, inside=self.folder),
+                output_errors(self.folder),
                 staging_folder(self.folder / "incoming") as new,
             ):
                 copy = staged(source, new, trust, engine)
@@ -149,7 +150,7 @@ class Slots:
                 if now is not None and known is not None and _same(known, copy):
                     _log.info("%s: %s is installed already", self.folder, source)
                     return self._slot(state, now)
-                name = self._free(sha256_of(new / MANIFEST))
+                name = self._free(digest_of(copy))
                 new.rename(self.folder / name)
                 sync(self.folder)
             signed = None if copy.signed is None else Mark.of(copy.signed.statement)
@@ -357,7 +358,7 @@ def _record(state: State, name: str | None) -> SlotRecord | None:
 def _same(one: Bundle, other: Bundle) -> bool:
     """Whether two are the same, with all that lies beside them."""
     beside = [(each.revisions, each.lessons, each.signatures) for each in (one, other)]
-    return beside[0] == beside[1] and sha256_of(one.path / MANIFEST) == sha256_of(other.path / MANIFEST)
+    return beside[0] == beside[1] and digest_of(one) == digest_of(other)
 
 
 def _left_behind(before: Bundle, now: Bundle) -> str:

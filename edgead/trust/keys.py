@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import re
@@ -89,7 +90,8 @@ def make_keys(private: Path, public: Path, passphrase: bytes | None = None) -> P
         if not add_file(public, open_):
             raise OutputError(f"{shown(public)}: already exists; remove it or choose another name")
     except OutputError:
-        private.unlink(missing_ok=True)  # nobody has seen what it would sign for
+        with contextlib.suppress(OSError):
+            private.unlink()  # nobody has seen what it would sign for
         raise
     return _public(public)
 
@@ -137,12 +139,13 @@ def read_public(paths: Iterable[Path]) -> tuple[PublicKey, ...]:
         try:
             is_folder = path.is_dir()
             files = sorted(path.glob(f"*{PUBLIC}"))[: MOST_KEYS + 1] if is_folder else [path]
+            mode = path.stat().st_mode if is_folder else 0
         except (OSError, ValueError) as error:
             raise KeyFileError(f"{shown(path)}: can't be read ({error}); name keys or a folder") from None
         if not files:
             raise KeyFileError(f"{shown(path)}: no *{PUBLIC} in this folder; put the trusted keys there")
         if is_folder:
-            _check_rights(path, path.stat().st_mode, 0o002)
+            _check_rights(path, mode, 0o002)
         for key in map(_public, files):
             found.setdefault(key.id, key)
     if not found:
