@@ -177,8 +177,8 @@ def subject_of(bundle: Bundle, digest: str) -> Subject:
 
 
 def digest_of(bundle: Bundle) -> str:
-    """SHA-256 of a bundle's ``manifest.json``, lower-case hex."""
-    return sha256_of(bundle.path / MANIFEST)
+    """SHA-256 of a bundle's ``manifest.json`` as it was read, lower-case hex."""
+    return bundle.lessons.bundle or sha256_of(bundle.path / MANIFEST)
 
 
 def _trusted(bundle: Bundle, digest: str, trust: Trust | None) -> Bundle:

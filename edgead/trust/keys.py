@@ -82,18 +82,19 @@ def make_keys(private: Path, public: Path, passphrase: bytes | None = None) -> P
     open_ = key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
     with output_errors(private):  # 0600 from its first byte on
         descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as writer:
+    try:
+        with output_errors(private), os.fdopen(descriptor, "wb") as writer:
             writer.write(secret)
             writer.flush()
             os.fsync(descriptor)
-    try:
         if not add_file(public, open_):
             raise OutputError(f"{shown(public)}: already exists; remove it or choose another name")
-    except OutputError:
+    except BaseException:
         with contextlib.suppress(OSError):
             private.unlink()  # nobody has seen what it would sign for
         raise
-    return _public(public)
+    raw = key.public_key().public_bytes(form.Encoding.Raw, form.PublicFormat.Raw)
+    return PublicKey(hashlib.sha256(raw).hexdigest(), public, raw)
 
 
 @explained("signing")
