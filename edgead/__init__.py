@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgead.api.export import export
     from edgead.api.fit import fit
     from edgead.api.records import Calibrated, Compared, Export, Fit, Taught, Verified
+    from edgead.api.sign import sign
     from edgead.api.teach import teach
     from edgead.api.verify import verify
     from edgead.bundle import Bundle, Lesson, read_bundle
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from edgead.hookspecs import hookimpl
     from edgead.runtime.detector import Detector, load
     from edgead.runtime.engine_options import EngineOptions
+    from edgead.slots import Slots
+    from edgead.trust import Trust
     from edgead.types import Prediction, Region
 
 _telemetry.turn_off()
@@ -51,7 +54,9 @@ _HOME = {
     "Lesson": "edgead.bundle",
     "Prediction": "edgead.types",
     "Region": "edgead.types",
+    "Slots": "edgead.slots",
     "Taught": "edgead.api.records",
+    "Trust": "edgead.trust",
     "Verified": "edgead.api.records",
     "calibrate": "edgead.api.calibrate",
     "compare": "edgead.api.compare",
@@ -61,6 +66,7 @@ _HOME = {
     "hookimpl": "edgead.hookspecs",
     "load": "edgead.runtime.detector",
     "read_bundle": "edgead.bundle",
+    "sign": "edgead.api.sign",
     "teach": "edgead.api.teach",
     "verify": "edgead.api.verify",
 }
@@ -78,7 +84,9 @@ __all__ = [
     "Lesson",
     "Prediction",
     "Region",
+    "Slots",
     "Taught",
+    "Trust",
     "Verified",
     "__version__",
     "calibrate",
@@ -90,6 +98,7 @@ __all__ = [
     "hookimpl",
     "load",
     "read_bundle",
+    "sign",
     "teach",
     "verify",
 ]

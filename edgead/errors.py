@@ -7,6 +7,8 @@
     │   ├── FrameError                   an array given to a detector
     │   ├── TeachError                   the bundle can't be taught this
     │   ├── DriftStateError              a file that should hold what Drift has learned
+    │   ├── KeyFileError                 a file that should hold a key, or its passphrase
+    │   ├── NoSlotError                  no slot of this kind: nothing installed, nothing to go back to
     │   ├── OptionError                  an option's name or value
     │   │   └── NeedsFileError                   a backbone's file or network isn't named
     │   └── UnknownNameError             a method, backbone, target ... that nobody registers
@@ -31,13 +33,24 @@
     │   │   ├── ChangedLessonError               a lesson's content was changed
     │   │   ├── MissingLessonError               a lesson, or a file of one, isn't there
     │   │   └── ForeignLessonError               a lesson was given to another bundle
-    │   └── RevisionError                a revision of the thresholds can't be trusted
-    │       ├── RevisionFieldError           not as edgead writes one: an unknown field, a range ...
-    │       ├── RevisionDigestError          it was changed
-    │       ├── RevisionGapError             a number is missing
-    │       └── RevisionChainError           it follows another bundle or another revision
+    │   ├── RevisionError                a revision of the thresholds can't be trusted
+    │   │   ├── RevisionFieldError           not as edgead writes one: an unknown field, a range ...
+    │   │   ├── RevisionDigestError          it was changed
+    │   │   ├── RevisionGapError             a number is missing
+    │   │   └── RevisionChainError           it follows another bundle or another revision
+    │   ├── SlotStateError               what a folder of slots says of itself can't be read
+    │   └── TrustError                   a signature is demanded, and none will do
+    │       ├── UnsignedError                no signature
+    │       ├── ForeignSignatureError        another key's, or for another bundle
+    │       ├── StatementError               a statement or signature was changed or is damaged
+    │       ├── UnsignedChangeError          revisions or lessons that no signature covers
+    │       ├── WrongLineError               signed for another line
+    │       ├── ExpiredError                 its time is over
+    │       ├── ReplayedError                a serial number under the last accepted one
+    │       └── TrustStateError              the file of the last accepted numbers can't be read
     ├── GateError                    4   an export gate was missed
     │   ├── ParityError                  a session differs from exact arithmetic
+    │   │   └── SelfTestError                a probe's score isn't the recorded one, on this device
     │   └── PrecisionError               the form separates good from defective worse than stated
     ├── EngineError                  5   an engine, device or compiler
     │   ├── MissingDependencyError       a package of an extra isn't installed
@@ -48,6 +61,7 @@
     │   └── TimedOutError                what was started isn't done yet: wait again
     ├── PluginError                  6   a plugin breaks its contract
     ├── OutputError                  7   a result can't be written
+    │   └── SlotsBusyError                   another process installs or goes back in this folder
     └── TrainingError                8   a network's training went wrong: nothing of it is used
 
 A message is one line and says what to do next. Exit code 0 is success, 130 an interrupt (Ctrl-C), 128 and its
@@ -91,6 +105,14 @@ class FrameError(InputError):
 
 class DriftStateError(InputError):
     """A file isn't what ``edgead.Drift`` has learned, or not of this bundle and setting."""
+
+
+class KeyFileError(InputError):
+    """A file doesn't hold the key that it should, or the passphrase isn't the key's."""
+
+
+class NoSlotError(InputError):
+    """A folder of slots has no such slot: nothing is installed, or there's nothing to go back to."""
 
 
 class OptionError(InputError):
@@ -243,6 +265,46 @@ class ForeignLessonError(LessonError):
     """A lesson was given to another bundle, or to this one before it was exported again."""
 
 
+class SlotStateError(BundleError):
+    """What a folder of slots says of itself isn't as edgead writes it."""
+
+
+class TrustError(BundleError):
+    """A signature is demanded, and the bundle has none that will do, so nothing of it is used."""
+
+
+class UnsignedError(TrustError):
+    """The bundle has no signature."""
+
+
+class ForeignSignatureError(TrustError):
+    """The bundle's signatures are of keys that aren't trusted, or were made for another bundle."""
+
+
+class StatementError(TrustError):
+    """A statement or its signature isn't as it was made, or isn't as edgead makes one."""
+
+
+class UnsignedChangeError(TrustError):
+    """The thresholds were revised or lessons taught, and no signature covers that; or are about to be."""
+
+
+class WrongLineError(TrustError):
+    """The bundle was signed for another line."""
+
+
+class ExpiredError(TrustError):
+    """The signature's time is over, or the clock is before the signature's own time."""
+
+
+class ReplayedError(TrustError):
+    """The signature's serial number is under the last that was accepted for its line."""
+
+
+class TrustStateError(TrustError):
+    """The file of the last accepted serial numbers isn't as edgead writes it."""
+
+
 class GateError(EdgeadError):
     """A gate was missed: an export's, so no bundle was written, or the proof where a bundle is loaded."""
 
@@ -251,6 +313,10 @@ class GateError(EdgeadError):
 
 class ParityError(GateError):
     """A session is off exact arithmetic by more than the tolerance: at export, or where a bundle loads."""
+
+
+class SelfTestError(ParityError):
+    """A carried image's score isn't the recorded one on this device: a verdict wouldn't be either."""
 
 
 class PrecisionError(GateError):
@@ -297,6 +363,10 @@ class OutputError(EdgeadError):
     """A result can't be written: read-only, full, or in the way of something else."""
 
     exit_code = 7
+
+
+class SlotsBusyError(OutputError):
+    """Another process installs a bundle, or goes back to one, in the same folder of slots."""
 
 
 class TrainingError(EdgeadError):

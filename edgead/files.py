@@ -27,6 +27,13 @@ from edgead.leftovers import (
     unlock,
 )
 
+if sys.platform == "win32":
+    READ = READ_NO_LINK = os.O_RDONLY | os.O_BINARY
+else:
+    READ = os.O_RDONLY | os.O_NONBLOCK
+    READ_NO_LINK = READ | os.O_NOFOLLOW
+"""Flags to open what may be anything: without waiting for a pipe's writer, and without following a link."""
+
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _ADVICE = {
     errno.ENOSPC: "free some space or choose another place",
@@ -275,6 +282,8 @@ def _new_folder(final: Path) -> tuple[Path, int | None]:
 
 
 __all__ = [
+    "READ",
+    "READ_NO_LINK",
     "exists",
     "is_file",
     "is_folder",

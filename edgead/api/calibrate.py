@@ -11,7 +11,7 @@ from edgead.api import values
 from edgead.api.arguments import AnyBundle, AnyPath, check_folders, optional, path_of, paths
 from edgead.api.notes import tell
 from edgead.api.records import Calibrated
-from edgead.bundle import Bundle, Note, add_revision, read_bundle
+from edgead.bundle import Bundle, Note, add_revision, read_bundle, refuse_unsigned
 from edgead.bundle import restore as restore_revision
 from edgead.errors import OptionError
 from edgead.extras import explained
@@ -161,6 +161,8 @@ def calibrate(
         return Detector(read, options, engine=engine, depth=depth, product=of)
 
     before = read_bundle(path_of(bundle))
+    if not dry_run:
+        refuse_unsigned(before)
     done = calibrate_bundle(before, wanted, material, open_detector, progress)
     if picture is not None:
         title = f"{before.path.name}, product {wanted.product}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgead.evaluation.evaluate import Evaluation
     from edgead.notices import Notice
     from edgead.runtime.proof import Parity
+    from edgead.trust import Accepted
     from edgead.types import Precision
     from edgead.workbench.form_report import FormReport
 
@@ -102,12 +103,14 @@ class Verified:
         parities: this device against exact arithmetic: on the bundle's own images, and on those that were
             given; empty where nothing was run.
         trial: how it went in a process of its own; None where that wasn't asked for.
+        signed: the signature that was accepted; None where none was demanded.
     """
 
     bundle: Bundle
     runs_on: str | None
     parities: tuple[Parity, ...]
     trial: Trial | None = None
+    signed: Accepted | None = None
 
     def __repr__(self) -> str:
         files = self.bundle.manifest.files
@@ -118,7 +121,8 @@ class Verified:
         beside = f", {len(self.bundle.unchecked)} unchecked" if self.bundle.unchecked else ""
         revision = self.bundle.revision
         revised = f", {shown(str(revision.notice()))}" if revision else ""
-        return f"Verified({shown(self.bundle.path)}: {what}{revised}{beside}{here})"
+        signed = f", {self.signed}" if self.signed else ""
+        return f"Verified({shown(self.bundle.path)}: {what}{revised}{signed}{beside}{here})"
 
 
 @dataclass(frozen=True, repr=False)

@@ -15,7 +15,7 @@ from edgead.api.arguments import AnyBundle, AnyPath, path_of
 from edgead.api.notes import tell
 from edgead.api.records import Taught
 from edgead.api.values import flag, text
-from edgead.bundle import Bundle, read_bundle
+from edgead.bundle import Bundle, read_bundle, refuse_unsigned
 from edgead.errors import DatasetError, ImageError, OptionError, TeachError
 from edgead.extras import explained
 from edgead.files import is_folder, sha256_of
@@ -83,6 +83,8 @@ def teach(
         raise OptionError("mask is of missed defects: leave it out")
     flag("dry_run", dry_run), flag("accept_changes", accept_changes)
     text("reason", reason, "text"), text("by", by, "text")
+    if isinstance(bundle, Detector) and not dry_run:
+        refuse_unsigned(bundle.bundle)  # before the work, too
     proposal = _proposal(bundle, false_alarms, missed, mask, undo, engine)
     tell(notice for notice in proposal.notices if notice.code != "lesson-cost")
     done = finish(proposal, by, reason, dry_run, accept_changes)
@@ -128,7 +130,7 @@ def _proposal(
             raise OptionError("a detector has its engine already: leave engine out")
         session, found, threshold = (
             bundle.teaching_session(),
-            read_bundle(bundle.bundle.path),
+            read_bundle(bundle.bundle.path, trust=bundle.bundle.trust),
             bundle.threshold,
         )
     else:

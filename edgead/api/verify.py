@@ -8,6 +8,7 @@ from edgead.api.records import Verified
 from edgead.bundle import read_bundle
 from edgead.errors import OptionError
 from edgead.extras import explained
+from edgead.trust import AnyTrust, Trust
 
 
 @explained("verifying")
@@ -18,6 +19,7 @@ def verify(
     images: AnyPath | None = None,
     engine: str | None = None,
     try_in_child: bool = False,
+    trust: AnyTrust | None = None,
 ) -> Verified:
     """Check a bundle's files against its manifest, and what this device makes of it; as ``edgead verify``.
 
@@ -30,12 +32,15 @@ def verify(
         try_in_child: first load it and judge a black frame in a process of its own, within limits of time
             and memory: a model can loop for ever, ask for all memory or break the engine. Python's
             ``sys.executable`` must be an interpreter.
+        trust: demand a signature: by one of these public keys (files, or folders of them), or as an
+            ``edgead.Trust`` says; what the environment variable ``EDGEAD_TRUST`` demands if not given.
 
     Returns:
         What was found, all of it in order. Files that no hash covers are logged at WARNING.
 
     Raises:
-        edgead.errors.BundleError: the subclass says which check failed; ``TrialError`` is the child's.
+        edgead.errors.BundleError: the subclass says which check failed; ``TrialError`` is the child's, and
+            ``TrustError`` for want of a signature.
         edgead.errors.ParityError: this device gives other numbers, or another verdict.
         edgead.errors.InputError: there are no images to check with, or these can't be used.
         edgead.errors.EngineError: the engine isn't there, or fails.
@@ -46,7 +51,7 @@ def verify(
         raise OptionError(
             f"engine {engine!r} is for on_device=True or try_in_child=True: add one, or leave it out"
         )
-    found = read_bundle(path_of(bundle))
+    found = read_bundle(path_of(bundle), trust=None if trust is None else Trust.of(trust))
     if found.unchecked:
         tell(found.notices[-1:])
     trial = None
@@ -55,12 +60,12 @@ def verify(
 
         trial = try_bundle(found, engine)
     if not on_device:
-        return Verified(found, None, (), trial)
+        return Verified(found, None, (), trial, found.signed)
     from edgead.device.verify import check_on_device, require
 
     runs_on, parities = check_on_device(found, optional(images), engine)
     require(found, runs_on, parities)
-    return Verified(found, runs_on, tuple(parities), trial)
+    return Verified(found, runs_on, tuple(parities), trial, found.signed)
 
 
 __all__ = ["verify"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgead.bundle.listing import MANIFEST, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, RESERVED, REVISIONS
 from edgead.bundle.loaded import Bundle
 from edgead.bundle.reading import read_bundle, read_manifest
-from edgead.bundle.revising import Note, add_revision, restore
+from edgead.bundle.revising import Note, add_revision, refuse_unsigned, restore
 from edgead.bundle.revisions import Revision
 from edgead.bundle.taught import Lesson, Lessons
 from edgead.bundle.writing import Staging, write_bundle
@@ -26,6 +26,7 @@ __all__ = [
     "add_revision",
     "read_bundle",
     "read_manifest",
+    "refuse_unsigned",
     "restore",
     "write_bundle",
 ]

@@ -17,6 +17,7 @@ from edgead.manifest.sealing import SEALED
 from edgead.modelfile import check_model
 from edgead.names import shown
 from edgead.notices import Notice, say
+from edgead.trust import Accepted, Trust
 
 NAMED = 3
 """Unchecked files that a notice names."""
@@ -34,6 +35,8 @@ class Bundle:
         lessons: what it was taught on the device; see ``edgead.bundle.taught``.
         digest: SHA-256 of ``manifest.json``, lower-case hex: it has every listed file's, and so stands
             for the whole bundle as it was exported. Revisions and lessons are bound to it.
+        signatures: the files of its signatures, which nothing but ``signed`` says anything about.
+        signed: the signature that was accepted; None where none was demanded.
         held: content that was kept while it was checked, by the path in the bundle.
     """
 
@@ -43,6 +46,8 @@ class Bundle:
     revisions: tuple[Revision, ...] = ()
     lessons: Lessons = field(default_factory=Lessons)
     digest: str = ""
+    signatures: tuple[str, ...] = field(default=(), compare=False)
+    signed: Accepted | None = field(default=None, compare=False)
     held: Mapping[str, bytes] = field(default_factory=dict, compare=False)
 
     def __repr__(self) -> str:
@@ -55,6 +60,11 @@ class Bundle:
     def revision(self) -> Revision | None:
         """The revision that the thresholds are of; None where they're as exported."""
         return self.revisions[-1] if self.revisions else None
+
+    @property
+    def trust(self) -> Trust | None:
+        """What was demanded of its signature when it was read, to read it again by."""
+        return None if self.signed is None else self.signed.trust
 
     @property
     def notices(self) -> tuple[Notice, ...]:

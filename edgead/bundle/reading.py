@@ -42,6 +42,7 @@ from edgead.errors import (
 )
 from edgead.files import is_leftover
 from edgead.manifest import MAX_MANIFEST_BYTES, Manifest
+from edgead.trust import Subject, Trust, accept, device_trust, is_signature
 
 EXCHANGES = 100
 """How often the folder may be exchanged for another before a reader gives up."""
@@ -49,20 +50,40 @@ EXCHANGES = 100
 T = TypeVar("T")
 
 
-def read_bundle(path: Path, verify: bool = True, hold: bool = False) -> Bundle:
+def read_bundle(
+    path: Path,
+    verify: bool = True,
+    hold: bool = False,
+    trust: Trust | None = None,
+    demanded: bool = True,
+) -> Bundle:
     """Check a bundle and return it; nothing in it is opened by an engine before.
 
     Args:
         path: the folder, which may itself be reached through a link.
-        verify: False leaves the listed files unread, for a bundle that was verified a moment ago; what is
-            used of one is checked when it's used, by ``Bundle.read``.
+        verify: False leaves the listed files unread and signatures out, for a bundle that was verified a
+            moment ago; what is used of one is checked when it's used, by ``Bundle.read``.
         hold: keep the content that a detector takes, so that nothing is read twice. It's as large as the
             model: let go of it, see ``Bundle.without_held``.
+        trust: what its signature must be like; what the device demands by ``EDGEAD_TRUST`` where None.
+        demanded: False lets a bundle pass that the device would refuse for want of a signature, so that it
+            can be looked at or signed; nothing of it may be used.
 
     Raises:
         BundleError: the subclass says which check failed; the message starts with the path.
     """
-    return _in_folder(Path(path), lambda folder: _read(folder, verify, hold))
+    if not verify or not demanded:
+        trust = None
+    elif trust is None:
+        trust = device_trust()
+    return _in_folder(Path(path), lambda folder: _read(folder, verify, hold, trust))
+
+
+def subject_of(bundle: Bundle) -> Subject:
+    """What a signature of a bundle has to be of."""
+    revision = bundle.revision.digest if bundle.revision else ""
+    lessons = bundle.lessons.all[-1].digest if bundle.lessons.all else ""
+    return Subject(bundle.path, bundle.digest, revision, lessons, bundle.signatures)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -100,7 +121,7 @@ def _not_found(path: Path, what: str) -> BundleNotFoundError:
     return BundleNotFoundError(f"{path}: {what}; give the folder that fit or export wrote")
 
 
-def _read(folder: OpenFolder, verify: bool, hold: bool) -> Bundle:
+def _read(folder: OpenFolder, verify: bool, hold: bool, trust: Trust | None) -> Bundle:
     path = folder.path
     manifest, digest = _read_manifest(folder)
     _check_listed(manifest, path)
@@ -119,14 +140,19 @@ def _read(folder: OpenFolder, verify: bool, hold: bool) -> Bundle:
     beside = _check_reserved(path, sizes, manifest)
     lessons = _read_taught(folder, beside, digest, held if hold else None)
     kept = tuple(name for name in beside if name.removeprefix(f"{FOLDER}/") not in lessons.files)
+    signatures = tuple(filter(is_signature, kept)) if manifest.format > 1 else ()
+    kept = tuple(name for name in kept if name not in signatures)
+    if revisions:
+        manifest = replace(manifest, thresholds=revisions[-1].thresholds)
+    bundle = Bundle(path, manifest, kept, revisions, lessons, digest, signatures)
+    if trust is not None:
+        bundle = replace(bundle, signed=accept(subject_of(bundle), trust))
     used = _used(manifest) if hold else frozenset()
     for record in manifest.files if verify else ():
         content = read_listed(folder, record)
         if record.path in used:
             held[record.path] = content
-    if revisions:
-        manifest = replace(manifest, thresholds=revisions[-1].thresholds)
-    return Bundle(path, manifest, kept, revisions, lessons, digest, held)
+    return replace(bundle, held=held)
 
 
 def _used(manifest: Manifest) -> frozenset[str]:
@@ -206,4 +232,4 @@ def _is_left(name: str) -> bool:
     return is_reserved(name) and is_leftover(name.rpartition("/")[2])
 
 
-__all__ = ["read_bundle", "read_manifest"]
+__all__ = ["read_bundle", "read_manifest", "subject_of"]

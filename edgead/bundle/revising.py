@@ -15,10 +15,11 @@ from edgead.bundle.listing import MAX_REVISION_BYTES, MAX_REVISIONS, REVISIONS
 from edgead.bundle.loaded import Bundle
 from edgead.bundle.reading import read_bundle, read_manifest
 from edgead.bundle.revisions import LONGEST_NAME, LONGEST_REASON, Revision, name_of
-from edgead.errors import InputError, OptionError, OutputError
+from edgead.errors import InputError, OptionError, OutputError, UnsignedChangeError
 from edgead.files import output_errors, sync
 from edgead.manifest import ThresholdRecord
 from edgead.names import shown
+from edgead.trust import device_trust
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,9 @@ def add_revision(bundle: Bundle, changed: Mapping[str, ThresholdRecord], note: N
     Raises:
         InputError: the bundle's format has no revisions, or it has as many as it may.
         OutputError: it can't be written, or another bundle is there by now.
-        BundleError: it can't be trusted any more.
+        BundleError: it can't be trusted any more; ``UnsignedChangeError``: signatures are demanded here.
     """
+    refuse_unsigned(bundle)
     while True:  # another writer may take the number
         now = _same(bundle)
         if _added(now, {**now.manifest.thresholds, **changed}, note):
@@ -91,6 +93,7 @@ def restore(bundle: Bundle, note: Note, number: int | None = None) -> Bundle:
         InputError: there's nothing before, or no such revision, or as ``add_revision``.
         OutputError: as ``add_revision``, or another writer revised the bundle meanwhile.
     """
+    refuse_unsigned(bundle)
     now = _same(bundle)
     if now.revisions != bundle.revisions:
         raise _overtaken(bundle.path)
@@ -107,6 +110,15 @@ def restore(bundle: Bundle, note: Note, number: int | None = None) -> Bundle:
     if not _added(now, thresholds, note, meant):
         raise _overtaken(bundle.path)
     return read_bundle(bundle.path, verify=False)
+
+
+def refuse_unsigned(bundle: Bundle) -> None:
+    """Raise UnsignedChangeError where a signature is demanded: what is revised or taught here has none."""
+    if bundle.signed is not None or device_trust() is not None:
+        raise UnsignedChangeError(
+            f"{shown(bundle.path)}: signatures are demanded here, so that a bundle that is revised or taught "
+            "here would be refused: do it to a copy where none is demanded, sign that, and install it"
+        )
 
 
 def _meant(bundle: Bundle, number: int) -> int:
@@ -154,4 +166,4 @@ def _overtaken(path: Path) -> OutputError:
     return OutputError(f"{path}: somebody revised it meanwhile; look at --revisions, and do it again")
 
 
-__all__ = ["Note", "add_revision", "login_name", "restore"]
+__all__ = ["Note", "add_revision", "login_name", "refuse_unsigned", "restore"]

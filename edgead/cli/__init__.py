@@ -29,7 +29,22 @@ from edgead.version import __version__
 
 VERBS = (
     *("fit", "export", "run", "calibrate", "teach", "eval", "compare", "benchmark", "bench"),
-    *("inspect", "verify", "methods", "backbones", "datasets", "plugins", "doctor", "demo", "completion"),
+    *(
+        "inspect",
+        "verify",
+        "keys",
+        "sign",
+        "install",
+        "rollback",
+        "slots",
+        "methods",
+        "backbones",
+        "datasets",
+        "plugins",
+        "doctor",
+        "demo",
+    ),
+    *("schema", "completion"),
 )
 
 

@@ -207,7 +207,7 @@ def _list(bundle: str, as_json: bool) -> None:
     from edgead.bundle import read_bundle, read_manifest
     from edgead.device.recalibrate import figures_of
 
-    found = read_bundle(find_bundle(bundle))
+    found = read_bundle(find_bundle(bundle), demanded=False)
     exported = read_manifest(found.path).thresholds
     if as_json:
         figures = {product: figures_of(each) for product, each in exported.items()}

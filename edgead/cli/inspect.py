@@ -33,7 +33,7 @@ def command(bundle: str, as_json: bool) -> None:
     from edgead.manifest import DEFAULT, parts_of
     from edgead.options import show
 
-    found = read_bundle(find_bundle(bundle))
+    found = read_bundle(find_bundle(bundle), demanded=False)
     manifest = found.manifest
     if as_json:
         click.echo(_as_json(found), nl=False)
@@ -59,6 +59,8 @@ def command(bundle: str, as_json: bool) -> None:
         *([("", f"areas under {threshold.smallest_area} pixels of the map are left out of mask and regions")]
           if threshold.smallest_area else []),
         *([("revision", say(found.revision.notice()))] if found.revision else []),
+        *([("signatures", f"{len(found.signatures)}, unchecked: `edgead verify --key FILE` checks them")]
+          if found.signatures else []),
         *((f"threshold of {name}", f"image score {own.score:.6g}, anomaly map {own.pixel:.6g}")
           for name, own in manifest.thresholds.items() if name != DEFAULT),
     ])  # fmt: skip

@@ -67,6 +67,13 @@ log = logging.getLogger(__name__)
     help="Learn here, over this run and the next ones, what is usual on this line, and say what has changed.",
 )
 @click.option("--limit", type=count_of(1), metavar="N", help="Stop after N frames of each SOURCE.")
+@click.option(
+    "--self-test",
+    "self_test_minutes",
+    type=float,
+    metavar="MINUTES",
+    help="Judge an image of the bundle's own this often, and end where its score isn't the recorded one.",
+)
 @click.option("--json", "--jsonl", "as_json", is_flag=True, help="Print lines of JSON on a terminal too.")
 @click.option("--text", "as_text", is_flag=True, help="Print lines for people into a pipe or file too.")
 @click.option(
@@ -86,6 +93,7 @@ def command(
     out: Path | None,
     csv_path: Path | None,
     drift_path: Path | None,
+    self_test_minutes: float | None,
     limit: int | None,
     as_json: bool,
     as_text: bool,
@@ -107,9 +115,10 @@ def command(
     """
     from edgead.cli.verdicts import HeatmapNames, Tally, csv_file, print_for_people, print_json_line
     from edgead.device.drift import Drift
-    from edgead.errors import DatasetError
+    from edgead.errors import DatasetError, SelfTestError
     from edgead.folders import left_out
     from edgead.runtime.detector import load
+    from edgead.slots import Slots
     from edgead.sources import STDIN, check_sources, count, expand
 
     if as_json and as_text:
@@ -117,6 +126,9 @@ def command(
     path = find_bundle(bundle)
     check_sources(sources)
     found = list(expand(sources)) if STDIN not in sources else None
+    slots = Slots.of(path)
+    if slots is not None:
+        path = slots.start().path
     began = time.perf_counter()
     detector = load(
         path,
@@ -128,6 +140,7 @@ def command(
         cache=cache,
         depth=depth,
         product=product,
+        self_test_minutes=self_test_minutes,
     )
     log.info("%s on %s, loaded in %.2f s", path, detector.runs_on, time.perf_counter() - began)
     show_notices(detector.bundle.notices)
@@ -157,11 +170,15 @@ def command(
         listed = (expand([source], lines) for source in sources)
         for verdict, error in _judge(listed, detector, limit, out, names, drift):
             tally.add(verdict)
+            if slots is not None and verdict.error is None:
+                slots.frame_judged()
             if error is not None:
                 failures.append(error)
             for sink in sinks:
                 sink(verdict)
             advance(1)
+            if (tested := detector.self_test) is not None and not tested.passed:
+                raise SelfTestError(f"{path}: {tested}; look at the device, and start again")
     if doubt := detector.depth_notice():
         show_notices([doubt])
     if not tally.good + tally.anomalous + tally.failed:

@@ -99,9 +99,11 @@ def command(
     if mask is not None and not missed:
         raise click.UsageError("--mask is for --missed: leave it out")
 
-    from edgead.bundle import read_bundle
+    from edgead.bundle import read_bundle, refuse_unsigned
 
-    found = read_bundle(find_bundle(bundle))
+    found = read_bundle(find_bundle(bundle), demanded=not as_list)
+    if not (as_list or dry_run):
+        refuse_unsigned(found)
     if as_list:
         _show_list(found, as_json)
         return

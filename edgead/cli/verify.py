@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,11 @@ from edgead.bundle_names import find_bundle
 from edgead.cli.arguments import engine_option
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_json
+from edgead.cli.trust_options import trust_of, trust_options
 from edgead.errors import BundleError, ParityError
+
+if TYPE_CHECKING:
+    from edgead.trust import Trust
 
 
 @click.command("verify")
@@ -36,6 +40,7 @@ from edgead.errors import BundleError, ParityError
     help="First open the model and run it once in a process of its own, with limits on time and memory.",
 )
 @engine_option
+@trust_options("--key")
 @json_option
 def command(
     bundles: tuple[str, ...],
@@ -43,9 +48,13 @@ def command(
     images: Path | None,
     try_in_child: bool,
     engine: str | None,
+    keys: tuple[Path, ...],
+    line: str | None,
     as_json: bool,
 ) -> None:
-    """Check each BUNDLE's files against its manifest.
+    """Check each BUNDLE's files against its manifest, and its signature where one is demanded.
+
+    A signature is demanded with --key, and on a device that sets EDGEAD_TRUST.
 
     Without --try and --on-device nothing in a bundle is run. Try a stranger's bundle first: what its model
     breaks, or takes, is then its own process's.
@@ -54,6 +63,7 @@ def command(
         raise click.UsageError("--images is for --on-device: add it, or leave both out")
     if engine is not None and not on_device and not try_in_child:
         raise click.UsageError("--engine is for --on-device and --try: add one, or leave it out")
+    trust = trust_of("--key", keys, line)
     faults: list[BundleError | ParityError] = []
     records = []
     for text in bundles:
@@ -61,7 +71,7 @@ def command(
         records.append(record)
         try:
             show = (lambda line: None) if as_json else click.echo
-            _check(text, record, on_device, images, try_in_child, engine, show)
+            _check(text, record, on_device, images, try_in_child, engine, trust, show)
         except (BundleError, ParityError) as error:
             faults.append(error)
             record |= {"ok": False, "error": str(error), "kind": type(error).__name__}
@@ -82,17 +92,19 @@ def _check(
     images: Path | None,
     try_in_child: bool,
     engine: str | None,
+    trust: Trust | None,
     say: Callable[[str], None],
 ) -> None:
     """Check one bundle, and put what is found into the record as well."""
     from edgead.bundle import read_bundle
     from edgead.device.verify import check_on_device, require
     from edgead.manifest.sealing import SEALED
+    from edgead.manifest.strict import plain
     from edgead.names import shown
     from edgead.notices import Notice, count
     from edgead.notices import say as told
 
-    found = read_bundle(find_bundle(text))
+    found = read_bundle(find_bundle(text), trust=trust)
     files = found.manifest.files
     record |= {"bundle": str(found.path), "files": len(files), "bytes": sum(file.bytes for file in files)}
     record["manifest_sha256"] = found.digest
@@ -101,6 +113,13 @@ def _check(
     record["has_digest"] = found.manifest.format >= SEALED
     if not record["has_digest"]:
         say(f"note: {told(Notice('no-digest'))}")
+    if found.signed:
+        said = found.signed
+        record["signed"] = {"key": said.key.id, **plain(said.statement)}
+        say(f"ok   {said}")
+    elif found.signatures:
+        record["unchecked_signatures"] = len(found.signatures)
+        say(f"note: {count(len(found.signatures), 'signature')} unchecked: --key FILE checks them")
     if found.revision:
         record["revision"] = found.revision.record()
         say(f"ok   {count(len(found.revisions), 'revision')}: {shown(told(found.revision.notice()))}")

@@ -33,7 +33,8 @@ MEANT = {
     "show": "`edgead inspect BUNDLE` shows a bundle, `edgead doctor` this machine",
     "models": "`edgead methods` lists what can be fitted, `edgead backbones` the networks",
     "list": "`edgead methods` lists what can be fitted, `edgead backbones` the networks",
-    "install": "edgead is installed; `edgead doctor` says which extras are missing",
+    "setup": "edgead is installed; `edgead doctor` says which extras are missing",
+    "deploy": "`edgead install BUNDLE --slots DIR` puts a bundle in its place on a device",
 }
 """What another tool's verb is called here."""
 

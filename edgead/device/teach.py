@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.bundle import Bundle, Lesson, Lessons, read_bundle
+from edgead.bundle import Bundle, Lesson, Lessons, read_bundle, refuse_unsigned
 from edgead.bundle.listing import MAX_RESERVED_BYTES, MAX_RESERVED_FILES, RESERVED
 from edgead.bundle.taught import CAPACITY, FOLDER, MAX_LESSONS, SINGLE, write_content, write_lesson
 from edgead.carried import carried_image
@@ -244,8 +244,10 @@ def take(proposal: Proposal, by: str = "", reason: str = "") -> tuple[Lesson, ..
     Raises:
         TeachError: another lesson was taken meanwhile, or there's no room.
         LessonError, OutputError: the folder can't be trusted, or not be written.
+        UnsignedChangeError: signatures are demanded here, and the lesson would have none.
     """
     bundle = proposal.bundle
+    refuse_unsigned(bundle)
     now = read_bundle(bundle.path, verify=False)
     if now.lessons != bundle.lessons:
         raise _overtaken(bundle, 0)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from edgead.bundle import Bundle, read_bundle
 from edgead.depth import DepthUse
-from edgead.errors import ForeignLessonError, OptionError, UnknownNameError
+from edgead.errors import ForeignLessonError, OptionError, UnknownNameError, UnsignedError
 from edgead.images import as_bgr, check_depth, read_image
 from edgead.manifest import DEFAULT, ThresholdRecord
 from edgead.names import shown
@@ -35,10 +35,12 @@ from edgead.runtime.lessons import Taught, taught
 from edgead.runtime.model_bytes import model_of
 from edgead.runtime.pending import PendingPrediction
 from edgead.runtime.proof import prove
+from edgead.runtime.self_test import SelfTest, SelfTester
 from edgead.runtime.session import Outputs, Session
 from edgead.runtime.verdict import judge
 from edgead.runtime.warming import warm_up
 from edgead.teaching import required
+from edgead.trust import AnyTrust, Trust
 from edgead.types import Image, Prediction
 
 _DEEP = (np.dtype("<u2"), np.dtype(">u2"))
@@ -58,8 +60,10 @@ def load(
     cache: bool = False,
     depth: int | None = None,
     product: str | None = None,
+    trust: AnyTrust | None = None,
+    self_test_minutes: float | None = None,
 ) -> Detector:
-    """Verify a bundle, compile its graph and warm it up.
+    """Verify a bundle, compile its graph and warm it up; it judges an image that the bundle carries.
 
     Args:
         bundle: the folder, or what ``edgead.export`` or ``edgead.read_bundle`` returned; it's read again.
@@ -75,23 +79,33 @@ def load(
             of others it's in the bundle.
         product: whose thresholds hold where a call names no product, in a bundle that has some of its own for
             several; ``default`` if not given.
+        trust: demand a signature: by one of these public keys (files, or folders of them), or as an
+            ``edgead.Trust`` says; what the environment variable ``EDGEAD_TRUST`` demands if not given.
+        self_test_minutes: judge one of the carried images every so many minutes, between two frames; see
+            ``Detector.self_test``.
 
     Raises:
-        BundleError: the bundle can't be trusted.
+        BundleError: the bundle can't be trusted; ``TrustError`` where it's for want of a signature.
         EdgeadError: what ``Detector`` raises.
     """
     options = EngineOptions(device=device, threads=threads, throughput=throughput, cores=cores, cache=cache)
     path = bundle.path if isinstance(bundle, Bundle) else bundle
     if not isinstance(path, str | os.PathLike):
         raise OptionError(f"{type(path).__name__} is no bundle: give its path, or what a call returned")
-    return Detector(
-        read_bundle(Path(path), hold=True),
+    read = read_bundle(Path(path), hold=True, trust=None if trust is None else Trust.of(trust))
+    detector = Detector(
+        read,
         options,
         engine=engine,
         threshold=threshold,
         depth=depth,
         product=product,
+        self_test_minutes=self_test_minutes,
     )
+    if read.signed is not None:
+        _log.info("%s: %s", read.path, read.signed)
+        read.signed.remember()
+    return detector
 
 
 class Detector:
@@ -110,13 +124,14 @@ class Detector:
         depth: significant bits of uint16 frames and 16-bit files, 9 to 16, for a bundle that learned none;
             of others it's in the bundle.
         product: whose thresholds hold where a call names no product.
+        self_test_minutes: judge one of the carried images every so many minutes, between two frames.
 
     Raises:
         EngineError: the engine or device isn't there, or can't compile or run the graph.
         UnknownNameError: nobody registers the engine, or the bundle has no such product.
         PluginError: the engine is a plugin's, and breaks its contract.
         ParityError: this machine gives other numbers than the bundle was exported with, or another verdict;
-            see ``edgead.runtime.proof``.
+            see ``edgead.runtime.proof``. ``SelfTestError`` where it gave the right ones before.
         OptionError: the threshold isn't a finite number, a core isn't this process's to use, the engine
             doesn't read the bundle's model or honour an option, the bundle's engine is a plugin's and wasn't
             named, or the depth isn't what the bundle learned.
@@ -140,6 +155,7 @@ class Detector:
         threshold: float | None = None,
         depth: int | None = None,
         product: str | None = None,
+        self_test_minutes: float | None = None,
     ) -> None:
         if not isinstance(bundle, Bundle):
             raise OptionError(f"{type(bundle).__name__} is no bundle: use edgead.load for a path")
@@ -148,6 +164,7 @@ class Detector:
         if threshold is not None and not math.isfinite(threshold):
             raise OptionError(f"threshold {threshold} must be a finite number")
         depth = whole("depth", depth)
+        minutes = _number("self_test_minutes", self_test_minutes)
         if options.precision not in ("f32", manifest.engine_precision):
             raise OptionError(f"precision {options.precision}: {bundle.path} was gated in f32; leave it out")
         self.bundle = bundle
@@ -170,7 +187,20 @@ class Detector:
         where = f"threads {options.thread_count or 'all'}, cores {cores or 'any'}"
         _log.info("%s: %s, %s, %s, threshold %g", bundle.path, what, self.runs_on, where, self.threshold)
         prove(bundle, self._session, self.runs_on, self.limits(), self._state.outputs)
+        self._tester = SelfTester(bundle, minutes)
+        self._tester.at_load(self._session, self.limits())
         self.bundle = bundle.without_held()
+
+    @property
+    def self_test(self) -> SelfTest | None:
+        """What the last self-test found, at loading the first; None where the bundle carries no images.
+
+        With ``self_test_minutes`` one of the images that the bundle carries is judged every so many minutes,
+        before a frame is: that frame waits for one inference more, and no other. Where score or map aren't
+        the recorded ones, ``passed`` is False and a warning is logged; frames are judged all the same, so
+        look here after each, and reject what is judged from then on.
+        """
+        return self._tester.last
 
     def __repr__(self) -> str:
         manifest = self.bundle.manifest
@@ -200,7 +230,12 @@ class Detector:
             OptionError: it's another bundle.
             UnknownNameError: it has no such product.
             ParityError: this machine gives another verdict at these thresholds.
+            UnsignedError: this detector demanded a signature, and the bundle was read without.
         """
+        if self.bundle.signed is not None and bundle.signed is None:
+            raise UnsignedError(
+                f"{bundle.path}: this detector demanded a signature: read it with the detector's trust"
+            )
         if replace(bundle.manifest, thresholds={}) != replace(self.bundle.manifest, thresholds={}):
             raise OptionError(f"{bundle.path} is another bundle than this detector's: load it")
         twin = copy(self)
@@ -230,7 +265,7 @@ class Detector:
         Raises:
             BundleError, EngineError, ParityError: as ``edgead.load`` does; the detector stays as it was.
         """
-        bundle = read_bundle(self.bundle.path)
+        bundle = read_bundle(self.bundle.path, trust=self.bundle.trust)
         if replace(bundle.manifest, thresholds={}) != replace(self.bundle.manifest, thresholds={}):
             raise ForeignLessonError(f"{bundle.path}: another bundle lies there by now; load it anew")
         state = self._opened(bundle, self._state)
@@ -324,6 +359,7 @@ class Detector:
         limits = self.limits(product)
         image, shape = self._prepare(frame, channel_order, depth)
         state = self._state
+        self._tester.between_frames(state.session, limits)
         return self._predict(state.session(image[None]), shape, limits, state.taught)
 
     def start(
@@ -348,6 +384,7 @@ class Detector:
         limits = self.limits(product)
         image, shape = self._prepare(frame, channel_order, depth)
         state = self._state
+        self._tester.between_frames(state.session, limits)
         started = state.session.start(image[None])
         return PendingPrediction(started, lambda out: self._predict(out, shape, limits, state.taught))
 
@@ -380,6 +417,7 @@ class Detector:
         state = self._state
         with closing(state.session.map(images())) as all_outputs:
             for outputs in all_outputs:
+                self._tester.between_frames(state.session, limits)
                 yield self._predict(outputs, shapes.popleft(), limits, state.taught)
 
     def _prepare(

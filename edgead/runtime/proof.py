@@ -119,7 +119,7 @@ def record(
 ) -> ProbeRecord:
     """What exact arithmetic makes of a changed image, (H, W, 3) uint8 before the change."""
     outputs = exact(CHANGES[change](image)[None])
-    peaks = tuple(float(peak) for peak in _peaks(outputs["anomaly_map"]))
+    peaks = tuple(float(peak) for peak in peaks_of(outputs["anomaly_map"]))
     return ProbeRecord(file, change, float(outputs["score"][0]), peaks)  # type: ignore[arg-type]
 
 
@@ -138,7 +138,7 @@ def replay(bundle: Bundle, session: Session, limits: ThresholdRecord | None = No
                 images[probe.file] = carried_image(bundle, probe.file)
             outputs = session(CHANGES[probe.change](images[probe.file])[None])
             exact = np.array(probe.peaks)
-            yield float(outputs["score"][0]), _peaks(outputs["anomaly_map"]), probe.score, exact
+            yield float(outputs["score"][0]), peaks_of(outputs["anomaly_map"]), probe.score, exact
 
     return compare(pairs(), limits.score, limits.pixel, form)
 
@@ -178,7 +178,7 @@ def told(found: Parity, runs_on: str) -> str:
     )
 
 
-def _peaks(anomaly_map: NDArray[Any]) -> NDArray[np.float64]:
+def peaks_of(anomaly_map: NDArray[Any]) -> NDArray[np.float64]:
     """(PARTS * PARTS,) maxima of a map (1, 1, H, W); a side smaller than PARTS repeats its last row."""
     plane = anomaly_map[0, 0].astype(np.float64)
     rows = [plane[part] for part in _cut(plane.shape[0])]
@@ -207,4 +207,15 @@ def _entry(
     )
 
 
-__all__ = ["CHANGES", "MAP_TOLERANCE", "TOLERANCE", "Parity", "compare", "prove", "record", "replay", "told"]
+__all__ = [
+    "CHANGES",
+    "MAP_TOLERANCE",
+    "TOLERANCE",
+    "Parity",
+    "compare",
+    "peaks_of",
+    "prove",
+    "record",
+    "replay",
+    "told",
+]

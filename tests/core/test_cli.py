@@ -138,7 +138,7 @@ def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     report = json.loads(capsys.readouterr().out)
     assert report["telemetry"] == "off"
     assert report["packages"]["numpy"]
-    assert set(report["extras"]) == {"openvino", "onnx", "fit", "report", "train"}
+    assert set(report["extras"]) == {"openvino", "onnx", "fit", "report", "sign", "train"}
     assert main(["plugins", "--json"]) == 0
     assert isinstance(json.loads(capsys.readouterr().out), list)
     assert main(["backbones", "--json"]) == 0

@@ -128,7 +128,7 @@ def test_completion_completes_verbs_and_options() -> None:
                               env=environment, check=True, timeout=60)  # fmt: skip
         return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
-    assert complete("edgead in", 1) == ["inspect"]
+    assert complete("edgead ins", 1) == ["inspect", "install"]
     assert "--threshold" in complete("edgead run --thr", 2)
     assert complete("edgead fit patchc", 2) == ["patchcore"]
     assert complete("edgead backbones resnet3", 2) == ["resnet34"]

@@ -1,0 +1,85 @@
+"""``edgead slots``: which bundles are installed on a device, and how they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgead.cli.output import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from edgead.slots import Slots
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def slots_option(function: F) -> F:
+    """Add ``--slots``, passed on as ``folder``."""
+    return click.option(
+        "--slots",
+        "folder",
+        metavar="DIR",
+        required=True,
+        type=click.Path(path_type=Path),
+        help="The folder of installed bundles.",
+    )(function)
+
+
+@click.command("slots")
+@slots_option
+@click.option("--good", is_flag=True, help="Mark the current bundle as good: it isn't on trial any more.")
+@json_option
+def command(folder: Path, good: bool, as_json: bool) -> None:
+    """Show the bundle that is current, the one before, and the last time that the folder went back."""
+    from edgead.names import shown
+    from edgead.slots import Slots
+    from edgead.slots.folder import short
+
+    slots = Slots(folder)
+    if good:
+        slots.good()
+    if as_json:
+        print_json(record(slots))
+        return
+    current, previous, back = slots.current(), slots.previous(), slots.went_back()
+    if current is None:
+        click.echo(
+            shown(f"{folder}: nothing is installed; `edgead install BUNDLE --slots {folder}` does that")
+        )
+        return
+    rows = []
+    for word, slot in (("current", current), ("previous", previous)):
+        if slot is not None:
+            serial = "-" if slot.serial is None else str(slot.serial)
+            rows.append(
+                (
+                    word,
+                    short(slot.name),
+                    slot.state,
+                    str(slot.starts),
+                    slot.installed or "-",
+                    slot.line or "-",
+                    serial,
+                )
+            )
+    print_table(rows, ("slot", "bundle", "state", "starts on trial", "installed", "line", "serial"))
+    if back is not None:
+        click.echo(shown(f"went back from {short(back.left)} to {short(back.to)} on {back.when}: {back.why}"))
+
+
+def record(slots: Slots) -> dict[str, Any]:
+    """The folder as JSON."""
+    from edgead.manifest.strict import plain
+
+    found = {"current": slots.current(), "previous": slots.previous()}
+    told = {
+        name: None if slot is None else {**plain(slot), "path": str(slot.path)}
+        for name, slot in found.items()
+    }
+    return {"slots": str(slots.folder), **told, "went_back": plain(slots.went_back())}
+
+
+__all__ = ["command", "record", "slots_option"]

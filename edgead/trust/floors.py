@@ -1,0 +1,156 @@
+"""The last accepted serial number of each line, in a small file of the device's: what is older is a replay.
+
+Going back to the bundle before is the device's own decision, and no replay: the file names the one statement
+under the number that may be accepted again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgead.errors import ManifestError, ReplayedError, TrustStateError
+from edgead.files import output_errors, sync, write_file
+from edgead.manifest.strict import load, plain, read
+from edgead.names import shown
+from edgead.trust.statement import MAX_SERIAL, Statement
+
+if sys.platform != "win32":
+    import fcntl
+
+MAX_FLOORS_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What a device knows of a line.
+
+    Attributes:
+        serial: the last accepted.
+        back_to: ``digest`` of the statement with a lower number that the device went back to, or None.
+    """
+
+    serial: int
+    back_to: str | None = None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What of a statement is kept: its line, serial number and digest."""
+
+    line: str
+    serial: int
+    digest: str
+
+    @staticmethod
+    def of(said: Statement) -> Mark:
+        """A statement's."""
+        return Mark(said.line, said.serial, said.digest)
+
+
+@dataclass(frozen=True)
+class Floors:
+    """The file's content.
+
+    Attributes:
+        lines: by the statement's line, empty for none.
+        format: 1.
+    """
+
+    lines: Mapping[str, Floor] = field(default_factory=dict)
+    format: int = 1
+
+
+def check_floor(file: Path, said: Mark) -> None:
+    """Raise ReplayedError where a later one was accepted before, TrustStateError for a damaged file."""
+    floor = _read(file).lines.get(said.line)
+    if floor is not None and said.serial < floor.serial and said.digest != floor.back_to:
+        line = f" for line {said.line!r}" if said.line else ""
+        raise ReplayedError(
+            f"serial {said.serial}{line} is under {floor.serial}, the last that this device accepted: sign "
+            "with a higher one, or go back with `edgead rollback`"
+        )
+
+
+def raise_floor(file: Path, said: Mark) -> None:
+    """Keep a statement's serial number as the last accepted one, unless it's what the device went back to.
+
+    Raises:
+        OutputError: the file can't be written: replays couldn't be told any more.
+        TrustStateError: it's damaged.
+    """
+    floor = _read(file).lines.get(said.line)
+    if floor is not None and (said.serial < floor.serial or floor == Floor(said.serial)):
+        return
+    with alone(file):
+        lines = dict(_read(file).lines)
+        now = lines.get(said.line)
+        if now is None or said.serial >= now.serial:
+            lines[said.line] = Floor(said.serial)
+            _write(file, lines)
+
+
+def allow_back(file: Path, said: Mark) -> None:
+    """Let a statement be accepted again though a later one was; raises as ``raise_floor``."""
+    with alone(file):
+        lines = dict(_read(file).lines)
+        now = lines.get(said.line)
+        if now is not None and said.serial < now.serial:
+            lines[said.line] = Floor(now.serial, said.digest)
+            _write(file, lines)
+
+
+def _read(file: Path) -> Floors:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_FLOORS_BYTES + 1)
+    except FileNotFoundError:
+        return Floors()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TrustStateError(f"{shown(file)}: can't be read ({reason}); check the path and rights") from None
+    try:
+        if len(content) > MAX_FLOORS_BYTES:
+            raise ManifestError("the manifest is too large")
+        found: Floors = read(Floors, load(content))
+        good = (0 <= each.serial <= MAX_SERIAL for each in found.lines.values())
+        if found.format != 1 or not all(good):
+            raise ManifestError("manifest field 'format' or 'serial' is out of range")
+    except ManifestError as error:
+        why = str(error).partition(";")[0].replace("manifest field", "field").replace("the manifest", "it")
+        raise TrustStateError(
+            f"{shown(file)}: not the serial numbers that this device accepted ({why}); put the file back "
+            "from a copy, or remove it to begin anew"
+        ) from None
+    return found
+
+
+def _write(file: Path, lines: Mapping[str, Floor]) -> None:
+    text = json.dumps(plain(Floors(lines)), sort_keys=True, indent=1, ensure_ascii=False)
+    write_file(file, text.encode() + b"\n")
+    with output_errors(file):
+        sync(file.parent)
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """Hold the folder's lock, so that no number gets lost between two writers."""
+    if sys.platform == "win32":
+        yield
+        return
+    with output_errors(file):
+        folder = os.open(file.absolute().parent, os.O_RDONLY)
+    try:
+        with output_errors(file):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+__all__ = ["Floor", "Floors", "Mark", "allow_back", "alone", "check_floor", "raise_floor"]

@@ -1,0 +1,437 @@
+"""Slots: what is current is always whole, comes in checked and tried, and can be gone back from."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgead
+from edgead import Slots, errors
+from edgead.bundle import Note, add_revision, read_bundle, write_bundle
+from edgead.bundle.signing import Claim, sign_bundle
+from edgead.cli import main
+from edgead.manifest import Manifest, ReferenceRecord
+from edgead.slots import slots as slots_module
+from edgead.slots import staging
+from edgead.trust import demand
+from edgead.trust.keys import make_keys
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "v2.edgead"
+ROOT = Path(edgead.__file__).parents[1]
+FRAME = np.zeros((24, 32, 3), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def no_demand(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (demand.KEYS, demand.LINE, demand.STATE):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def slots(tmp_path: Path) -> Slots:
+    return Slots(tmp_path / "slots")
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    make_keys(tmp_path / "qa.key", tmp_path / "qa.pub")
+    return tmp_path / "qa.key"
+
+
+def revised(path: Path, score: float) -> Path:
+    """A copy of the golden bundle with another threshold, so that it can be told from others."""
+    shutil.copytree(GOLDEN, path)
+    read = read_bundle(path)
+    changed = replace(read.manifest.threshold, score=score, rule="given")
+    add_revision(read, {"default": changed}, Note("someone", "because"))
+    return path
+
+
+def signed(path: Path, key: Path, serial: int, line: str = "L1") -> Path:
+    shutil.copytree(GOLDEN, path)
+    sign_bundle(path, key, Claim(serial, line))
+    return path
+
+
+def rewritten(path: Path, manifest: Manifest) -> Path:
+    """The golden bundle's files with another manifest."""
+    with write_bundle(path) as made:
+        for file in manifest.files:
+            (made.folder / file.path).parent.mkdir(exist_ok=True)
+            shutil.copy(GOLDEN / file.path, made.folder / file.path)
+        made.finish(manifest)
+    return path
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if len(path.name) < 64)
+
+
+def threshold(slots: Slots) -> float:
+    return edgead.load(slots.folder / "current").threshold
+
+
+# ---------------------------------------------------------------- in and back
+
+
+def test_a_bundle_becomes_current_and_the_one_before_is_kept(slots: Slots, tmp_path: Path) -> None:
+    assert slots.current() is None and slots.previous() is None
+    first = slots.install(GOLDEN, good_after=0)
+    assert (
+        first.name == hashlib.sha256((GOLDEN / "manifest.json").read_bytes()).hexdigest()
+        and first.state == "good"
+    )
+    assert edgead.load(slots.folder / "current")(FRAME).score == edgead.load(GOLDEN)(FRAME).score
+    for score in (70.0, 60.0, 50.0):
+        slots.install(revised(tmp_path / f"{score}.edgead", score), good_after=0)
+        assert threshold(slots) == score
+    assert slots.previous() is not None and edgead.load(slots.previous().path).threshold == 60.0
+    assert listing(slots.folder) == [".lock", "current", "previous", "slots.json"]
+    assert sum(path.is_dir() and not path.is_symlink() for path in slots.folder.iterdir()) == 2
+    back = slots.rollback("worse")
+    assert threshold(slots) == 60.0 and slots.current() == back and slots.previous() is None
+    assert slots.went_back().why == "worse" and not os.path.lexists(slots.folder / "previous")
+    with pytest.raises(errors.NoSlotError, match="no slot to go back to"):
+        slots.rollback()
+    assert threshold(slots) == 60.0
+
+
+def test_what_lies_beside_the_bundle_comes_along_and_what_nobody_knows_does_not(
+    slots: Slots, tmp_path: Path, key: Path
+) -> None:
+    path = revised(tmp_path / "a.edgead", 70.0)
+    sign_bundle(path, key)
+    (path / "signatures" / "note.txt").write_text("x")
+    (path / ".DS_Store").write_text("x")
+    slots.install(path)
+    copy = slots.current().path
+    names = {str(file.relative_to(copy)) for file in copy.rglob("*") if file.is_file()}
+    wanted = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
+    assert names == wanted - {"signatures/note.txt", ".DS_Store"}
+    assert all((copy / name).read_bytes() == (path / name).read_bytes() for name in names)
+
+
+def test_the_same_bundle_is_not_installed_again_unless_its_slot_is_damaged(
+    slots: Slots, tmp_path: Path
+) -> None:
+    slots.install(GOLDEN, good_after=0)
+    slots.install(revised(tmp_path / "a.edgead", 70.0), good_after=0)
+    now, before = slots.current(), slots.previous()
+    assert slots.install(tmp_path / "a.edgead") == now and slots.previous() == before
+    model = now.path / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    mended = slots.install(tmp_path / "a.edgead", good_after=0)
+    assert mended.name != now.name and threshold(slots) == 70.0
+
+
+def test_what_was_decided_on_the_device_and_does_not_come_along_is_said(
+    slots: Slots, tmp_path: Path, caplog
+) -> None:
+    slots.install(GOLDEN, good_after=0)
+    slots.install(revised(tmp_path / "a.edgead", 70.0), good_after=0)
+    assert "don't come along" not in caplog.text
+    slots.install(GOLDEN, good_after=0)
+    assert "revised thresholds of the bundle before it don't come along" in caplog.text
+    slots.rollback()
+    assert threshold(slots) == 70.0
+
+
+def test_a_slot_that_was_damaged_is_not_gone_back_to(slots: Slots, tmp_path: Path) -> None:
+    slots.install(GOLDEN, good_after=0)
+    slots.install(revised(tmp_path / "a.edgead", 70.0), good_after=0)
+    (slots.previous().path / "model.onnx").write_bytes(b"x")
+    with pytest.raises(errors.BundleError):
+        slots.rollback()
+    assert threshold(slots) == 70.0
+
+
+# ---------------------------------------------------------------- what doesn't get in
+
+
+def test_what_is_refused_changes_nothing(slots: Slots, tmp_path: Path, monkeypatch) -> None:
+    slots.install(GOLDEN, good_after=0)
+    before = {path.name: path.readlink() if path.is_symlink() else "" for path in slots.folder.iterdir()}
+    damaged = Path(shutil.copytree(GOLDEN, tmp_path / "damaged.edgead"))
+    (damaged / "model.onnx").write_bytes((damaged / "model.onnx").read_bytes()[:-1] + b"x")
+    manifest = read_bundle(GOLDEN).manifest
+    wrong = replace(manifest.probes[0], score=50.0)  # which isn't what the graph gives
+    odd = rewritten(tmp_path / "odd.edgead", replace(manifest, probes=(wrong,)))
+    reference = ReferenceRecord({"fp32": manifest.model})
+    fitted = rewritten(tmp_path / "fitted.edgead", replace(manifest, kind="reference", reference=reference))
+    bare = rewritten(tmp_path / "bare.edgead", replace(manifest, probes=()))
+    for path, error, why in (
+        (damaged, errors.HashMismatchError, f"{damaged}: "),
+        (odd, errors.SelfTestError, f"{odd}: .*other numbers"),
+        (bare, errors.SelfTestError, "no images to test itself"),
+        (fitted, errors.InputError, "export it"),
+        (tmp_path / "none.edgead", errors.BundleNotFoundError, "no such bundle"),
+    ):
+        with pytest.raises(error, match=why):
+            slots.install(path)
+        after = {path.name: path.readlink() if path.is_symlink() else "" for path in slots.folder.iterdir()}
+        assert after == before
+    with pytest.raises(errors.UnknownNameError):
+        slots.install(GOLDEN, engine="steam")
+    for words in ({"good_after": -1}, {"most_starts": True}):
+        with pytest.raises(errors.OptionError):
+            slots.install(GOLDEN, **words)
+
+
+def test_a_bundle_that_changes_after_the_look_is_judged_by_its_copy(
+    slots: Slots, tmp_path: Path, monkeypatch
+) -> None:
+    path = Path(shutil.copytree(GOLDEN, tmp_path / "a.edgead"))
+    copied, real = [], staging._copy
+
+    def copy(source: Path, folder: Path, name: str, file: Path) -> None:
+        if name == "model.onnx":
+            file.write_bytes(file.read_bytes()[:-1] + b"x")
+        copied.append(name)
+        real(source, folder, name, file)
+
+    monkeypatch.setattr(staging, "_copy", copy)
+    with pytest.raises(errors.HashMismatchError, match=str(path)):
+        slots.install(path)
+    assert "model.onnx" in copied and slots.current() is None
+
+
+def test_signatures_are_demanded_and_replays_refused(tmp_path: Path, key: Path, monkeypatch) -> None:
+    slots = Slots(tmp_path / "slots", trust=key.with_suffix(".pub"))
+    with pytest.raises(errors.UnsignedError):
+        slots.install(GOLDEN)
+    for serial in (4, 5):
+        slots.install(signed(tmp_path / f"{serial}.edgead", key, serial), good_after=0)
+    assert (slots.current().serial, slots.current().line, slots.previous().serial) == (5, "L1", 4)
+    with pytest.raises(errors.ReplayedError, match="serial 4"):
+        slots.install(tmp_path / "4.edgead")
+    slots.rollback()  # the device's own decision
+    assert slots.current().serial == 4
+    with pytest.raises(errors.ReplayedError, match="serial 3"):
+        slots.install(signed(tmp_path / "3.edgead", key, 3))
+    slots.install(tmp_path / "5.edgead", good_after=0)  # and forward again
+    assert slots.current().serial == 5
+    monkeypatch.setenv(demand.KEYS, str(tmp_path / "other.pub"))
+    make_keys(tmp_path / "other.key", tmp_path / "other.pub")
+    with pytest.raises(errors.ForeignSignatureError):
+        Slots(tmp_path / "slots").install(signed(tmp_path / "6.edgead", key, 6))
+    with pytest.raises(errors.ForeignSignatureError):  # the key was taken from the device
+        Slots(tmp_path / "slots").rollback()
+
+
+def test_the_device_loads_what_it_went_back_to(tmp_path: Path, key: Path, monkeypatch) -> None:
+    monkeypatch.setenv(demand.KEYS, str(key.with_suffix(".pub")))
+    monkeypatch.setenv(demand.STATE, str(tmp_path / "accepted.json"))
+    slots = Slots(tmp_path / "slots")
+    for serial in (4, 5):
+        slots.install(signed(tmp_path / f"{serial}.edgead", key, serial), good_after=0)
+        edgead.load(slots.folder / "current")
+    slots.rollback()
+    assert edgead.load(slots.folder / "current").bundle.signed.statement.serial == 4
+    with pytest.raises(errors.ReplayedError):
+        edgead.load(signed(tmp_path / "3.edgead", key, 3))
+    assert not (slots.folder / "serials.json").exists()
+
+
+# ---------------------------------------------------------------- on trial
+
+
+def test_enough_frames_mark_a_slot_as_good(slots: Slots) -> None:
+    slots.install(GOLDEN, good_after=3)
+    slots.frame_judged(10)  # nobody started
+    assert slots.start().state == "trial"
+    for wanted in ("trial", "trial", "good", "good"):
+        slots.frame_judged()
+        assert slots.current().state == wanted
+    assert slots.current().starts == 1 and slots.start().starts == 1
+
+
+def test_a_slot_that_never_gets_good_is_left_by_itself(slots: Slots, tmp_path: Path, caplog) -> None:
+    slots.install(GOLDEN, good_after=0)
+    slots.install(revised(tmp_path / "a.edgead", 70.0), most_starts=2)
+    for start in (1, 2):
+        assert Slots(slots.folder).start().starts == start and threshold(slots) == 70.0
+    with caplog.at_level(logging.WARNING):
+        assert Slots(slots.folder).start().state == "good"
+    assert threshold(slots) == 100.0
+    assert "went back from" in caplog.text and "not marked good in 2 starts" in slots.went_back().why
+
+
+def test_the_first_bundle_has_nothing_to_go_back_to_and_stays(slots: Slots, caplog) -> None:
+    slots.install(GOLDEN, most_starts=1)
+    for _ in range(3):
+        slots.start()
+    assert "nothing to go back to" in caplog.text and threshold(slots) == 100.0
+    with pytest.raises(errors.NoSlotError, match="nothing is installed"):
+        Slots(slots.folder.with_name("none")).start()
+
+
+def test_a_bundle_on_trial_is_not_what_the_next_one_goes_back_to(slots: Slots, tmp_path: Path) -> None:
+    slots.install(GOLDEN, good_after=0)
+    slots.install(revised(tmp_path / "a.edgead", 70.0))
+    slots.install(revised(tmp_path / "b.edgead", 60.0))
+    slots.rollback()
+    assert threshold(slots) == 100.0
+
+
+def test_frames_of_a_bundle_that_was_replaced_meanwhile_mark_nothing(slots: Slots, tmp_path: Path) -> None:
+    slots.install(GOLDEN, good_after=2)
+    slots.start()
+    slots.install(revised(tmp_path / "a.edgead", 70.0), good_after=2)
+    slots.frame_judged(5)
+    assert slots.current().state == "trial"
+
+
+def test_run_counts_starts_and_frames(slots: Slots, tmp_path: Path, capsys) -> None:
+    image = str(GOLDEN / "probes" / "000.png")
+    current = str(slots.folder / "current")
+    slots.install(GOLDEN, good_after=2)
+    assert main(["run", current, image]) == 0 and slots.current().state == "trial"
+    assert main(["run", current, image, image]) == 0 and slots.current().state == "good"
+    slots.install(revised(tmp_path / "a.edgead", 70.0), most_starts=1)
+    for wanted in (70.0, 100.0):
+        capsys.readouterr()
+        assert main(["run", current, image]) == 0
+        assert json.loads(capsys.readouterr().out)["threshold"] == wanted
+
+
+# ---------------------------------------------------------------- two at once, damage, kills
+
+
+def test_two_installers_at_once_have_one_error_and_a_start_waits(slots: Slots, monkeypatch) -> None:
+    slots.install(GOLDEN)
+    held = os.open(slots.folder / ".lock", os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    for call in (lambda: slots.install(GOLDEN), slots.rollback, slots.good):
+        with pytest.raises(errors.SlotsBusyError, match="another process"):
+            call()
+    monkeypatch.setattr(slots_module, "WAIT_SECONDS", 0.1)
+    with pytest.raises(errors.SlotsBusyError):
+        slots.start()
+    monkeypatch.setattr(slots_module, "WAIT_SECONDS", 30)
+    started: list[str] = []
+    thread = threading.Thread(target=lambda: started.append(slots.start().name))
+    thread.start()
+    os.close(held)
+    thread.join(30)
+    assert started == [slots.current().name]
+
+
+def test_many_installers_at_once_leave_one_whole_bundle(slots: Slots, tmp_path: Path) -> None:
+    paths = [revised(tmp_path / f"{score}.edgead", score) for score in (50.0, 60.0, 70.0)]
+    slots.install(GOLDEN, good_after=0)
+    found: list[object] = []
+
+    def install(path: Path) -> None:
+        try:
+            found.append(Slots(slots.folder).install(path, good_after=0))
+        except errors.SlotsBusyError as error:
+            found.append(error)
+
+    threads = [threading.Thread(target=install, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == 3 and any(not isinstance(each, Exception) for each in found)
+    assert threshold(slots) in (50.0, 60.0, 70.0)
+    assert listing(slots.folder) == [".lock", "current", "previous", "slots.json"]
+
+
+def test_damage_of_the_folder_is_said_and_an_install_mends_what_is_gone(slots: Slots, tmp_path: Path) -> None:
+    slots.install(GOLDEN, good_after=0)
+    state = slots.folder / "slots.json"
+    good = state.read_text()
+    for text in ("", "{}", "[]", good.replace('"trial"', '"x"').replace('"good"', '"x"'), good[:-5],
+                 good.replace("format", "formal"), good.replace('"starts": 0', '"starts": -1')):  # fmt: skip
+        state.write_text(text)
+        for call in (slots.current, slots.good, lambda: slots.install(GOLDEN)):
+            with pytest.raises(errors.SlotStateError, match=r"slots\.json"):
+                call()
+    state.unlink()  # as the message says
+    assert slots.current().state == "good" and slots.previous() is None
+    shutil.rmtree(slots.current().path)
+    assert slots.current() is None
+    slots.install(GOLDEN, good_after=0)
+    assert threshold(slots) == 100.0
+    current = slots.folder / "current"
+    current.unlink()
+    current.symlink_to("/etc")
+    with pytest.raises(errors.SlotStateError, match="which is no slot"):
+        slots.install(GOLDEN)
+    current.unlink()
+    current.mkdir()
+    with pytest.raises(errors.SlotStateError, match="not a link"):
+        slots.current()
+
+
+def test_what_is_not_of_the_slots_stays(slots: Slots) -> None:
+    slots.install(GOLDEN)
+    for name in ("notes.txt", "a" * 64 + ".x", "b" * 63):
+        (slots.folder / name).write_text("mine")
+    (slots.folder / ("c" * 64)).mkdir()  # a slot's name that nothing leads to
+    (slots.folder / ".current.partial-00").symlink_to("nowhere")
+    (slots.folder / ".incoming.partial-00").mkdir()
+    slots.good()
+    names = {path.name for path in slots.folder.iterdir()}
+    assert {"notes.txt", "a" * 64 + ".x", "b" * 63} <= names
+    assert not names & {"c" * 64, ".current.partial-00", ".incoming.partial-00"}
+
+
+def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path / "file", Path("/proc/slots")):
+        with pytest.raises(errors.OutputError):
+            Slots(folder).install(GOLDEN)
+    for folder in ("", 7):
+        with pytest.raises(errors.OptionError):
+            Slots(folder)  # type: ignore[arg-type]
+
+
+def test_the_verbs(tmp_path: Path, key: Path, capsys) -> None:
+    folder, public = str(tmp_path / "slots"), str(key.with_suffix(".pub"))
+    for serial in (1, 2):
+        bundle = str(signed(tmp_path / f"{serial}.edgead", key, serial))
+        words = ["install", bundle, "--slots", folder, "--trust", public, "--line", "L1"]
+        assert main([*words, "--good-after", "0", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["installed"] is True and told["current"]["serial"] == serial
+    assert main([*words]) == 0 and "nothing was done" in capsys.readouterr().out
+    assert main(["slots", "--slots", folder]) == 0 and "previous" in capsys.readouterr().out
+    assert main(["rollback", "--slots", folder, "--trust", public, "--why", "a\nb"]) == 0
+    assert main(["slots", "--slots", folder, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert told["went_back"]["why"] == "a b" and told["current"]["serial"] == 1 and told["previous"] is None
+    assert main(["rollback", "--slots", folder]) == 2
+    assert main(["install", str(GOLDEN), "--slots", folder, "--trust", public]) == 3
+    assert main(["install", bundle, "--slots", folder, "--trust", public]) == 0
+    assert "on trial" in capsys.readouterr().out
+    assert main(["slots", "--slots", folder, "--good", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["current"]["state"] == "good"
+    assert main(["slots", "--slots", str(tmp_path / "none")]) == 0 and "nothing is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["every", "5"], ["8", "3"]])
+def test_killed_at_any_step_current_is_whole_and_judges(tmp_path: Path, words: list[str]) -> None:
+    command = [sys.executable, "-m", "tests.core.kill_installer", str(tmp_path / "device"), *words]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    if words[0] == "every":
+        assert seen["install old"] and seen["install new"] and seen["goback old"] and seen["goback new"]
+    else:
+        assert seen["kills"] == 8
