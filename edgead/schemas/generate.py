@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgead.manifest import FORMAT, MAX_PROBES, Manifest
+from edgead.manifest.sealing import DIGEST
 from edgead.trust.statement import LONGEST, MAX_SERIAL, MOST_GATES, SignedStatement
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -48,8 +49,12 @@ _LIMITS: Mapping[str, Mapping[str, Any]] = {
 
 
 def manifest() -> dict[str, Any]:
-    """The schema of ``manifest.json``, in the format that is written."""
-    return _document(Manifest, "manifest.json of an edgead bundle")
+    """The schema of ``manifest.json``, in the format that is written: with the digest that seals it."""
+    document = _document(Manifest, "manifest.json of an edgead bundle")
+    record = document["$defs"][Manifest.__name__]
+    record["properties"][DIGEST] = {"type": "string", **_HASH}
+    record["required"].append(DIGEST)
+    return document
 
 
 def statement() -> dict[str, Any]:

@@ -45,7 +45,8 @@ def manifests() -> list[dict[str, Any]]:
     made = [json.loads(manifest.to_json()) for manifest in EXAMPLES.values()]
     upgraded = Manifest.from_json((GOLDEN / "v1.edgead" / "manifest.json").read_bytes())
     golden = Manifest.from_json((GOLDEN / "v2.edgead" / "manifest.json").read_bytes())
-    return [*made, *(json.loads(each.to_json()) for each in (upgraded, golden))]
+    newest = json.loads((GOLDEN / "v3.edgead" / "manifest.json").read_text())
+    return [*made, newest, *(json.loads(each.to_json()) for each in (upgraded, golden))]
 
 
 def objects(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
