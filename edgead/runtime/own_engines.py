@@ -94,4 +94,14 @@ def _others(engine: str, model: Named | None, word: str) -> str:
     return "".join(f"{word} --engine {name}" for name in names if name != engine and is_installed(name))
 
 
-__all__ = ["HEAVY", "OWN", "Own", "inference_error", "is_installed", "lacks", "not_installed", "readers"]
+__all__ = [
+    "HEAVY",
+    "OWN",
+    "Named",
+    "Own",
+    "inference_error",
+    "is_installed",
+    "lacks",
+    "not_installed",
+    "readers",
+]

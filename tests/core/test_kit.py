@@ -251,7 +251,7 @@ WRONG = {
         "raise ValueError(",
         "glow-exact",
         "refuses-what-it-cannot-open",
-        "a file that is no model is a PluginError",
+        "a .onnx that can't be run is a PluginError",
     ),
     "any device": (
         'honours = ("threads",)  #',
