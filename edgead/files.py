@@ -161,12 +161,12 @@ def staging_folder(final: Path) -> Iterator[Path]:
         OSError: the folder can't be made.
     """
     _remove_abandoned(final)
-    folder, lock = _new_folder(final)
+    folder, held = _new_folder(final)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        _unlock(lock)
+        unlock(held)
 
 
 def swap_into_place(folder: Path, final: Path) -> None:
@@ -232,7 +232,7 @@ def _new_folder(final: Path) -> tuple[Path, int | None]:
         folder = final.with_name(f"{_prefix(final)}{os.urandom(6).hex()}")
         folder.mkdir()
         try:
-            return folder, _lock(folder)
+            return folder, lock(folder)
         except OSError:  # another writer took it for abandoned before it was locked
             continue
     raise OSError(errno.EBUSY, "other writers are in the way")
@@ -243,15 +243,15 @@ def _remove_abandoned(final: Path) -> None:
         if not folder.name.startswith(_prefix(final)) or folder.is_symlink() or not folder.is_dir():
             continue
         try:
-            lock = _lock(folder)
-            if lock is not None or time.time() - folder.stat().st_mtime > STALE_SECONDS:
+            held = lock(folder)
+            if held is not None or time.time() - folder.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
-            _unlock(lock)
+            unlock(held)
         except OSError:  # its writer lives, or it is gone
             continue
 
 
-def _lock(folder: Path) -> int | None:
+def lock(folder: Path) -> int | None:
     """Return the descriptor that holds the folder's lock; None where the file system has no locks.
 
     Raises:
@@ -276,9 +276,10 @@ def _lock(folder: Path) -> int | None:
         raise
 
 
-def _unlock(lock: int | None) -> None:
-    if lock is not None:
-        os.close(lock)
+def unlock(held: int | None) -> None:
+    """Close what ``lock`` returned."""
+    if held is not None:
+        os.close(held)
 
 
 __all__ = [
@@ -286,6 +287,7 @@ __all__ = [
     "is_file",
     "is_folder",
     "is_leftover",
+    "lock",
     "output_errors",
     "remove_leftovers",
     "renameat2",
@@ -293,6 +295,7 @@ __all__ = [
     "staging_folder",
     "swap_into_place",
     "sync",
+    "unlock",
     "write_file",
     "written_beside",
 ]
