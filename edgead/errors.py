@@ -21,6 +21,7 @@
     │   ├── FileSizeError                a file is shorter, longer or larger than allowed
     │   ├── HashMismatchError            a file's content was changed
     │   ├── HeldOutFileError             the held-out images' figures aren't as the manifest says
+    │   ├── TrialError                   the model doesn't open and run within limits
     │   ├── LessonError                  what it was taught can't be trusted
     │   │   ├── ChangedLessonError               a lesson's content was changed
     │   │   ├── MissingLessonError               a lesson, or a file of one, isn't there
@@ -175,6 +176,10 @@ class HashMismatchError(BundleError):
 
 class HeldOutFileError(BundleError):
     """The held-out images' figures aren't as the manifest says, or no image yields such."""
+
+
+class TrialError(BundleError):
+    """Tried in a process of its own, the model doesn't open and run within the limits of time and memory."""
 
 
 class RevisionError(BundleError):

@@ -11,20 +11,21 @@ import hashlib
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from edgead.errors import OutputError
+from edgead.leftovers import (
+    is_leftover,
+    lock,
+    new_name,
+    remove_leftovers,
+    remove_leftovers_once,
+    scratch_lies_in,
+    unlock,
+)
 
-if sys.platform != "win32":
-    import fcntl
-
-STALE_SECONDS = 24 * 3600
-"""Age at which a leftover is removed where the system can't tell whether its writer still lives."""
-
-_PARTIAL = ".partial-"
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _ADVICE = {
     errno.ENOSPC: "free some space or choose another place",
@@ -58,48 +59,58 @@ def output_errors(path: Path, inside: Path | None = None) -> Iterator[None]:
         raise OutputError(f"{path}: can't be written ({error.strerror or error}); {advice}") from error
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Write a file whole or not at all; an older one stays until the new one is complete.
+
+    What killed writers left in its folder is removed, the first time that this process writes there.
+
+    Args:
+        mode: the file's rights, of which the process's umask takes some away.
 
     Raises:
         OutputError: it can't be written.
     """
     path = Path(path)
-    with written_beside(path, data) as written:
+    remove_leftovers_once(path.parent)
+    with written_beside(path, data, mode) as written:
         written.replace(path)
 
 
 @contextmanager
-def written_beside(path: Path, data: bytes) -> Iterator[Path]:
+def written_beside(path: Path, data: bytes, mode: int = 0o666) -> Iterator[Path]:
     """Yield a whole file beside its place; what its name still holds at the block's end is removed.
 
     Raises:
         OutputError: it can't be written, or the block raises an OSError.
     """
-    beside = path.with_name(f"{_prefix(path)}{os.urandom(6).hex()}")
     with output_errors(path):
+        beside, descriptor = _new_file(path, mode)
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, descriptor)  # and with it goes the lock
+            try:
+                with open(descriptor, "wb", closefd=False) as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(descriptor)
+                if os.name == "nt":  # where no open file can be renamed
+                    stack.close()
+                yield beside
+            finally:
+                with contextlib.suppress(OSError):
+                    beside.unlink(missing_ok=True)
+
+
+def _new_file(path: Path, mode: int) -> tuple[Path, int]:
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+    for _ in range(10):
+        beside = new_name(path)
+        descriptor = os.open(beside, flags, mode)
         try:
-            with beside.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            yield beside
-        finally:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers of single files left in a folder, a day ago or earlier."""
-    with contextlib.suppress(OSError):
-        for file in folder.iterdir():
-            if is_leftover(file.name) and time.time() - file.lstat().st_mtime > STALE_SECONDS:
-                file.unlink()
-
-
-def is_leftover(name: str) -> bool:
-    """Whether a name is one that files are written under before they have their own."""
-    return name.startswith(".") and _PARTIAL in name
+            lock(beside, descriptor)
+            return beside, descriptor
+        except OSError:  # another writer took it for abandoned before it was locked
+            os.close(descriptor)
+    raise OSError(errno.EBUSY, "other writers are in the way")
 
 
 def is_file(path: Path) -> bool:
@@ -154,16 +165,17 @@ def sync(path: Path) -> None:
 def staging_folder(final: Path) -> Iterator[Path]:
     """Yield a new empty folder beside ``final``; what its name still holds at the block's end is removed.
 
-    A killed writer can't remove its own, so the next writer of the same ``final`` does. It tells an
-    abandoned folder by its lock, which the system drops with the process that held it.
+    A killed writer can't remove its own, so the next writer in the same folder does; see
+    ``edgead.leftovers``. Scratch of the block lies in it.
 
     Raises:
         OSError: the folder can't be made.
     """
-    _remove_abandoned(final)
+    remove_leftovers(final.parent, final)
     folder, held = _new_folder(final)
     try:
-        yield folder
+        with scratch_lies_in(folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         unlock(held)
@@ -223,13 +235,9 @@ def renameat2(one: Path, other: Path, flag: int) -> bool:
     return bool(rename(at_current_folder, names[0], at_current_folder, names[1], flag) == 0)
 
 
-def _prefix(final: Path) -> str:
-    return f".{final.name}{_PARTIAL}"
-
-
 def _new_folder(final: Path) -> tuple[Path, int | None]:
     for _ in range(10):
-        folder = final.with_name(f"{_prefix(final)}{os.urandom(6).hex()}")
+        folder = new_name(final)
         folder.mkdir()
         try:
             return folder, lock(folder)
@@ -238,56 +246,11 @@ def _new_folder(final: Path) -> tuple[Path, int | None]:
     raise OSError(errno.EBUSY, "other writers are in the way")
 
 
-def _remove_abandoned(final: Path) -> None:
-    for folder in final.parent.iterdir():
-        if not folder.name.startswith(_prefix(final)) or folder.is_symlink() or not folder.is_dir():
-            continue
-        try:
-            held = lock(folder)
-            if held is not None or time.time() - folder.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
-            unlock(held)
-        except OSError:  # its writer lives, or it is gone
-            continue
-
-
-def lock(folder: Path) -> int | None:
-    """Return the descriptor that holds the folder's lock; None where the file system has no locks.
-
-    Raises:
-        OSError: another process holds it, or the folder is gone.
-    """
-    if sys.platform == "win32":
-        return None
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if isinstance(error, BlockingIOError):
-            raise
-        return None
-    try:
-        if os.path.samestat(os.fstat(descriptor), folder.stat()):
-            return descriptor
-        raise FileNotFoundError(errno.ENOENT, "replaced while it was being locked")
-    except OSError:
-        os.close(descriptor)
-        raise
-
-
-def unlock(held: int | None) -> None:
-    """Close what ``lock`` returned."""
-    if held is not None:
-        os.close(held)
-
-
 __all__ = [
     "exists",
     "is_file",
     "is_folder",
     "is_leftover",
-    "lock",
     "output_errors",
     "remove_leftovers",
     "renameat2",
@@ -295,7 +258,6 @@ __all__ = [
     "staging_folder",
     "swap_into_place",
     "sync",
-    "unlock",
     "write_file",
     "written_beside",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from edgead.bundle import Bundle
 from edgead.errors import OptionError
 from edgead.extras import explained
 from edgead.files import is_folder
+from edgead.leftovers import scratch_folder
 from edgead.names import shown, told_apart
 from edgead.plugins import registry
 from edgead.progress import silent
@@ -127,9 +127,9 @@ def _evaluate(
     from edgead.evaluation.cell import make_bundle
     from edgead.evaluation.evaluate import judge
 
-    with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
+    with scratch_folder() as folder:
         if isinstance(bundle, str) and _is_method(bundle):
-            made = make_bundle(replace(making, method=bundle), data, Path(folder), progress)[0]
+            made = make_bundle(replace(making, method=bundle), data, folder, progress)[0]
             path, engine = made.path, engine or made.manifest.engine  # its target was named
         else:
             path = path_of(bundle)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgead.bundle import Bundle, Lesson, Revision
     from edgead.device.recalibrate import Recalibration
     from edgead.device.teach import Proposal
+    from edgead.device.trial import Trial
     from edgead.evaluation.compare import Comparison
     from edgead.evaluation.evaluate import Evaluation
     from edgead.notices import Notice
@@ -100,16 +101,20 @@ class Verified:
         runs_on: what ran it here; None where nothing was run.
         parities: this device against exact arithmetic: on the bundle's own images, and on those that were
             given; empty where nothing was run.
+        trial: how it went in a process of its own; None where that wasn't asked for.
     """
 
     bundle: Bundle
     runs_on: str | None
     parities: tuple[Parity, ...]
+    trial: Trial | None = None
 
     def __repr__(self) -> str:
         files = self.bundle.manifest.files
         what = f"{len(files)} files, {sum(file.bytes for file in files):,} bytes"
         here = f", runs as it should on {self.runs_on}" if self.runs_on else ", nothing was run"
+        if self.trial is not None:
+            here = f", {self.trial}" + (here if self.runs_on else "")
         beside = f", {len(self.bundle.unchecked)} unchecked" if self.bundle.unchecked else ""
         revision = self.bundle.revision
         revised = f", {shown(str(revision.notice()))}" if revision else ""

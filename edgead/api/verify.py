@@ -12,40 +12,55 @@ from edgead.extras import explained
 
 @explained("verifying")
 def verify(
-    bundle: AnyBundle, *, on_device: bool = False, images: AnyPath | None = None, engine: str | None = None
+    bundle: AnyBundle,
+    *,
+    on_device: bool = False,
+    images: AnyPath | None = None,
+    engine: str | None = None,
+    try_in_child: bool = False,
 ) -> Verified:
     """Check a bundle's files against its manifest, and what this device makes of it; as ``edgead verify``.
 
     Args:
         bundle: its path, ``NAME`` for ``./NAME.edgead``, or what a call returned; the files are read again.
         on_device: run the parity check here too: this device's engine against exact arithmetic. Without it
-            nothing of the bundle is run.
+            nothing of the bundle is run in this process.
         images: a folder of good images for ``on_device``, besides those in the bundle.
-        engine: another engine than the bundle's own for ``on_device``.
+        engine: another engine than the bundle's own for ``on_device`` and ``try_in_child``.
+        try_in_child: first load it and judge a black frame in a process of its own, within limits of time
+            and memory: a model can loop for ever, ask for all memory or break the engine. Python's
+            ``sys.executable`` must be an interpreter.
 
     Returns:
         What was found, all of it in order. Files that no hash covers are logged at WARNING.
 
     Raises:
-        edgead.errors.BundleError: the subclass says which check failed.
+        edgead.errors.BundleError: the subclass says which check failed; ``TrialError`` is the child's.
         edgead.errors.ParityError: this device gives other numbers, or another verdict.
         edgead.errors.InputError: there are no images to check with, or these can't be used.
         edgead.errors.EngineError: the engine isn't there, or fails.
     """
     if images is not None and not on_device:
         raise OptionError("images are for on_device=True: add it, or leave both out")
-    if engine is not None and not on_device:
-        raise OptionError(f"engine {engine!r} is for on_device=True: add it, or leave both out")
+    if engine is not None and not on_device and not try_in_child:
+        raise OptionError(
+            f"engine {engine!r} is for on_device=True or try_in_child=True: add one, or leave it out"
+        )
     found = read_bundle(path_of(bundle))
     if found.unchecked:
         tell(found.notices[-1:])
+    trial = None
+    if try_in_child:
+        from edgead.device.trial import try_bundle
+
+        trial = try_bundle(found, engine)
     if not on_device:
-        return Verified(found, None, ())
+        return Verified(found, None, (), trial)
     from edgead.device.verify import check_on_device, require
 
     runs_on, parities = check_on_device(found, optional(images), engine)
     require(found, runs_on, parities)
-    return Verified(found, runs_on, tuple(parities))
+    return Verified(found, runs_on, tuple(parities), trial)
 
 
 __all__ = ["verify"]

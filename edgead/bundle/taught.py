@@ -34,7 +34,8 @@ from edgead.errors import (
     MissingLessonError,
     OutputError,
 )
-from edgead.files import lock, sha256_of, unlock, write_file
+from edgead.files import sha256_of, write_file
+from edgead.leftovers import lock, unlock
 from edgead.manifest import FileRecord
 from edgead.manifest.strict import load, plain, read
 
@@ -299,7 +300,7 @@ def _locked(bundle: Path) -> int | None:
     ends = time.monotonic() + TEACHER_SECONDS
     while True:
         try:
-            return lock(bundle)
+            return lock(bundle.resolve())  # a link to a bundle is that bundle
         except OSError as error:
             if time.monotonic() > ends:
                 raise OutputError(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgead.cli.signals import Ended, ended_by_signals
 from edgead.errors import one_line
+from edgead.leftovers import scratch_folder
 from edgead.progress import silent
 
 if TYPE_CHECKING:
@@ -35,13 +36,16 @@ def processes(draws: int, timed: bool, forms: Sequence[str] = ()) -> Iterator[Ru
     """
     running: set[subprocess.Popen[str]] = set()
     mine = threading.local()
-    scratch = tempfile.TemporaryDirectory(prefix="edgead-benchmark-", ignore_cleanup_errors=True)
+    numbers = itertools.count()
 
     def run(cell: Cell) -> dict[str, Any]:
         if not hasattr(mine, "folder"):
-            mine.folder = tempfile.mkdtemp(dir=scratch.name)
-            mine.kept = tempfile.mkdtemp(dir=scratch.name)  # apart: a cell empties it, and may not of its own
-        how = {"draws": draws, "timed": timed, "forms": list(forms), "kept": mine.kept}
+            number = next(numbers)
+            mine.folder = scratch / f"{number}-scratch"
+            mine.kept = scratch / f"{number}-kept"  # apart: a cell empties it, and may not of its own
+            mine.folder.mkdir()
+            mine.kept.mkdir()
+        how = {"draws": draws, "timed": timed, "forms": list(forms), "kept": str(mine.kept)}
         request = json.dumps({"cell": cell.record(), **how})
         with subprocess.Popen(
             [sys.executable, "-m", "edgead.cli.cell_process"],
@@ -49,7 +53,8 @@ def processes(draws: int, timed: bool, forms: Sequence[str] = ()) -> Iterator[Ru
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"TMPDIR": mine.folder},  # so that what a killed cell leaves goes with the rest
+            # What a killed cell leaves goes with the rest.
+            env=os.environ | {"TMPDIR": str(mine.folder)},
         ) as process:
             running.add(process)
             out, err = process.communicate(request)
@@ -60,11 +65,11 @@ def processes(draws: int, timed: bool, forms: Sequence[str] = ()) -> Iterator[Ru
         reason = one_line(err, "last")
         return {"error": f"its process ended with {process.returncode}: {reason}"}
 
-    try:
-        yield run
-    finally:
-        _end(list(running))
-        scratch.cleanup()
+    with scratch_folder() as scratch:
+        try:
+            yield run
+        finally:
+            _end(list(running))
 
 
 def _end(processes: list[subprocess.Popen[str]]) -> None:

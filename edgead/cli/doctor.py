@@ -27,6 +27,7 @@ def command(as_json: bool) -> None:
     processor = machine.cpu()
     absent = machine.absent_packages()
     names = dict.fromkeys((*machine.CORE, *(name for packages in EXTRAS.values() for name in packages)))
+    cache = cache_folder()
     versions = {name: machine.installed(name) for name in names}
     engines = machine.engine_devices()
     others = _of_plugins(engines)
@@ -45,7 +46,7 @@ def command(as_json: bool) -> None:
             | {name: {"plugin": who, "problem": lacks} for name, who, lacks in others},
             "jetson": machine.jetson_line(),
             "telemetry": telemetry.sentence() if telemetry.started() else "off",
-            "cache": str(cache_folder()),
+            "cache": cache and str(cache),
             "problems": list(registry().problems),
         })  # fmt: skip
         return
@@ -56,7 +57,7 @@ def command(as_json: bool) -> None:
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
         ("CPU", f"{processor.model}, {processor.threads} threads"),
         ("CPU units", known),
-        ("cache", str(cache_folder())),
+        ("cache", str(cache or "none: this user has no home folder; set EDGEAD_CACHE")),
         ("telemetry", telemetry.sentence()),
     ])  # fmt: skip
     click.echo("\nPackages")

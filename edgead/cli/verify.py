@@ -29,19 +29,31 @@ from edgead.errors import BundleError, ParityError
     type=click.Path(path_type=Path),
     help="Images for --on-device besides those in the bundle.",
 )
+@click.option(
+    "--try",
+    "try_in_child",
+    is_flag=True,
+    help="First open the model and run it once in a process of its own, with limits on time and memory.",
+)
 @engine_option
 @json_option
 def command(
-    bundles: tuple[str, ...], on_device: bool, images: Path | None, engine: str | None, as_json: bool
+    bundles: tuple[str, ...],
+    on_device: bool,
+    images: Path | None,
+    try_in_child: bool,
+    engine: str | None,
+    as_json: bool,
 ) -> None:
     """Check each BUNDLE's files against its manifest.
 
-    Without --on-device nothing in a bundle is run.
+    Without --try and --on-device nothing in a bundle is run. Try a stranger's bundle first: what its model
+    breaks, or takes, is then its own process's.
     """
     if images is not None and not on_device:
         raise click.UsageError("--images is for --on-device: add it, or leave both out")
-    if engine is not None and not on_device:
-        raise click.UsageError("--engine is for --on-device: add it, or leave both out")
+    if engine is not None and not on_device and not try_in_child:
+        raise click.UsageError("--engine is for --on-device and --try: add one, or leave it out")
     faults: list[BundleError | ParityError] = []
     records = []
     for text in bundles:
@@ -49,7 +61,7 @@ def command(
         records.append(record)
         try:
             show = (lambda line: None) if as_json else click.echo
-            _check(text, record, on_device, images, engine, show)
+            _check(text, record, on_device, images, try_in_child, engine, show)
         except (BundleError, ParityError) as error:
             faults.append(error)
             record |= {"ok": False, "error": str(error), "kind": type(error).__name__}
@@ -68,6 +80,7 @@ def _check(
     record: dict[str, Any],
     on_device: bool,
     images: Path | None,
+    try_in_child: bool,
     engine: str | None,
     say: Callable[[str], None],
 ) -> None:
@@ -91,6 +104,12 @@ def _check(
     if found.unchecked:
         record["unchecked"] = list(found.unchecked)
         say(f"note: {shown(told(found.notices[-1]))}")
+    if try_in_child:
+        from edgead.device.trial import try_bundle
+
+        trial = try_bundle(found, engine)
+        record["trial"] = dataclasses.asdict(trial)
+        say(f"ok   {shown(str(trial))}")
     if on_device:
         runs_on, parities = check_on_device(found, images, engine)
         record |= {"runs_on": runs_on, "parity": [dataclasses.asdict(parity) for parity in parities]}

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from edgead.evaluation.bench import bench
 from edgead.evaluation.checking import ANY_SIZE, check
 from edgead.evaluation.evaluate import judge
 from edgead.image_score import parse as parse_image_score
+from edgead.leftovers import scratch_folder
 from edgead.plugins import registry
 from edgead.resize import ResizeRule
 from edgead.runtime.detector import load
@@ -203,13 +203,13 @@ def run_cell(
     """
     data = cell.open()
     check(data.test, ResizeRule(ANY_SIZE))  # a bad file shows before anything is fitted
-    with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
+    with scratch_folder() as folder:
         if kept is None:
-            bundle, seconds = make_bundle(cell.making, data, Path(folder), progress)
+            bundle, seconds = make_bundle(cell.making, data, folder, progress)
         else:
             wanted = [form for form in PRECISIONS if form in {*forms, *cell.making.forms}]
             reference, seconds = _kept_fit(cell, data, wanted, kept, progress)
-            bundle = _export(cell.making, reference, Path(folder), progress)
+            bundle = _export(cell.making, reference, folder, progress)
         engine = bundle.manifest.engine  # its target was named, and so it may be a plugin's
         found = judge(load(bundle.path, engine=engine, throughput=True), data.test, progress, draws=draws)
         latency = bench([load(bundle.path, engine=engine)], TIMED_FRAMES, progress)[0] if timed else None

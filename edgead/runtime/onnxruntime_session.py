@@ -6,7 +6,6 @@ The package is imported when a session is opened, never before, and with its tel
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from edgead import telemetry
 from edgead.errors import CompileError, DeviceError, one_line
 from edgead.extras import install
+from edgead.leftovers import scratch_folder
 from edgead.runtime.cores import check_cores, pinned
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.nvidia import device as nvidia_device
@@ -182,10 +182,10 @@ def _execution(model: Path, providers: Sequence[str]) -> Mapping[str, int]:
     import onnx
 
     ort = import_onnxruntime()
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         options = ort.SessionOptions()
         options.log_severity_level = 4
-        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        options.optimized_model_filepath = str(folder / "optimised.onnx")
         ort.InferenceSession(str(model), options, providers=list(providers))
         graph = onnx.load(options.optimized_model_filepath).graph
     counts: Counter[str] = Counter()

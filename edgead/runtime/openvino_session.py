@@ -6,9 +6,9 @@ would load kept out of the process.
 
 from __future__ import annotations
 
+import io
 import logging
 import math
-import shutil
 import threading
 import time
 from collections import Counter, deque
@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead import telemetry
+from edgead.cache import Entry
 from edgead.errors import CompileError, DeviceError, InferenceError, TimedOutError, one_line
 from edgead.extras import install
-from edgead.runtime.compiled_cache import entry
+from edgead.runtime.compiled_cache import graph_entry
 from edgead.runtime.cores import check_cores, pinned
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.own_engines import HEAVY, OWN, inference_error, lacks, not_installed
@@ -84,12 +85,12 @@ class OpenVINOSession:
         }
         if options.thread_count is not None:
             config["INFERENCE_NUM_THREADS"] = options.thread_count
-        facts = (self.version, self.device, *map(str, config.values()), *options.outputs)
-        kept = entry(model, facts) if options.cache else None
+        facts = (self.version, self.device, *_hardware(core, self.device), *map(str, config.values()))
+        kept = graph_entry(model, (*facts, *options.outputs)) if options.cache else None
         start = time.perf_counter()
         with pinned(options.cores):  # its threads are made now, or by the first call
-            self._compiled = _compile(core, model, options.outputs, self.device, config, kept)
-        self.cached = kept is not None and bool(self._compiled.get_property("LOADED_FROM_CACHE"))
+            self._compiled, self._content = _compile(core, model, options.outputs, self.device, config, kept)
+        self.cached = self._content is not None
         self._model = model
         self._idle: deque[Any] = deque()
         self._abandoned: deque[Any] = deque()  # nobody waits for these, and OpenVINO may still write
@@ -292,21 +293,48 @@ def _compile(
     outputs: Sequence[str],
     device: str,
     config: Mapping[str, Any],
-    kept: Path | None,
-) -> Any:
-    """Compile, or take what a former start compiled; an entry that can't be used is removed."""
-    source = _with_outputs(core, model, outputs) if outputs else str(model)
-    if kept is not None:
+    kept: Entry | None,
+) -> tuple[Any, NDArray[np.uint8] | None]:
+    """Compile, or take what a former start compiled; an entry that can't be used is removed.
+
+    OpenVINO is given the bytes whose seal was checked. Its own cache would map the file, check nothing, and
+    follow each later change of it.
+
+    Returns:
+        The compiled graph, and the entry that it was taken from, which it may go on reading; else None.
+    """
+    if kept is not None and (content := kept.read()) is not None:
         try:
-            return core.compile_model(source, device, {**config, "CACHE_DIR": str(kept)})
-        except RuntimeError as error:
+            tensor = import_openvino().Tensor(content, shared_memory=True)
+            return core.import_model(tensor, device, dict(config)), content
+        except Exception as error:  # the binding raises classes of its own
             why = one_line(error, "last")
-            _log.warning("what is kept in %s can't be used (%s); compiling again", kept, why)
-            shutil.rmtree(kept, ignore_errors=True)
+            _log.warning("what is kept of %s can't be used (%s); compiling again", model.name, why)
+            kept.remove()
+    source = _with_outputs(core, model, outputs) if outputs else str(model)
     try:
-        return core.compile_model(source, device, dict(config))
+        compiled = core.compile_model(source, device, dict(config))
     except RuntimeError as error:
         raise CompileError(f"{model.name}: openvino can't compile it: {one_line(error, 'last')}") from error
+    if kept is not None:
+        exported = io.BytesIO()
+        try:
+            compiled.export_model(exported)
+        except Exception as error:  # not each of its devices can
+            _log.warning("%s: openvino on %s exports no compiled graph (%s), so none is kept",
+                         model.name, device, one_line(error, "last"))  # fmt: skip
+        else:
+            kept.write(exported.getvalue())
+    return compiled, None
+
+
+def _hardware(core: Any, device: str) -> list[str]:
+    """What a compiled graph is bound to, where the device tells."""
+    told = []
+    for name in ("FULL_DEVICE_NAME", "DEVICE_ARCHITECTURE"):
+        with suppress(Exception):
+            told.append(str(core.get_property(device, name)))
+    return told
 
 
 def _with_outputs(core: Any, model: Path, outputs: Sequence[str]) -> Any:

@@ -13,7 +13,6 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.bundle import Bundle
-from edgead.cache import remember, remembered
+from edgead.cache import Entry, remembered
 from edgead.errors import ParityError
 from edgead.images import read_image
 from edgead.manifest import ProbeRecord, ThresholdRecord
@@ -160,16 +159,15 @@ def prove(
     if not bundle.manifest.probes:
         _log.info("%s carries no probes: what it does here isn't proven", bundle.path)
         return
-    file = _file(bundle, session, runs_on, limits, outputs)
-    if file is not None and file.is_file():
-        _log.debug("%s was proven here before (%s)", bundle.path, file)
+    entry = _entry(bundle, session, runs_on, limits, outputs)
+    if entry.read() is not None:
+        _log.debug("%s was proven here before (%s)", bundle.path, entry)
         return
     found = replay(bundle, session, limits)
     if not found.passed:
         raise ParityError(f"{bundle.path}: {told(found, runs_on)}")
     _log.info("%s: proven on %s: %s", bundle.path, runs_on, found)
-    if file is not None:
-        remember(file, json.dumps({"runs_on": runs_on, **asdict(found)}, indent=2).encode())
+    entry.write(json.dumps({"runs_on": runs_on, **asdict(found)}, indent=2).encode())
 
 
 def told(found: Parity, runs_on: str) -> str:
@@ -192,10 +190,10 @@ def _cut(length: int) -> list[slice]:
     return [slice(a, max(b, a + 1)) for a, b in zip(starts, [*starts[1:], length], strict=True)]
 
 
-def _file(
+def _entry(
     bundle: Bundle, session: Session, runs_on: str, limits: ThresholdRecord, outputs: Sequence[str]
-) -> Path | None:
-    """Where the proof is remembered; None where the cache can't be trusted with it."""
+) -> Entry:
+    """Where the proof is remembered."""
     manifest = bundle.manifest
     return remembered(
         "proven",

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from edgead.errors import CompileError, DeviceError, one_line
-from edgead.files import sha256_of
-from edgead.runtime.compiled_cache import entry
+from edgead.files import sha256_of, write_file
+from edgead.runtime.compiled_cache import engine_files, engine_folder
 from edgead.runtime.nvidia import device
 from edgead.runtime.onnx_outputs import with_outputs
 
@@ -190,7 +190,7 @@ def _with_engine(
         json.dumps(dict(candidate.options), sort_keys=True),
         *outputs,
     )
-    folder = entry(model, facts)
+    folder = engine_folder(model, facts)
     if folder is not None and not _is_whole(folder):
         _empty(folder)
     elif folder is not None:
@@ -205,8 +205,8 @@ def _with_engine(
     session = _open(ort, model, options, [_kept_in(candidate, folder), *rest], outputs)
     took = time.monotonic() - start
     if folder is not None:
-        hashes = {file.name: sha256_of(file) for file in folder.iterdir() if file.is_file()}
-        (folder / SEAL).write_text(json.dumps(hashes))
+        hashes = {file.name: sha256_of(file) for file in engine_files(folder) if file.is_file()}
+        write_file(folder / SEAL, json.dumps(hashes).encode())
     notice(f"TensorRT: built in {took:.0f} s, " + (f"kept in {folder}" if folder else "can't be kept"))
     return session
 
@@ -219,14 +219,15 @@ def _kept_in(candidate: Candidate, folder: Path | None) -> Candidate:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether the folder holds what was sealed, unchanged; an engine is machine code."""
+    """Whether the folder holds what was sealed, unchanged, and nothing else; an engine is machine code."""
     try:
         hashes = json.loads((folder / SEAL).read_text())
-        return bool(hashes) and all(sha256_of(folder / name) == found for name, found in hashes.items())
-    except (OSError, ValueError, AttributeError):
+        files = {file.name: file for file in engine_files(folder) if file.name != SEAL}
+        return bool(hashes) and hashes == {name: sha256_of(file) for name, file in files.items()}
+    except (OSError, ValueError):
         return False
 
 
 def _empty(folder: Path) -> None:
-    for inner in folder.iterdir():
+    for inner in engine_files(folder):
         shutil.rmtree(inner, ignore_errors=True) if inner.is_dir() else inner.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from edgead.errors import (
     OptionError,
     TimedOutError,
 )
+from edgead.leftovers import scratch_folder
 from edgead.plugins import registry
 from edgead.registry import Entry
 from edgead.runtime.engine_options import ALLOWANCES, DEMANDS, EngineOptions
@@ -82,8 +82,8 @@ def its_session_says_what_it_is(entry: Entry) -> None:
 def agrees_with_the_reference(entry: Entry) -> None:
     """it yields what ONNX Runtime makes of the same graph"""
     images = [good_image(0)[None], defective_image(0)[None], np.zeros(SHAPE, np.uint8)]
-    with tempfile.TemporaryDirectory(prefix="edgead-") as scratch:
-        file = _saved(small_graph(), Path(scratch))
+    with scratch_folder() as scratch:
+        file = _saved(small_graph(), scratch)
         exact = open_session(file, "onnxruntime")
         reference = [exact(image) for image in images]
     with _opened(entry) as session:
@@ -194,8 +194,8 @@ def its_faults_are_edgeads(entry: Entry) -> None:
 def refuses_what_it_cannot_open(entry: Entry) -> None:
     """a file that's no model is a ``CompileError``, an unknown device a ``DeviceError``, each in one line"""
     engine = find_engine(entry.name)
-    with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
-        file = Path(folder) / f"model{next(iter(engine.reads))}"
+    with scratch_folder() as folder:
+        file = folder / f"model{next(iter(engine.reads))}"
         file.write_bytes(b"\x08\x07" * 40)
         raised = _raised_by(lambda: open_session(file, entry.name))
         _require_one_line(raised, (CompileError,), "a file that is no model")
@@ -257,8 +257,8 @@ def _opened(
 @contextmanager
 def _model(entry: Entry, graph: onnx.ModelProto | None) -> Iterator[Path]:
     """A graph, the small one where None, in a form that the engine reads."""
-    with tempfile.TemporaryDirectory(prefix="edgead-") as name:
-        yield _stored(entry, graph or small_graph(), Path(name))
+    with scratch_folder() as folder:
+        yield _stored(entry, graph or small_graph(), folder)
 
 
 def _stored(entry: Entry, graph: onnx.ModelProto, folder: Path) -> Path:

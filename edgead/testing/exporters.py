@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgead.errors import CompileError
+from edgead.leftovers import scratch_folder
 from edgead.plugins import registry
 from edgead.registry import Entry
 from edgead.runtime.engine_options import EngineOptions
@@ -71,8 +71,8 @@ def same_bytes_twice(entry: Entry) -> None:
 def agrees_with_the_reference(entry: Entry) -> None:
     """each compiled form, opened as a camera opens it, yields what ONNX Runtime makes of the graph"""
     image = good_image(0)[None]
-    with tempfile.TemporaryDirectory(prefix="edgead-") as scratch:
-        file = Path(scratch) / "reference.onnx"
+    with scratch_folder() as scratch:
+        file = scratch / "reference.onnx"
         file.write_bytes(small_graph().SerializeToString(deterministic=True))
         reference = open_session(file, "onnxruntime")(image)
     for precision in _exporter(entry).precisions:
@@ -93,8 +93,8 @@ def leaves_the_graph_alone(entry: Entry) -> None:
     """compiling changes nothing of the graph that it's given"""
     graph = small_graph()
     before = graph.SerializeToString(deterministic=True)
-    with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
-        _exporter(entry).compile(graph, "fp32", Path(folder))
+    with scratch_folder() as folder:
+        _exporter(entry).compile(graph, "fp32", folder)
     require(
         graph.SerializeToString(deterministic=True) == before, "compile() changes the graph: work on a copy"
     )
@@ -104,10 +104,10 @@ def refuses_what_it_cannot_compile(entry: Entry) -> None:
     """a graph with an operator that nobody has is a CompileError, from compiling or from opening"""
     graph = small_graph()
     graph.graph.node[0].op_type = "NoSuchOperator"
-    with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
+    with scratch_folder() as folder:
         try:
-            artifact = _exporter(entry).compile(graph, "fp32", Path(folder))
-            open_session(Path(folder) / artifact.model, artifact.engine)
+            artifact = _exporter(entry).compile(graph, "fp32", folder)
+            open_session(folder / artifact.model, artifact.engine)
         except CompileError as error:
             require("\n" not in str(error), "its CompileError has several lines: say it in one")
             return
@@ -124,8 +124,7 @@ def _exporter(entry: Entry) -> Any:
 
 @contextmanager
 def _compiled(entry: Entry, precision: Precision) -> Iterator[tuple[Artifact, Path]]:
-    with tempfile.TemporaryDirectory(prefix="edgead-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         yield _exporter(entry).compile(small_graph(), precision, folder), folder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgead.errors import DatasetError
+from edgead.leftovers import scratch_folder
 from edgead.plugins import registry
 from edgead.registry import Entry
 from edgead.testing.check import CheckFailed, Skipped, require
@@ -96,15 +96,15 @@ def _read(example: Example) -> Split:
 
 @contextmanager
 def _unrelated_folders() -> Iterator[dict[str, Path]]:
-    with tempfile.TemporaryDirectory(prefix="edgead-") as name:
-        empty, plain = Path(name) / "empty", Path(name) / "holiday"
+    with scratch_folder() as folder:
+        empty, plain = folder / "empty", folder / "holiday"
         empty.mkdir()
         plain.mkdir()
         (plain / "beach.jpg").touch()
         yield {
             "an empty folder": empty,
             "a folder of one image": plain,
-            "a missing folder": Path(name) / "missing",
+            "a missing folder": folder / "missing",
         }
 
 

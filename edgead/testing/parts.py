@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.leftovers import scratch_folder
 from edgead.runtime.signal_stack import keeps_signal_stack
 
 if TYPE_CHECKING:
@@ -51,8 +50,8 @@ def run_part(
     if engine == "openvino":
         from edgead.runtime.openvino_session import import_openvino
 
-        with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
-            file = Path(folder) / "part.onnx"
+        with scratch_folder() as folder:
+            file = folder / "part.onnx"
             file.write_bytes(model.SerializeToString())
             core, exactly = import_openvino().Core(), {"INFERENCE_PRECISION_HINT": "f32"}
             compiled = core.compile_model(str(file), "CPU", exactly)

@@ -6,10 +6,8 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from edgead.discovery import ALLOW_LIST
 from edgead.errors import CompileError, one_line
 from edgead.extras import install
+from edgead.leftovers import scratch_folder
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import open_as_honoured
 from edgead.runtime.own_engines import OWN, is_installed
@@ -55,8 +54,8 @@ def opened(graph: onnx.ModelProto, engine: str) -> Iterator[Session]:
     """Compile a graph for an engine; raises CheckFailed with the engine's words where it can't."""
     import onnx
 
-    with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
-        file = Path(folder) / "model.onnx"
+    with scratch_folder() as folder:
+        file = folder / "model.onnx"
         onnx.save(graph, file)
         try:
             session = open_as_honoured(file, engine, EngineOptions(threads=2))

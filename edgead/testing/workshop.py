@@ -7,8 +7,9 @@ bundle's, whose FP32 form must be that very graph.
 from __future__ import annotations
 
 import random
-import tempfile
+import weakref
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from edgead.errors import MissingDependencyError
+from edgead.leftovers import scratch_folder
 from edgead.progress import silent
 from edgead.testing.check import Skipped
 from edgead.testing.material import SIZE, defective_image, good_image, write_images
@@ -74,13 +76,11 @@ class Workshop:
 
     def __init__(self, method: str, wishes: Wishes) -> None:
         self.method, self.wishes = method, wishes
-        self._scratch = tempfile.TemporaryDirectory(prefix="edgead-check-")
-        self._kept: dict[str, object] = {}
-
-    @property
-    def folder(self) -> Path:
+        scratch = ExitStack()
+        self.folder = scratch.enter_context(scratch_folder())
         """Scratch space, removed with the workshop."""
-        return Path(self._scratch.name)
+        weakref.finalize(self, scratch.close)
+        self._kept: dict[str, object] = {}
 
     def recipe(self) -> Recipe:
         """The method's parts, made anew; with the paper's image score, whatever a fit would choose."""
@@ -194,7 +194,9 @@ class Workshop:
 
         frames = self._given().training
         size = frames.rule.size
-        checkpoint = Path(tempfile.mkdtemp(dir=self.folder))  # a new one, or a second training would go on
+        # A new one, or a second training would go on.
+        checkpoint = self.folder / f"checkpoint-{len(list(self.folder.iterdir()))}"
+        checkpoint.mkdir()
         _elsewhere()
         recipe = self.recipe()
         data = training_data(recipe.backbone, frames, SEED, silent, checkpoint)

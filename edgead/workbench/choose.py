@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import onnx
 
-from edgead.cache import remember, remembered
+from edgead.cache import remembered
 from edgead.processor import cpu
 from edgead.runtime.session import Session
 from edgead.types import PRECISIONS, Image, Precision
@@ -59,16 +59,16 @@ def remembered_ms(
         measure: as ``processor_ms`` yields.
     """
     shapes = [f"{form} {_structure(graph)}" for form, graph in sorted(graphs.items())]
-    file = remembered("speeds", [engine, cpu().identity, *shapes])
+    entry = remembered("speeds", [engine, cpu().identity, *shapes])
     try:
-        found = json.loads(file.read_bytes()) if file is not None else {}
+        content = entry.read()
+        found = json.loads(content.tobytes()) if content is not None else {}
         if found.keys() == graphs.keys() and all(0 < float(ms) < math.inf for ms in found.values()):
             return {form: float(found[form]) for form in graphs}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError):
         pass
     measured = measure()
-    if file is not None:
-        remember(file, json.dumps(measured).encode())
+    entry.write(json.dumps(measured).encode())
     return measured
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
 
+from edgead.leftovers import scratch_folder
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import open_as_honoured
 from edgead.runtime.session import Session
@@ -80,8 +80,8 @@ def opened(
     model: onnx.ModelProto, engine: str = "auto", precision: Arithmetic = "f32", throughput: bool = False
 ) -> Iterator[Session]:
     """Open a graph that has no file of its own."""
-    with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
-        file = Path(folder) / "model.onnx"
+    with scratch_folder() as folder:
+        file = folder / "model.onnx"
         onnx.save(model, file)
         yield open_as_honoured(file, engine, EngineOptions(precision=precision, throughput=throughput))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from edgead import files
+from edgead import files, leftovers
 from edgead.bundle import read_bundle, reading, write_bundle, writing
 from edgead.errors import BundleError, FileSizeError, LinkError, ManifestError, OutputError, UnsafePathError
 from edgead.files import write_file
@@ -282,8 +282,9 @@ def test_a_living_writers_folder_is_left_alone_and_a_dead_ones_removed(tmp_path:
 def test_without_locks_only_old_leftovers_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_lock", lambda _: None)
-    for name, age in (("young", 60), ("old", files.STALE_SECONDS + 60)):
+    monkeypatch.setattr(files, "lock", lambda *_: None)
+    monkeypatch.setattr(leftovers, "lock", lambda *_: None)
+    for name, age in (("young", 60), ("old", leftovers.STALE_SECONDS + 60)):
         folder = tmp_path / f".x.edgead.partial-{name}"
         folder.mkdir()
         then = folder.stat().st_mtime - age

@@ -163,7 +163,7 @@ def test_another_device_driver_model_or_setting_builds_another_engine(model):
 
 
 def engine(tmp_path):
-    return next((tmp_path / "cache" / "compiled").glob("*/graph.engine"))
+    return next((tmp_path / "cache" / "tensorrt").glob("*/graph.engine"))
 
 
 def test_a_corrupted_cache_is_built_anew(model, tmp_path):
@@ -176,7 +176,9 @@ def test_a_corrupted_cache_is_built_anew(model, tmp_path):
     opened(model, runtime)
     engine(tmp_path).unlink()
     opened(model, runtime)
-    assert runtime.built == 4
+    engine(tmp_path).with_name("planted.engine").write_bytes(b"machine code")
+    opened(model, runtime)
+    assert runtime.built == 5 and not engine(tmp_path).with_name("planted.engine").exists()
 
 
 @pytest.mark.parametrize(

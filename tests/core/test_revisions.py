@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 import edgead
-from edgead import adding
+from edgead import adding, leftovers
 from edgead.bundle import Note, Revision, add_revision, read_bundle, restore, revising, write_bundle
 from edgead.bundle.listing import MAX_REVISION_BYTES, MAX_REVISIONS
 from edgead.bundle.revisions import LONGEST_REASON
@@ -443,7 +443,7 @@ def test_a_full_disk_leaves_the_old_one(bundle: Path, monkeypatch: pytest.Monkey
     def fail(*_: object, **__: object) -> None:
         raise full
 
-    for module, name in ((os, "fsync"), (os, "link"), (adding, "sync"), (Path, "open"), (Path, "mkdir")):
+    for module, name in ((os, "fsync"), (os, "link"), (adding, "sync"), (os, "open"), (Path, "mkdir")):
         before = sorted((bundle / "revisions").iterdir())
         seen = read_bundle(bundle)
         with monkeypatch.context() as patch, pytest.raises((OutputError, BundleError)) as caught:
@@ -469,15 +469,18 @@ def test_an_interrupt_leaves_nothing_behind(bundle: Path, monkeypatch: pytest.Mo
     assert read_bundle(bundle) == seen
 
 
-def test_a_killed_writers_leftover_is_overlooked_and_removed_when_old(bundle: Path) -> None:
+def test_a_killed_writers_leftover_is_overlooked_and_removed(bundle: Path) -> None:
     revise(bundle, 5.0)
-    old, young = (bundle / "revisions" / f".0002.json.partial-{digit * 12}" for digit in "ab")
-    for each in (old, young):
+    left, held = (bundle / "revisions" / f".0002.json.partial-{digit * 12}" for digit in "ab")
+    for each in (left, held):
         each.write_bytes(b"half")
-    os.utime(old, (0, 0))
+    lock = leftovers.lock(held)  # as its writer holds it
     assert scores(bundle)["default"] == 5.0
     revise(bundle, 7.0)
-    assert not old.exists() and young.exists() and scores(bundle)["default"] == 7.0
+    assert not left.exists() and held.exists() and scores(bundle)["default"] == 7.0
+    leftovers.unlock(lock)
+    revise(bundle, 8.0)
+    assert not held.exists() and scores(bundle)["default"] == 8.0
 
 
 def test_as_many_as_there_may_be(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

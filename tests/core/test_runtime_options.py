@@ -16,7 +16,7 @@ import edgead
 from edgead.errors import OptionError
 from edgead.evaluation.pacing import pace
 from edgead.progress import silent
-from edgead.runtime.compiled_cache import ENTRIES, entry
+from edgead.runtime.compiled_cache import ENTRIES, engine_folder, graph_entry
 from edgead.runtime.cores import pinned
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import open_session
@@ -51,30 +51,34 @@ def test_nothing_is_kept_unasked(cache):
 @pytest.mark.parametrize("damage", [b"", b"not a compiled graph", None])
 def test_a_damaged_entry_is_compiled_again(cache, damage):
     score = load(cache=True)(FRAME).score
-    (blob,) = cache.glob("*/*.blob")
-    blob.chmod(0o600)
+    (blob,) = cache.glob("*.kept")
     blob.write_bytes(blob.read_bytes()[: blob.stat().st_size // 2] if damage is None else damage)
     assert load(cache=True)(FRAME).score == score
 
 
-def test_another_model_version_or_device_is_another_entry(tmp_path):
+@pytest.mark.parametrize("place", [graph_entry, engine_folder])
+def test_another_model_version_or_device_is_another_entry(tmp_path, place):
     model = tmp_path / "model.onnx"
     model.write_bytes(b"1")
-    first = entry(model, ("2026.4", "CPU"))
-    assert first == entry(model, ("2026.4", "CPU")) != entry(model, ("2026.5", "CPU"))
+    first = place(model, ("2026.4", "CPU"))
+    assert first == place(model, ("2026.4", "CPU")) != place(model, ("2026.5", "CPU"))
     model.write_bytes(b"2")
-    assert entry(model, ("2026.4", "CPU")) != first
+    assert place(model, ("2026.4", "CPU")) != first
 
 
-def test_old_entries_go(tmp_path, cache):
+def test_old_engines_go(tmp_path):
     model = tmp_path / "model.onnx"
     model.write_bytes(b"1")
-    made = [entry(model, (str(number),)) for number in range(ENTRIES + 3)]
-    for age, folder in enumerate(reversed(made)):
+    strangers = [tmp_path / "tensorrt" / name for name in ("notes", "0" * 32)]
+    made = [engine_folder(model, (str(number),)) for number in range(ENTRIES + 3)]
+    for folder in strangers:
+        folder.mkdir()
+    for age, folder in enumerate([*reversed(made), *strangers]):
         if folder.exists():
             os.utime(folder, (1e9 - age, 1e9 - age))
-    newest = entry(model, ("newest",))
-    assert len(list(cache.iterdir())) == ENTRIES and newest.exists() and made[-1].exists()
+    newest = engine_folder(model, ("newest",))
+    assert len(list((tmp_path / "tensorrt").iterdir())) == ENTRIES + len(strangers)
+    assert newest.exists() and made[-1].exists() and all(folder.exists() for folder in strangers)
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path, monkeypatch):

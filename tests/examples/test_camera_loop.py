@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -24,61 +25,196 @@ GOLDEN = Path(__file__).parents[1] / "golden/v1.edgead"
 PICTURE = np.full((24, 32, 3), 100, np.uint8)
 
 
-class Camera:
-    """Yields what it's given; then it's gone."""
+def frame(number: int) -> np.ndarray:
+    return np.full((8, 8, 3), number, np.uint8)
 
-    def __init__(self, frames):
-        self.frames, self.released = list(frames), False
+
+class Camera:
+    """Yields what it's given, or raises it; then it's gone. With ``taken``, each once the last was judged."""
+
+    def __init__(self, frames, taken=None):
+        self.frames, self.taken, self.released = list(frames), taken, False
 
     def read(self):
-        return (True, self.frames.pop(0)) if self.frames else (False, None)
+        if self.taken is not None:
+            assert self.taken.wait(10)
+        if not self.frames:
+            return False, None
+        if self.taken is not None:
+            self.taken.clear()
+        given = self.frames.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        return True, given
 
     def release(self):
         self.released = True
 
 
-def prediction(score):
-    empty = np.zeros((2, 2), np.float32)
+class Stop(threading.Event):
+    """Doesn't really wait, and keeps what was asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits = []
+
+    def wait(self, timeout=None):
+        if not self.is_set():
+            self.waits.append(timeout)
+        return self.is_set()
+
+
+def prediction(image):
+    score, empty = float(image[0, 0, 0]), np.zeros((2, 2), np.float32)
     return Prediction(score, score > 1, 1.0, empty, empty > 0, ())
 
 
-def play(cameras, detector, tmp_path):
+def play(cameras, detector, tmp_path, taken=None):
     """Run until the last camera's frames are used up; returns predictions, waits asked for and the count."""
-    stop, seen, waits = threading.Event(), [], []
-    left = iter(cameras)
-
-    class Stop:
-        is_set = staticmethod(stop.is_set)
-
-        @staticmethod
-        def wait(seconds):
-            waits.append(seconds)
+    stop, seen, left = Stop(), [], iter(cameras)
 
     def connect():
         try:
-            return next(left)
+            given = next(left)
         except StopIteration:
             stop.set()
             return Camera([])
+        if isinstance(given, Exception):
+            raise given
+        return given
 
-    count = camera_loop.loop(detector, connect, Stop, tmp_path / "alive", seen.append, pause=0.5)
-    return seen, waits, count
+    def judge(image):
+        try:
+            return detector(image)
+        finally:
+            if taken is not None:
+                taken.set()
+
+    count = camera_loop.loop(judge, connect, stop, tmp_path / "alive", seen.append, pause=0.5)
+    return [p.score for p in seen], stop.waits, count
 
 
-def test_a_camera_that_goes_away_is_waited_for_longer_each_time(tmp_path):
-    cameras = [Camera([1, 2]), Camera([]), Camera([]), Camera([3])]
-    seen, waits, count = play(cameras, prediction, tmp_path)
-    assert [p.score for p in seen] == [1, 2, 3] and count == 3
-    assert waits == [0.5, 1.0, 2.0, 0.5]
-    assert all(camera.released for camera in cameras) and (tmp_path / "alive").exists()
+@pytest.fixture
+def taken():
+    event = threading.Event()
+    event.set()
+    return event
 
 
-def test_a_frame_that_cannot_be_judged_does_not_feed_the_watchdog(tmp_path):
-    def detector(frame):
+@pytest.fixture
+def lines(caplog):
+    caplog.set_level(logging.INFO, "camera")
+    return lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_a_camera_that_goes_away_is_waited_for_longer_each_time(tmp_path, taken, lines):
+    lost = [OSError("no such address"), Camera([]), Camera([OSError("gone")])]
+    cameras = [Camera([frame(1), frame(2)], taken), *lost, Camera([frame(3)], taken)]
+
+    seen, waits, count = play(cameras, prediction, tmp_path, taken)
+    assert seen == [1, 2, 3] and count == 3
+    assert waits[:4] == [0.5, 1.0, 2.0, 4.0] and waits[4] == 0.5
+    assert all(camera.released for camera in cameras if isinstance(camera, Camera))
+    assert (tmp_path / "alive").exists()
+    assert [line for line in lines() if "connecting" in line] == ["no frame: connecting again in 0.5 s"]
+
+
+def test_frames_that_cannot_be_judged_feed_no_watchdog_and_fill_no_log(tmp_path, taken, lines):
+    def detector(image):
         raise FrameError("too small")
 
-    seen, _, count = play([Camera([1, 2])], detector, tmp_path)
+    seen, _, count = play([Camera([frame(1)] * 200, taken)], detector, tmp_path, taken)
     assert not seen and count == 0 and not (tmp_path / "alive").exists()
+    told = [line for line in lines() if not line.startswith("no frame")]
+    assert told == ["too small", "the picture is frozen: 26 frames are the same to the bit"], "said seldom"
+
+
+def test_trouble_is_told_of_again_with_how_often_it_came(monkeypatch, lines):
+    now = 0.0
+    monkeypatch.setattr(camera_loop.time, "monotonic", lambda: now)
+    say = camera_loop.Seldom()
+    for now in (0.0, 1.0, 4.9, 5.0):
+        say("refused", "frame %d", now)
+    say("other", "another")
+    assert lines() == ["frame 0", "frame 5 (and 2 times more since the line before)", "another"]
+
+
+def test_frames_faster_than_the_detector_are_dropped_and_the_newest_is_judged(tmp_path, lines):
+    """The second frame comes while the first is judged, and so do 98 more: the last is judged next."""
+    all_read, last_judged = threading.Event(), threading.Event()
+
+    class Fast(Camera):
+        def read(self):
+            if not self.frames:
+                all_read.set()
+                last_judged.wait(10)
+            return super().read()
+
+    def slow(image):
+        assert all_read.wait(10)
+        if image[0, 0, 0] == 99:
+            last_judged.set()
+        return prediction(image)
+
+    seen, _, count = play([Fast([frame(number) for number in range(100)])], slow, tmp_path)
+    assert seen[-1] == 99 and count == len(seen) <= 2
+    dropped = 100 - count
+    assert f"frames come faster than they are judged: {dropped} dropped, " in " ".join(lines())
+
+
+def test_a_frozen_picture_is_said_and_feeds_no_watchdog(tmp_path, taken, lines):
+    touched = []
+
+    class Watchdog:
+        touch = staticmethod(lambda: touched.append(1))
+
+    frames = [*[frame(7)] * (camera_loop.FROZEN + 10), frame(8)]
+    buffer = np.zeros((8, 8, 3), np.uint8)
+
+    class Reuses(Camera):  # as some drivers do
+        def read(self):
+            found, given = super().read()
+            if found:
+                buffer[:] = given
+            return found, buffer
+
+    stop = Stop()
+    cameras = iter([Reuses(frames, taken)])
+
+    def connect():
+        camera = next(cameras, None)
+        if camera is None:
+            stop.set()
+        return camera
+
+    def judge(image):
+        taken.set()
+        return prediction(image)
+
+    assert camera_loop.loop(judge, connect, stop, Watchdog, lambda p: None) == len(frames)
+    assert len(touched) == camera_loop.FROZEN + 1
+    assert "the picture is frozen: 26 frames are the same to the bit" in lines()
+
+
+def test_a_silent_camera_feeds_no_watchdog_is_said_and_holds_nothing_up(tmp_path, lines):
+    """A driver's read that never returns: the loop ends all the same when it's told to."""
+    stop, never = threading.Event(), threading.Event()
+
+    class Silent(Camera):
+        def read(self):
+            never.wait()
+
+    thread = threading.Thread(
+        target=camera_loop.loop, args=(prediction, lambda: Silent([]), stop, tmp_path / "alive")
+    )
+    thread.start()
+    while not lines():
+        time.sleep(0.01)
+    stop.set()
+    thread.join(10)
+    never.set()
+    assert not thread.is_alive() and not (tmp_path / "alive").exists()
+    assert lines()[0].startswith("no frame for ")
 
 
 def test_sigterm_ends_it_cleanly(tmp_path):

@@ -76,14 +76,14 @@ class TimmBackbone:
             if loaded.weights_sha256 != self.provenance["weights_sha256"]:
                 raise OptionError(
                     f"timm's weights for '{self._network}' are others than when it was first used: "
-                    f"give the file with --weights, or delete {cache.folder()}"
+                    f"give the file with --weights, or delete {cache.place()}"
                 )
             content = timm_convert.to_onnx(loaded, asked, size, self.input).SerializeToString()
             cache.store(key, content)
         try:
             model: onnx.ModelProto = onnx.load_model_from_string(content)
         except Exception as error:  # whatever protobuf raises
-            raise CompileError(f"the cached {self.name} can't be read: delete {cache.folder()}") from error
+            raise CompileError(f"the cached {self.name} can't be read: delete {cache.place()}") from error
         return model
 
     def _key(self, **more: Any) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from edgead.leftovers import scratch_folder
 from edgead.types import FittingData
 from edgead_plugins.dmad.fitted import FittedDMAD, Head
 from edgead_plugins.dmad.memory import (
@@ -151,8 +151,8 @@ def _train(data: FittingData, lesson: Lesson) -> list[float]:
 def _in_folder(folder: Path | None, work: Callable[[Path], list[float]]) -> list[float]:
     if folder is not None:
         return work(folder)
-    with TemporaryDirectory(prefix="edgead-") as temporary:
-        return work(Path(temporary))
+    with scratch_folder() as temporary:
+        return work(temporary)
 
 
 def _head(lesson: Lesson) -> Head:

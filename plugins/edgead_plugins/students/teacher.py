@@ -84,7 +84,7 @@ def _cached(
     }
     key = cache.key_of({"kind": KIND, "scale": scale, "width": options.width, **facts})
     if (content := cache.load(key)) is not None:
-        return from_bytes(content, str(cache.folder() / key))[scale]
+        return from_bytes(content, cache.place(key))[scale]
     weights, loss = _train(data, scale, layer, options, pictures, key)
     teacher = Teacher(scale, options.width, weights, {**facts, "loss": loss})
     cache.store(key, to_bytes([teacher]))

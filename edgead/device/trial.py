@@ -1,0 +1,191 @@
+"""A bundle's model, opened and run once in a process of its own, with limits.
+
+A model is a program: it may loop for ever, ask for all of the memory, or meet a fault of the engine's. None
+of that can be seen without running it, nor stopped in the process that runs it, so this is where a stranger's
+bundle is looked at first. Linux holds the child to its memory; elsewhere time alone is limited.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgead import errors
+from edgead.bundle import Bundle
+from edgead.errors import BundleError, EngineError, TrialError, one_line
+
+SECONDS = 120.0
+"""How long opening and running may take, and as much of one processor's time; TensorRT builds for minutes."""
+MEMORY = 4 << 30
+"""Bytes of address space that the child may have: Python and an engine take 1 to 2 GiB of it."""
+MEMORY_PER_BYTE = 8
+"""What is added for each byte of the bundle's files: an engine packs weights while it still has the old."""
+WRITTEN = 1 << 30
+"""Bytes that the child may write into a file; a cache's entry is one."""
+
+_START = "import sys; sys.path[:] = sys.argv[2:]; from edgead.device import trial; trial.child(sys.argv[1])"
+_LONGEST_ANSWER = 4000  # characters: less than a pipe holds, so that nobody waits for it to be read
+_AS_THEY_ARE = (BundleError, errors.ParityError, errors.MissingDependencyError, errors.DeviceError,
+                errors.PluginError, errors.InputError)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a trial went.
+
+    Attributes:
+        runs_on: engine and device.
+        seconds: from the child's start to its end.
+    """
+
+    runs_on: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"opened and ran in a process of its own: {self.runs_on}, {self.seconds:.1f} s"
+
+
+def try_bundle(
+    bundle: Bundle, engine: str | None = None, seconds: float = SECONDS, memory: int = MEMORY
+) -> Trial:
+    """Load a bundle in a child process and judge a black frame; this returns, or raises, whatever it does.
+
+    Args:
+        engine: another engine than the bundle's own, or None.
+        seconds: limit on the time, and on one processor's time.
+        memory: limit on the child's address space in bytes, besides what the bundle's size allows it.
+
+    Raises:
+        TrialError: the model doesn't open, doesn't run, takes too long or too much, or breaks the child.
+        EdgeadError: what ``edgead.load`` raises of a bundle, engine or device that isn't the model's fault.
+    """
+    room = memory + MEMORY_PER_BYTE * sum(file.bytes for file in bundle.manifest.files)
+    asked = {"bundle": str(bundle.path.absolute()), "engine": engine, "seconds": seconds, "memory": room}
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _START, json.dumps(asked), *sys.path],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        code: int | None = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        code = None
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        with process.stdout as pipe:
+            answer = pipe.read(4 * _LONGEST_ANSWER)
+    if code is None or code in (-getattr(signal, "SIGALRM", 0), -getattr(signal, "SIGXCPU", 0)):
+        raise _failed(bundle, f"it wasn't done after {seconds:g} s")
+    told = _read(answer)
+    if told is None:
+        raise _failed(bundle, f"its process {_ended(code)}")
+    if "error" in told:
+        raise _as_told(bundle, told)
+    return Trial(str(told["runs_on"]), time.monotonic() - began)
+
+
+def _failed(bundle: Bundle, why: str) -> TrialError:
+    return TrialError(
+        f"{bundle.path}: tried in a process of its own, and {why}; don't load it, and ask whoever made it"
+    )
+
+
+def _ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with {code} and no answer"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"broke down ({name}{', perhaps for want of memory' if name == 'SIGKILL' else ''})"
+
+
+def _read(answer: bytes) -> dict[str, Any] | None:
+    try:
+        told = json.loads(answer)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) and ("runs_on" in told or "error" in told) else None
+
+
+def _as_told(bundle: Bundle, told: dict[str, Any]) -> Exception:
+    """The child's error; what an engine made of the model is the bundle's fault."""
+    kind, text = getattr(errors, str(told.get("kind")), None), str(told["error"])
+    if isinstance(kind, type) and issubclass(kind, _AS_THEY_ARE):
+        if kind is errors.UnknownNameError:  # which makes its message by itself
+            kind = errors.InputError
+        return kind(text)
+    text = text.removeprefix(f"{bundle.path}: ").rstrip(".")
+    return _failed(bundle, f"it can't be opened and run ({text})")
+
+
+# ---------------------------------------------------------------- the child
+
+
+def child(request: str) -> None:
+    """Do what ``try_bundle`` asks for, answer on stdout, and end the process."""
+    asked = json.loads(request)
+    answer = os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for each in (0, 1, 2):  # whatever an engine prints, the answer stays one line
+        os.dup2(nothing, each)
+    _limit(asked["seconds"], asked["memory"])
+    told = _tried(asked["bundle"], asked["engine"])
+    os.write(answer, json.dumps(told).encode())
+    os._exit(0)  # an engine that is broken may hang where it's taken down
+
+
+def _limit(seconds: float, memory: int) -> None:
+    if sys.platform == "win32":
+        return
+    import resource
+
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)  # where the parent is killed before it
+    whole = max(1, int(seconds + 1))
+    limits = [
+        (resource.RLIMIT_CPU, whole),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, WRITTEN),
+        (resource.RLIMIT_AS, memory),
+    ]
+    for which, most in limits:
+        _, hard = resource.getrlimit(which)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        with suppress(OSError, ValueError):  # macOS refuses some
+            resource.setrlimit(which, (most, most))
+
+
+def _tried(path: str, engine: str | None) -> dict[str, Any]:
+    import numpy as np
+
+    from edgead.runtime.detector import load
+
+    try:
+        detector = load(Path(path), engine=engine, threads=1)
+        detector(np.zeros((*detector.bundle.manifest.input.size, 3), np.uint8))
+    except EngineError as error:
+        return {"kind": type(error).__name__, "error": one_line(error, "message", _LONGEST_ANSWER // 2)}
+    except MemoryError:
+        return {"kind": "MemoryError", "error": "it needs more memory than it may have"}
+    except Exception as error:
+        known = isinstance(error, errors.EdgeadError)
+        text = one_line(error, "message" if known else "named", _LONGEST_ANSWER // 2)
+        return {"kind": type(error).__name__, "error": text}
+    return {"runs_on": detector.runs_on}
+
+
+__all__ = ["MEMORY", "SECONDS", "Trial", "child", "try_bundle"]
