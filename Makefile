@@ -9,6 +9,7 @@
 #   make bench DATA="photos/a photos/b" WEIGHTS=FILE
 
 PYTHON ?= python3
+FUZZ_SECONDS ?= 3600
 # Test files side by side, one a core; a file's tests stay together, since they share what was fitted.
 SIDE_BY_SIDE = -n auto --maxprocesses 4 --dist loadfile
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
@@ -40,6 +41,9 @@ faults: .venv/.has-dev
 
 soak: .venv/.has-dev
 	.venv/bin/python tools/soak.py
+
+fuzz: .venv/.has-dev
+	.venv/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 bench: .venv/.has-dev
 	@test -n "$(DATA)" -a -n "$(WEIGHTS)" || { \

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import onnx
 
+from edgead import sbom
 from edgead.bundle import Bundle, write_bundle
 from edgead.device.calibrate import calibrate
 from edgead.device.parity import check_parity, probe_images
@@ -34,6 +35,7 @@ from edgead.held_out import HeldOut, read_held_out, write_held_out
 from edgead.images import read_image
 from edgead.manifest import DEFAULT, Manifest, ReferenceRecord, ThresholdRecord
 from edgead.notices import Notice, say
+from edgead.plugins import registry
 from edgead.processor import cpu
 from edgead.resize import ResizeRule
 from edgead.runtime.engine_options import EngineOptions
@@ -176,6 +178,9 @@ def export(
         carried = carry(reference, held[chosen.precision], staging.folder, count)
         if (teaching := manifest.teaching) is not None:
             shutil.copyfile(reference.file(teaching.file), staging.folder / teaching.file)
+        if any(file.path == sbom.FILE for file in manifest.files):
+            shutil.copyfile(reference.file(sbom.FILE), staging.folder / sbom.FITTED_FILE)
+        (staging.folder / sbom.FILE).write_bytes(sbom.sbom(_distributions(exporter)))
         sessions.clear()
         shutil.rmtree(scratch)
         manifest = dataclasses.replace(
@@ -241,6 +246,12 @@ def _judge(
         execution=session.execution(),
         model_bytes=sum(f.stat().st_size for f in folder.iterdir()),
     )
+
+
+def _distributions(exporter: Exporter) -> list[str]:
+    """Who registers the exporter's target."""
+    known = registry().entries("exporters")
+    return [entry.distribution for entry in known if entry.name == exporter.target]
 
 
 def _choose(reports: Sequence[FormReport], precision: str) -> FormReport:
