@@ -55,7 +55,9 @@ class VisA:
                 case "test", label:
                     bad.append(Sample(image, label, masks))
                 case _:
-                    raise DatasetError(f"{where}: the split is '{cut(row['split'])}'; it must be train or test")
+                    raise DatasetError(
+                        f"{where}: the split is '{cut(row['split'])}'; it must be train or test"
+                    )
         bad.sort(key=lambda sample: (sample.defect, sample.image))
         note = f"{left_out} defective training images are not used"
         return Split(
