@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import one_line
-from edgead.files import write_file
+from edgead.files import is_folder, write_file
 from edgead.private import is_private_file, make_private, open_to_others
 
 REMEMBERED = 256
@@ -60,6 +60,10 @@ def folder_of(kind: str) -> Path | None:
     root = cache_folder()
     if root is None:
         _say_once("this user has no home folder to keep anything in; set EDGEAD_CACHE to a folder")
+        return None
+    home = _home()
+    if home is not None and home in root.parents and not is_folder(home):  # as many a service's user has it
+        _say_once(f"{home}, this user's home, isn't there, so nothing is kept; set EDGEAD_CACHE to a folder")
         return None
     folder = root / kind
     if problem := open_to_others(root) or open_to_others(folder):

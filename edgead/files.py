@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -135,6 +136,33 @@ def _told(question: Callable[[Path], bool], path: Path) -> bool:
         return False
 
 
+def read_plain(path: Path, most_bytes: int) -> bytes:
+    """Return what a regular file holds; of one that says it's empty, nothing is asked.
+
+    A pipe, a device, or one of the system's own files, such as ``/proc/kmsg``, might be waited for for ever,
+    and opening a device alone may do something.
+
+    Raises:
+        OSError: it can't be read, isn't a regular file, or is over the limit; ``strerror`` says so.
+        ValueError: no file can have this name.
+    """
+    _check_plain(path.stat(), most_bytes)
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as stream:
+        status = os.fstat(stream.fileno())  # another file may have taken the name since
+        _check_plain(status, most_bytes)
+        return stream.read(status.st_size) if status.st_size else b""
+
+
+def _check_plain(status: os.stat_result, most_bytes: int) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.EISDIR, "a folder, not a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    if status.st_size > most_bytes:
+        raise OSError(errno.EFBIG, f"{status.st_size:,} bytes is over the limit of {most_bytes:,}")
+
+
 def sha256_of(file: Path) -> str:
     """Return the SHA-256 of a file of any size, in lower-case hex."""
     digest = hashlib.sha256()
@@ -252,6 +280,7 @@ __all__ = [
     "is_folder",
     "is_leftover",
     "output_errors",
+    "read_plain",
     "remove_leftovers",
     "renameat2",
     "sha256_of",

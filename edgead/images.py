@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from edgead.bgr import MIN_IMAGE_SIDE, as_bgr
 from edgead.depth import DepthUse, to_8_bits
 from edgead.errors import ImageError, OptionError
+from edgead.files import read_plain
 from edgead.folders import SUFFIXES, list_images
 from edgead.imagefile import DamagedFile, Header, check_content, essential, read_header
 from edgead.resize import PAD, ResizeRule, choose_resize
@@ -154,7 +155,7 @@ def _read_bytes(path: Path) -> bytes:
             raise ImageError(f"{path}: the file is empty (0 bytes); replace or remove it")
         if status.st_size > MAX_BYTES:
             raise ImageError(f"{path}: {status.st_size} bytes is over the limit of {MAX_BYTES}")
-        data = path.read_bytes()
+        data = read_plain(path, MAX_BYTES)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file; check the path") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path

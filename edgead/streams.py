@@ -28,6 +28,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 import cv2
 
 from edgead.errors import ImageError
+from edgead.files import is_file
 from edgead.images import quiet_opencv
 from edgead.names import shown
 from edgead.types import Image
@@ -172,6 +173,10 @@ def open_file(path: str) -> tuple[cv2.VideoCapture, Stream]:
         path.encode()
     except UnicodeEncodeError:
         raise ImageError(f"{shown(path)}: the video's name isn't UTF-8; rename it") from None
+    if (
+        is_file(Path(path)) and not Path(path).stat().st_size
+    ):  # one of the system's own might be read for ever
+        raise ImageError(f"{shown(path)}: the file is empty (0 bytes); copy the video again")
     with _ffmpeg(OPENCV_FFMPEG_CAPTURE_OPTIONS="fflags;discardcorrupt"):  # half a frame at a cut is no frame
         capture = cv2.VideoCapture(path)
     start = _start_of(path)

@@ -1,4 +1,4 @@
-"""Try the newest engines, whatever bounds pyproject.toml sets: in a fresh environment, with the engines' tests.
+"""Try the newest engines, whatever bounds pyproject.toml sets, in a fresh environment by their tests.
 
     python tools/try_newest.py [--package NAME]... [--pre] [--keep FOLDER] [-- PYTEST WORDS]
 

@@ -12,6 +12,7 @@ from edgead.api.records import Export, Fit
 from edgead.bundle import Bundle, read_bundle
 from edgead.bundle_names import find_bundle
 from edgead.errors import OptionError, OutputError
+from edgead.files import is_folder
 from edgead.names import shown
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def as_size(size: int | Sequence[int] | None) -> Size | None:
 def check_folders(*files: Path | None) -> None:
     """Raise OutputError where a file's folder isn't there: it should be known before the work is done."""
     for file in files:
-        if file is not None and not file.parent.is_dir():
+        if file is not None and not is_folder(file.parent):
             raise OutputError(f"{shown(file)}: its folder doesn't exist; make it first")
 
 

@@ -73,7 +73,7 @@ def compare(
     bundles = list(bundles)
     if len(bundles) < 2:
         raise OptionError("give two bundles or methods at least, in a list")
-    seed, draws = values.whole("seed", seed, 0), values.whole("draws", draws, 0)
+    seed, draws = values.whole("seed", seed, 0), values.whole("draws", draws, 0, values.MOST_DRAWS)
     depth = values.maybe_whole("depth", depth)
     values.path("weights", weights)
     values.called("progress", progress)

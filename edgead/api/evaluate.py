@@ -89,7 +89,7 @@ def evaluate(
         values.path(name, file)
     if not isinstance(dataset, Dataset):
         values.path("dataset", dataset)
-    draws = values.whole("draws", draws, 0)
+    draws = values.whole("draws", draws, 0, values.MOST_DRAWS)
     threshold = values.maybe_number("threshold", threshold)
     values.called("progress", progress)
     page, csv_file, verdicts_file = optional(report), optional(csv), optional(verdicts)

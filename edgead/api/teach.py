@@ -18,7 +18,7 @@ from edgead.api.values import flag, text
 from edgead.bundle import Bundle, read_bundle
 from edgead.errors import DatasetError, ImageError, OptionError, TeachError
 from edgead.extras import explained
-from edgead.files import sha256_of
+from edgead.files import is_folder, sha256_of
 from edgead.notices import Notice
 from edgead.runtime.detector import Detector
 
@@ -184,7 +184,7 @@ def examples(bundle: Bundle, wanted: Wanted | Sequence[Wanted], mask: AnyPath | 
             found.append(each)
         elif isinstance(each, str | os.PathLike):
             path = Path(each)
-            found += list_images(path) if path.is_dir() else [path]
+            found += list_images(path) if is_folder(path) else [path]
         else:
             raise OptionError(f"{type(each).__name__} is no image: give a file, a folder or a frame")
     if not found:
@@ -213,7 +213,7 @@ def _masks(mask: Path, images: Sequence[Any]) -> dict[Any, Path]:
 
     if any(not isinstance(image, Path) for image in images):
         raise OptionError("mask goes with images' files, not with frames: write the frame to a file first")
-    if not mask.is_dir():
+    if not is_folder(mask):
         if len(images) > 1:
             raise OptionError(f"{mask} is one mask for {len(images)} images: give a folder of masks by name")
         return {images[0]: mask}

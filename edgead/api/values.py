@@ -9,6 +9,11 @@ from typing import Any
 
 from edgead.errors import OptionError
 
+MOST = (1 << 63) - 1
+"""What no count, number or seed is over."""
+MOST_DRAWS = 100_000
+"""Bootstrap draws: each keeps eight bytes for every image."""
+
 
 def text(name: str, value: Any, what: str) -> str:
     """Text; ``what`` says of what kind, for the message.
@@ -34,11 +39,11 @@ def path(name: str, value: Any) -> None:
         raise OptionError(f"{name} {value!r} must be a path")
 
 
-def whole(name: str, value: Any, least: int | None = None) -> int:
+def whole(name: str, value: Any, least: int | None = None, most: int = MOST) -> int:
     """A whole number of any integer type, NumPy's too, but no truth value.
 
     Raises:
-        OptionError: it's anything else, or under ``least``.
+        OptionError: it's anything else, under ``least`` or over ``most``.
     """
     try:
         if isinstance(value, bool):
@@ -46,14 +51,18 @@ def whole(name: str, value: Any, least: int | None = None) -> int:
         number = operator.index(value)
     except TypeError:
         raise OptionError(f"{name} {value!r} must be a whole number") from None
+    if abs(number) > MOST:  # so long a number isn't printed
+        raise OptionError(f"{name} must be a whole number of 64 bits")
     if least is not None and number < least:
         raise OptionError(f"{name} {number} must be at least {least}")
+    if number > most:
+        raise OptionError(f"{name} {number} must be at most {most}")
     return number
 
 
-def maybe_whole(name: str, value: Any, least: int | None = None) -> int | None:
+def maybe_whole(name: str, value: Any, least: int | None = None, most: int = MOST) -> int | None:
     """The same, or None."""
-    return None if value is None else whole(name, value, least)
+    return None if value is None else whole(name, value, least, most)
 
 
 def number(name: str, value: Any, low: float | None = None, high: float | None = None) -> float:

@@ -21,7 +21,7 @@ from edgead.cli.group import READER_GONE, LazyGroup
 from edgead.cli.signals import Ended, ended_by_signals
 from edgead.cli.words import logging_to_stderr, read_anywhere
 from edgead.discovery import ALLOW_LIST
-from edgead.errors import EdgeadError, OutputError, PluginError, one_line
+from edgead.errors import EdgeadError, InputError, OutputError, PluginError, one_line
 from edgead.extras import missing
 from edgead.names import shown
 from edgead.registry import FIRST_PARTY
@@ -133,6 +133,9 @@ def _run(words: list[str], debug: bool) -> int:
             return _fail(str(absent), absent.exit_code, debug)
         return _unexpected(error, debug)
     except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES) and error.filename is not None:
+            what = f"{shown(os.fsdecode(error.filename))}: can't be read ({error.strerror})"
+            return _fail(f"{what}; check the path and rights", InputError.exit_code, debug)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             return _unexpected(error, debug)
         _drop_stdout()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from edgead.api.values import MOST
 from edgead.runtime.engine_options import MOST_THREADS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,6 +46,22 @@ def engine_options(function: F) -> F:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def count_of(least: int, most: int = MOST) -> click.IntRange:
+    """A whole number, bounded on both sides: what counts something has no more than 64 bits."""
+    return click.IntRange(least, most)
+
+
+class Rate(click.FloatRange):
+    """A finite number in a range; click's own takes ``nan`` for any."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} isn't a finite number", param, ctx)
+        return number
 
 
 class Cores(click.ParamType[tuple[int, ...]]):
@@ -84,4 +102,4 @@ def camera_options(function: F) -> F:
     return function
 
 
-__all__ = ["Cores", "camera_options", "engine_option", "engine_options"]
+__all__ = ["Cores", "Rate", "camera_options", "count_of", "engine_option", "engine_options"]

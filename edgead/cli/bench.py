@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgead.bundle_names import find_bundle
-from edgead.cli.arguments import camera_options, engine_options
+from edgead.cli.arguments import Rate, camera_options, count_of, engine_options
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_json, print_table, quiet_option, show_notices
 from edgead.names import shown, told_apart
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--frames",
     metavar="N",
-    type=click.IntRange(1),
+    type=count_of(1),
     default=200,
     help="Frames to time for each (default 200).",
 )
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     "--rate",
     "rates",
     metavar="FPS",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Rate(0.001, 1e6),
     multiple=True,
     help="Also deliver frames at this rate, as a camera does, and count the late ones. May be repeated.",
 )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgead.api.values import MOST, MOST_DRAWS
+from edgead.cli.arguments import count_of
 from edgead.cli.bundle_options import bundle_options
 from edgead.cli.cell_process import processes
 from edgead.cli.output import json_option, print_json, print_notes, print_table, quiet_option
@@ -37,7 +39,10 @@ def _words(context: click.Context, parameter: click.Parameter, texts: tuple[str,
 
 def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> list[int]:
     try:
-        return [int(word) for word in text.split(",")]
+        numbers = [int(word) for word in text.split(",")]
+        if not all(0 <= number <= MOST for number in numbers):
+            raise ValueError
+        return numbers
     except ValueError:
         raise click.BadParameter(f"'{text}' isn't a list of numbers, 0,1,2 for instance") from None
 
@@ -55,6 +60,10 @@ def _load(context: click.Context, parameter: click.Parameter, file: Path | None)
     options = [p for p in context.command.params if isinstance(p, click.Option) and p.name not in NOT_IN_GRID]
     typed = {word.lstrip("-"): p for p in options for word in p.opts if word.startswith("--")}
     context.default_map = read_grid(file, typed)
+
+
+MOST_JOBS = 1024
+"""Cells at a time, each a process."""
 
 
 @click.command("benchmark")
@@ -102,7 +111,7 @@ def _load(context: click.Context, parameter: click.Parameter, file: Path | None)
     "--seeds", metavar="N,...", default="0", callback=_numbers, help="Repeat with each seed (default 0)."
 )
 @click.option(
-    "--jobs", metavar="N", type=click.IntRange(1), default=1,
+    "--jobs", metavar="N", type=count_of(1, MOST_JOBS), default=1,
     help="Cells at a time, each in a process of its own; latency is only measured with 1 (default).",
 )  # fmt: skip
 @click.option(
@@ -111,7 +120,7 @@ def _load(context: click.Context, parameter: click.Parameter, file: Path | None)
     "and mib, the bundle's size, too.",
 )  # fmt: skip
 @click.option(
-    "--draws", metavar="N", type=click.IntRange(0), default=1000, help="Bootstrap draws; 0 for none."
+    "--draws", metavar="N", type=count_of(0, MOST_DRAWS), default=1000, help="Bootstrap draws; 0 for none."
 )
 @quiet_option
 @json_option

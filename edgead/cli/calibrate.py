@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgead.bundle_names import find_bundle
-from edgead.cli.arguments import engine_options
+from edgead.cli.arguments import count_of, engine_options
 from edgead.cli.completion import complete_paths
 from edgead.cli.fit_options import depth_option
 from edgead.cli.output import json_option, print_json, print_table, quiet_option, show_notices, typed
@@ -84,7 +84,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option(
     "--smallest-area",
     metavar="PX",
-    type=int,
+    type=count_of(1),
     help="Pixels of the anomaly map that a region has at least, for --pixel-regions (default 4).",
 )
 @click.option(
@@ -105,9 +105,7 @@ FOLDER = click.Path(path_type=Path)
     help="Draw escapes against false alarms, as .svg, .png or .jpg.",
 )
 @click.option("--undo", is_flag=True, help="Put the thresholds before the last change in force again.")
-@click.option(
-    "--restore", metavar="N", type=click.IntRange(0), help="The same with revision N; 0 is as exported."
-)
+@click.option("--restore", metavar="N", type=count_of(0), help="The same with revision N; 0 is as exported.")
 @click.option("--revisions", is_flag=True, help="List the changes so far.")
 @engine_options
 @depth_option

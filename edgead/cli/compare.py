@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgead.cli.arguments import engine_option
+from edgead.api.values import MOST_DRAWS
+from edgead.cli.arguments import count_of, engine_option
 from edgead.cli.bundle_options import bundle_options
 from edgead.cli.output import json_option, print_json, print_notes, print_table, quiet_option
 from edgead.names import shown
@@ -39,9 +40,9 @@ F1_MAX = "image_f1_max"
 @click.option("--category", metavar="NAME", help="The category, where DIR is the root of several.")
 @bundle_options
 @engine_option
-@click.option("--seed", metavar="N", type=click.IntRange(0), default=0, help="Seed for fitting (default 0).")
+@click.option("--seed", metavar="N", type=count_of(0), default=0, help="Seed for fitting (default 0).")
 @click.option(
-    "--draws", metavar="N", type=click.IntRange(0), default=1000, help="Bootstrap draws (default 1000)."
+    "--draws", metavar="N", type=count_of(0, MOST_DRAWS), default=1000, help="Bootstrap draws (default 1000)."
 )
 @quiet_option
 @json_option

@@ -24,6 +24,8 @@ def command(folder: Path | None, layout: str | None, as_json: bool) -> None:
 
     docs/datasets.md says what each layout expects.
     """
+    if folder is None and layout is not None:
+        raise click.UsageError("--layout is for a FOLDER: give one, or leave it out")
     if folder is None:
         _list_layouts(as_json)
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgead.cli.arguments import count_of
 from edgead.cli.output import json_option, print_json, quiet_option
 from edgead.progress import make_progress
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seed",
     metavar="N",
-    type=click.IntRange(0),
+    type=count_of(0),
     default=0,
     help="Seed of the generated parts and defects (default 0).",
 )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgead.api.values import MOST_DRAWS
 from edgead.bundle_names import find_bundle
-from edgead.cli.arguments import engine_options
+from edgead.cli.arguments import count_of, engine_options
 from edgead.cli.classes import classes_record, judge_classes, print_classes
 from edgead.cli.fit_options import depth_option
 from edgead.cli.output import json_option, print_json, print_table, quiet_option
@@ -53,7 +54,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--draws",
     metavar="N",
-    type=click.IntRange(0),
+    type=count_of(0, MOST_DRAWS),
     default=1000,
     help="Bootstrap draws for the 95 % intervals; 0 for none (default 1000).",
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from edgead.cli.arguments import Rate
 from edgead.cli.completion import complete_names, complete_paths
 from edgead.cli.fit_options import describe_fit, fit_options, fit_record, threshold_record
 from edgead.cli.forms import explain_choice, print_forms
@@ -38,7 +39,7 @@ PRECISIONS = ("auto", "int8", "mixed", "bf16", "fp32")
 @click.option(
     "--max-loss",
     metavar="POINTS",
-    type=click.FloatRange(0, 100),
+    type=Rate(0, 100),
     default=0.5,
     show_default=True,
     help="Points of AUROC that a form may lose against FP32 on synthetic defects.",
@@ -46,7 +47,7 @@ PRECISIONS = ("auto", "int8", "mixed", "bf16", "fp32")
 @click.option(
     "--min-auroc",
     metavar="X",
-    type=click.FloatRange(0, 1),
+    type=Rate(0, 1),
     default=0.75,
     show_default=True,
     help="AUROC on synthetic defects, 0 to 1, under which the bundle gets a warning.",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgead.cli.arguments import count_of
+
 if TYPE_CHECKING:
     from edgead.bundle import Bundle
     from edgead.manifest import Manifest, ThresholdRecord
@@ -86,7 +88,7 @@ def fit_options(function: F) -> F:
         click.option(
             "--seed",
             metavar="N",
-            type=click.IntRange(0),
+            type=count_of(0),
             default=0,
             help="Source of all randomness (default 0).",
         ),
@@ -115,7 +117,7 @@ def fit_options(function: F) -> F:
         click.option(
             "--folds",
             metavar="N",
-            type=click.IntRange(0),
+            type=count_of(0),
             default=10,
             help="Fits that judge, in turn, good images that they haven't learned, for the threshold "
             "(default 10); 0: the held-out images alone, as for methods that train a network.",

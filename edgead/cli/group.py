@@ -25,6 +25,13 @@ class LazyGroup(click.Group):
         super().__init__(*args, **kwargs)
         self.verbs = tuple(verbs)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the words, and print help or version where they ask for it; see ``invoke``."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except BrokenPipeError:
+            raise click.exceptions.Exit(READER_GONE) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; a closed pipe ends it quietly, before click takes it for a fault."""
         try:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgead.bundle_names import find_bundle
-from edgead.cli.arguments import camera_options, engine_options
+from edgead.cli.arguments import camera_options, count_of, engine_options
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import show_notices
 from edgead.progress import make_progress
@@ -66,7 +66,7 @@ log = logging.getLogger(__name__)
     metavar="FILE",
     help="Learn here, over this run and the next ones, what is usual on this line, and say what has changed.",
 )
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Stop after N frames of each SOURCE.")
+@click.option("--limit", type=count_of(1), metavar="N", help="Stop after N frames of each SOURCE.")
 @click.option("--json", "--jsonl", "as_json", is_flag=True, help="Print lines of JSON on a terminal too.")
 @click.option("--text", "as_text", is_flag=True, help="Print lines for people into a pipe or file too.")
 @click.option(

@@ -31,7 +31,8 @@ class _Number(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if value == "last":
             return 0
-        if not str(value).isdecimal() or not 0 < int(value) < 10_000:
+        text = str(value)
+        if not text.isdecimal() or len(text) > 4 or int(text) == 0:
             self.fail(f"'{value}' is no lesson's number; see --list, or say last")
         return int(value)
 

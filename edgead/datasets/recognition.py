@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgead.errors import DatasetError, EdgeadError, PluginError, one_line
+from edgead.files import exists, is_folder
 from edgead.plugins import registry
 from edgead.types import Layout, Split
 
@@ -81,9 +82,9 @@ def existing(folder: Path) -> Path:
         DatasetError: it doesn't exist, or is a file.
     """
     folder = Path(folder)
-    if not folder.exists():
+    if not exists(folder):
         raise DatasetError(f"{folder}: no such folder; give the folder of a data set")
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DatasetError(f"{folder}: a file, not a folder; give the folder of a data set")
     return folder.resolve() if folder.name in ("", "..") else folder
 

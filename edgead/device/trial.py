@@ -25,13 +25,15 @@ from edgead.errors import BundleError, EngineError, TrialError, one_line
 SECONDS = 120.0
 """How long opening and running may take, and as much of one processor's time; TensorRT builds for minutes."""
 MEMORY = 4 << 30
-"""Bytes of address space that the child may have: Python and an engine take 1 to 2 GiB of it."""
+"""Bytes of address space that the child may have besides Python's own: an engine takes a GiB of it."""
 MEMORY_PER_BYTE = 8
 """What is added for each byte of the bundle's files: an engine packs weights while it still has the old."""
 WRITTEN = 1 << 30
 """Bytes that the child may write into a file; a cache's entry is one."""
 
 _START = "import sys; sys.path[:] = sys.argv[2:]; from edgead.device import trial; trial.child(sys.argv[1])"
+_FEW_THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+"""Each thread that's never used takes of the address space too, and a server has many."""
 _LONGEST_ANSWER = 4000  # characters: less than a pipe holds, so that nobody waits for it to be read
 _AS_THEY_ARE = (BundleError, errors.ParityError, errors.MissingDependencyError, errors.DeviceError,
                 errors.PluginError, errors.InputError)  # fmt: skip
@@ -61,7 +63,8 @@ def try_bundle(
     Args:
         engine: another engine than the bundle's own, or None.
         seconds: limit on the time, and on one processor's time.
-        memory: limit on the child's address space in bytes, besides what the bundle's size allows it.
+        memory: limit on the child's address space in bytes, besides Python's own and what the bundle's size
+            allows it.
 
     Raises:
         TrialError: the model doesn't open, doesn't run, takes too long or too much, or breaks the child.
@@ -76,6 +79,7 @@ def try_bundle(
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        env={**os.environ, **_FEW_THREADS},
     )
     try:
         code: int | None = process.wait(seconds)
@@ -160,13 +164,22 @@ def _limit(seconds: float, memory: int) -> None:
         (resource.RLIMIT_CPU, whole),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, WRITTEN),
-        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_AS, _address_space() + memory),
     ]
     for which, most in limits:
         _, hard = resource.getrlimit(which)
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         with suppress(OSError, ValueError):  # macOS refuses some
             resource.setrlimit(which, (most, most))
+
+
+def _address_space() -> int:
+    """Bytes that this process has reserved by now; 0 where the system doesn't tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _tried(path: str, engine: str | None) -> dict[str, Any]:

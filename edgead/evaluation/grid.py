@@ -16,9 +16,12 @@ from typing import Any
 
 from edgead.errors import DatasetError, EdgeadError
 from edgead.evaluation.cell import Cell
-from edgead.files import output_errors
+from edgead.files import output_errors, read_plain
 from edgead.names import json_text
 from edgead.types import Progress
+
+MOST_BYTES = 1 << 30
+"""Largest results file that is read."""
 
 Line = Mapping[str, Any]
 """``key``, ``cell``, and either ``result`` or ``error``."""
@@ -78,7 +81,7 @@ def read_lines(file: Path) -> list[Line]:
         DatasetError: the file holds something else.
     """
     try:
-        data = file.read_bytes()
+        data = read_plain(file, MOST_BYTES)
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -56,7 +56,7 @@ def check_content(kind: str, data: bytes) -> None:
         DamagedFile: a decoder would have to guess at a part of the picture.
         edgead.errors.MissingDependencyError: a JPEG, and simplejpeg isn't installed.
     """
-    check = {"JPEG": jpeg.check, "TIFF": tiff.check}.get(kind)
+    check = {"JPEG": jpeg.check, "PNG": png.check, "TIFF": tiff.check}.get(kind)
     if check is not None:
         _whole(kind, check, data)
 

@@ -39,7 +39,7 @@ def read(data: bytes) -> tuple[Size, int]:
             break
     if size is None or not scans:
         raise DamagedFile("the JPEG file is damaged (it holds no picture)")
-    if scans * size[0] * size[1] > MAX_SCANNED:
+    if scans > 1 and scans * size[0] * size[1] > MAX_SCANNED:  # one alone is held to the limit on pixels
         raise DamagedFile(f"the JPEG file asks for {scans} scans of {size[1]} x {size[0]} pixels")
     return size, 1
 

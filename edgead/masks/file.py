@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from edgead import exif
 from edgead.errors import ImageError
+from edgead.files import read_plain
 from edgead.imagefile import DamagedFile, check_content, essential, read_header
 from edgead.images import MAX_BYTES, MAX_PIXELS, quiet_opencv
 from edgead.names import shown
@@ -181,7 +182,7 @@ def bytes_of(path: Path) -> bytes:
             raise ImageError(f"{shown(path)}: not a regular file; give an image file")
         if status.st_size > MAX_BYTES:
             raise ImageError(f"{shown(path)}: {status.st_size} bytes is over the limit of {MAX_BYTES}")
-        data = path.read_bytes()
+        data = read_plain(path, MAX_BYTES)
     except OSError as error:
         raise ImageError(
             f"{shown(path)}: can't be read ({error.strerror}); check the path and rights"

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from edgead.errors import DatasetError
 from edgead.exif import orientation
+from edgead.files import is_folder
 from edgead.images import list_images, read_image
 from edgead.masks import Doubts, MaskNames, read_marks, to_input
+from edgead.masks.file import bytes_of
 from edgead.masks.matching import grouped
 from edgead.notices import Notice
 from edgead.resize import ResizeRule
@@ -44,9 +46,9 @@ def find_defects(folder: Path) -> list[tuple[Path, Path]]:
 
 def _part(folder: Path, name: str) -> Path:
     folder = Path(folder)
-    alike = sorted(p for p in folder.iterdir() if p.name.casefold() == name) if folder.is_dir() else []
+    alike = sorted(p for p in folder.iterdir() if p.name.casefold() == name) if is_folder(folder) else []
     part = folder / name if (folder / name).is_dir() or len(alike) != 1 else alike[0]
-    if not part.is_dir():
+    if not is_folder(part):
         raise DatasetError(f"{folder}: no folder {name} in it; annotated defects are in {IMAGES} and {MASKS}")
     return part
 
@@ -77,7 +79,7 @@ def read_defects(
     with progress("reading defects", len(pairs)) as advance:
         for image_file, mask_file in pairs:
             image = read_image(image_file, depth)
-            stated = orientation(image_file.read_bytes())
+            stated = orientation(bytes_of(image_file))
             marks = read_marks((mask_file,), (image.shape[0], image.shape[1]), image_file, stated)
             if not marks.marked.any():
                 raise DatasetError(f"{mask_file}: marks nothing; mark the defect with any value but 0")

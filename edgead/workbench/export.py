@@ -31,6 +31,7 @@ from edgead.errors import (
     ParityError,
     PrecisionError,
 )
+from edgead.files import exists
 from edgead.held_out import HeldOut, read_held_out, write_held_out
 from edgead.images import read_image
 from edgead.manifest import DEFAULT, Manifest, ReferenceRecord, ThresholdRecord
@@ -112,7 +113,7 @@ def export(
         raise InputError(
             f"{reference.path}: already compiled for {manifest.target}; export the bundle that fit wrote"
         )
-    if out.exists() and out.samefile(reference.path):
+    if exists(out) and out.samefile(reference.path):
         raise OutputError(f"{out}: that is the fitted bundle, which export only reads; give another --out")
     held, judged = manifest.reference.forms, manifest.reference.calibration_forms
     forms = _forms_to_try(manifest.reference, exporter, precision)

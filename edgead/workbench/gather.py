@@ -10,6 +10,7 @@ from pathlib import Path
 from edgead.datasets import Dataset, find_categories, layouts_of, open_dataset
 from edgead.datasets.recognition import Whole, find_whole
 from edgead.errors import DatasetError, PluginError
+from edgead.files import is_folder
 from edgead.folders import left_out, list_images
 from edgead.masks.beside import find_masks, name_pairs
 from edgead.notices import Notice
@@ -42,7 +43,7 @@ def gather(images: Path | Sequence[Path]) -> Gathered:
             raise DatasetError(f"{path}: given twice; give each folder of good images once")
         known.add(real)
         alone = path is given[0] and isinstance(images, str | Path)
-        found = _folder(path) if alone or path.is_dir() else Gathered((path,), ())
+        found = _folder(path) if alone or is_folder(path) else Gathered((path,), ())
         paths += found.paths
         notices += found.notices
     files = [path for path in given if path in paths]
@@ -123,7 +124,7 @@ def _of_test(folder: Path, images: Sequence[Path], whole: Whole | None) -> tuple
 
 def _dataset_of(folder: Path) -> Dataset | None:
     """The data set that the folder is, or whose training images all lie in it; None if neither."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         return None
     here = folder.resolve()
     for root in (here, here.parent):
@@ -145,7 +146,7 @@ def _beside(data: Dataset, folder: Path, here: Path) -> Dataset:
 def _images_below(folder: Path) -> list[Path]:
     found = []
     for path in folder.rglob("*"):
-        if path.is_dir():
+        if is_folder(path):
             with suppress(DatasetError):
                 found += list_images(path)
     with suppress(DatasetError):

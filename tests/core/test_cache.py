@@ -270,6 +270,12 @@ def test_without_a_home_nothing_is_kept_and_it_is_said_once(tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_home_that_is_not_there_is_not_made(tmp_path, monkeypatch, caplog):
+    environment(monkeypatch, HOME=str(tmp_path / "nobody"))
+    refused(caplog, f"{tmp_path / 'nobody'}, this user's home, isn't there")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("home", ["/proc", "/dev/null", "/proc/1/root/nowhere"])
 def test_a_home_that_cannot_be_written_is_said_once_and_all_goes_on(tmp_path, home):
     pytest.importorskip("openvino", reason="needs the [openvino] extra")

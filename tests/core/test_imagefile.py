@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from edgead.errors import ImageError
-from edgead.imagefile import lzw
+from edgead.imagefile import lzw, png
 from edgead.images import check_images, read_image, unusable
 
 TIFF_PACKINGS = {"LZW": 5, "PackBits": 32773, "Deflate": 8, "Adobe Deflate": 32946, "JPEG": 7}
@@ -249,10 +250,10 @@ def with_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
 
 
 def test_animations_are_refused_with_their_number_of_frames(tmp_path: Path) -> None:
-    png = encode(".png", picture())
-    five = with_chunk(png, b"acTL", struct.pack(">II", 5, 0))
+    whole = encode(".png", picture())
+    five = with_chunk(whole, b"acTL", struct.pack(">II", 5, 0))
     assert "5 images in one PNG" in refused(tmp_path, ".png", five)
-    accepted(tmp_path, ".png", with_chunk(png, b"acTL", struct.pack(">II", 1, 0)))
+    accepted(tmp_path, ".png", with_chunk(whole, b"acTL", struct.pack(">II", 1, 0)))
     image = encode(".webp", picture())[12:]
     frame = b"ANMF" + struct.pack("<I", len(image) + 16) + bytes(16) + image
     canvas = b"VP8X" + struct.pack("<I", 10) + b"\x02" + bytes(3) + struct.pack("<HBHB", 319, 0, 239, 0)
@@ -285,18 +286,115 @@ def test_no_library_writes_to_stderr_about_a_file_that_it_does_not_name(tmp_path
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc on this system")
 def test_a_system_file_that_has_no_size_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "read_bytes", lambda self: pytest.fail("it was read"))
+    monkeypatch.setattr(os, "open", lambda *_: pytest.fail("it was opened"))
     with pytest.raises(ImageError, match="empty"):
         read_image(Path("/proc/self/status"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+def test_a_pipe_that_takes_the_files_name_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "part.png"
+    file.write_bytes(encode(".png", picture()))
+    seen = Path.stat
+
+    def exchanged(self: Path, **words: bool) -> os.stat_result:
+        found = seen(self, **words)
+        if self == file and not stat.S_ISFIFO(os.lstat(file).st_mode):
+            file.unlink()
+            os.mkfifo(file)
+        return found
+
+    monkeypatch.setattr(Path, "stat", exchanged)
+    with pytest.raises(ImageError, match="not a regular file"):
+        read_image(file)
+
+
+# ---------------------------------------------------------------- PNG
+
+PASSES = np.array([
+    [1, 6, 4, 6, 2, 6, 4, 6], [7] * 8, [5, 6] * 4, [7] * 8,
+    [3, 6, 4, 6, 3, 6, 4, 6], [7] * 8, [5, 6] * 4, [7] * 8,
+])  # fmt: skip
+"""Which pass each pixel of a square of 8 is sent in: PNG specification, section 8.2."""
+
+
+def rows(values: np.ndarray, depth: int) -> bytes:
+    lines = np.packbits(values, axis=1) if depth == 1 else values.astype(">u2" if depth == 16 else np.uint8)
+    return b"".join(b"\0" + line.tobytes() for line in lines)
+
+
+def interlaced(values: np.ndarray, depth: int) -> bytes:
+    """The seven passes one after the other, each a smaller picture of what the square gives to it."""
+    height, width = values.shape
+    where = np.tile(PASSES, (height // 8 + 1, width // 8 + 1))[:height, :width]
+    parts = []
+    for number in range(1, 8):
+        mask = where == number
+        part = values[np.ix_(mask.any(axis=1), mask.any(axis=0))]
+        parts.append(rows(part, depth) if part.size else b"")
+    return b"".join(parts)
+
+
+def packed(
+    size: tuple[int, int], depth: int, content: bytes, interlace: int = 0, colour_type: int = 0
+) -> bytes:
+    header = struct.pack(">IIBBBBB", size[1], size[0], depth, colour_type, 0, 0, interlace)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", content), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("depth", [1, 8, 16])
+def test_a_whole_png_is_read_interlaced_or_not(tmp_path: Path, depth: int) -> None:
+    rng = np.random.default_rng(depth)
+    for size in ((8, 8), (9, 13), (16, 10), (23, 31), (8, 100)):
+        values = rng.integers(0, 1 << depth, size)
+        shown = values * 255 if depth == 1 else values >> (depth - 8)
+        for interlace, content in enumerate((rows(values, depth), interlaced(values, depth))):
+            data = packed(size, depth, zlib.compress(content), interlace)
+            found = accepted(tmp_path, ".png", data)
+            assert np.abs(found[..., 0].astype(int) - shown).max() <= (1 if depth == 16 else 0)
+            for other in (content + b"\0", content[:-1]):
+                refused(tmp_path, ".png", packed(size, depth, zlib.compress(other), interlace))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: zlib.compress(c + bytes(1 << 27)), "holds more than its picture"),
+        (lambda c: zlib.compress(c) + b"more", "holds more than its picture"),
+        (lambda c: zlib.compress(c[:-65]), "a part of its picture is missing"),
+        (lambda c: zlib.compress(c)[:-1] + b"?", "doesn't unpack"),
+        (lambda c: zlib.compress(c)[:-4], "a part of its picture is missing"),
+        (lambda c: b"", "a part of its picture is missing"),
+        (lambda c: bytes(100), "doesn't unpack"),
+    ],
+)
+def test_a_png_that_does_not_hold_its_picture_is_refused_undecoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change, says: str
+) -> None:
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("the image was decoded"))
+    assert says in refused(tmp_path, ".png", packed((64, 64), 8, change(rows(picture(1, 64, 64), 8))))
+
+
+def test_a_png_of_very_many_parts_or_of_unknown_pixels_is_refused(tmp_path: Path) -> None:
+    whole = encode(".png", picture())
+    many = whole[:33] + chunk(b"tEXt", b"a\0b") * (png.MAX_CHUNKS + 1) + whole[33:]
+    assert "parts" in refused(tmp_path, ".png", many)
+    content = zlib.compress(rows(picture(1, 64, 64), 8))
+    for depth, colour_type in ((8, 1), (8, 5), (3, 0), (0, 0)):
+        odd = packed((64, 64), depth, content, 0, colour_type)
+        assert "no known kind" in refused(tmp_path, ".png", odd)
 
 
 # ---------------------------------------------------------------- all of them at once
 
 
 def test_every_file_that_cannot_be_used_is_found_and_the_first_are_named(tmp_path: Path) -> None:
-    png = encode(".png", picture())
+    whole = encode(".png", picture())
     for i in range(9):
-        (tmp_path / f"{i}.png").write_bytes(png[:2000] if i % 2 else png)
+        (tmp_path / f"{i}.png").write_bytes(whole[:2000] if i % 2 else whole)
     problems = check_images(sorted(tmp_path.iterdir()))
     assert [path.name for path in problems] == ["1.png", "3.png", "5.png", "7.png"]
     text = str(unusable(problems, 9))

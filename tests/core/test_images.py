@@ -238,10 +238,10 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "secret.png"
     path.write_bytes(encode(".png", textured()))
 
-    def denied(self: Path) -> bytes:  # root may read everything, so the system's answer is played
+    def denied(self: Path, *_: int) -> int:  # root may read everything, so the system's answer is played
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    monkeypatch.setattr(os, "open", denied)
     assert "Permission denied" in refused(path)
 
 

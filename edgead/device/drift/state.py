@@ -11,7 +11,7 @@ from edgead.bundle import Bundle
 from edgead.device.drift.channel import LATER, LONGER, STEPS, Channel
 from edgead.device.drift.watch import KINDS, LATENCY, Setting, Watch
 from edgead.errors import DriftStateError, ManifestError
-from edgead.files import write_file
+from edgead.files import read_plain, write_file
 from edgead.manifest import strict
 from edgead.names import json_text
 
@@ -68,7 +68,7 @@ def read_state(path: Path, model: str, setting: Setting) -> Watch | None:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
             raise DriftStateError(f"{path}: no state of Drift's; give another file")
-        data = path.read_bytes()
+        data = read_plain(path, MOST_BYTES)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

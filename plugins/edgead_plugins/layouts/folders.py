@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgead.errors import DatasetError
+from edgead.files import is_folder
 from edgead.folders import GOOD_FOLDERS
 from edgead.images import SUFFIXES, list_images
 from edgead.masks import MaskNames
@@ -19,7 +20,7 @@ from edgead_plugins.layouts.strays import sort_out
 
 def subfolders(folder: Path) -> list[str]:
     """Return the names of the visible folders in ``folder``, sorted; none where there's no such folder."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         return []
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
@@ -30,7 +31,7 @@ def images_if_any(folder: Path) -> tuple[Path, ...]:
     Raises:
         edgead.errors.DatasetError: the folder is there and holds no image.
     """
-    return tuple(list_images(folder)) if folder.is_dir() else ()
+    return tuple(list_images(folder)) if is_folder(folder) else ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def masks_by_image(folder: Path) -> dict[str, tuple[Path, ...]]:
 
     The masks of ``012.png`` are ``012_mask.*`` or else ``012.*``, or all the images in a folder ``012``.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         return {}
     files = _images(folder)
     found: dict[str, tuple[Path, ...]] = {file.stem: (file,) for file in files}

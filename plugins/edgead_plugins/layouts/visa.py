@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from edgead.errors import DatasetError, cut
-from edgead.files import is_file
+from edgead.files import is_file, read_plain
 from edgead.types import GOOD, Sample, Split
 
 SPLIT = Path("split_csv", "1cls.csv")
 """The publisher's division for learning from good images only, in the data set's root."""
 
+MOST_BYTES = 1 << 28
 _COLUMNS = ("object", "split", "label", "image", "mask")
 _PARTS, _LABELS = ("train", "test"), ("normal", "anomaly")
 
@@ -84,7 +86,8 @@ def _rows(file: Path, category: str) -> Iterator[tuple[str, dict[str, str]]]:
 def _table(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line number, row) of a CSV file with VisA's columns."""
     try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
+        text = read_plain(file, MOST_BYTES).decode("utf-8-sig")
+        with io.StringIO(text, newline="") as lines:
             reader = csv.DictReader(lines)
             absent = set(_COLUMNS) - set(reader.fieldnames or ())
             if absent:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import DatasetError, ImageError
+from edgead.files import is_folder
 from edgead.images import SUFFIXES, read_image
 from edgead.types import Image
 from edgead_plugins.backbones.generated import generate
@@ -113,7 +114,7 @@ def find_pictures(folder: str, seed: int) -> Pictures:
     if not folder:
         return Pictures((), seed)
     root = Path(folder).expanduser()
-    if not root.is_dir():
+    if not is_folder(root):
         raise DatasetError(f"{root}: no such folder; give -o teacher_images= a folder of pictures")
     files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not files:

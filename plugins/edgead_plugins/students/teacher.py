@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgead.errors import OptionError
+from edgead.files import exists
 from edgead.types import Backbone, Image, Size, TrainingData
 from edgead_plugins.backbones import cache
 from edgead_plugins.backbones.conversion import normalised
@@ -42,7 +43,7 @@ def find_teachers(data: TrainingData, layer: str, options: StudentsOptions) -> l
     """
     scales = sorted(set(options.scales))
     file = Path(options.teacher).expanduser() if options.teacher else None
-    if file is not None and file.exists():
+    if file is not None and exists(file):
         found = read_teachers(file, scales)
         for teacher in found:
             if teacher.width != options.width:
