@@ -13,6 +13,7 @@
     ├── BundleError                  3   a bundle can't be trusted
     │   ├── BundleNotFoundError          no such folder, or no manifest in it
     │   ├── ManifestError                the manifest isn't readable or breaks the schema
+    │   │   └── ManifestDigestError              it was changed
     │   ├── UnknownFormatError           a format number that this version doesn't know
     │   ├── UnsafePathError              a listed path is absolute or climbs out
     │   ├── LinkError                    a link or a special file in the bundle
@@ -20,6 +21,10 @@
     │   ├── ExtraFileError               a file that the manifest doesn't list
     │   ├── FileSizeError                a file is shorter, longer or larger than allowed
     │   ├── HashMismatchError            a file's content was changed
+    │   ├── UnsafeModelError             a model names data elsewhere, or sizes that no engine should try
+    │   ├── GraphError                   a graph's input or outputs aren't a bundle's
+    │   ├── CarriedImageError            an image in the bundle can't be used
+    │   ├── ReferenceFactsError          what fit's bundle has for export contradicts itself
     │   ├── HeldOutFileError             the held-out images' figures aren't as the manifest says
     │   ├── TrialError                   the model doesn't open and run within limits
     │   ├── SbomError                    the list of packages that made it isn't one
@@ -147,6 +152,10 @@ class ManifestError(BundleError):
     """The manifest isn't JSON, or a field is missing, of the wrong type or not finite."""
 
 
+class ManifestDigestError(ManifestError):
+    """The manifest was changed: its digest is another."""
+
+
 class UnknownFormatError(BundleError):
     """The bundle's format number isn't one that this version reads."""
 
@@ -177,6 +186,22 @@ class HashMismatchError(BundleError):
 
 class SbomError(BundleError):
     """A bundle's list of the packages that made it isn't one."""
+
+
+class UnsafeModelError(BundleError):
+    """A model names data outside of its file, or sizes that no engine should try: none has seen it."""
+
+
+class GraphError(BundleError):
+    """A graph's input or outputs aren't a bundle's, or what it yields is no number."""
+
+
+class CarriedImageError(BundleError):
+    """An image that the bundle carries is damaged, or not of the model's size."""
+
+
+class ReferenceFactsError(BundleError):
+    """What a reference bundle has for export contradicts itself, so that fit can't have written it."""
 
 
 class HeldOutFileError(BundleError):

@@ -132,7 +132,7 @@ def read_held_out(bundle: Bundle) -> HeldOut | None:
     if record is None or record.file is None:
         return None
     wanted = 2 * (record.n_images + sum(record.channels.values()) + record.n_defects)
-    content = bundle.file(record.file).read_bytes()
+    content = bundle.read(record.file)
     if len(content) != wanted * SINGLE.itemsize:
         raise HeldOutFileError(
             f"{bundle.path}: '{record.file}' has {len(content)} bytes, its manifest's figures take "

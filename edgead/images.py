@@ -72,7 +72,22 @@ def as_8_bits(path: Path, pixels: NDArray[Any], depth: int | None) -> Image:
 def read_pixels(path: Path) -> NDArray[Any]:
     """Read an image file as (H, W, 3) uint8 or uint16 BGR, with all of its bits; raises as ``read_image``."""
     path = Path(path)
-    data = _read_bytes(path)
+    return _decoded(path, _read_bytes(path))
+
+
+def decode_image(data: bytes, path: Path) -> Image:
+    """Return an image file's content as (H, W, 3) uint8 BGR, 16 bits as 8.
+
+    Args:
+        path: what it's called in messages.
+
+    Raises:
+        ImageError: as ``read_image``.
+    """
+    return as_8_bits(path, _decoded(path, data), None)
+
+
+def _decoded(path: Path, data: bytes) -> NDArray[Any]:
     try:
         header = read_header(data)
         _check_size(path, header)
@@ -190,6 +205,7 @@ __all__ = [
     "check_depth",
     "check_images",
     "choose_resize",
+    "decode_image",
     "list_images",
     "quiet_opencv",
     "read_image",

@@ -162,9 +162,10 @@ SENTENCES: dict[str, str] = {
     " learned ones",
     "rate-given": "the thresholds were set by hand, so nothing is known of their false-positive rate",
     "rule-split-conformal": "split conformal quantile of held-out good images",
-    "rule-split-conformal-largest": "split conformal quantile of held-out good images, each group's largest",
+    "rule-split-conformal-largest": "split conformal quantile of held-out good images, each group counted "
+    "once",
     "rule-interpolated": "quantile of held-out good images, between two of their scores",
-    "rule-interpolated-largest": "quantile of held-out good images, each group's largest, between two of "
+    "rule-interpolated-largest": "quantile of held-out good images, each group counted once, between two of "
     "their scores",
     "rule-generalised-pareto": "generalised Pareto tail beyond the largest score of held-out good images",
     "rule-generalised-pareto-largest": "generalised Pareto tail beyond the largest score of held-out good "
@@ -237,6 +238,8 @@ SENTENCES: dict[str, str] = {
     "{map_tolerance:.2%} allowed, {flips} verdicts flipped",
     "misses-precision": "precision: expected to lose {expected_loss:.2f} points of AUROC, lost "
     "{measured_loss:.2f} on synthetic defects, {max_loss:.2f} allowed",
+    "no-digest": "an older edgead wrote the bundle, whose manifest carries no digest: a damaged threshold "
+    "might go unseen; export the bundle again",
     "unchecked-files": "no hash covers {files:#file} in folders that are kept for signatures and what a "
     "device was taught ({names}), and this version of edgead uses none of them",
     "lesson-no-false-alarm": "{image} passes already, its score is {score:.6g}: nothing was learned of it",

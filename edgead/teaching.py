@@ -38,9 +38,13 @@ def read_matrices(bundle: Bundle) -> tuple[Floats, Floats]:
         TeachError: the bundle can't be taught.
         LessonError: the file isn't as the manifest says.
     """
-    record = required(bundle)
+    return read_matrices_of(bundle, required(bundle))
+
+
+def read_matrices_of(bundle: Bundle, record: TeachingRecord) -> tuple[Floats, Floats]:
+    """The same of a bundle that needn't be one to teach; raises LessonError."""
     (height, width), (h, w) = bundle.manifest.input.size, record.grid
-    content = bundle.file(record.file).read_bytes()
+    content = bundle.read(record.file)
     wanted = (height * h + width * w) * SINGLE.itemsize
     if len(content) != wanted:
         raise LessonError(
@@ -75,4 +79,4 @@ def required(bundle: Bundle) -> TeachingRecord:
     return manifest.teaching
 
 
-__all__ = ["EMBEDDING", "FILE", "PATCH", "read_matrices", "required", "write_matrices"]
+__all__ = ["EMBEDDING", "FILE", "PATCH", "read_matrices", "read_matrices_of", "required", "write_matrices"]

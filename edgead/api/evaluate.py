@@ -34,6 +34,7 @@ def evaluate(
     layout: str | None = None,
     category: str | None = None,
     threshold: float | None = None,
+    product: str | None = None,
     report: AnyPath | None = None,
     csv: AnyPath | None = None,
     verdicts: AnyPath | None = None,
@@ -59,6 +60,7 @@ def evaluate(
         layout: the data set's layout instead of the recognised one.
         category: of a folder that is the root of several data sets.
         threshold: on the image score, for the verdicts; the metrics don't depend on it.
+        product: by whose thresholds, in a bundle with some for several; not with a detector.
         report: an HTML file to write, with every image, its heatmap and a threshold to move.
         csv: a file to write the metrics to, as fractions.
         verdicts: a file to write a line to for each image, as CSV.
@@ -75,6 +77,7 @@ def evaluate(
         edgead.errors.DatasetError: no layout fits, or the data set is incomplete.
         edgead.errors.ImageError: an image or a mask can't be read; nothing is judged then.
         edgead.errors.OptionError: a threshold or an option is out of range.
+        edgead.errors.UnknownNameError: the bundle has no such product.
         edgead.errors.BundleError, edgead.errors.EngineError, edgead.errors.ParityError: as ``edgead.load``.
         edgead.errors.MissingDependencyError: a report needs the extra ``report``.
         edgead.errors.OutputError: a file can't be written; where its folder is missing, before any work.
@@ -100,6 +103,7 @@ def evaluate(
     if page is not None:
         import_jinja2()  # one that isn't installed shows before any work
     words: dict[str, Any] = {"device": device, "engine": engine, "threads": threads, "depth": depth}
+    words["product"] = values.maybe_text("product", product, "a product's name")
     words = {name: value for name, value in words.items() if value is not None}
     if isinstance(dataset, Dataset):
         _refuse("data set", {"layout": layout, "category": category})

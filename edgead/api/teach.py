@@ -153,6 +153,7 @@ def open_for_teaching(bundle: Bundle, engine: str | None = None) -> Session:
     """
     from edgead.runtime.engine_options import EngineOptions
     from edgead.runtime.engines import engine_of, open_session
+    from edgead.runtime.model_bytes import model_of
     from edgead.runtime.proof import prove
     from edgead.runtime.warming import warm_up
     from edgead.teaching import required
@@ -160,8 +161,8 @@ def open_for_teaching(bundle: Bundle, engine: str | None = None) -> Session:
     record, manifest = required(bundle), bundle.manifest
     outputs = record.embedding, record.patch
     options = EngineOptions(precision=manifest.engine_precision, outputs=outputs)
-    session = open_session(bundle.file(manifest.model), engine_of(bundle, engine), options)
-    warm_up(session, manifest.input.size, bundle.path)
+    session = open_session(model_of(bundle), engine_of(bundle, engine), options)
+    warm_up(session, manifest.input.size, bundle.path, not manifest.probes)
     prove(bundle, session, session.runs_on, manifest.threshold, outputs)
     return session
 

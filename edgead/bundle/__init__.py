@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edgead.bundle.listing import MANIFEST, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, RESERVED, REVISIONS
-from edgead.bundle.reading import Bundle, read_bundle, read_manifest
+from edgead.bundle.loaded import Bundle
+from edgead.bundle.reading import read_bundle, read_manifest
 from edgead.bundle.revising import Note, add_revision, restore
 from edgead.bundle.revisions import Revision
 from edgead.bundle.taught import Lesson, Lessons

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
-from pathlib import Path
 
+from edgead.bundle.folder import OpenFolder
 from edgead.errors import ExtraFileError, FileSizeError, LinkError
 from edgead.files import is_leftover
 
@@ -59,7 +60,7 @@ def is_litter(name: str) -> bool:
     return name in LITTER or name.startswith("._")
 
 
-def walk(root: Path, listed: set[str] | None, reserved: bool = False) -> dict[str, int]:
+def walk(folder: OpenFolder, listed: set[str] | None, reserved: bool = False) -> dict[str, int]:
     """Return path and size of every file but the manifest, following nothing.
 
     Given a listing, anything outside it ends the walk at once, so its cost is bounded by the listing's. Only
@@ -70,31 +71,28 @@ def walk(root: Path, listed: set[str] | None, reserved: bool = False) -> dict[st
             walk too.
     """
     folders = {"/".join(name.split("/")[:i]) for name in listed or () for i in range(1, name.count("/") + 1)}
+    root = folder.path
     sizes: dict[str, int] = {}
     overlooked = kept = revisions = 0
     waiting = [""]
     while waiting:
         prefix = waiting.pop()
-        with os.scandir(root / prefix) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-        for entry in found:
-            name = f"{prefix}/{entry.name}" if prefix else entry.name
-            try:
-                mode = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:  # another process has just given it its own name
-                if is_leftover(entry.name):
+        for last, mode in folder.scan(prefix):
+            name = f"{prefix}/{last}" if prefix else last
+            if mode is None:
+                if is_leftover(last):  # another process has just given it its own name
                     continue
-                raise
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
             is_folder = stat.S_ISDIR(mode.st_mode)
             if not (is_folder or stat.S_ISREG(mode.st_mode)):
                 raise LinkError(
                     f"{root}: {name!r} is a link or special file; a bundle holds plain files only"
                 )
-            if listed is not None and name not in listed and not is_folder and is_litter(entry.name):
+            if listed is not None and name not in listed and not is_folder and is_litter(last):
                 overlooked += 1
                 if overlooked <= MAX_FILES and mode.st_size <= MAX_LITTER_BYTES:
                     continue
-            if reserved and prefix == REVISIONS and not is_folder and is_leftover(entry.name):
+            if reserved and prefix == REVISIONS and not is_folder and is_leftover(last):
                 overlooked += 1
                 if overlooked <= MAX_FILES:
                     continue

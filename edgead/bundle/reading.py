@@ -1,16 +1,20 @@
 """Reading a bundle with suspicion: everything is checked before anything is used.
 
-The cheap and dangerous things first: manifest, paths, links, listing, sizes, hashes.
+The cheap and dangerous things first: manifest, paths, links, listing, sizes, hashes. The folder is opened
+once and each file in it once, so that what was checked is what's used; where another folder has taken its
+name meanwhile, that one is read.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import stat
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
+from edgead.bundle.folder import OpenFolder, open_folder
 from edgead.bundle.listing import (
     MANIFEST,
     MAX_FILE_BYTES,
@@ -25,155 +29,127 @@ from edgead.bundle.listing import (
     is_revision,
     walk,
 )
-from edgead.bundle.revisions import Revision, read_revisions
+from edgead.bundle.loaded import Bundle, model_files, read_listed, unreadable
+from edgead.bundle.revisions import read_revisions
 from edgead.bundle.taught import FOLDER, Lessons, read_lessons
 from edgead.errors import (
     BundleError,
     BundleNotFoundError,
     FileSizeError,
-    HashMismatchError,
-    LinkError,
     ManifestError,
     MissingFileError,
     UnsafePathError,
 )
-from edgead.files import is_leftover, sha256_of
+from edgead.files import is_leftover
 from edgead.manifest import MAX_MANIFEST_BYTES, Manifest
-from edgead.names import shown
-from edgead.notices import Notice, say
 
-NAMED = 3
-"""Unchecked files that a notice names."""
+EXCHANGES = 100
+"""How often the folder may be exchanged for another before a reader gives up."""
 
-
-@dataclass(frozen=True, repr=False)
-class Bundle:
-    """A bundle that passed its checks.
-
-    Attributes:
-        path: the folder.
-        manifest: what it says about itself, with the thresholds of the newest revision.
-        unchecked: the files in ``RESERVED`` folders, which no hash covers and this version doesn't use.
-        revisions: of the thresholds, since the bundle was exported.
-        lessons: what it was taught on the device; see ``edgead.bundle.taught``.
-    """
-
-    path: Path
-    manifest: Manifest
-    unchecked: tuple[str, ...] = ()
-    revisions: tuple[Revision, ...] = ()
-    lessons: Lessons = field(default_factory=Lessons)
-
-    def __repr__(self) -> str:
-        told = self.manifest
-        what = f"{told.method.name} {told.precision} for {told.target}"
-        revised = f", {say(self.revision.notice())}" if self.revision else ""
-        return shown(f"Bundle({self.path}: {what}, threshold {told.threshold.score:.6g}{revised})")
-
-    @property
-    def revision(self) -> Revision | None:
-        """The revision that the thresholds are of; None where they're as exported."""
-        return self.revisions[-1] if self.revisions else None
-
-    @property
-    def notices(self) -> tuple[Notice, ...]:
-        """What whoever uses the bundle should know: the manifest's, and what lies beside it."""
-        revised = (self.revision.notice(),) if self.revision else ()
-        taught = (self.taught_notice,) if self.taught else ()
-        return (*self.manifest.notices, *revised, *taught, *self._unchecked_notices())
-
-    def _unchecked_notices(self) -> tuple[Notice, ...]:
-        if not self.unchecked:
-            return ()
-        more = f" and {len(self.unchecked) - NAMED} more" if len(self.unchecked) > NAMED else ""
-        values = {"files": len(self.unchecked), "names": ", ".join(self.unchecked[:NAMED]) + more}
-        return (Notice("unchecked-files", values),)
-
-    @property
-    def taught(self) -> int:
-        """How many lessons count: what it was taught and wasn't undone."""
-        return len(self.lessons.active)
-
-    @property
-    def taught_notice(self) -> Notice:
-        """What it was taught, in figures."""
-        kinds = [lesson.kind for lesson in self.lessons.active]
-        values = {"false_alarms": kinds.count("false-alarm"), "missed": kinds.count("missed")}
-        return Notice("taught", {"lessons": len(kinds), **values})
-
-    def file(self, name: str) -> Path:
-        """Return the path of a listed file; raises MissingFileError for any other."""
-        if all(record.path != name for record in self.manifest.files):
-            raise MissingFileError(f"{self.path}: the bundle lists no file {name!r}; export it again")
-        return self.path.joinpath(*name.split("/"))
+T = TypeVar("T")
 
 
-def read_bundle(path: Path, verify: bool = True) -> Bundle:
+def read_bundle(path: Path, verify: bool = True, hold: bool = False) -> Bundle:
     """Check a bundle and return it; nothing in it is opened by an engine before.
 
     Args:
         path: the folder, which may itself be reached through a link.
-        verify: False leaves the hashes out, for a bundle that was verified a moment ago.
+        verify: False leaves the listed files unread, for a bundle that was verified a moment ago; what is
+            used of one is checked when it's used, by ``Bundle.read``.
+        hold: keep the content that a detector takes, so that nothing is read twice. It's as large as the
+            model: let go of it, see ``Bundle.without_held``.
 
     Raises:
         BundleError: the subclass says which check failed; the message starts with the path.
     """
-    path = Path(path)
-    try:
-        manifest, digest = _read_manifest(path)
-        _check_listed(manifest, path)
-        sizes = walk(path, {record.path for record in manifest.files}, manifest.format > 1)
-        for record in manifest.files:
-            if record.path not in sizes:
-                raise MissingFileError(f"{path}: file '{record.path}' is missing; copy the bundle again")
-        for record in manifest.files:
-            if sizes[record.path] != record.bytes:
-                raise FileSizeError(
-                    f"{path}: file '{record.path}' has {sizes[record.path]} bytes, the manifest says "
-                    f"{record.bytes}; copy the bundle again"
-                )
-        revisions = read_revisions(path, _of_revisions(sizes, manifest), digest)
-        if revisions:
-            manifest = replace(manifest, thresholds=revisions[-1].thresholds)
-        beside = _check_reserved(path, sizes, manifest)
-        lessons = _read_taught(path, beside, digest)
-        kept = tuple(name for name in beside if name.removeprefix(f"{FOLDER}/") not in lessons.files)
-        bundle = Bundle(path, manifest, kept, revisions, lessons)
-        for record in manifest.files if verify else ():
-            if sha256_of(bundle.file(record.path)) != record.sha256:
-                raise HashMismatchError(
-                    f"{path}: file '{record.path}' was changed (another SHA-256); export the bundle again"
-                )
-    except OSError as error:
-        reason = error.strerror or error
-        raise BundleError(f"{path}: the bundle can't be read ({reason}); check the path and rights") from None
-    return bundle
+    return _in_folder(Path(path), lambda folder: _read(folder, verify, hold))
 
 
 def read_manifest(path: Path) -> Manifest:
     """Read a bundle's manifest alone, as it was exported; raises BundleError."""
-    return _read_manifest(path)[0]
+    return _in_folder(Path(path), lambda folder: _read_manifest(folder)[0])
 
 
-def _read_manifest(path: Path) -> tuple[Manifest, str]:
-    """The manifest, and the SHA-256 of its file."""
-    file = path / MANIFEST
-    try:
-        if not path.is_dir():
+def _in_folder(path: Path, action: Callable[[OpenFolder], T]) -> T:
+    """Do something with the folder; what fails is done again where another is under the name by then."""
+    for turn in range(EXCHANGES):
+        try:
+            with open_folder(path) as folder:
+                try:
+                    return action(folder)
+                except (BundleError, OSError):
+                    if turn == EXCHANGES - 1 or folder.is_there():
+                        raise
+        except FileNotFoundError as error:
+            if error.filename is not None and Path(error.filename) == path:
+                raise _not_found(path, "no such bundle") from None
+            raise unreadable(path, error) from None
+        except NotADirectoryError:
             what = "a file, not a bundle folder" if path.exists() else "no such bundle"
-            raise BundleNotFoundError(f"{path}: {what}; give the folder that fit or export wrote")
-        status = file.lstat()
-        if not stat.S_ISREG(status.st_mode):
-            raise LinkError(
-                f"{path}: '{MANIFEST}' is a link or special file; a bundle holds plain files only"
+            raise _not_found(path, what) from None
+        except ValueError as error:  # a NUL in the path
+            raise BundleNotFoundError(f"{path!r}: not a path ({error}); give a bundle folder") from None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise _not_found(path, "no such bundle, the name is too long") from None
+            raise unreadable(path, error) from None
+    raise AssertionError("the last turn returns or raises")
+
+
+def _not_found(path: Path, what: str) -> BundleNotFoundError:
+    return BundleNotFoundError(f"{path}: {what}; give the folder that fit or export wrote")
+
+
+def _read(folder: OpenFolder, verify: bool, hold: bool) -> Bundle:
+    path = folder.path
+    manifest, digest = _read_manifest(folder)
+    _check_listed(manifest, path)
+    sizes = walk(folder, {record.path for record in manifest.files}, manifest.format > 1)
+    for record in manifest.files:
+        if record.path not in sizes:
+            raise MissingFileError(f"{path}: file '{record.path}' is missing; copy the bundle again")
+    for record in manifest.files:
+        if sizes[record.path] != record.bytes:
+            raise FileSizeError(
+                f"{path}: file '{record.path}' has {sizes[record.path]} bytes, the manifest says "
+                f"{record.bytes}; copy the bundle again"
             )
-        if status.st_size > MAX_MANIFEST_BYTES:
-            raise ManifestError(f"{path}: '{MANIFEST}' is over the limit of {MAX_MANIFEST_BYTES} bytes")
-        data = file.read_bytes()
+    revisions = read_revisions(folder, _of_revisions(sizes, manifest), digest)
+    held: dict[str, bytes] = {}
+    beside = _check_reserved(path, sizes, manifest)
+    lessons = _read_taught(folder, beside, digest, held if hold else None)
+    kept = tuple(name for name in beside if name.removeprefix(f"{FOLDER}/") not in lessons.files)
+    used = _used(manifest) if hold else frozenset()
+    for record in manifest.files if verify else ():
+        content = read_listed(folder, record)
+        if record.path in used:
+            held[record.path] = content
+    if revisions:
+        manifest = replace(manifest, thresholds=revisions[-1].thresholds)
+    return Bundle(path, manifest, kept, revisions, lessons, digest, held)
+
+
+def _used(manifest: Manifest) -> frozenset[str]:
+    """The files that a detector takes: the model and those beside it, the probes, and what teaching takes."""
+    teaching = [manifest.teaching.file] if manifest.teaching is not None else []
+    return frozenset(
+        (
+            *model_files(manifest),
+            *(probe.file for probe in manifest.probes),
+            *teaching,
+        )
+    )
+
+
+def _read_manifest(folder: OpenFolder) -> tuple[Manifest, str]:
+    """The manifest, and the SHA-256 of its file."""
+    path = folder.path
+    try:
+        data = folder.read(MANIFEST, MAX_MANIFEST_BYTES)
+    except FileSizeError:
+        raise ManifestError(f"{path}: '{MANIFEST}' is over the limit of {MAX_MANIFEST_BYTES} bytes") from None
     except FileNotFoundError:
         raise BundleNotFoundError(f"{path}: no '{MANIFEST}' in this folder; give a bundle folder") from None
-    except ValueError as error:  # a NUL in the path
-        raise BundleNotFoundError(f"{path!r}: not a path ({error}); give a bundle folder") from None
     try:
         return Manifest.from_json(data), hashlib.sha256(data).hexdigest()
     except BundleError as error:
@@ -202,10 +178,12 @@ def _of_revisions(sizes: Mapping[str, int], manifest: Manifest) -> dict[str, int
     return {name: size for name, size in sizes.items() if manifest.format > 1 and is_revision(name)}
 
 
-def _read_taught(path: Path, beside: tuple[str, ...], digest: str) -> Lessons:
+def _read_taught(
+    folder: OpenFolder, beside: tuple[str, ...], digest: str, held: dict[str, bytes] | None
+) -> Lessons:
     """What lies in ``taught/`` itself; folders in it are none of edgead's, and stay unchecked."""
     names = [name.removeprefix(f"{FOLDER}/") for name in beside if name.startswith(f"{FOLDER}/")]
-    return read_lessons(path, digest, [name for name in names if "/" not in name])
+    return read_lessons(folder, digest, [name for name in names if "/" not in name], held)
 
 
 def _check_reserved(path: Path, sizes: dict[str, int], manifest: Manifest) -> tuple[str, ...]:
@@ -228,4 +206,4 @@ def _is_left(name: str) -> bool:
     return is_reserved(name) and is_leftover(name.rpartition("/")[2])
 
 
-__all__ = ["Bundle", "read_bundle", "read_manifest"]
+__all__ = ["read_bundle", "read_manifest"]

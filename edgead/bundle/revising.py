@@ -6,16 +6,16 @@ import getpass
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgead.adding import add_file, growing_folder
-from edgead.bundle.listing import MANIFEST, MAX_REVISION_BYTES, MAX_REVISIONS, REVISIONS
-from edgead.bundle.reading import Bundle, read_bundle, read_manifest
+from edgead.bundle.listing import MAX_REVISION_BYTES, MAX_REVISIONS, REVISIONS
+from edgead.bundle.loaded import Bundle
+from edgead.bundle.reading import read_bundle, read_manifest
 from edgead.bundle.revisions import LONGEST_NAME, LONGEST_REASON, Revision, name_of
 from edgead.errors import InputError, OptionError, OutputError
-from edgead.files import sha256_of
 from edgead.manifest import ThresholdRecord
 from edgead.names import shown
 
@@ -122,7 +122,7 @@ def _same(bundle: Bundle) -> Bundle:
             f"{bundle.path}: format {bundle.manifest.format} has no revisions; export the bundle again"
         )
     now = read_bundle(bundle.path, verify=False)
-    if replace(now.manifest, thresholds={}) != replace(bundle.manifest, thresholds={}):
+    if now.digest != bundle.digest:
         raise OutputError(f"{bundle.path}: another bundle is there by now; do it again with that")
     return now
 
@@ -134,7 +134,7 @@ def _added(
     number = len(now.revisions) + 1
     if number > MAX_REVISIONS:
         raise InputError(f"{now.path}: it has {MAX_REVISIONS} revisions, the most; export the bundle again")
-    parent = now.revision.digest if now.revision else sha256_of(now.path / MANIFEST)
+    parent = now.revision.digest if now.revision else now.digest
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     revision = Revision(
         number, parent, dict(thresholds), note.by, when, note.why, dict(note.source), restores

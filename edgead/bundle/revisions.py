@@ -13,9 +13,9 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+from edgead.bundle.folder import OpenFolder
 from edgead.bundle.listing import MAX_REVISION_BYTES, MAX_REVISIONS, REVISIONS
 from edgead.errors import (
     FileSizeError,
@@ -120,11 +120,13 @@ def name_of(number: int) -> str:
     return f"{REVISIONS}/{number:04d}.json"
 
 
-def read_revisions(path: Path, names: Mapping[str, int], manifest_digest: str) -> tuple[Revision, ...]:
+def read_revisions(
+    folder: OpenFolder, names: Mapping[str, int], manifest_digest: str
+) -> tuple[Revision, ...]:
     """Read a bundle's revisions and check their chain.
 
     Args:
-        path: the bundle.
+        folder: the bundle's.
         names: those of the files in its folder of revisions, with their sizes in bytes.
         manifest_digest: SHA-256 of its ``manifest.json``.
 
@@ -133,6 +135,7 @@ def read_revisions(path: Path, names: Mapping[str, int], manifest_digest: str) -
         FileSizeError: one is too large, or there are too many.
         OSError: one can't be read.
     """
+    path = folder.path
     if len(names) > MAX_REVISIONS:
         raise FileSizeError(f"{path}: {len(names)} revisions are over the limit of {MAX_REVISIONS}")
     found: list[Revision] = []
@@ -140,10 +143,7 @@ def read_revisions(path: Path, names: Mapping[str, int], manifest_digest: str) -
     for number, name in enumerate(sorted(names), 1):
         if name != name_of(number):
             raise RevisionGapError(f"{path}: '{name_of(number)}' is missing before '{name}'; {_ADVICE}")
-        if names[name] > MAX_REVISION_BYTES:
-            raise FileSizeError(f"{path}: '{name}' is over the limit of {MAX_REVISION_BYTES} bytes")
-        with (path / name).open("rb") as file:
-            content = file.read(MAX_REVISION_BYTES + 1)
+        content = folder.read(name, MAX_REVISION_BYTES)
         try:
             found.append(_following(content, number, parent))
         except RevisionError as error:

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.adding import add_file, growing_folder
+from edgead.bundle.folder import OpenFolder
 from edgead.errors import (
     ChangedLessonError,
     FileSizeError,
@@ -34,7 +35,7 @@ from edgead.errors import (
     MissingLessonError,
     OutputError,
 )
-from edgead.files import sha256_of, write_file
+from edgead.files import write_file
 from edgead.leftovers import lock, unlock
 from edgead.manifest import FileRecord
 from edgead.manifest.strict import load, plain, read
@@ -153,19 +154,22 @@ class Lessons:
         return replace(self, all=(*self.all, lesson))
 
 
-def read_lessons(bundle: Path, manifest_sha256: str, names: Iterable[str]) -> Lessons:
+def read_lessons(
+    folder: OpenFolder, manifest_sha256: str, names: Iterable[str], held: dict[str, bytes] | None = None
+) -> Lessons:
     """Read and check everything that a bundle was taught.
 
     Args:
-        bundle: its folder.
+        folder: the bundle's.
         manifest_sha256: of its manifest.
         names: of the files in ``taught/``, which are few, small enough and no links.
+        held: is given the rows' files, by their path in the bundle, where it isn't None.
 
     Raises:
         LessonError: the subclass says what is wrong; the message starts with the bundle's path.
         FileSizeError: too many lessons, or one is too large.
     """
-    there = set(names)
+    there, bundle = set(names), folder.path
     numbered = sorted(name for name in there if _LESSON.fullmatch(name))
     if len(numbered) > MAX_LESSONS:
         raise FileSizeError(f"{bundle}: {len(numbered)} lessons are over the limit of {MAX_LESSONS}")
@@ -175,16 +179,20 @@ def read_lessons(bundle: Path, manifest_sha256: str, names: Iterable[str]) -> Le
             raise MissingLessonError(
                 f"{bundle}: lesson {number} of {FOLDER}/ is missing, and {name} is there: {_ADVICE}"
             )
-        found = found.with_next(_read_lesson(bundle, name, found, there))
+        found = found.with_next(_read_lesson(folder, name, found, there, held))
     return found
 
 
-def _read_lesson(bundle: Path, name: str, before: Lessons, there: set[str]) -> Lesson:
-    file, where = bundle / FOLDER / name, f"{bundle}: {FOLDER}/{name}"
-    if file.stat().st_size > MAX_LESSON_BYTES:
-        raise FileSizeError(f"{where} is over the limit of {MAX_LESSON_BYTES} bytes: {_ADVICE}")
+def _read_lesson(
+    folder: OpenFolder, name: str, before: Lessons, there: set[str], held: dict[str, bytes] | None
+) -> Lesson:
+    where = f"{folder.path}: {FOLDER}/{name}"
     try:
-        lesson: Lesson = read(Lesson, load(file.read_bytes()))
+        content = folder.read(f"{FOLDER}/{name}", MAX_LESSON_BYTES)
+    except FileSizeError:
+        raise FileSizeError(f"{where} is over the limit of {MAX_LESSON_BYTES} bytes: {_ADVICE}") from None
+    try:
+        lesson: Lesson = read(Lesson, load(content))
     except ManifestError as error:
         why = (
             str(error).partition(";")[0].replace("manifest field", "its field").replace("the manifest", "it")
@@ -192,6 +200,8 @@ def _read_lesson(bundle: Path, name: str, before: Lessons, there: set[str]) -> L
         raise ChangedLessonError(f"{where} isn't a lesson ({why}): {_ADVICE}") from None
     if lesson.sealed().digest != lesson.digest:
         raise ChangedLessonError(f"{where} was changed (another SHA-256): {_ADVICE}")
+    if _rendered(lesson) != content:
+        raise ChangedLessonError(f"{where} isn't written as edgead writes it: {_ADVICE}")
     if lesson.bundle != before.bundle:
         raise ForeignLessonError(
             f"{where} was taught to another bundle, or before this one was exported again: remove the folder "
@@ -205,10 +215,22 @@ def _read_lesson(bundle: Path, name: str, before: Lessons, there: set[str]) -> L
             continue
         if listed.path not in there:
             raise MissingLessonError(f"{where} lists {listed.path}, which is missing: {_ADVICE}")
-        content = bundle / FOLDER / listed.path
-        if content.stat().st_size != listed.bytes or sha256_of(content) != listed.sha256:
-            raise ChangedLessonError(f"{bundle}: {FOLDER}/{listed.path} was changed (SHA-256): {_ADVICE}")
+        content = read_file(folder, listed)
+        if held is not None and listed is lesson.array:
+            held[f"{FOLDER}/{listed.path}"] = content
     return lesson
+
+
+def read_file(folder: OpenFolder, listed: FileRecord) -> bytes:
+    """Return the content that a lesson lists; raises ChangedLessonError where it's another by now."""
+    name = f"{FOLDER}/{listed.path}"
+    try:
+        content = folder.read(name, listed.bytes)
+    except FileSizeError:
+        content = b""
+    if len(content) != listed.bytes or hashlib.sha256(content).hexdigest() != listed.sha256:
+        raise ChangedLessonError(f"{folder.path}: {name} was changed (SHA-256): {_ADVICE}")
+    return content
 
 
 def _check(lesson: Lesson, before: Lessons, where: str) -> None:
@@ -232,15 +254,18 @@ def _check(lesson: Lesson, before: Lessons, where: str) -> None:
         raise LessonError(f"{where} holds what no lesson of edgead's does: {_ADVICE}")
 
 
-def read_rows(bundle: Path, lesson: Lesson) -> tuple[Floats, Floats]:
+def rows_of(lesson: Lesson, content: bytes, bundle: Path) -> tuple[Floats, Floats]:
     """A lesson's rows (rows, dim), and the radii (rows,) of a missed defect's, else empty; float32.
+
+    Args:
+        content: of its array's file; empty where it has none.
+        bundle: the bundle's folder, for the message.
 
     Raises:
         LessonError: NaN or infinity, or a radius under 0.
     """
     if lesson.array is None:
         return np.empty((0, lesson.dim), np.float32), np.empty(0, np.float32)
-    content = (bundle / FOLDER / lesson.array.path).read_bytes()
     values = np.frombuffer(content, SINGLE).astype(np.float32)
     rows, radii = np.split(values, [lesson.rows * lesson.dim])
     if not np.isfinite(values).all() or (radii < 0).any():
@@ -268,9 +293,8 @@ def write_lesson(bundle: Path, lesson: Lesson) -> bool:
         OutputError: it can't be written.
     """
     folder = bundle / FOLDER
-    text = json.dumps(plain(lesson), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with growing_folder(folder):
-        return add_file(folder / f"{lesson.number:04d}.json", text.encode())
+        return add_file(folder / f"{lesson.number:04d}.json", _rendered(lesson))
 
 
 @contextmanager
@@ -321,6 +345,12 @@ def _remove_unlisted(folder: Path) -> None:
             folder.rmdir()  # unless something else is in it
 
 
+def _rendered(lesson: Lesson) -> bytes:
+    """The lesson's file."""
+    text = json.dumps(plain(lesson), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
+
+
 __all__ = [
     "CAPACITY",
     "FOLDER",
@@ -329,8 +359,9 @@ __all__ = [
     "Lesson",
     "Lessons",
     "only_teacher",
+    "read_file",
     "read_lessons",
-    "read_rows",
+    "rows_of",
     "write_content",
     "write_lesson",
 ]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgead.bundle.folder import open_folder
 from edgead.bundle.listing import MANIFEST, is_litter, is_revision, walk
-from edgead.bundle.reading import Bundle, read_bundle, read_manifest
+from edgead.bundle.loaded import Bundle
+from edgead.bundle.reading import read_bundle, read_manifest
 from edgead.errors import BundleError, OutputError
 from edgead.files import output_errors, sha256_of, staging_folder, swap_into_place, sync
 from edgead.manifest import FORMAT, FileRecord, Manifest
@@ -47,7 +50,8 @@ class Staging:
                 _remove_empty_folders(self.folder)
                 listed = _list_files(self.folder)
                 manifest = dataclasses.replace(manifest, files=listed, format=FORMAT)
-                (self.folder / MANIFEST).write_bytes(manifest.to_json().encode())
+                content = manifest.to_json().encode()
+                (self.folder / MANIFEST).write_bytes(content)
                 read_bundle(self.folder, verify=False)
             except BundleError as error:
                 reason = str(error).removeprefix(f"{self.folder}: ")
@@ -58,11 +62,12 @@ class Staging:
             _check_replaceable(self.final, self.overwrite)
             swap_into_place(self.folder, self.final)
             sync(self.final.parent)
-        return Bundle(self.final, manifest)
+        return Bundle(self.final, manifest, digest=hashlib.sha256(content).hexdigest())
 
 
 def _list_files(root: Path) -> tuple[FileRecord, ...]:
-    sizes = walk(root, None)
+    with open_folder(root) as folder:
+        sizes = walk(folder, None)
     return tuple(FileRecord(name, sizes[name], sha256_of(root / name)) for name in sorted(sizes))
 
 
@@ -117,7 +122,8 @@ def _check_replaceable(path: Path, overwrite: bool) -> None:
         raise OutputError(f"{path}: already exists; {advice}")
     try:
         manifest = read_manifest(path)
-        sizes = walk(path, {record.path for record in manifest.files}, manifest.format > 1)
+        with open_folder(path) as folder:
+            sizes = walk(folder, {record.path for record in manifest.files}, manifest.format > 1)
         if any(name.startswith("taught/") for name in sizes):
             raise OutputError(f"{path}: the bundle there holds what a device was taught; {advice}")
         if manifest.format > 1 and any(map(is_revision, sizes)):

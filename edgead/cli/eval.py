@@ -52,6 +52,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     help="Use this threshold for the verdicts instead of the bundle's own.",
 )
 @click.option(
+    "--product", metavar="NAME", help="Judge by this product's thresholds, in a bundle for several."
+)
+@click.option(
     "--draws",
     metavar="N",
     type=count_of(0, MOST_DRAWS),
@@ -72,6 +75,7 @@ def command(
     verdicts: Path | None,
     best_threshold: bool,
     threshold: float | None,
+    product: str | None,
     draws: int,
     device: str,
     engine: str | None,
@@ -94,6 +98,7 @@ def command(
     progress = make_progress(quiet)
     if len(dataset) > 1:
         _refuse_for_several(report=report, csv=csv_file, verdicts=verdicts, best_threshold=best_threshold)
+        engine_words |= {"product": product}
         _several(bundle, dataset, layout, category, threshold, draws, engine_words, progress, as_json)
         return
     found = evaluate(
@@ -102,6 +107,7 @@ def command(
         layout=layout,
         category=category,
         threshold=threshold,
+        product=product,
         report=report,
         csv=csv_file,
         verdicts=verdicts,
@@ -112,6 +118,7 @@ def command(
     data, tested = found.dataset, found.bundle
     assert data is not None and tested is not None
     best = _best_threshold(found) if best_threshold else None
+    own = tested.manifest.thresholds[found.product].score
     if as_json:
         chosen = {"best_threshold_on_test": best} if best_threshold else {}
         head = {
@@ -123,12 +130,13 @@ def command(
         told = {
             "notes": list(data.notes),
             "dataset_notices": [notice.record() for notice in data.notices],
-            "bundle_threshold": tested.manifest.threshold.score,
+            "bundle_threshold": own,
+            "product": found.product,
         }
         print_json(head | found.record() | chosen | told)
         _end(found.problems)
         return
-    _print(found, data, tested.manifest.threshold.score)
+    _print(found, data, own)
     if report is not None:
         click.echo(f"report: {shown(report.resolve())}")
     if best is not None:
@@ -161,7 +169,7 @@ def _several(
     if as_json:
         print_json({"bundle": str(path)} | classes_record(judged))
     else:
-        print_classes(judged, detector.bundle.manifest.threshold.score)
+        print_classes(judged, detector.bundle.manifest.thresholds[detector.product].score)
     _end([problem for one in judged for problem in one.found.problems])
 
 

@@ -46,6 +46,7 @@ def command(bundle: str, as_json: bool) -> None:
     aimed = aimed if threshold.is_aimed else ""
     print_table([
         ("bundle", str(found.path)),
+        ("manifest", f"SHA-256 {found.digest}"),
         ("kind", f"{manifest.kind}, format {manifest.format}, written by edgead {manifest.edgead}"),
         ("method", f"{method.name} ({parts_of(method)})"),
         ("options", f"{options} seed={method.seed}".strip()),
@@ -100,7 +101,7 @@ def _made_with(bundle: Bundle) -> dict[str, tuple[Package, ...]]:
     titles = {FITTED_FILE: "Fitted with", FILE: "Fitted with" if fitted else "Exported with"}
     listed = {file.path for file in bundle.manifest.files}
     return {
-        title: read_sbom(bundle.file(name).read_bytes(), f"{bundle.path}: '{name}'")
+        title: read_sbom(bundle.read(name), f"{bundle.path}: '{name}'")
         for name, title in titles.items()
         if name in listed
     }
@@ -109,13 +110,17 @@ def _made_with(bundle: Bundle) -> dict[str, tuple[Package, ...]]:
 def _as_json(bundle: Bundle) -> str:
     """The manifest as it's written, but each notice with its sentence, and the thresholds that are in force.
 
-    ``trade_off`` has what these and others find of the synthetic defects. The packages that made it are
-    documents of their own, ``sbom.cdx.json`` in the bundle.
+    ``trade_off`` has what these and others find of the synthetic defects.
+    ``manifest_sha256`` is of the file; its own ``digest`` is shown where all is as it's written there.
+    The packages that made it are documents of their own, ``sbom.cdx.json`` in the bundle.
     Where they were revised, ``revision`` says how, and ``exported_thresholds`` has the manifest's own.
     """
     from edgead.bundle import read_manifest
+    from edgead.manifest.sealing import SEALED
 
-    document = json.loads(bundle.manifest.to_json())
+    document = json.loads(bundle.manifest.to_json()) | {"manifest_sha256": bundle.digest}
+    if bundle.manifest.format < SEALED or bundle.revision:
+        del document["digest"]  # of what is shown here, and no manifest's
     if bundle.notices:
         document["notices"] = [notice.record() for notice in bundle.notices]
     if bundle.revision:

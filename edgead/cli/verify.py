@@ -87,14 +87,20 @@ def _check(
     """Check one bundle, and put what is found into the record as well."""
     from edgead.bundle import read_bundle
     from edgead.device.verify import check_on_device, require
+    from edgead.manifest.sealing import SEALED
     from edgead.names import shown
-    from edgead.notices import count
+    from edgead.notices import Notice, count
     from edgead.notices import say as told
 
     found = read_bundle(find_bundle(text))
     files = found.manifest.files
     record |= {"bundle": str(found.path), "files": len(files), "bytes": sum(file.bytes for file in files)}
-    say(f"ok   {found.path}: {count(record['files'], 'file')}, {record['bytes']:,} bytes")
+    record["manifest_sha256"] = found.digest
+    say(f"ok   {shown(found.path)}: {count(record['files'], 'file')}, {record['bytes']:,} bytes")
+    say(f"ok   manifest: SHA-256 {found.digest}")
+    record["has_digest"] = found.manifest.format >= SEALED
+    if not record["has_digest"]:
+        say(f"note: {told(Notice('no-digest'))}")
     if found.revision:
         record["revision"] = found.revision.record()
         say(f"ok   {count(len(found.revisions), 'revision')}: {shown(told(found.revision.notice()))}")

@@ -3,9 +3,8 @@
 Among the scores ``edgead.conformal`` has the arithmetic, which holds whatever their law; beyond the largest
 ``edgead.tail`` says how far to go on, where the scores support that. The bound on the rate is always the
 scores' own. All of it holds for scores that are drawn independently of each other, and of the learned images,
-as those of the line will be. Several images of one part are not: so a group of them counts once, by its
-largest score. A new part's image exceeds the threshold no more often than the largest of a group of its
-images would, so what is stated for groups holds for images as well.
+as those of the line will be. Several images of one part are not: so a part counts once, and each of its
+images for a share of it (``edgead.device.counted``).
 """
 
 from __future__ import annotations
@@ -18,16 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.conformal import FEWEST_FOR_TAIL, between, expected_rate, upper_rate
+from edgead.device.counted import APART, Counted, count, largest_by_group
 from edgead.errors import DatasetError, OptionError
 from edgead.manifest import Rule, ThresholdRecord
 from edgead.tail import LEAST_RATIO, Tail, fit_tail
 
 LEARNED = -1
 """Group of a held-out image whose part is among the learned ones."""
-APART = -2
-"""Group of an image that is unlike all others. A fit that lacks it has nothing like it, and one such image
-would set the threshold for all; but parts like it will come, as rare as it is. So it counts as one over any
-threshold: it's in the rate, and it isn't what the threshold is read off."""
 LARGEST_SINGLE = float(np.finfo(np.float32).max)
 """Scores and thresholds are float32."""
 
@@ -66,7 +62,7 @@ class Rate:
     rule: Rule
 
 
-def quantile(scores: Sequence[float], rate: float) -> Quantile:
+def quantile(scores: Sequence[float], rate: float, groups: Sequence[int] | None = None) -> Quantile:
     """The threshold that good images are expected to exceed at a rate.
 
     Between two scores where the rate is between theirs. Beyond the largest for a rate under its 1 / (n + 1),
@@ -74,8 +70,10 @@ def quantile(scores: Sequence[float], rate: float) -> Quantile:
     where that is more than was asked for.
 
     Args:
-        scores: (n,) of held-out good images, or of groups of them; infinite for those ``APART``.
+        scores: (n,) of held-out good images.
         rate: the false-positive rate, between 0 and 1.
+        groups: (n,) equal for the images of one part, ``APART`` for one unlike all others; None where each
+            image shows a part of its own.
 
     Raises:
         DatasetError: no scores, or one isn't finite.
@@ -83,8 +81,11 @@ def quantile(scores: Sequence[float], rate: float) -> Quantile:
     """
     if not 0 < rate < 1:
         raise OptionError(f"false-positive rate {rate} must be between 0 and 1, 0.01 for instance")
-    ordered = _ordered(scores)
+    ordered = _ordered(scores, groups)
     n = len(ordered)
+    parts = count(scores, groups)
+    if parts and rate >= parts.expected(-1) * (1 - 1e-9):
+        return _among(parts, rate)
     k, share = between(n, rate)
     shown = int(np.isfinite(ordered).sum())
     if k + (share > 0) > shown:  # images apart take up the rate: the largest of the others then
@@ -105,14 +106,25 @@ def quantile(scores: Sequence[float], rate: float) -> Quantile:
     return Quantile(float(ordered[k - 1]), expected_rate(n, k), upper, "split-conformal")
 
 
-def rate_at(scores: Sequence[float], threshold: float) -> Rate:
+def _among(parts: Counted, rate: float) -> Quantile:
+    """The threshold for a rate that parts with several images show."""
+    k, share = parts.at_most(rate)
+    low, expected = float(parts.values[k]), parts.expected(k, share)
+    if not share:
+        return Quantile(low, expected, parts.upper(low), "split-conformal")
+    high = float(parts.values[k + 1])
+    threshold = min(max(low * (1 - share) + high * share, low), high)
+    return Quantile(threshold, rate, parts.upper(threshold), "interpolated")
+
+
+def rate_at(scores: Sequence[float], threshold: float, groups: Sequence[int] | None = None) -> Rate:
     """What is to be expected of a threshold that was chosen in whatever way.
 
     The upper rate holds for one that was chosen without looking at these scores; of several that were looked
     at, for the one that is taken a little less often.
 
     Args:
-        scores: as ``quantile`` takes them.
+        scores, groups: as ``quantile`` takes them.
         threshold: a score; one over it is anomalous.
 
     Raises:
@@ -121,8 +133,11 @@ def rate_at(scores: Sequence[float], threshold: float) -> Rate:
     """
     if np.isnan(threshold):
         raise OptionError("the threshold must be a number, not NaN")
-    ordered = _ordered(scores)
+    ordered = _ordered(scores, groups)
     n = len(ordered)
+    parts = count(scores, groups)
+    if parts and threshold <= parts.values[-1]:
+        return _rate_among(parts, threshold)
     k = int(np.searchsorted(ordered, threshold, "right"))
     if k == 0:
         return Rate(1.0, 1.0, "split-conformal")
@@ -130,8 +145,7 @@ def rate_at(scores: Sequence[float], threshold: float) -> Rate:
     if threshold == ordered[k - 1]:
         return Rate(expected_rate(n, k), upper, "split-conformal")
     if k < n and np.isfinite(ordered[k]):
-        low, high = ordered[k - 1], ordered[k]
-        share = float((threshold / 2 - low / 2) / (high / 2 - low / 2))  # halves, or it may be infinite
+        share = _way(threshold, float(ordered[k - 1]), float(ordered[k]))
         return Rate(expected_rate(n, k, share), upper, "interpolated")
     if k < n:  # over all but those apart
         return Rate(expected_rate(n, k), upper, "split-conformal")
@@ -139,6 +153,18 @@ def rate_at(scores: Sequence[float], threshold: float) -> Rate:
         ratio = max(tail.ratio(threshold), LEAST_RATIO)
         return Rate(expected_rate(n, n) * ratio, upper, "generalised-pareto")
     return Rate(expected_rate(n, n), upper, "split-conformal")
+
+
+def _rate_among(parts: Counted, threshold: float) -> Rate:
+    """What is to be expected of a threshold up to the largest score of parts with several images."""
+    k = int(np.searchsorted(parts.values, threshold, "right")) - 1
+    if k < 0:
+        return Rate(1.0, 1.0, "split-conformal")
+    upper = parts.upper(threshold)
+    if threshold == parts.values[k]:
+        return Rate(parts.expected(k), upper, "split-conformal")
+    share = _way(threshold, float(parts.values[k]), float(parts.values[k + 1]))
+    return Rate(parts.expected(k, share), upper, "interpolated")
 
 
 def calibrate(
@@ -170,7 +196,7 @@ def calibrate(
         image, pixel = (quantile([max(v)], rate) for v in (scores, map_maxima))
         image = Quantile(image.threshold, 1.0, 1.0, "largest-of-learned")
     else:
-        image, pixel = (quantile(largest_by_group(v, groups), rate) for v in (scores, map_maxima))
+        image, pixel = (quantile(v, rate, groups) for v in (scores, map_maxima))
     n_counted = len(largest_by_group(scores, groups))
     counted: Literal["images", "parts", "groups"] = "groups" if by_user else "parts"
     return ThresholdRecord(
@@ -186,26 +212,17 @@ def calibrate(
     )
 
 
-def largest_by_group(values: Sequence[float], groups: Sequence[int] | None) -> list[float]:
-    """The largest value of each group, in the order of their first; all values where there are no groups.
-
-    Infinity for each image ``APART``, after the others.
-    """
-    if groups is None:
-        return list(values)
-    largest: dict[int, float] = {}
-    for value, group in zip(values, groups, strict=True):
-        if group != APART:
-            largest[group] = max(value, largest.get(group, value))
-    return [*largest.values(), *[float("inf")] * groups.count(APART)]
-
-
 def _tail(ordered: NDArray[np.floating[Any]]) -> Tail | None:
     return fit_tail(ordered) if len(ordered) >= FEWEST_FOR_TAIL else None
 
 
-def _ordered(scores: Sequence[float]) -> NDArray[np.floating[Any]]:
-    ordered = np.sort(np.asarray(scores, np.float64))
+def _way(threshold: float, low: float, high: float) -> float:
+    """How far the threshold is from one score to the next, 0 to 1."""
+    return float((threshold / 2 - low / 2) / (high / 2 - low / 2))  # halves, or it may be infinite
+
+
+def _ordered(scores: Sequence[float], groups: Sequence[int] | None) -> NDArray[np.floating[Any]]:
+    ordered = np.sort(np.asarray(largest_by_group(scores, groups), np.float64))
     if not len(ordered) or np.isnan(ordered).any() or not np.isfinite(ordered[0]):
         raise DatasetError("calibration needs at least one held-out good image with a finite score")
     return ordered

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgead.device.calibrate import rate_at
+from edgead.device.calibrate import largest_by_group, rate_at
 from edgead.device.trade_off import Found, found_by_kind
 
 Scores = Sequence[float]
+Groups = Sequence[int] | None
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Recall:
 
     share: float
 
-    def threshold(self, good: Scores, defects: Scores) -> float:
+    def threshold(self, good: Scores, defects: Scores, groups: Groups = None) -> float:
         """The threshold; ``good`` are the good images' scores and ``defects`` the defects', one at least."""
         ordered = sorted(defects, reverse=True)
         needed = max(1, math.ceil(self.share * len(ordered) - 1e-9))
@@ -49,21 +50,22 @@ class Cost:
     alarm: float
     defect_share: float
 
-    def expected(self, good: Scores, defects: Scores, threshold: float) -> float:
+    def expected(self, good: Scores, defects: Scores, threshold: float, groups: Groups = None) -> float:
         """The expected cost of a part."""
         missed = sum(score <= threshold for score in defects) / len(defects)
-        alarms = rate_at(good, threshold).expected
+        alarms = rate_at(good, threshold, groups).expected
         return self.defect_share * missed * self.miss + (1 - self.defect_share) * alarms * self.alarm
 
-    def threshold(self, good: Scores, defects: Scores) -> float:
-        """The threshold; ``good`` are the good images' scores, what counts once each, one at least.
+    def threshold(self, good: Scores, defects: Scores, groups: Groups = None) -> float:
+        """The threshold; ``good`` are the good images' scores, one at least, and ``groups`` their parts.
 
         Candidates are under each defect, where one less is missed, and over all scores. Of equal ones the
         highest is taken.
         """
         candidates = [_below(score, good, defects) for score in set(defects)]
-        candidates.append(max(score for score in (*good, *defects) if math.isfinite(score)))
-        costs = {threshold: self.expected(good, defects, threshold) for threshold in candidates}
+        counting = [score for score in largest_by_group(good, groups) if math.isfinite(score)]
+        candidates.append(max(*counting, *defects))
+        costs = {each: self.expected(good, defects, each, groups) for each in candidates}
         least = min(costs.values())
         return max(threshold for threshold, cost in costs.items() if cost <= least * (1 + 1e-12))
 
@@ -72,7 +74,9 @@ Aim = Recall | Cost
 """What defects choose a threshold by."""
 
 
-def on_other_kinds(aim: Aim, good: Scores, defects: Mapping[str, Scores]) -> dict[str, Found]:
+def on_other_kinds(
+    aim: Aim, good: Scores, defects: Mapping[str, Scores], groups: Groups = None
+) -> dict[str, Found]:
     """Of each kind, what is found at the threshold that the *other* kinds choose; empty with fewer than two.
 
     What the kinds that chose a threshold make of it says little of a kind that nobody has seen yet.
@@ -83,7 +87,7 @@ def on_other_kinds(aim: Aim, good: Scores, defects: Mapping[str, Scores]) -> dic
     found: dict[str, Found] = {}
     for kind, scores in known.items():
         others = [score for other, them in known.items() if other != kind for score in them]
-        found |= found_by_kind({kind: scores}, aim.threshold(good, others))
+        found |= found_by_kind({kind: scores}, aim.threshold(good, others, groups))
     return found
 
 

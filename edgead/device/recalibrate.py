@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from edgead.bundle import Bundle
-from edgead.device.calibrate import calibrate, largest_by_group, quantile, round_up
+from edgead.device.calibrate import calibrate, quantile, round_up
 from edgead.device.choosing import Aim, Cost, Recall, on_other_kinds
 from edgead.device.false_regions import RegionRate, region_rate
 from edgead.device.good_figures import GoodFigures
@@ -152,9 +152,7 @@ def recalibrate(
     elif before.smallest_area:
         after = replace(after, pixel=before.pixel, smallest_area=before.smallest_area)
     chosen = row_at(good.scores, good.groups, defects, after.score)
-    other_kinds = (
-        on_other_kinds(wanted.aim, largest_by_group(good.scores, good.groups), choosing) if wanted.aim else {}
-    )
+    other_kinds = on_other_kinds(wanted.aim, good.scores, choosing, good.groups) if wanted.aim else {}
     found = Recalibration(
         product=wanted.product,
         is_new=wanted.product not in known,
@@ -226,7 +224,7 @@ def _image_threshold(
                 "the good images show parts that the model learned, so false alarms can't be weighed: give "
                 "images of others with --good"
             )
-        score = wanted.aim.threshold(largest_by_group(good.scores, good.groups), _all(choosing))
+        score = wanted.aim.threshold(good.scores, _all(choosing), good.groups)
         rule = "recall" if isinstance(wanted.aim, Recall) else "cost"
     else:
         return base
@@ -242,7 +240,7 @@ def _pixel(wanted: Wanted, after: ThresholdRecord, before: ThresholdRecord, good
         return after.pixel
     if after.upper_rate >= 1:
         return before.pixel
-    return round_up(quantile(largest_by_group(good.maxima, good.groups), after.expected_rate).threshold)
+    return round_up(quantile(good.maxima, after.expected_rate, good.groups).threshold)
 
 
 def _regions(wanted: Wanted, good: GoodFigures) -> RegionRate | None:
@@ -267,8 +265,9 @@ def _cost(
 ) -> tuple[float, float, float] | None:
     if not isinstance(aim, Cost):
         return None
-    scores = largest_by_group(good.scores, good.groups)
-    then, now = (aim.expected(scores, _all(choosing), each.score) for each in (before, after))
+    then, now = (
+        aim.expected(good.scores, _all(choosing), each.score, good.groups) for each in (before, after)
+    )
     return then, now, aim.defect_share
 
 

@@ -29,11 +29,12 @@ from edgead.bundle.taught import (
     write_content,
     write_lesson,
 )
+from edgead.carried import carried_image
 from edgead.device.lesson_rows import Rows, of_false_alarm, of_missed, rows_left
 from edgead.errors import TeachError
 from edgead.files import remove_leftovers
 from edgead.held_out import read_held_out
-from edgead.images import read_image
+from edgead.images import decode_image
 from edgead.names import shown
 from edgead.notices import Notice
 from edgead.runtime.lessons import Taught, taught, with_rows
@@ -361,14 +362,15 @@ def _good_patches(bundle: Bundle, session: Session, known: Taught) -> NDArray[np
 def _carried(bundle: Bundle) -> list[Image]:
     """The good images that the bundle carries, each once and unchanged."""
     files = dict.fromkeys(probe.file for probe in bundle.manifest.probes)
-    return [read_image(bundle.file(file)) for file in files]
+    return [carried_image(bundle, file) for file in files]
 
 
 def _pictures(bundle: Bundle) -> Iterator[tuple[Lesson, Image]]:
     """The images of the lessons that count, as the model sees them."""
     for lesson in bundle.lessons.active:
         if lesson.picture is not None:
-            yield lesson, read_image(bundle.path / FOLDER / lesson.picture.path)
+            content = bundle.read_taught(lesson.picture)
+            yield lesson, decode_image(content, bundle.path / FOLDER / lesson.picture.path)
 
 
 def _cost(changes: Sequence[Change]) -> Notice:
@@ -383,7 +385,7 @@ def _changes(
     """Every image that is there, judged before and after; not that of lesson ``but``, which is undone."""
     found = []
     for probe in bundle.manifest.probes:
-        image = CHANGES[probe.change](read_image(bundle.file(probe.file)))
+        image = CHANGES[probe.change](carried_image(bundle, probe.file))
         wanted = False if probe.change == "none" else None
         name = probe.file if probe.change == "none" else f"{probe.file} {probe.change}"
         found.append(_change(name, before, after, session(image[None]), threshold, wanted))

@@ -177,7 +177,7 @@ def row_for(
         found = quantile([max(good_scores)], rate)
         by_kind = found_by_kind(defects, found.threshold)
         return TradeOffRow(rate, found.threshold, UNKNOWN.expected, UNKNOWN.upper, by_kind)
-    found = quantile(largest_by_group(good_scores, groups), rate)
+    found = quantile(good_scores, rate, groups)
     by_kind = found_by_kind(defects, found.threshold)
     return TradeOffRow(rate, found.threshold, found.expected_rate, found.upper_rate, by_kind)
 
@@ -186,7 +186,7 @@ def row_at(
     good_scores: Scores, groups: Sequence[int] | None, defects: Mapping[str, Scores], threshold: float
 ) -> TradeOffRow:
     """A given threshold, and what it does."""
-    known = UNKNOWN if says_nothing(groups) else rate_at(largest_by_group(good_scores, groups), threshold)
+    known = UNKNOWN if says_nothing(groups) else rate_at(good_scores, threshold, groups)
     return TradeOffRow(None, threshold, known.expected, known.upper, found_by_kind(defects, threshold))
 
 

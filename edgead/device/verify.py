@@ -14,8 +14,10 @@ from edgead.resize import ResizeRule
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import engine_of, open_session
 from edgead.runtime.exact import ExactSession
+from edgead.runtime.model_bytes import model_of
 from edgead.runtime.proof import Parity, replay, told
 from edgead.runtime.session import Session
+from edgead.runtime.warming import warm_up
 
 
 def check_on_device(bundle: Bundle, images: Path | None, engine: str | None) -> tuple[str, list[Parity]]:
@@ -35,7 +37,8 @@ def check_on_device(bundle: Bundle, images: Path | None, engine: str | None) -> 
     teaching = manifest.teaching if bundle.taught else None
     outputs = () if teaching is None else (teaching.embedding, teaching.patch)
     options = EngineOptions(precision=manifest.engine_precision, outputs=outputs)
-    here = open_session(bundle.file(manifest.model), engine_of(bundle, engine), options)
+    here = open_session(model_of(bundle), engine_of(bundle, engine), options)
+    warm_up(here, manifest.input.size, bundle.path, not manifest.probes)
     found = [replay(bundle, here)] if manifest.probes else []
     if images is not None:
         found.append(_on_images(bundle, here, images))
@@ -63,7 +66,7 @@ def require(bundle: Bundle, runs_on: str, parities: Sequence[Parity]) -> None:
 
 def _on_images(bundle: Bundle, here: Session, images: Path) -> Parity:
     """The same graph in exact arithmetic, on the user's images and changes of them."""
-    manifest, file = bundle.manifest, bundle.file(bundle.manifest.model)
+    manifest, file = bundle.manifest, model_of(bundle)
     if file.suffix != ".onnx":
         raise InputError(
             f"{bundle.path}: --images compares ONNX graphs, this one is {file.suffix[1:]}: leave it out, the "

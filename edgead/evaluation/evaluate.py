@@ -23,6 +23,7 @@ from edgead.evaluation.checking import SHOWN, Checked, check
 from edgead.evaluation.figures import HEADER, figures
 from edgead.evaluation.titles import TITLES, interval, percent
 from edgead.evaluation.verdicts import Source, Verdicts, verdicts
+from edgead.manifest import DEFAULT
 from edgead.metrics.pixels import PixelMetrics
 from edgead.metrics.scores import Metric, image_metrics, image_samples
 from edgead.metrics.uncertainty import DRAWS, resample, with_intervals
@@ -69,6 +70,7 @@ class Evaluation:
         problems: why images are in none of the figures, a line each; usually none.
         bundle: what was evaluated.
         dataset: the data set that the images are of, where it was opened as one.
+        product: by whose thresholds.
     """
 
     images: tuple[Judged, ...]
@@ -81,6 +83,7 @@ class Evaluation:
     problems: tuple[str, ...] = ()
     bundle: Bundle | None = None
     dataset: Dataset | None = None
+    product: str = DEFAULT
 
     def __repr__(self) -> str:
         on = f" of {shown(self.dataset.name)}" if self.dataset else ""
@@ -259,6 +262,7 @@ def evaluate(
         bundle_notices=detector.bundle.notices,
         problems=tuple(problems),
         bundle=detector.bundle,
+        product=detector.product,
     )
 
 

@@ -6,7 +6,6 @@ an error that names it. A number that a line depends on is never a default.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,13 +27,26 @@ from edgead.manifest.records import (
     ThresholdRecord,
     WrappedMethod,
 )
+from edgead.manifest.sealing import DIGEST, SEALED, check_canonical, check_digest, sealed
 from edgead.manifest.strict import ADDED, check_plain, load, plain, read
 from edgead.notices import Notice
 from edgead.types import Precision
 
-FORMAT = 2
-"""The number of the format that is written."""
-READERS: Mapping[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = {1: format1.upgrade, 2: dict}
+
+def _unsealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Format 3 without its digest, which is looked at when all else has been."""
+    if not isinstance(value.get(DIGEST), str):
+        raise ManifestError(f"manifest field {DIGEST!r} is missing or not a string; export the bundle again")
+    return {name: each for name, each in value.items() if name != DIGEST}
+
+
+FORMAT = 3
+"""The number of the format that is written: format 2 and a digest, see ``edgead.manifest.sealing``."""
+READERS: Mapping[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    1: format1.upgrade,
+    2: dict,
+    3: _unsealed,
+}
 """By format, what makes a JSON object of format 2 of it."""
 MAX_MANIFEST_BYTES = 4 << 20
 """Largest manifest that is read or written."""
@@ -102,22 +114,20 @@ class Manifest:
         return self.thresholds[DEFAULT]
 
     def to_json(self) -> str:
-        """Return the manifest as JSON of format 2: sorted, indented, the same bytes for the same values.
+        """Return the manifest as JSON of format 3: sorted, indented, the same bytes for the same values.
 
         Raises:
             ManifestError: a value that ``from_json`` would refuse, or that JSON can't say.
         """
         try:
-            document = {**plain(self), "format": FORMAT}
-            text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-            text.encode()
+            text = sealed({**plain(self), "format": FORMAT})
         except (TypeError, ValueError, RecursionError) as error:
             check_plain(plain(self), "")
             raise ManifestError(
                 f"the manifest can't be written as JSON ({error}); give plain values"
             ) from None
-        Manifest.from_json(text.encode())  # what is written can be read
-        return text + "\n"
+        Manifest.from_json(text)  # what is written can be read
+        return text
 
     @staticmethod
     def from_json(text: str | bytes) -> Manifest:
@@ -125,11 +135,14 @@ class Manifest:
 
         Raises:
             UnknownFormatError: the format is another.
+            ManifestDigestError: a manifest with a digest was changed.
             ManifestError: no JSON, too large, or a field is missing, unknown, of the wrong type or range.
         """
-        if len(text) > MAX_MANIFEST_BYTES:
-            raise ManifestError(f"the manifest has {len(text)} bytes, over the limit of {MAX_MANIFEST_BYTES}")
-        value = load(text)
+        data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise ManifestError(f"the manifest has {len(data)} bytes, over the limit of {MAX_MANIFEST_BYTES}")
+        check_digest(data)
+        value = load(data)
         number = value.get("format")
         if type(number) is not int:
             raise ManifestError("manifest field 'format' is missing or not a whole number")
@@ -145,6 +158,8 @@ class Manifest:
             raise ManifestError("the manifest is nested too deeply; export the bundle again") from None
         manifest: Manifest = read(Manifest, {**value, "format": number})
         _check(manifest)
+        if number >= SEALED:
+            check_canonical(data, plain(manifest))
         return manifest
 
 
@@ -156,6 +171,7 @@ def _check(manifest: Manifest) -> None:
         ("input.size", all(1 <= side <= 1 << 15 for side in manifest.input.size), "sides of 1 to 32768"),
         ("input.depth", 8 <= manifest.input.depth <= 16, "8 to 16 bits"),
         *_of_thresholds(manifest.thresholds),
+        ("method.seed", manifest.method.seed >= 0, "0 or more"),
         ("model", bool(manifest.model), "a file name"),
         ("files", len(files) == len(manifest.files), "each path once"),
         ("files.bytes", all(file.bytes >= 0 for file in manifest.files), "0 or more"),

@@ -21,16 +21,22 @@ from edgead.errors import ManifestError
 
 MAX_DEPTH = 32
 """Of objects and lists in each other: what edgead writes has six."""
+LONGEST_NAMED = 120
+"""Characters of a field's name that a message has."""
+_LIMIT = 1 << 63
 ADDED = {"added": True}
 """Metadata of a field that bundles of its format didn't always have: it may be missing, and is left out where
 it has its default."""
 
 
 def load(text: str | bytes) -> dict[str, Any]:
-    """Read a JSON object; raises ManifestError where it's none, or gives a field twice."""
+    """Read a JSON object of UTF-8; raises ManifestError where it's none, or gives a field twice."""
     try:
+        text = text.decode("utf-8") if isinstance(text, bytes) else text  # json would guess at UTF-16
         value = json.loads(text, object_pairs_hook=_unique)  # NaN gets in here and is named later
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+    except UnicodeDecodeError:
+        raise ManifestError("the manifest is not valid JSON (no UTF-8); export the bundle again") from None
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"the manifest is not valid JSON ({error}); export the bundle again") from None
     if not isinstance(value, dict):
         raise ManifestError("the manifest is not a JSON object; export the bundle again")
@@ -55,13 +61,12 @@ def read(record: type, value: Any, where: str = "") -> Any:
 def _record(record: type, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise ManifestError(f"manifest field {where!r} must be a JSON object, not {_json_name(value)}")
-    dot = f"{where}." if where else ""
     for name in sorted(_fields(record).keys() ^ value.keys()):
         if name in value or name not in _added(record):
             fault = "is unknown" if name in value else "is missing"
-            raise ManifestError(f"manifest field {dot + name!r} {fault}; export the bundle again")
+            raise ManifestError(f"manifest field {_in(where, name)!r} {fault}; export the bundle again")
     kinds = {name: kind for name, kind in _fields(record).items() if name in value}
-    return record(**{name: _value(kind, value[name], dot + name) for name, kind in kinds.items()})
+    return record(**{name: _value(kind, value[name], _in(where, name)) for name, kind in kinds.items()})
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
@@ -90,8 +95,8 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         names, inner = arguments
         known = typing.get_args(names) if typing.get_origin(names) is Literal else value
         if odd := sorted(value.keys() - set(known)):
-            raise ManifestError(f"manifest field {f'{where}.{odd[0]}'!r} is unknown; export the bundle again")
-        return {name: _value(inner, each, f"{where}.{name}") for name, each in value.items()}
+            raise ManifestError(f"manifest field {_in(where, odd[0])!r} is unknown; export the bundle again")
+        return {name: _value(inner, each, _in(where, name)) for name, each in value.items()}
     check_plain(value, where)
     return value
 
@@ -107,11 +112,11 @@ def _one_of(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
         raise ManifestError(f"manifest field {where!r} must be a JSON object, not {_json_name(value)}")
     by_name = {typing.get_args(_fields(kind)["kind"])[0]: kind for kind in kinds}
     if "kind" not in value:
-        raise ManifestError(f"manifest field {f'{where}.kind'!r} is missing; export the bundle again")
+        raise ManifestError(f"manifest field {_in(where, 'kind')!r} is missing; export the bundle again")
     found = by_name.get(value["kind"]) if isinstance(value["kind"], str) else None
     if found is None:
         names = ", ".join(map(repr, by_name))
-        raise ManifestError(f"manifest field {f'{where}.kind'!r} must be one of {names}")
+        raise ManifestError(f"manifest field {_in(where, 'kind')!r} must be one of {names}")
     return _record(found, value, where)
 
 
@@ -146,19 +151,35 @@ def check_plain(value: Any, where: str, depth: int = 0) -> None:
     A float that isn't finite (1e999 reads as infinity), a whole number over 63 bits, text that isn't Unicode,
     or a value nested deeper than ``MAX_DEPTH``.
     """
+    if _is_plain_number(value):
+        return
     if depth > MAX_DEPTH:
         raise ManifestError(f"manifest field {where[:60]!r} is nested too deeply; export the bundle again")
     if isinstance(value, float) and not math.isfinite(value):
         raise ManifestError(f"manifest field {where!r} is {value}, not a finite number")
-    if isinstance(value, int) and abs(value) >= 1 << 63:
+    if isinstance(value, int) and abs(value) >= _LIMIT:
         raise ManifestError(f"manifest field {where!r} is a whole number of more than 63 bits")
     if isinstance(value, str):
         _check_text(value, where)
     for key, inner in value.items() if isinstance(value, dict) else ():
         _check_text(str(key), where)
-        check_plain(inner, f"{where}.{key}" if where else str(key), depth + 1)
+        if not _is_plain_number(inner):
+            check_plain(inner, _in(where, str(key)), depth + 1)
     for i, inner in enumerate(value) if isinstance(value, list | tuple) else ():
-        check_plain(inner, f"{where}[{i}]", depth + 1)
+        if not _is_plain_number(inner):
+            check_plain(inner, f"{where}[{i}]", depth + 1)
+
+
+def _is_plain_number(value: Any) -> bool:
+    """Whether it's a number as it should be: there may be a million of them, so it's asked first."""
+    kind = type(value)
+    return (kind is int and -_LIMIT < value < _LIMIT) or (kind is float and math.isfinite(value))
+
+
+def _in(where: str, name: str) -> str:
+    """A field within another, for messages: long names are cut, so that many fields of one cost no more."""
+    name = name if len(name) <= LONGEST_NAMED else f"{name[:LONGEST_NAMED]}..."
+    return f"{where}.{name}" if where else name
 
 
 def _check_text(text: str, where: str) -> None:

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgead.cache import Entry, folder_of
-from edgead.files import sha256_of
 
 ENTRIES = 8
 """Compiled graphs kept; one takes about what its model takes."""
@@ -28,17 +27,17 @@ _NAME = re.compile("[0-9a-f]{32}")
 _log = logging.getLogger(__name__)
 
 
-def graph_entry(model: Path, facts: Sequence[str]) -> Entry:
+def graph_entry(model: Sequence[str], facts: Sequence[str]) -> Entry:
     """Return what is kept of a model's compiled graph, or may be.
 
     Args:
-        model: the model's file; with an ``.xml`` the ``.bin`` beside it counts, too.
+        model: the digests of the bytes that are compiled, ``ModelBytes.digests``.
         facts: everything else that a compiled graph depends on.
     """
     return Entry("compiled", _digest(model, facts), ENTRIES, MAX_BYTES)
 
 
-def engine_folder(model: Path, facts: Sequence[str]) -> Path | None:
+def engine_folder(model: Sequence[str], facts: Sequence[str]) -> Path | None:
     """Return the folder for a model's engine, made if need be; None where there can't be one.
 
     Args:
@@ -72,12 +71,8 @@ def _is_ours(folder: Path) -> bool:
     )
 
 
-def _digest(model: Path, facts: Sequence[str]) -> str:
-    digest = hashlib.sha256("\n".join(facts).encode())
-    for file in (model, model.with_suffix(".bin")):
-        if file.is_file():
-            digest.update(sha256_of(file).encode())
-    return digest.hexdigest()[:32]
+def _digest(model: Sequence[str], facts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join((*facts, *model)).encode()).hexdigest()[:32]
 
 
 __all__ = ["ENTRIES", "engine_files", "engine_folder", "graph_entry"]

@@ -32,6 +32,7 @@ from edgead.resize import ResizeRule
 from edgead.runtime.engine_options import EngineOptions, whole
 from edgead.runtime.engines import engine_of, open_session
 from edgead.runtime.lessons import Taught, taught
+from edgead.runtime.model_bytes import model_of
 from edgead.runtime.pending import PendingPrediction
 from edgead.runtime.proof import prove
 from edgead.runtime.session import Outputs, Session
@@ -84,7 +85,12 @@ def load(
     if not isinstance(path, str | os.PathLike):
         raise OptionError(f"{type(path).__name__} is no bundle: give its path, or what a call returned")
     return Detector(
-        read_bundle(Path(path)), options, engine=engine, threshold=threshold, depth=depth, product=product
+        read_bundle(Path(path), hold=True),
+        options,
+        engine=engine,
+        threshold=threshold,
+        depth=depth,
+        product=product,
     )
 
 
@@ -164,6 +170,7 @@ class Detector:
         where = f"threads {options.thread_count or 'all'}, cores {cores or 'any'}"
         _log.info("%s: %s, %s, %s, threshold %g", bundle.path, what, self.runs_on, where, self.threshold)
         prove(bundle, self._session, self.runs_on, self.limits(), self._state.outputs)
+        self.bundle = bundle.without_held()
 
     def __repr__(self) -> str:
         manifest = self.bundle.manifest
@@ -197,7 +204,9 @@ class Detector:
         if replace(bundle.manifest, thresholds={}) != replace(self.bundle.manifest, thresholds={}):
             raise OptionError(f"{bundle.path} is another bundle than this detector's: load it")
         twin = copy(self)
-        twin.bundle = replace(bundle, lessons=self.bundle.lessons)  # those that this detector heeds
+        twin.bundle = replace(
+            bundle.without_held(), lessons=self.bundle.lessons
+        )  # those that this detector heeds
         twin._thresholds = self._in_force(bundle)
         twin.product = self.product if product is None else product
         twin.threshold = twin.limits().score
@@ -262,8 +271,8 @@ class Detector:
 
     def _warm(self, outputs: tuple[str, ...]) -> Session:
         options = replace(self._options, outputs=outputs)
-        session = open_session(self.bundle.file(self.bundle.manifest.model), self._engine, options)
-        warm_up(session, self.rule.size, self.bundle.path)
+        session = open_session(model_of(self.bundle), self._engine, options)
+        warm_up(session, self.rule.size, self.bundle.path, not self.bundle.manifest.probes)
         return session
 
     def limits(self, product: str | None = None) -> ThresholdRecord:

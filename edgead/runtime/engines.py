@@ -18,6 +18,7 @@ from edgead import telemetry
 from edgead.bundle import Bundle
 from edgead.errors import CompileError, EdgeadError, OptionError, PluginError, UnknownNameError, one_line
 from edgead.runtime.engine_options import ALLOWANCES, DEMANDS, EngineOptions
+from edgead.runtime.model_bytes import ModelBytes, read_model
 from edgead.runtime.own_engines import OWN, is_installed, not_installed, readers
 from edgead.runtime.session import Engine, Session, members
 
@@ -25,11 +26,12 @@ _log = logging.getLogger(__name__)
 _PLAIN = EngineOptions()
 
 
-def open_session(model: Path, engine: str = "auto", options: EngineOptions = _PLAIN) -> Session:
+def open_session(model: Path | ModelBytes, engine: str = "auto", options: EngineOptions = _PLAIN) -> Session:
     """Compile a model for an engine.
 
     Args:
-        model: a ``.onnx`` file, an OpenVINO ``.xml``, or what a plugin's engine reads.
+        model: a ``.onnx`` file, an OpenVINO ``.xml``, or what a plugin's engine reads; as bytes, or a path
+            that is read once. A bundle's is ``edgead.runtime.model_bytes.model_of(bundle)``.
         engine: ``openvino``, ``onnxruntime``, the name of a plugin's engine, which is loaded then, or
             ``auto``: the first of edgead's own that reads the model and is installed. Never a name that
             nobody but a bundle says: see ``engine_of``.
@@ -40,6 +42,7 @@ def open_session(model: Path, engine: str = "auto", options: EngineOptions = _PL
         MissingDependencyError: the engine isn't installed.
         DeviceError: the engine has no such device.
         CompileError: the engine can't run the model.
+        UnsafeModelError: the model names data elsewhere, or a size that no engine should try.
         UnknownNameError: no engine has that name.
         OptionError: the engine doesn't read this kind of model, or an option isn't one that it honours.
         PluginError: a plugin's engine breaks its contract.
@@ -55,7 +58,7 @@ def open_session(model: Path, engine: str = "auto", options: EngineOptions = _PL
     return _open(found, who, model, options, logging.WARNING)
 
 
-def open_as_honoured(model: Path, engine: str, options: EngineOptions) -> Session:
+def open_as_honoured(model: Path | ModelBytes, engine: str, options: EngineOptions) -> Session:
     """The same for wishes of edgead's own: what the engine doesn't honour is left out, and logged at INFO."""
     found, who = _find(model, engine)
     if left := [name for name in options.asked if name in DEMANDS and name not in found.honours]:
@@ -109,7 +112,7 @@ def find_engine(name: str) -> Engine:
 # ---------------------------------------------------------------- how
 
 
-def _find(model: Path, name: str) -> tuple[Engine, str]:
+def _find(model: Path | ModelBytes, name: str) -> tuple[Engine, str]:
     """The engine, which reads the model, and who registers it; an own one is checked before its import."""
     able = readers(model)
     if name == "auto" or name in OWN:
@@ -126,7 +129,7 @@ def _find(model: Path, name: str) -> tuple[Engine, str]:
     return found, who
 
 
-def _unreadable(name: str, model: Path, able: tuple[str, ...]) -> OptionError:
+def _unreadable(name: str, model: Path | ModelBytes, able: tuple[str, ...]) -> OptionError:
     only = f", only {' and '.join(able)} can" if able else ""
     return OptionError(
         f"{name} can't read {model.name}{only}: leave the engine out, or export again for a target that "
@@ -169,7 +172,7 @@ def _is_names(value: Any) -> bool:
     return several and all(isinstance(each, str) for each in value)
 
 
-def _open(engine: Engine, who: str, model: Path, options: EngineOptions, level: int) -> Session:
+def _open(engine: Engine, who: str, model: Path | ModelBytes, options: EngineOptions, level: int) -> Session:
     """Open it, and tell at this level what it makes no use of."""
     _warn_of_telemetry()
     try:
@@ -178,11 +181,16 @@ def _open(engine: Engine, who: str, model: Path, options: EngineOptions, level: 
         raise PluginError(f"{who}: its lacks() raises {one_line(error)}") from error
     if how:
         raise not_installed(engine.name, how, model)
+    model = read_model(model) if isinstance(model, Path) else model
+    model.check()
     try:
         session = engine.open(model, options)
     except EdgeadError:
         raise
     except Exception as error:
+        if engine.name in OWN:
+            told = f"{model.name}: {engine.name} can't open it: {one_line(error, 'last')}"
+            raise CompileError(told) from error
         raise PluginError(f"{who} can't open {model.name}: {one_line(error)}") from error
     _require(session, Session, f"{who}: its session")
     if not _is_names(session.honours):

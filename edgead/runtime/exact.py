@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.errors import CompileError, one_line
+from edgead.errors import CompileError, InferenceError, one_line
+from edgead.runtime.model_bytes import ModelBytes, read_model
 from edgead.runtime.onnxruntime_session import import_onnxruntime
 from edgead.runtime.session import Outputs
 
@@ -23,22 +24,24 @@ class ExactSession:
     """Calls a graph in exact arithmetic.
 
     Args:
-        model: a ``.onnx`` file, or a graph's bytes.
+        model: an ONNX graph: its file, which is read once, or what was read.
 
     Raises:
         MissingDependencyError: onnxruntime isn't installed.
         CompileError: it can't load the model.
     """
 
-    def __init__(self, model: Path | bytes) -> None:
+    def __init__(self, model: Path | ModelBytes | bytes) -> None:
         ort = import_onnxruntime()
+        if not isinstance(model, ModelBytes):
+            model = ModelBytes("the graph.onnx", model) if isinstance(model, bytes) else read_model(model)
+        model.check()
         options = ort.SessionOptions()
         options.log_severity_level = 3
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        name = "the graph" if isinstance(model, bytes) else model.name
-        source = model if isinstance(model, bytes) else str(model)
+        name = model.name
         try:
-            self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(model.data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the binding raises classes of its own, rooted in Exception
             raise CompileError(f"{name}: onnxruntime can't load it: {one_line(error, 'last')}") from error
         image = self._session.get_inputs()[0]
@@ -51,7 +54,11 @@ class ExactSession:
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Outputs:
         """Run a graph of any inputs, by name."""
-        return dict(zip(self._names, self._session.run(None, dict(inputs)), strict=True))
+        try:
+            outputs = self._session.run(None, dict(inputs))
+        except Exception as error:  # the binding raises classes of its own, rooted in Exception
+            raise InferenceError(f"exact arithmetic fails on the graph: {one_line(error, 'last')}") from error
+        return dict(zip(self._names, outputs, strict=True))
 
 
 __all__ = ["ExactSession"]

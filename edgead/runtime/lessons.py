@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.bundle import Bundle, Lesson
-from edgead.bundle.taught import read_rows
+from edgead.bundle.taught import rows_of
 from edgead.errors import InferenceError, LessonError
 from edgead.image_score import PAPER, ImageScore, score_of
 from edgead.manifest import ComposedMethod, TeachingRecord
@@ -207,7 +207,7 @@ def taught(bundle: Bundle, lessons: Sequence[Lesson] | None = None) -> Taught:
     )
     for lesson in bundle.lessons.active if lessons is None else lessons:
         if lesson.rows:
-            rows, radii = read_rows(bundle.path, lesson)
+            rows, radii = rows_of(lesson, bundle.read_taught(lesson.array), bundle.path)
             found = with_rows(found, lesson.number, rows, radii, lesson.level)
     return found
 

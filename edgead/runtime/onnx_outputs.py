@@ -9,28 +9,17 @@ numbers.]
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-
-from edgead.errors import CompileError, one_line
 
 # ModelProto.graph, GraphProto.output, ValueInfoProto.name and type, TypeProto.tensor_type, elem_type 1.
 GRAPH, OUTPUT, NAME, TYPE, TENSOR = 7, 12, 1, 2, 1
 FLOAT = b"\x08\x01"
 
 
-def with_outputs(model: Path, outputs: Sequence[str]) -> str | bytes:
-    """Return what ONNX Runtime opens: the model's path, or its bytes with further float32 outputs.
-
-    Raises:
-        CompileError: the file can't be read.
-    """
+def with_outputs(model: bytes, outputs: Sequence[str]) -> bytes:
+    """Return what ONNX Runtime opens: the model with further float32 outputs, if any."""
     if not outputs:
-        return str(model)
-    try:
-        content = model.read_bytes()
-    except OSError as error:
-        raise CompileError(f"{model.name}: it can't be read: {one_line(error, 'last')}") from error
-    return content + _field(GRAPH, b"".join(map(_output, outputs)))
+        return model
+    return model + _field(GRAPH, b"".join(map(_output, outputs)))
 
 
 def _output(name: str) -> bytes:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -19,17 +19,21 @@ from edgead import telemetry
 from edgead.errors import CompileError, DeviceError, one_line
 from edgead.extras import install
 from edgead.leftovers import scratch_folder
+from edgead.runtime.contract import only_input
 from edgead.runtime.cores import check_cores, pinned
 from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.model_bytes import ModelBytes
 from edgead.runtime.nvidia import device as nvidia_device
 from edgead.runtime.onnx_outputs import with_outputs
-from edgead.runtime.own_engines import HEAVY, OWN, inference_error, lacks, not_installed
+from edgead.runtime.own_engines import HEAVY, OWN, Named, inference_error, lacks, not_installed
 from edgead.runtime.pending import Worker
 from edgead.runtime.providers import Candidate, open_first, read_candidates
 from edgead.runtime.session import Outputs, Pending
 
 REMOTE = ("AzureExecutionProvider",)
 """Providers that would send frames elsewhere: never offered."""
+
+_TYPES: Mapping[str, str] = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +48,7 @@ class ONNXRuntimeEngine:
     def lacks(self) -> str | None:
         return lacks(self.name)
 
-    def open(self, model: Path, options: EngineOptions) -> ONNXRuntimeSession:
+    def open(self, model: ModelBytes, options: EngineOptions) -> ONNXRuntimeSession:
         return ONNXRuntimeSession(model, options)
 
 
@@ -67,7 +71,7 @@ class ONNXRuntimeSession:
 
     def __init__(
         self,
-        model: Path,
+        model: ModelBytes,
         options: EngineOptions = EngineOptions(),  # noqa: B008 - frozen
         ort: Any = None,
         system: tuple[str, Sequence[str]] | None = None,
@@ -81,7 +85,8 @@ class ONNXRuntimeSession:
         self._options.log_severity_level = 3
         if options.thread_count is not None:
             self._options.intra_op_num_threads = options.thread_count
-        self._model, self._cores, self._worker = model, options.cores, Worker(options.cores)
+        self._name, self._cores, self._worker = PurePath(model.name), options.cores, Worker(options.cores)
+        self._kept = model.data if model.keep else None
         self._outputs = options.outputs
         # TensorRT's engines are kept, asked or not; see ``edgead.runtime.providers``.
         candidates = read_candidates(model)
@@ -89,12 +94,16 @@ class ONNXRuntimeSession:
         self.honours: Collection[str] = always if candidates is None else ONNXRuntimeEngine.honours
         with pinned(options.cores):  # its threads are made now
             if candidates is not None:
-                self._open_chosen(ort, candidates, options.device, system or nvidia_device())
+                self._open_chosen(ort, model, candidates, options.device, system or nvidia_device())
             else:
-                self._open_named(ort, options.device)
-        self._input = self._session.get_inputs()[0].name
+                self._open_named(ort, model, options.device)
+        # For a way back to other providers that nobody asks for here, it would keep the model a second time.
+        vars(self._session).pop("_model_bytes", None)
+        inputs = self._session.get_inputs()
+        kinds = [(_TYPES.get(each.type, str(each.type)), each.shape) for each in inputs]
+        self.input_type, self.input_shape = only_input(model.name, kinds)
+        self._input = inputs[0].name
         self._names = [output.name for output in self._session.get_outputs()]
-        self.input_shape: tuple[int, ...] = tuple(self._session.get_inputs()[0].shape)
         _log.info(
             "onnxruntime %s, %s: %s loaded in %.2f s",
             self.version,
@@ -105,18 +114,23 @@ class ONNXRuntimeSession:
         _log.debug("%s: %s, %s, input %s", model, options, self._providers, self.input_shape)
 
     def _open_chosen(
-        self, ort: Any, candidates: Sequence[Candidate], device: str, system: tuple[str, Sequence[str]]
+        self,
+        ort: Any,
+        model: ModelBytes,
+        candidates: Sequence[Candidate],
+        device: str,
+        system: tuple[str, Sequence[str]],
     ) -> None:
         named = [c for c in candidates if device.upper() in ("AUTO", c.name.upper())]
         if not named:
             names = ", ".join(c.name for c in candidates)
             raise DeviceError(f"this bundle has no device '{device}': use auto, or {names}")
-        opened = open_first(ort, self._model, self._options, named, system, outputs=self._outputs)
+        opened = open_first(ort, model, self._options, named, system, outputs=self._outputs)
         self._session, self.device = opened.session, opened.name
         self._providers = [c.provider for c in named if c.name == opened.name]
         self.runs_on = opened.line(system[0])
 
-    def _open_named(self, ort: Any, device: str) -> None:
+    def _open_named(self, ort: Any, model: ModelBytes, device: str) -> None:
         available = [p for p in ort.get_available_providers() if p not in REMOTE]
         providers = {p.removesuffix("ExecutionProvider").upper(): p for p in available}
         self.device = "CPU" if device == "auto" else device
@@ -127,11 +141,11 @@ class ONNXRuntimeSession:
         self._providers = [providers[self.device.upper()]]
         self.runs_on = f"onnxruntime on {self.device}"
         try:
-            source = with_outputs(self._model, self._outputs)
+            source = with_outputs(model.data, self._outputs)
             self._session = ort.InferenceSession(source, self._options, providers=self._providers)
         except Exception as error:  # the binding raises classes of its own, rooted in Exception
             raise CompileError(
-                f"{self._model.name}: onnxruntime can't load it: {one_line(error, 'last')}"
+                f"{model.name}: onnxruntime can't load it: {one_line(error, 'last')}"
             ) from error
 
     def __call__(self, image: NDArray[np.uint8]) -> Outputs:
@@ -150,16 +164,16 @@ class ONNXRuntimeSession:
         try:
             outputs = self._session.run(None, {self._input: image})
         except Exception as error:  # the binding raises classes of its own, rooted in Exception
-            raise inference_error(self.engine, self.device, self._model, error) from error
+            raise inference_error(self.engine, self.device, self._name, error) from error
         return dict(zip(self._names, outputs, strict=True))
 
     def execution(self) -> Mapping[str, int]:
-        if self.device.upper() != "CPU":  # TensorRT and CUDA don't write down what they made of a graph
-            return {}
-        return _execution(self._model, self._providers)
+        if self._kept is None or self.device.upper() != "CPU":
+            return {}  # TensorRT and CUDA don't write down what they made of a graph
+        return _execution(self._kept, self._providers)
 
 
-def import_onnxruntime(model: Path | None = None) -> Any:
+def import_onnxruntime(model: Named | None = None) -> Any:
     """Import onnxruntime with its telemetry off.
 
     Args:
@@ -177,7 +191,7 @@ def import_onnxruntime(model: Path | None = None) -> Any:
     return onnxruntime
 
 
-def _execution(model: Path, providers: Sequence[str]) -> Mapping[str, int]:
+def _execution(model: bytes, providers: Sequence[str]) -> Mapping[str, int]:
     """Read the precisions off the graph as ONNX Runtime optimised it, which it can write to a file."""
     import onnx
 
@@ -186,7 +200,7 @@ def _execution(model: Path, providers: Sequence[str]) -> Mapping[str, int]:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.optimized_model_filepath = str(folder / "optimised.onnx")
-        ort.InferenceSession(str(model), options, providers=list(providers))
+        ort.InferenceSession(model, options, providers=list(providers))
         graph = onnx.load(options.optimized_model_filepath).graph
     counts: Counter[str] = Counter()
     for node in graph.node:

@@ -14,7 +14,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,11 @@ from edgead.cache import Entry
 from edgead.errors import CompileError, DeviceError, InferenceError, TimedOutError, one_line
 from edgead.extras import install
 from edgead.runtime.compiled_cache import graph_entry
+from edgead.runtime.contract import only_input
 from edgead.runtime.cores import check_cores, pinned
 from edgead.runtime.engine_options import EngineOptions
-from edgead.runtime.own_engines import HEAVY, OWN, inference_error, lacks, not_installed
+from edgead.runtime.model_bytes import ModelBytes
+from edgead.runtime.own_engines import HEAVY, OWN, Named, inference_error, lacks, not_installed
 from edgead.runtime.pending import seconds, timed_out
 from edgead.runtime.session import Outputs
 from edgead.runtime.signal_stack import keeps_signal_stack
@@ -48,7 +50,7 @@ class OpenVINOEngine:
     def lacks(self) -> str | None:
         return lacks(self.name)
 
-    def open(self, model: Path, options: EngineOptions) -> OpenVINOSession:
+    def open(self, model: ModelBytes, options: EngineOptions) -> OpenVINOSession:
         return OpenVINOSession(model, options)
 
 
@@ -67,7 +69,7 @@ class OpenVINOSession:
     honours: Collection[str] = OpenVINOEngine.honours
 
     @keeps_signal_stack
-    def __init__(self, model: Path, options: EngineOptions = EngineOptions()) -> None:  # noqa: B008 - frozen
+    def __init__(self, model: ModelBytes, options: EngineOptions = EngineOptions()) -> None:  # noqa: B008 - frozen
         ov = import_openvino(model)
         self.version = str(ov.__version__)
         if options.cores is not None:
@@ -86,18 +88,18 @@ class OpenVINOSession:
         if options.thread_count is not None:
             config["INFERENCE_NUM_THREADS"] = options.thread_count
         facts = (self.version, self.device, *_hardware(core, self.device), *map(str, config.values()))
-        kept = graph_entry(model, (*facts, *options.outputs)) if options.cache else None
+        kept = graph_entry(model.digests, (*facts, *options.outputs)) if options.cache else None
         start = time.perf_counter()
         with pinned(options.cores):  # its threads are made now, or by the first call
             self._compiled, self._content = _compile(core, model, options.outputs, self.device, config, kept)
         self.cached = self._content is not None
-        self._model = model
+        self._name = PurePath(model.name)
         self._idle: deque[Any] = deque()
         self._abandoned: deque[Any] = deque()  # nobody waits for these, and OpenVINO may still write
         own = len(self._compiled.outputs) - len(options.outputs)
         self._names = [_output_name(output) for output in self._compiled.outputs[:own]]
         self._names += options.outputs
-        self.input_shape: tuple[int, ...] = tuple(self._compiled.inputs[0].shape)
+        self.input_type, self.input_shape = only_input(model.name, [*map(_described, self._compiled.inputs)])
         _log.info(
             "openvino %s on %s: %s %s in %.2f s",
             self.version,
@@ -202,7 +204,7 @@ class OpenVINOSession:
             self._idle.append(request)
 
     def _failed(self, error: Exception) -> InferenceError:
-        return inference_error(self.engine, self.device, self._model, error)
+        return inference_error(self.engine, self.device, self._name, error)
 
     def _outputs(self, request: Any) -> Outputs:
         return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._names)}
@@ -265,7 +267,7 @@ def _is_finished(request: Any) -> bool:
         return True
 
 
-def import_openvino(model: Path | None = None) -> Any:
+def import_openvino(model: Named | None = None) -> Any:
     """Import openvino with its telemetry kept out.
 
     Args:
@@ -289,7 +291,7 @@ def block_telemetry() -> None:
 
 def _compile(
     core: Any,
-    model: Path,
+    model: ModelBytes,
     outputs: Sequence[str],
     device: str,
     config: Mapping[str, Any],
@@ -311,7 +313,7 @@ def _compile(
             why = one_line(error, "last")
             _log.warning("what is kept of %s can't be used (%s); compiling again", model.name, why)
             kept.remove()
-    source = _with_outputs(core, model, outputs) if outputs else str(model)
+    source = _read(core, model, outputs)
     try:
         compiled = core.compile_model(source, device, dict(config))
     except RuntimeError as error:
@@ -337,11 +339,21 @@ def _hardware(core: Any, device: str) -> list[str]:
     return told
 
 
-def _with_outputs(core: Any, model: Path, outputs: Sequence[str]) -> Any:
-    """The model with further outputs, behind its own."""
+def _read(core: Any, model: ModelBytes, outputs: Sequence[str]) -> Any:
+    """The model, of its bytes alone, with further outputs behind its own.
+
+    Read from a path, its weights would be mapped from the file, and change with it while a detector runs. Of
+    bytes OpenVINO takes a copy.
+    """
+    if model.suffix == ".xml" and model.weights is None:
+        raise CompileError(f"{model.name}: its weights, a .bin of the same name, aren't there; export again")
     try:
-        graph = core.read_model(str(model))
-        graph.add_outputs(list(outputs))
+        graph = core.read_model(model.data, (model.weights or b"") if model.suffix == ".xml" else b"")
+    except RuntimeError as error:
+        raise CompileError(f"{model.name}: openvino can't read it: {one_line(error, 'last')}") from error
+    try:
+        if outputs:
+            graph.add_outputs(list(outputs))
     except RuntimeError as error:
         raise CompileError(
             f"{model.name}: openvino can't give {' and '.join(outputs)} of it: {one_line(error, 'last')}"
@@ -353,6 +365,12 @@ def _output_name(output: Any) -> str:
     """A tensor has several names where an Identity was removed; the result node has the declared one."""
     declared = str(output.node.get_friendly_name()).split("/sink_port")[0]
     return declared if declared in output.get_names() else str(output.get_any_name())
+
+
+def _described(tensor: Any) -> tuple[str, list[Any]]:
+    """An input's type and shape; a side that's open is None."""
+    sides = [int(side.get_length()) if side.is_static else None for side in tensor.partial_shape]
+    return str(np.dtype(tensor.element_type.to_dtype())), sides
 
 
 def _precision_name(name: str) -> str:

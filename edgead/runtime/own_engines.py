@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
+from typing import Protocol
 
 from edgead.errors import InferenceError, MissingDependencyError, one_line
 from edgead.extras import install
@@ -43,7 +43,16 @@ OWN: Mapping[str, Own] = {
 """In the order of preference, where both may run a model."""
 
 
-def readers(model: Path) -> tuple[str, ...]:
+class Named(Protocol):
+    """What a message says of a model: a path's name, or a ``ModelBytes``'."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def suffix(self) -> str: ...
+
+
+def readers(model: Named) -> tuple[str, ...]:
     """The own engines that read such a file, the preferred first."""
     return tuple(name for name, own in OWN.items() if model.suffix in own.reads)
 
@@ -60,7 +69,7 @@ def lacks(name: str) -> str | None:
     return None if is_installed(name) else install(OWN[name].extra)
 
 
-def not_installed(name: str, how: str, model: Path | None = None) -> MissingDependencyError:
+def not_installed(name: str, how: str, model: Named | None = None) -> MissingDependencyError:
     """The error for an engine that isn't there; another is advised only where it's there and reads the model.
 
     Args:
@@ -71,7 +80,7 @@ def not_installed(name: str, how: str, model: Path | None = None) -> MissingDepe
     return MissingDependencyError(f"{name} isn't installed: {how}" + _others(name, model, ", or use"))
 
 
-def inference_error(engine: str, device: str, model: Path, error: Exception) -> InferenceError:
+def inference_error(engine: str, device: str, model: Named, error: Exception) -> InferenceError:
     """What an engine raised while it ran a graph, as an error of edgead's."""
     why = one_line(error, "last").rstrip(".")
     return InferenceError(
@@ -80,7 +89,7 @@ def inference_error(engine: str, device: str, model: Path, error: Exception) -> 
     )
 
 
-def _others(engine: str, model: Path | None, word: str) -> str:
+def _others(engine: str, model: Named | None, word: str) -> str:
     names = readers(model) if model is not None else ()
     return "".join(f"{word} --engine {name}" for name in names if name != engine and is_installed(name))
 

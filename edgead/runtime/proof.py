@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from edgead.bundle import Bundle
 from edgead.cache import Entry, remembered
+from edgead.carried import carried_image
 from edgead.errors import ParityError
-from edgead.images import read_image
 from edgead.manifest import ProbeRecord, ThresholdRecord
 from edgead.notices import count
 from edgead.processor import cpu
@@ -135,7 +135,7 @@ def replay(bundle: Bundle, session: Session, limits: ThresholdRecord | None = No
     def pairs() -> Iterable[tuple[float, NDArray[Any], float, NDArray[Any]]]:
         for probe in bundle.manifest.probes:
             if probe.file not in images:
-                images[probe.file] = read_image(bundle.file(probe.file))
+                images[probe.file] = carried_image(bundle, probe.file)
             outputs = session(CHANGES[probe.change](images[probe.file])[None])
             exact = np.array(probe.peaks)
             yield float(outputs["score"][0]), _peaks(outputs["anomaly_map"]), probe.score, exact

@@ -23,10 +23,10 @@ import numpy as np
 from edgead.errors import CompileError, DeviceError, one_line
 from edgead.files import sha256_of, write_file
 from edgead.runtime.compiled_cache import engine_files, engine_folder
+from edgead.runtime.model_bytes import SETTINGS, ModelBytes
 from edgead.runtime.nvidia import device
 from edgead.runtime.onnx_outputs import with_outputs
 
-SETTINGS = "tensorrt.json"
 NAMES = {
     "TensorrtExecutionProvider": "TensorRT",
     "CUDAExecutionProvider": "CUDA",
@@ -76,17 +76,17 @@ class Opened:
         return f"onnxruntime on {where}" + "".join(f"; not {n}: {why}" for n, why in self.refused.items())
 
 
-def read_candidates(model: Path) -> tuple[Candidate, ...] | None:
+def read_candidates(model: ModelBytes) -> tuple[Candidate, ...] | None:
     """Read the providers beside a model, in order; None where there's no ``tensorrt.json``.
 
     Raises:
         CompileError: the file isn't as export writes it.
     """
-    file = model.with_name(SETTINGS)
-    if not file.is_file():
+    content = model.beside.get(SETTINGS)
+    if content is None:
         return None
     try:
-        listed = json.loads(file.read_bytes())["providers"]
+        listed = json.loads(content)["providers"]
         found = tuple(Candidate(each["name"], dict(each["options"])) for each in listed)
     except (ValueError, KeyError, TypeError) as error:
         raise CompileError(f"{SETTINGS} isn't as export writes it ({error!r}); export again") from None
@@ -99,7 +99,7 @@ def read_candidates(model: Path) -> tuple[Candidate, ...] | None:
 
 def open_first(
     ort: Any,
-    model: Path,
+    model: ModelBytes,
     options: Any,
     candidates: Sequence[Candidate],
     system: tuple[str, Sequence[str]] | None = None,
@@ -152,11 +152,11 @@ def available_line(ort: Any, system: tuple[str, Sequence[str]] | None = None) ->
 
 
 def _open(
-    ort: Any, model: Path, options: Any, candidates: Sequence[Candidate], outputs: Sequence[str]
+    ort: Any, model: ModelBytes, options: Any, candidates: Sequence[Candidate], outputs: Sequence[str]
 ) -> Any:
     """Open and try on a black image; a provider whose libraries don't load is else left out in silence."""
     session = ort.InferenceSession(
-        with_outputs(model, outputs),
+        with_outputs(model.data, outputs),
         options,
         providers=[(c.provider, dict(c.options)) for c in candidates],
         enable_fallback=0,
@@ -172,7 +172,7 @@ def _open(
 
 def _with_engine(
     ort: Any,
-    model: Path,
+    model: ModelBytes,
     options: Any,
     candidate: Candidate,
     rest: Sequence[Candidate],
@@ -190,7 +190,7 @@ def _with_engine(
         json.dumps(dict(candidate.options), sort_keys=True),
         *outputs,
     )
-    folder = engine_folder(model, facts)
+    folder = engine_folder(model.digests, facts)
     if folder is not None and not _is_whole(folder):
         _empty(folder)
     elif folder is not None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Generator, Iterable, Mapping
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.model_bytes import ModelBytes
 
 Outputs = Mapping[str, NDArray[Any]]
 """A graph's outputs by name: a bundle's has ``score`` (1,) and ``anomaly_map`` (1, 1, H, W), float32."""
@@ -56,6 +56,8 @@ class Session(Protocol):
     """Engine and device, and why on nothing better where there's a choice, in one line."""
     input_shape: tuple[int, ...]
     """(1, H, W, 3)."""
+    input_type: str
+    """The type of the graph's image, in numpy's name: ``uint8``."""
     honours: Collection[str]
     """Names of the ``EngineOptions`` that make a difference for this model on this device; some of the
     engine's."""
@@ -111,11 +113,13 @@ class Engine(Protocol):
         """None where it can be used here, else how to install what it lacks, as a command."""
         ...
 
-    def open(self, model: Path, options: EngineOptions) -> Session:
+    def open(self, model: ModelBytes, options: EngineOptions) -> Session:
         """Compile a model, in ``edgead.runtime.cores.pinned(options.cores)`` where it honours ``cores``.
 
         Args:
-            model: a file whose name ends in one of ``reads``.
+            model: whose name ends in one of ``reads``. It's the bytes that were checked against the bundle's
+                hashes, so nothing of it is looked for on the disk; ``ModelBytes.as_files`` serves an SDK that
+                takes paths only.
             options: none of ``device``, ``threads`` and ``cores`` is set that it doesn't honour.
 
         Raises:

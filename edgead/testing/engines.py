@@ -26,6 +26,7 @@ from edgead.plugins import registry
 from edgead.registry import Entry
 from edgead.runtime.engine_options import ALLOWANCES, DEMANDS, EngineOptions
 from edgead.runtime.engines import find_engine, open_session
+from edgead.runtime.model_bytes import ModelBytes
 from edgead.runtime.session import Engine, Outputs, Pending, Session
 from edgead.testing.check import CheckFailed, Skipped, require
 from edgead.testing.material import SIZE, defective_image, good_image
@@ -67,6 +68,7 @@ def its_session_says_what_it_is(entry: Entry) -> None:
         require(session.input_shape == SHAPE, f"input_shape is {session.input_shape!r}, not {SHAPE}")
         for name, text in (("runs_on", session.runs_on), ("device", session.device)):
             require(isinstance(text, str) and text and "\n" not in text, f"{name} is {text!r}: say a line")
+        require(session.input_type == "uint8", f"input_type is {session.input_type!r}, not 'uint8'")
         require(isinstance(session.version, str), f"version is {session.version!r}: give text")
         require(
             honours <= set(engine.honours),
@@ -192,13 +194,16 @@ def its_faults_are_edgeads(entry: Entry) -> None:
 
 
 def refuses_what_it_cannot_open(entry: Entry) -> None:
-    """a file that's no model is a ``CompileError``, an unknown device a ``DeviceError``, each in one line"""
-    engine = find_engine(entry.name)
-    with scratch_folder() as folder:
-        file = folder / f"model{next(iter(engine.reads))}"
-        file.write_bytes(b"\x08\x07" * 40)
-        raised = _raised_by(lambda: open_session(file, entry.name))
-        _require_one_line(raised, (CompileError,), "a file that is no model")
+    """what is no model, or has an operator that nobody knows, is a ``CompileError``, an unknown device a
+    ``DeviceError``, each in one line"""
+    for end in find_engine(entry.name).reads:
+        content = b"\x08\x07" * 40
+        if end == ".onnx":  # of which edgead itself refuses what is none
+            graph = small_graph()
+            graph.graph.node[0].op_type = "NoSuchOperator"
+            content = graph.SerializeToString()
+        raised = _raised_by(partial(open_session, ModelBytes(f"model{end}", content), entry.name))
+        _require_one_line(raised, (CompileError,), f"a {end} that can't be run")
     with _model(entry, None) as model:
         options = EngineOptions(device="no-such-device")
         raised = _raised_by(lambda: open_session(model, entry.name, options))

@@ -14,12 +14,14 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePath
 
 import onnx
 
 from edgead import sbom
 from edgead.bundle import Bundle, write_bundle
+from edgead.carried import carried_image
 from edgead.device.calibrate import calibrate
 from edgead.device.parity import check_parity, probe_images
 from edgead.errors import (
@@ -33,7 +35,6 @@ from edgead.errors import (
 )
 from edgead.files import exists
 from edgead.held_out import HeldOut, read_held_out, write_held_out
-from edgead.images import read_image
 from edgead.manifest import DEFAULT, Manifest, ReferenceRecord, ThresholdRecord
 from edgead.notices import Notice, say
 from edgead.plugins import registry
@@ -42,15 +43,19 @@ from edgead.resize import ResizeRule
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import open_session
 from edgead.runtime.exact import ExactSession
+from edgead.runtime.model_bytes import ModelBytes, read_model
 from edgead.runtime.session import Session
+from edgead.runtime.warming import warm_up
 from edgead.types import Artifact, CarriesImages, Exporter, Image, Precision, Progress, TimedElsewhere
 from edgead.version import __version__
 from edgead.workbench.choose import choose
 from edgead.workbench.doubts import MIN_AUROC, check_limit, doubts, refuse_grave
 from edgead.workbench.form_report import FormReport
 from edgead.workbench.form_scores import form_figures
+from edgead.workbench.graph_bytes import load_graph
 from edgead.workbench.precision import PrecisionGate, defective_images
 from edgead.workbench.probes import CARRIED, carry, held_out
+from edgead.workbench.reference_check import check_reference
 from edgead.workbench.saturation import unsafe_layers
 from edgead.workbench.steps import logged
 from edgead.workbench.timing import on_one_core, timed
@@ -116,6 +121,7 @@ def export(
     if exists(out) and out.samefile(reference.path):
         raise OutputError(f"{out}: that is the fitted bundle, which export only reads; give another --out")
     held, judged = manifest.reference.forms, manifest.reference.calibration_forms
+    check_reference(reference)
     forms = _forms_to_try(manifest.reference, exporter, precision)
     rule = ResizeRule(manifest.input.size, manifest.input.resize)
     good = _held_out(reference)
@@ -137,13 +143,14 @@ def export(
         advance = stack.enter_context(progress("compiling and gating", len(forms)))
         for form in reversed(forms):  # FP32 first: the others are compared with it
             folder = scratch / form
-            file = reference.file(held[form])
+            graph = _graph(reference, held[form])
             try:
-                artifacts[form], sessions[form] = _compile(exporter, file, form, folder)
+                artifacts[form], sessions[form] = _compile(exporter, graph, form, folder, reference)
                 judge = sessions[form]
                 if judged:
                     twin = scratch / f"{form}-calibration"
-                    _, judge = _compile(exporter, reference.file(judged[form]), form, twin)
+                    twin_graph = _graph(reference, judged[form])
+                    _, judge = _compile(exporter, twin_graph, form, twin, reference)
             except EngineError as error:
                 if form == "fp32":  # then there's nothing to hold the others against
                     raise
@@ -156,7 +163,7 @@ def export(
                 figures.scores.tolist(), figures.maxima.tolist(), rate, figures.groups or None, by_user
             )
             judged_by[form] = figures
-            report = _judge(form, threshold, sessions[form], file, probes, folder)
+            report = _judge(form, threshold, sessions[form], graph, probes, folder)
             log.info("%s for %s: %s", form, exporter.target, separation)
             log.debug("%s: %s", form, report.parity)
             doubtful = doubts(trial, groups, min_auroc)
@@ -164,8 +171,8 @@ def export(
             advance(1)
         if not isinstance(exporter, TimedElsewhere) or exporter.timed_here:
             reports = timed(reports, sessions, good[0])
-            files = {form: reference.file(held[form]) for form in forms}
-            reports = on_one_core(reports, artifacts, files, scratch, good[0], sessions)
+            load = {form: partial(_loaded, reference, held[form]) for form in forms}
+            reports = on_one_core(reports, artifacts, load, scratch, good[0], sessions)
         on_report(reports)
         chosen = _choose(reports, precision)
         log.info("%s chosen, on one core in ms: %s", chosen.precision,
@@ -178,9 +185,9 @@ def export(
         count = CARRIED_IMAGES if more else CARRIED
         carried = carry(reference, held[chosen.precision], staging.folder, count)
         if (teaching := manifest.teaching) is not None:
-            shutil.copyfile(reference.file(teaching.file), staging.folder / teaching.file)
+            (staging.folder / teaching.file).write_bytes(reference.read(teaching.file))
         if any(file.path == sbom.FILE for file in manifest.files):
-            shutil.copyfile(reference.file(sbom.FILE), staging.folder / sbom.FITTED_FILE)
+            (staging.folder / sbom.FITTED_FILE).write_bytes(reference.read(sbom.FILE))
         (staging.folder / sbom.FILE).write_bytes(sbom.sbom(_distributions(exporter)))
         sessions.clear()
         shutil.rmtree(scratch)
@@ -207,12 +214,23 @@ def _forms_to_try(reference: ReferenceRecord, exporter: Exporter, precision: str
 
 
 def _held_out(reference: Bundle) -> list[Image]:
-    return [read_image(reference.file(name)) for name in held_out(reference)]
+    return [carried_image(reference, name) for name in held_out(reference)]
 
 
-def _compile(exporter: Exporter, graph: Path, form: Precision, folder: Path) -> tuple[Artifact, Session]:
+def _graph(reference: Bundle, name: str) -> ModelBytes:
+    return ModelBytes(PurePath(name).name, reference.read(name))
+
+
+def _loaded(reference: Bundle, name: str) -> onnx.ModelProto:
+    """A graph of the bundle's, of the bytes that its hashes are of."""
+    return load_graph(reference.read(name), f"{reference.path}: '{name}'")
+
+
+def _compile(
+    exporter: Exporter, graph: ModelBytes, form: Precision, folder: Path, reference: Bundle
+) -> tuple[Artifact, Session]:
     folder.mkdir()
-    loaded = onnx.load(graph)
+    loaded = load_graph(graph.data, f"{reference.path}: '{graph.name}'")
     if unsafe := unsafe_layers(loaded):
         raise CompileError(
             f"{form} is left out: processors without VNNI would clip its sums (layer {min(unsafe)}) and give "
@@ -226,20 +244,21 @@ def _compile(exporter: Exporter, graph: Path, form: Precision, folder: Path) -> 
             f"{form} is left out: this processor ({processor.model}) has no BF16 unit, so it can't be judged "
             "here; export on one that has it"
         )
-    return made, open_session(
-        folder / made.model, made.engine, EngineOptions(precision=made.engine_precision)
-    )
+    options = EngineOptions(precision=made.engine_precision)
+    session = open_session(read_model(folder / made.model, made.files), made.engine, options)
+    warm_up(session, reference.manifest.input.size, reference.path)
+    return made, session
 
 
 def _judge(
     form: Precision,
     threshold: ThresholdRecord,
     session: Session,
-    file: Path,
+    graph: ModelBytes,
     probes: Sequence[Image],
     folder: Path,
 ) -> FormReport:
-    reference = ExactSession(file)
+    reference = ExactSession(graph)
     return FormReport(
         precision=form,
         parity=check_parity(session, reference, probes, threshold, form),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from edgead.bundle import Bundle
+from edgead.carried import carried_image
 from edgead.images import read_image
 from edgead.manifest import ProbeRecord
 from edgead.runtime.exact import ExactSession
+from edgead.runtime.model_bytes import ModelBytes
 from edgead.runtime.proof import CHANGES, record
 
 FOLDER = "probes"
@@ -31,13 +32,16 @@ def carry(reference: Bundle, form: str, folder: Path, count: int = CARRIED) -> t
         form: the graph's file in it.
         count: images to carry.
     """
-    exact = ExactSession(reference.file(form))
+    exact = ExactSession(ModelBytes(form.rpartition("/")[2], reference.read(form)))
     names = held_out(reference)
-    scores = {name: _score(exact, reference.file(name)) for name in names[: max(LOOKED_AT, count)]}
+    scores = {
+        name: float(exact(carried_image(reference, name)[None])["score"][0])
+        for name in names[: max(LOOKED_AT, count)]
+    }
     chosen = sorted(scores, key=lambda name: -scores[name])[:count]
     (folder / FOLDER).mkdir(exist_ok=True)
     for name in chosen:
-        shutil.copyfile(reference.file(name), folder / name)
+        (folder / name).write_bytes(reference.read(name))
     return records(exact, folder, chosen)
 
 
@@ -50,10 +54,6 @@ def records(exact: ExactSession, folder: Path, names: list[str]) -> tuple[ProbeR
             record(name, change, image, exact) for change in (CHANGES if place < CARRIED else ("none",))
         ]
     return tuple(found)
-
-
-def _score(exact: ExactSession, file: Path) -> float:
-    return float(exact(read_image(file)[None])["score"][0])
 
 
 __all__ = ["CARRIED", "FOLDER", "carry", "held_out", "records"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import onnx
 
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import open_as_honoured
+from edgead.runtime.model_bytes import read_model
 from edgead.runtime.session import Session
 from edgead.types import Artifact, Image, Precision
 from edgead.workbench.choose import processor_ms, remembered_ms
@@ -45,7 +46,7 @@ def timed(
 def on_one_core(
     reports: Sequence[FormReport],
     artifacts: Mapping[Precision, Artifact],
-    graphs: Mapping[Precision, Path],
+    load: Mapping[Precision, Callable[[], onnx.ModelProto]],
     scratch: Path,
     image: Image,
     opened: Mapping[Precision, Session],
@@ -53,6 +54,7 @@ def on_one_core(
     """The processor times of the forms that pass; one alone needs no choice.
 
     Args:
+        load: what reads each form's graph.
         opened: a session of each form, whose engine's version counts.
     """
     passing = [r.precision for r in reports if not r.misses]
@@ -63,12 +65,12 @@ def on_one_core(
         sessions = {}
         for form in passing:
             made = artifacts[form]
-            model = scratch / form / made.model
+            model = read_model(scratch / form / made.model, made.files)
             options = EngineOptions(precision=made.engine_precision, threads=1)
             sessions[form] = open_as_honoured(model, made.engine, options)
         return processor_ms(sessions, image)
 
-    loaded = {form: onnx.load(graphs[form]) for form in passing}
+    loaded = {form: load[form]() for form in passing}
     first = opened[passing[0]]
     times = remembered_ms(loaded, f"{first.engine} {first.version}", measure)
     return [dataclasses.replace(r, cpu_ms=times.get(r.precision)) for r in reports]

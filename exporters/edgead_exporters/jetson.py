@@ -15,7 +15,7 @@ import onnx
 
 from edgead.errors import CompileError, one_line
 from edgead.files import write_file
-from edgead.runtime.providers import SETTINGS
+from edgead.runtime.model_bytes import SETTINGS
 from edgead.types import Artifact, Precision
 from edgead_exporters.half import convolutions_in_half
 from edgead_exporters.tensorrt_graph import for_tensorrt

@@ -129,8 +129,8 @@ def test_a_bundle_with_a_file_of_the_users_is_not_replaced(tmp_path: Path, where
 
 def test_a_bundle_of_a_newer_format_is_not_replaced(tmp_path: Path) -> None:
     path = make(tmp_path / "x.edgead")
-    (path / "manifest.json").write_text('{"format": 3}')
-    refused(path, "format 3")
+    (path / "manifest.json").write_text('{"format": 99}')
+    refused(path, "format 99")
 
 
 def test_files_links_and_existing_bundles_where_asked_are_not_replaced(tmp_path: Path) -> None:

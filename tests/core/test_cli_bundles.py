@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import re
@@ -145,7 +146,8 @@ def test_inspect_shows_and_prints_the_manifest(bundle: Path, capsys: pytest.Capt
     ):
         assert text in out
     document = json.loads(run(capsys, "inspect", str(bundle), "--json")[0])
-    assert document == json.loads((bundle / "manifest.json").read_text())
+    content = (bundle / "manifest.json").read_bytes()
+    assert document == json.loads(content) | {"manifest_sha256": hashlib.sha256(content).hexdigest()}
 
 
 def test_what_no_hash_covers_is_named_by_every_verb(

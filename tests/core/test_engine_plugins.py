@@ -23,6 +23,7 @@ from tests.bundles import write_images
 from tests.core.guide import blocks
 from tests.core.sites import install, on_path
 from tests.mean_bundle import picture, write_mean_bundle
+from tests.sealed import change_manifest
 
 ENGINE = next(block.text for block in blocks() if block.text.startswith("# src/edgead_glow/engine.py"))
 """The guide's, under a distribution of its own."""
@@ -30,6 +31,7 @@ PLUGIN = """
 import pathlib
 pathlib.Path(__file__).with_suffix(".imported").touch()
 from edgead import hookimpl
+from tests.sealed import change_manifest
 edgead_api = 1
 @hookimpl
 def edgead_register_engines(register):
@@ -61,8 +63,7 @@ def theirs(bundle: Path) -> Path:
 
 
 def naming(bundle: Path, engine: str) -> Path:
-    file = bundle / "manifest.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"engine": engine}))
+    change_manifest(bundle, lambda manifest: manifest.update(engine=engine))
     return bundle
 
 

@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 import edgead
-from edgead.cli import cli
+from edgead.cli import cli, main
 from edgead.errors import BundleError, EdgeadError
 from edgead.notices import LONGEST, Notice, say
+from tests.sealed import change_manifest
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LONE = "\ud800"
@@ -22,9 +23,7 @@ LONE = "\ud800"
 
 def hostile(tmp_path: Path, version: int, change: Callable[[dict[str, Any]], None]) -> Path:
     path = shutil.copytree(GOLDEN / f"v{version}.edgead", tmp_path / f"v{version}.edgead")
-    value = json.loads((path / "manifest.json").read_text())
-    change(value)
-    (path / "manifest.json").write_text(json.dumps(value))
+    change_manifest(path, change)
     return path
 
 
@@ -120,3 +119,63 @@ def test_control_characters_reach_no_terminal(tmp_path: Path) -> None:
         assert not set(out) & set("\x9b\u2028\u202e\x1b"), words
     facts = json.loads(CliRunner().invoke(cli, ["inspect", str(path), "--json"]).output)["facts"]
     assert facts["x"] == "a\x9b31m\u2028b\u202ec\x1b[31m", "a script gets the text itself"
+
+
+def test_no_text_of_a_manifest_reaches_a_terminal_as_it_is(tmp_path: Path) -> None:
+    """Every string that a bundle of the newest format may choose, through every verb that tells of it."""
+    evil = "a\x1b]0;owned\x07\x1b[2J\x9b31m\r\u2028\u202eb"
+
+    def change(value: dict[str, Any]) -> None:
+        value["edgead"] = value["target"] = value["engine"] = evil
+        value["method"] |= {"name": evil, "scorer": evil, "postprocessor": evil, "options": {evil: evil}}
+        value["notices"] = [{"code": evil, "sentence": evil, "values": {evil: evil}}]
+        value["notices"].append(
+            {"code": "near-copies", "values": {"images": evil, "parts": evil, "names": evil}}
+        )
+        value["provenance"] = value["facts"] = {evil: [evil, {evil: evil}]}
+        value["reports"] = {evil: evil, "forms": [{"precision": evil, "failure": evil, evil: evil}]}
+
+    path = hostile(tmp_path, 3, change)
+    for words in (["inspect"], ["inspect", "--json"], ["verify"], ["verify", "--json"], ["run", str(GOLDEN)]):
+        verb, *rest = words
+        result = CliRunner().invoke(cli, [verb, str(path), *rest])
+        told = result.output + str(result.exception or "")
+        assert not set(told) & set("\x1b\x07\x9b\r\u2028\u202e"), words
+    for field in ("kind", "model", "precision"):
+        assert (
+            main(["inspect", str(hostile(tmp_path / field, 3, lambda v, f=field: v.update({f: evil})))]) == 3
+        )
+
+
+def test_errors_about_a_manifest_are_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "a\x1b[2Jb"
+    changes: list[Callable[[dict[str, Any]], object]] = [
+        lambda v: v.update({evil: 1}),
+        lambda v: v["thresholds"].update({evil: v["thresholds"]["default"]}),
+        lambda v: v.update(model=evil),
+        lambda v: v["files"][0].update(path=evil),
+        lambda v: v["method"].update(kind=evil),
+    ]
+    for number, change in enumerate(changes):
+        path = hostile(tmp_path / str(number), 3, change)
+        assert main(["inspect", str(path)]) == 3
+        assert "\x1b" not in (told := capsys.readouterr().err) and told.startswith("error: ")
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_it_is_said_where_a_manifest_has_no_digest(version: int, capsys: pytest.CaptureFixture[str]) -> None:
+    path = GOLDEN / f"v{version}.edgead"
+    bundle = edgead.read_bundle(path)
+    codes = [notice.code for notice in bundle.notices]
+    assert ("no-digest" in codes) == (version < 3)
+    assert main(["verify", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert ("carries no digest" in told) == (version < 3) and f"SHA-256 {bundle.digest}" in told
+    assert main(["inspect", str(path)]) == 0
+    assert f"SHA-256 {bundle.digest}" in capsys.readouterr().out
+    for verb in ("verify", "inspect"):
+        assert main([verb, str(path), "--json"]) == 0
+        record = json.loads(capsys.readouterr().out)
+        record = record[0] if verb == "verify" else record
+        assert record["manifest_sha256"] == bundle.digest
+        assert verb == "verify" or ("digest" in record) == (version == 3)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgead.errors import ManifestError, UnknownFormatError
+from edgead.errors import BundleError, ManifestDigestError, ManifestError, UnknownFormatError
 from edgead.manifest import (
     FORMAT,
     MAX_MANIFEST_BYTES,
@@ -27,7 +29,9 @@ from edgead.manifest import (
 )
 from edgead.manifest.document import MAX_PRODUCTS
 from edgead.notices import Notice
+from tests.sealed import reseal, seal
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "v3.edgead" / "manifest.json"
 KINDS = ("forms", "calibration_forms", "lacking")
 COMPOSED = ComposedMethod("patchcore", "patchcore", "gaussian", {"layers": ["a", "b"], "ratio": 0.01}, 0)
 THRESHOLD = ThresholdRecord(3.25, 2.5, "split-conformal", 0.01, 40, "parts", 24, 0.04, 0.13)
@@ -87,7 +91,7 @@ ALL_FIELDS = [
     pytest.param(name, path, id=f"{name}-{'.'.join(map(str, path))}")
     for name, made in EXAMPLES.items()
     for path in fields(json.loads(made.to_json()))
-    if name == "composed" or path[0] in ("method", "reference", "kind")
+    if path != ("digest",) and (name == "composed" or path[0] in ("method", "reference", "kind"))
 ]
 
 
@@ -102,7 +106,12 @@ def changed(path: tuple[str | int, ...], new: Any, name: str = "composed") -> st
     for step in path[:-1]:
         inner = inner[step]
     inner[path[-1]] = new
-    return json.dumps(value)
+    return seal(value)
+
+
+def without_digest(value: dict[str, Any]) -> dict[str, Any]:
+    """As format 2 has it."""
+    return {name: each for name, each in value.items() if name != "digest"} | {"format": 2}
 
 
 def dotted(path: tuple[str | int, ...]) -> str:
@@ -143,8 +152,11 @@ def test_floats_survive_to_the_last_bit() -> None:
         assert back.threshold.score == float(value)
 
 
-def test_a_whole_number_will_do_for_a_float() -> None:
-    score = Manifest.from_json(changed(("thresholds", "default", "score"), 3)).threshold.score
+def test_a_whole_number_will_do_for_a_float_where_there_is_no_digest() -> None:
+    text = changed(("thresholds", "default", "score"), 3)
+    assert "isn't written as edgead writes it" in refused(text)
+    value = json.loads(text)
+    score = Manifest.from_json(json.dumps(without_digest(value))).threshold.score
     assert score == 3.0 and type(score) is float
 
 
@@ -157,13 +169,13 @@ def test_every_field_is_checked(name: str, path: tuple[str | int, ...]) -> None:
         inner = inner[step]
     good = inner.pop(path[-1])
     if path in MAY_BE_MISSING:
-        assert isinstance(Manifest.from_json(json.dumps(value)), Manifest)
+        assert isinstance(Manifest.from_json(seal(value)), Manifest)
     elif isinstance(path[-1], str):
-        text = refused(json.dumps(value))
+        text = refused(seal(value))
         assert dotted(path) in text and "missing" in text
         inner[path[-1]] = good
         inner["surprise"] = 1
-        text = refused(json.dumps(value))
+        text = refused(seal(value))
         assert dotted((*path[:-1], "surprise")) in text
     for wrong in (None, True, [], {}, "x", 1.5, [None], {"a": None}):
         if type(wrong) is type(good) and (not isinstance(wrong, list | dict) or not wrong or path in FREE):
@@ -180,10 +192,10 @@ def test_a_number_that_is_not_finite_is_named(constant: str) -> None:
     at = ("thresholds", "default")
     places = ((*at, "score"), (*at, "pixel"), ("reports", "parity", "worst"), ("facts", "x"))
     for path in places:
-        text = changed(path, "HERE").replace('"HERE"', constant)
+        text = reseal(changed(path, "HERE").replace('"HERE"', constant))
         assert dotted(path) in refused(text)
     with pytest.raises(ManifestError):
-        Manifest.from_json(changed(("format",), "HERE").replace('"HERE"', constant))
+        Manifest.from_json(reseal(changed(("format",), "HERE").replace('"HERE"', constant)))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float64("nan")])
@@ -344,21 +356,19 @@ def test_what_is_no_manifest_is_refused(text: str | bytes) -> None:
 
 def test_a_field_that_is_given_twice_is_refused() -> None:
     text = EXAMPLE.to_json()
-    assert "twice" in refused(text.replace('"score": 3.25', '"score": 3.25, "score": 9.0', 1))
+    assert "twice" in refused(reseal(text.replace('"score": 3.25', '"score": 3.25, "score": 9.0', 1)))
 
 
 def test_names_from_the_file_cannot_break_the_line() -> None:
     assert "\\n" in refused(changed(("two\nlines\x1b[31m",), 1))
-    assert "\\n" in refused(changed(("facts", "two\nlines"), "HERE").replace('"HERE"', "1e999"))
+    assert "\\n" in refused(reseal(changed(("facts", "two\nlines"), "HERE").replace('"HERE"', "1e999")))
 
 
 def test_deep_nesting_is_refused_and_not_a_crash() -> None:
     for depth in (500, 900, 990, 5000):
         text = changed(("facts",), "HERE").replace('"HERE"', '{"a":' * depth + "1" + "}" * depth)
-        try:
-            Manifest.from_json(text)
-        except ManifestError as error:
-            assert "\n" not in str(error)
+        refused(text)
+        assert "nested" in refused(reseal(text)) or "recursion" in refused(reseal(text))
 
 
 def test_a_manifest_over_the_limit_is_refused() -> None:
@@ -367,7 +377,7 @@ def test_a_manifest_over_the_limit_is_refused() -> None:
         dataclasses.replace(EXAMPLE, facts={"x": "y" * MAX_MANIFEST_BYTES}).to_json()
 
 
-def test_any_cut_or_changed_byte_is_an_error_or_a_valid_manifest() -> None:
+def test_any_cut_or_changed_byte_is_an_error() -> None:
     rng = np.random.default_rng(9)
     data = EXAMPLE.to_json().encode()
     for length in range(0, len(data) - 2, 7):
@@ -376,7 +386,91 @@ def test_any_cut_or_changed_byte_is_an_error_or_a_valid_manifest() -> None:
         damaged = bytearray(data)
         for at in rng.integers(0, len(data), 2):
             damaged[at] = rng.integers(0, 256)
+        if damaged != data:
+            with pytest.raises(BundleError) as caught:
+                Manifest.from_json(bytes(damaged))
+            assert "\n" not in str(caught.value)
+            assert isinstance(caught.value, ManifestError | UnknownFormatError)
+
+
+# ---------------------------------------------------------------- the digest
+
+
+@pytest.mark.parametrize("made", [*EXAMPLES.values(), "v3"], ids=[*EXAMPLES, "golden"])
+def test_no_flipped_bit_is_accepted(made: Manifest | str) -> None:
+    data = GOLDEN.read_bytes() if isinstance(made, str) else made.to_json().encode()
+    every_flip_is_refused(data)
+
+
+@pytest.mark.parametrize("target", ["reference", "onnx", "openvino"])
+def test_no_flipped_bit_of_a_real_bundle_is_accepted(
+    target: str, reference_bundle: Any, compiled: Any
+) -> None:
+    bundle = reference_bundle if target == "reference" else compiled(target).bundle
+    every_flip_is_refused((bundle.path / "manifest.json").read_bytes())
+
+
+def every_flip_is_refused(data: bytes) -> None:
+    assert Manifest.from_json(data).format == FORMAT
+    damaged, accepted = bytearray(data), []
+    for bit in range(8 * len(data)):
+        damaged[bit // 8] ^= 1 << bit % 8
         try:
-            assert isinstance(Manifest.from_json(bytes(damaged)), Manifest)
-        except (ManifestError, UnknownFormatError) as error:
-            assert "\n" not in str(error)
+            Manifest.from_json(bytes(damaged))
+            accepted.append(bit)
+        except (ManifestError, UnknownFormatError):
+            pass
+        damaged[bit // 8] ^= 1 << bit % 8
+    assert accepted == [] and damaged == data
+
+
+def test_the_digest_is_that_of_the_file_without_its_line() -> None:
+    """As docs/bundle-format.md tells other programs to check it."""
+    first, line, *rest = EXAMPLE.to_json().splitlines(keepends=True)
+    digest = hashlib.sha256("".join([first, *rest]).encode()).hexdigest()
+    assert line == f'  "digest": "{digest}",\n'
+
+
+def test_it_is_said_that_a_manifest_was_changed() -> None:
+    text = EXAMPLE.to_json().replace('"score": 3.25', '"score": 9.25')
+    with pytest.raises(ManifestDigestError, match="was changed"):
+        Manifest.from_json(text)
+    for number in (1, 2):  # said to be of a format without one
+        refused(text.replace('"format": 3', f'"format": {number}'))
+        refused(EXAMPLE.to_json().replace('"format": 3', f'"format": {number}'))
+    assert "digest" in refused(json.dumps(without_digest(example()) | {"format": 3}))
+
+
+def test_the_same_in_other_bytes_is_refused_although_its_digest_is_right() -> None:
+    text = EXAMPLE.to_json()
+    for other in (
+        text.replace('"edgead": ', '"edgead":  ', 1),
+        text.replace("ö", "\\u00f6"),
+        text.replace("0.04", "0.040"),
+        text.replace("3.25", "325e-2"),
+        text + "\n",
+        text.removesuffix("\n"),
+        text.replace(
+            '      "bytes": 10,\n      "path": "model.xml",\n',
+            '      "path": "model.xml",\n      "bytes": 10,\n',
+        ),
+        text.replace('"depth": 12,', '"depth": 12,\r'),
+    ):
+        assert other != text and "isn't written as edgead writes it" in refused(reseal(other))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize("number", [2, FORMAT])
+def test_only_utf_8_without_a_mark_is_read(encoding: str, number: int) -> None:
+    text = EXAMPLE.to_json() if number == FORMAT else json.dumps(without_digest(example()))
+    assert isinstance(Manifest.from_json(text.encode()), Manifest)
+    assert "not valid JSON" in refused(text.encode(encoding))
+
+
+def test_a_long_name_over_many_values_is_read_in_a_moment() -> None:
+    """It costs what its bytes do; joined to each value's place it would be a terabyte."""
+    facts = {"k" * 1_500_000: [0] * 1_200_000}
+    text = json.dumps(without_digest(example()) | {"facts": facts}, separators=(",", ":"))
+    assert Manifest.from_json(text).facts == facts
+    message = refused(text.replace("0]", "1e999]"))
+    assert len(message) < 1000 and "[1199999]" in message

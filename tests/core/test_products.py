@@ -99,6 +99,33 @@ def test_at_the_command_line(bundle: Path, capsys: pytest.CaptureFixture[str]) -
         assert f"threshold of {name}" in out and f"image score {score}" in out
 
 
+def test_a_data_set_is_judged_by_a_products_thresholds(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind, value in (("good", 30), ("good", 90), ("spot", 150), ("spot", 200)):
+        folder = tmp_path / "set" / "test" / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"{value}.png"), picture(value))
+    wrong = {}
+    for product, threshold in (("default", 100.0), ("bright", 180.0), ("dark", 60.0)):
+        found = edgead.evaluate(bundle, tmp_path / "set", product=product, draws=0)
+        wrong[product] = (found.escapes, found.false_alarms)
+        assert (found.product, found.threshold) == (product, threshold)
+        words = ["eval", str(bundle), str(tmp_path / "set"), "--draws", "0", "--json", "--product", product]
+        assert main(words) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["product"], told["threshold"], told["bundle_threshold"]) == (
+            product,
+            threshold,
+            threshold,
+        )
+    assert wrong == {"default": (0, 0), "bright": (1, 0), "dark": (0, 1)}
+    assert main(["eval", str(bundle), str(tmp_path / "set"), "--product", "brigth"]) == 2
+    assert "did you mean bright" in capsys.readouterr().err
+    with pytest.raises(OptionError, match="product"):
+        edgead.evaluate(edgead.load(bundle), tmp_path / "set", product="dark")
+
+
 def test_a_running_detector_takes_new_thresholds_without_compiling(bundle: Path) -> None:
     detector = edgead.load(bundle, product="dark")
     read = read_bundle(bundle)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import replace
@@ -18,6 +17,7 @@ from edgead.images import read_image
 from edgead.runtime import proof
 from edgead.runtime.exact import ExactSession
 from tests.bundles import bad_image
+from tests.sealed import change_manifest
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +33,12 @@ def bundle(compiled, tmp_path):
 
 def change(bundle, **values):
     """Let the manifest say something else of its probes."""
-    file = bundle / "manifest.json"
-    manifest = json.loads(file.read_text())
-    for probe in manifest["probes"]:
-        probe.update({name: new(probe[name]) for name, new in values.items()})
-    file.write_text(json.dumps(manifest))
+
+    def probes(manifest):
+        for probe in manifest["probes"]:
+            probe.update({name: new(probe[name]) for name, new in values.items()})
+
+    change_manifest(bundle, probes)
 
 
 def test_what_is_recorded_is_exact_arithmetic_on_changed_images(bundle):
@@ -130,9 +131,7 @@ def test_a_cache_that_cannot_be_written_costs_a_proof_each_time(bundle, cache):
 
 
 def test_a_bundle_without_probes_still_loads(bundle):
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["probes"] = []
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    change_manifest(bundle, lambda manifest: manifest.update(probes=[]))
     assert edgead.load(bundle)(bad_image(1)).is_anomalous
 
 

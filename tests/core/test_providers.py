@@ -10,9 +10,10 @@ import pytest
 
 from edgead.errors import CompileError, DeviceError
 from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.model_bytes import SETTINGS, model_of, read_model
 from edgead.runtime.nvidia import device
 from edgead.runtime.onnxruntime_session import ONNXRuntimeSession
-from edgead.runtime.providers import SETTINGS, available_line, read_candidates
+from edgead.runtime.providers import available_line, read_candidates
 
 TRT, CUDA, CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
 ORIN = ("NVIDIA Jetson Orin Nano", ("R36 (release), REVISION: 4.3", "aarch64"))
@@ -24,7 +25,7 @@ class Options:
 
 class Value:
     def __init__(self, name, shape):
-        self.name, self.shape = name, shape
+        self.name, self.shape, self.type = name, shape, "tensor(uint8)"
 
 
 class Runtime:
@@ -94,7 +95,7 @@ def model(tmp_path, monkeypatch):
 
 
 def opened(model, runtime, device="auto", system=ORIN):
-    return ONNXRuntimeSession(model, EngineOptions(device), ort=runtime, system=system)
+    return ONNXRuntimeSession(read_model(model), EngineOptions(device), ort=runtime, system=system)
 
 
 def test_tensorrt_comes_first_and_builds_once(model, caplog):
@@ -218,7 +219,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(model, tmp_path, monkeyp
 def test_settings_that_export_never_writes(model, text):
     model.with_name(SETTINGS).write_text(text)
     with pytest.raises(CompileError, match="export again"):
-        read_candidates(model)
+        read_candidates(read_model(model))
 
 
 def test_the_device_by_the_systems_files(tmp_path):
@@ -239,8 +240,8 @@ def test_the_device_by_the_systems_files(tmp_path):
 
 def test_the_real_runtime_falls_back_to_the_cpu_and_says_so(compiled):
     bundle = compiled("jetson", "int8").bundle
-    session = ONNXRuntimeSession(bundle.file("model.onnx"))
-    plain = ONNXRuntimeSession(bundle.file("model.onnx"), EngineOptions("CPU"))
+    session = ONNXRuntimeSession(model_of(bundle))
+    plain = ONNXRuntimeSession(model_of(bundle), EngineOptions("CPU"))
     image = np.full((1, *bundle.manifest.input.size, 3), 90, np.uint8)
     assert session(image)["score"] == plain(image)["score"]
     assert session.runs_on.startswith("onnxruntime on ") and "not TensorRT" in session.runs_on

@@ -43,6 +43,7 @@ from edgead.errors import (
     RevisionGapError,
 )
 from edgead.manifest import ThresholdRecord
+from tests.sealed import change_manifest
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ROOT = Path(__file__).parents[2]
@@ -282,8 +283,7 @@ def test_one_that_follows_another_is_none_of_these(bundle: Path) -> None:
 def test_another_bundles_revisions(bundle: Path, tmp_path: Path) -> None:
     revise(bundle, 5.0)
     other = shutil.copytree(GOLDEN / "v2.edgead", tmp_path / "other.edgead")
-    text = (other / "manifest.json").read_text()
-    (other / "manifest.json").write_text(text.replace('"score": 100.0', '"score": 101.0'))
+    change_manifest(other, lambda value: value["thresholds"]["default"].update(score=101.0))
     assert scores(other)["default"] == 101.0
     shutil.copytree(bundle / "revisions", other / "revisions")
     assert "of another bundle" in refused(other, RevisionChainError)
@@ -321,9 +321,8 @@ def test_links_folders_and_a_file_of_that_name(bundle: Path, tmp_path: Path) -> 
 
 
 def test_a_listed_file_may_not_lie_there(bundle: Path) -> None:
-    value = json.loads((bundle / "manifest.json").read_text())
-    value["files"].append({"path": "revisions/0001.json", "bytes": 0, "sha256": "0" * 64})
-    (bundle / "manifest.json").write_text(json.dumps(value))
+    file = {"path": "revisions/0001.json", "bytes": 0, "sha256": "0" * 64}
+    change_manifest(bundle, lambda value: value["files"].append(file))
     refused(bundle, ManifestError)
 
 
@@ -505,3 +504,24 @@ def test_a_threshold_record_says_what_it_knows() -> None:
     assert replace(unknown, rule="given").notice().code == "rate-given"
     assert replace(unknown, expected_rate=1.0).notice().code == "rate-all-over"
     assert "50 good images were judged, and all are over" in str(replace(unknown, expected_rate=1.0).notice())
+
+
+def test_no_flipped_bit_of_a_revision_is_accepted(bundle: Path) -> None:
+    revise(bundle, 5.0)
+    revise(bundle, 6.0)
+    for number in (1, 2):
+        content, accepted = file(bundle, number).read_bytes(), []
+        for bit in range(8 * len(content)):
+            damaged = bytearray(content)
+            damaged[bit // 8] ^= 1 << bit % 8
+            try:
+                Revision.from_bytes(bytes(damaged))
+                accepted.append(bit)
+            except RevisionError:
+                pass
+        assert accepted == []
+        file(bundle, number).write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+        with pytest.raises(RevisionError):
+            read_bundle(bundle)
+        file(bundle, number).write_bytes(content)
+    assert scores(bundle)["default"] == 6.0

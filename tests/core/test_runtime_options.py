@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from edgead.runtime.compiled_cache import ENTRIES, engine_folder, graph_entry
 from edgead.runtime.cores import pinned
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import open_session
+from edgead.runtime.model_bytes import ModelBytes, read_model
 from edgead.runtime.openvino_session import OpenVINOSession
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1.edgead"
@@ -58,17 +60,15 @@ def test_a_damaged_entry_is_compiled_again(cache, damage):
 
 @pytest.mark.parametrize("place", [graph_entry, engine_folder])
 def test_another_model_version_or_device_is_another_entry(tmp_path, place):
-    model = tmp_path / "model.onnx"
-    model.write_bytes(b"1")
-    first = place(model, ("2026.4", "CPU"))
-    assert first == place(model, ("2026.4", "CPU")) != place(model, ("2026.5", "CPU"))
-    model.write_bytes(b"2")
-    assert place(model, ("2026.4", "CPU")) != first
+    model = ModelBytes("model.xml", b"1", {"model.bin": b"1"})
+    first = place(model.digests, ("2026.4", "CPU"))
+    assert first == place(model.digests, ("2026.4", "CPU")) != place(model.digests, ("2026.5", "CPU"))
+    for other in (replace(model, data=b"2"), replace(model, beside={"model.bin": b"2"})):
+        assert place(other.digests, ("2026.4", "CPU")) != first
 
 
 def test_old_engines_go(tmp_path):
-    model = tmp_path / "model.onnx"
-    model.write_bytes(b"1")
+    model = ("0" * 64,)
     strangers = [tmp_path / "tensorrt" / name for name in ("notes", "0" * 32)]
     made = [engine_folder(model, (str(number),)) for number in range(ENTRIES + 3)]
     for folder in strangers:
@@ -92,7 +92,7 @@ def test_a_compiler_that_fails_says_so_with_and_without_a_cache(tmp_path):
     shutil.copy(GOLDEN / "manifest.json", model)
     for kept in (False, True):
         with pytest.raises(edgead.errors.CompileError, match=r"broken\.onnx"):
-            OpenVINOSession(model, EngineOptions(cache=kept))
+            OpenVINOSession(read_model(model), EngineOptions(cache=kept))
 
 
 # The BLAS libraries that come with NumPy and OpenCV start threads at import, which spin for a moment: before

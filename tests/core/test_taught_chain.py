@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 
 import pytest
 
 import edgead
-from edgead.bundle import read_bundle, taught
+from edgead.bundle import folder, read_bundle, taught
 from edgead.bundle.listing import MAX_RESERVED_BYTES
 from edgead.errors import (
     BundleError,
@@ -20,6 +21,7 @@ from edgead.errors import (
     MissingLessonError,
 )
 from tests.bundles import bad_image, good_image
+from tests.sealed import change_manifest
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def rewrite(path, number, seal=False, **fields):
     if seal:
         found = taught.read(taught.Lesson, document)
         document = taught.plain(found.sealed())
-    file.write_text(json.dumps(document))
+    file.write_text(json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False) + "\n")
 
 
 def listed(path, number, what):
@@ -124,8 +126,7 @@ def drop_rows(path):
 
 
 def other_bundle(path):
-    manifest = path / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"edgead": "', '"edgead":  "', 1))
+    change_manifest(path, lambda value: value.update(edgead="0.0.9"))
 
 
 def too_large(path):
@@ -214,3 +215,30 @@ def test_what_a_killed_teacher_left_is_overlooked_and_strangers_are_told(path):
     (path / "taught" / f"{'a' * 32}.f32").write_bytes(b"rows of no lesson")
     assert read_bundle(path).unchecked == (f"taught/{'a' * 32}.f32",)
     assert read_bundle(path).taught == 1
+
+
+def test_no_flipped_bit_of_a_lesson_is_accepted(path, monkeypatch):
+    """Of its JSON and of every file that it lists; what is read is flipped, not what lies there."""
+    bundle = read_bundle(path)
+    names = [file.name for file in (path / "taught").iterdir()]
+    read, flip = folder.OpenFolder.read, {}
+
+    def damaged(self, name, most):
+        content = bytearray(read(self, name, most))
+        if name in flip:
+            content[flip[name] // 8] ^= 1 << flip[name] % 8
+        return bytes(content)
+
+    monkeypatch.setattr(folder.OpenFolder, "read", damaged)
+    with folder.open_folder(path) as opened:
+        for name in names:
+            bits = 8 * (path / "taught" / name).stat().st_size
+            accepted = []
+            for bit in range(0, bits, 7 if name.endswith(".json") else bits // 60 + 1):
+                flip.clear()
+                flip[f"taught/{name}"] = bit
+                with contextlib.suppress(BundleError):
+                    accepted.append((bit, taught.read_lessons(opened, bundle.digest, names)))
+            assert accepted == [], name
+        flip.clear()
+        assert taught.read_lessons(opened, bundle.digest, names) == bundle.lessons

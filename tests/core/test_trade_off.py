@@ -14,7 +14,7 @@ import pytest
 from edgead.device.calibrate import rate_at
 from edgead.device.choosing import Cost, Recall, on_other_kinds
 from edgead.device.figure import write_figure
-from edgead.device.trade_off import RATES, Found, row_at, sureness, trade_off
+from edgead.device.trade_off import RATES, Found, row_at, row_for, sureness, trade_off
 from edgead.errors import DatasetError, OptionError, OutputError
 
 LEARNED = -1
@@ -53,7 +53,12 @@ def test_a_group_counts_once_and_learned_parts_say_nothing(drawn) -> None:
     good, defects = drawn
     groups = [i // 3 for i in range(99)]
     largest = [max(good[i : i + 3]) for i in range(0, 99, 3)]
-    assert trade_off(good, groups, defects, current=12.0) == trade_off(largest, None, defects, current=12.0)
+    by_part, by_largest = (trade_off(*each, defects) for each in ((good, groups), (largest, None)))
+    assert by_part.n_good == by_largest.n_good == 33
+    for ours, stricter in zip(by_part.rows, by_largest.rows, strict=True):
+        assert ours.threshold <= stricter.threshold  # one of a part's three images over it is a third
+        assert ours == row_for(good, groups, defects, ours.rate)
+    assert by_part.rows[0] == by_largest.rows[0]  # over the largest, no image or all of them
     unknown = trade_off(good, [LEARNED, *groups[1:]], defects, current=12.0)
     assert not any(row.is_known for row in (*unknown.rows, unknown.current)) and unknown.more is None
     assert all(row.threshold >= max(good) for row in unknown.rows) and unknown.notice() is None

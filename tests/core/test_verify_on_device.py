@@ -14,6 +14,7 @@ from edgead.cli import cli
 from edgead.errors import FileSizeError, HashMismatchError, InputError, ParityError
 from edgead.runtime import onnxruntime_session
 from tests.bundles import good_image, write_images
+from tests.sealed import change_manifest
 
 Plain = onnxruntime_session.ONNXRuntimeSession
 
@@ -113,9 +114,7 @@ def test_json_says_the_same_of_whole_and_of_damaged_bundles(compiled, tmp_path):
 
 def test_it_needs_images_and_takes_the_users(compiled, tmp_path):
     bundle = shutil.copytree(compiled("onnx", "fp32").bundle.path, tmp_path / "bare.edgead")
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["probes"] = []
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    change_manifest(bundle, lambda manifest: manifest.update(probes=[]))
     fault = verify(bundle, "--on-device").exception
     assert isinstance(fault, InputError) and "carries no images: give some good ones with --images" in str(
         fault

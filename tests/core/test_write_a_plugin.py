@@ -19,6 +19,7 @@ from edgead.plugins import registry
 from edgead.registry import KINDS
 from edgead.runtime import session
 from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.model_bytes import ModelBytes
 from edgead.testing import Check, checks
 from edgead.testing.catalogue import MODULES
 from edgead.testing.template import write_plugin
@@ -29,6 +30,7 @@ TEXT = PAGE.read_text()
 ENGINES = {
     **{name: getattr(session, name) for name in ("Engine", "Session", "Pending")},
     "EngineOptions": EngineOptions,
+    "ModelBytes": ModelBytes,
 }
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("edgead_register_")}
 CROSSING = (

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.sealed import reseal
+
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 import run_cpp_example as example
 
@@ -46,7 +48,7 @@ def test_cpp_reads_and_resizes_image_files_as_python_does(resize, compiled, buil
     bundle = shutil.copytree(compiled("openvino", "fp32").bundle.path, tmp_path / "other.edgead")
     manifest = bundle / "manifest.json"
     assert '"resize": "stretch"' in manifest.read_text()
-    manifest.write_text(manifest.read_text().replace('"resize": "stretch"', f'"resize": "{resize}"'))
+    manifest.write_text(reseal(manifest.read_text().replace('"resize": "stretch"', f'"resize": "{resize}"')))
     sizes = [(80, 120), (64, 96), (31, 40), (300, 50), (41, 500), (333, 221)]  # width, height
     for index, size in enumerate(sizes):
         cv2.imwrite(str(tmp_path / f"{index}.png"), cv2.resize(bad_image(index), size))

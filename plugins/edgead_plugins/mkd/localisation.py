@@ -31,6 +31,7 @@ from edgead.manifest import DEFAULT, ComposedMethod
 from edgead.resize import ResizeRule
 from edgead.runtime.detector import Detector
 from edgead.types import Image, Prediction
+from edgead.workbench.graph_bytes import load_graph
 from edgead_plugins.backbones import graphs
 from edgead_plugins.backbones.graphs import onnx
 from edgead_plugins.mkd.network import disagreement
@@ -100,7 +101,7 @@ class GradientDetector:
                 "image_score=whole"
             )
         self._weights = MKDOptions(weighted=options["weighted"], weight=options["weight"]).weights
-        model = _maps_alone(onnx.load(self.bundle.file(manifest.model)))
+        model = _maps_alone(load_graph(self.bundle.read(manifest.model), str(self.bundle.path)))
         self._network = OnnxModule(manifest.method.name, model).eval()
         self._relus = [n.output[0] for n in model.graph.node if n.op_type == "Relu"]
         self._pixels = next(n.output[0] for n in model.graph.node if n.op_type == "Cast")
