@@ -1,17 +1,20 @@
 # Everything sets itself up: each target makes or reuses the virtual environment that it needs.
 #   make demo    see edgead work (no torch)          make test     every test
 #   make check   linters, types, import contracts    make bench    beside other tools (which it installs: some GB)
+#   make faults  every write, fsync, rename ... of every verb fails once     make soak    a million frames
+#   make fuzz    damaged inputs for every parser, FUZZ_SECONDS (3600) in all
 #   make test-plugin   docs/write-a-plugin.md, from wheels in fresh environments (needs a package index)
 # Another Python: make PYTHON=python3.12 demo
 # Benchmarks take data in MVTec's layout, and ResNet-18's weights as .safetensors:
 #   make bench DATA="photos/a photos/b" WEIGHTS=FILE
 
 PYTHON ?= python3
+FUZZ_SECONDS ?= 3600
 # Test files side by side, one a core; a file's tests stay together, since they share what was fitted.
 SIDE_BY_SIDE = -n auto --maxprocesses 4 --dist loadfile
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-plugin check bench clean
+.PHONY: demo test test-plugin check bench faults soak fuzz clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.has-all
@@ -31,6 +34,16 @@ test: .venv/.has-dev
 # What a third party does: wheels, in environments of their own, from a package index.
 test-plugin: .venv/.has-dev
 	.venv/bin/python -m pytest -m fresh
+
+# These three take an hour each; see docs/reliability.md.
+faults: .venv/.has-dev
+	.venv/bin/python -m tests.faults.matrix
+
+soak: .venv/.has-dev
+	.venv/bin/python tools/soak.py
+
+fuzz: .venv/.has-dev
+	.venv/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 bench: .venv/.has-dev
 	@test -n "$(DATA)" -a -n "$(WEIGHTS)" || { \

@@ -8,11 +8,33 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgead.files import remove_leftovers, renameat2, sync, written_beside
+from edgead.files import output_errors, remove_leftovers, renameat2, sync, written_beside
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+@contextmanager
+def growing_folder(folder: Path) -> Iterator[None]:
+    """Have a folder for ``add_file``: made where it isn't there, and on the disk before anything is in it.
+
+    Where the block raises and nothing is in the folder, it's removed again.
+
+    Raises:
+        edgead.errors.OutputError: it can't be made.
+    """
+    try:
+        with output_errors(folder):
+            folder.mkdir(exist_ok=True)
+            sync(folder.parent)
+        yield
+    except BaseException:
+        with suppress(OSError):  # something is in it
+            folder.rmdir()
+        raise
 
 
 def add_file(path: Path, data: bytes) -> bool:
@@ -64,4 +86,4 @@ def _name(beside: Path, path: Path) -> bool:
         raise
 
 
-__all__ = ["add_file"]
+__all__ = ["add_file", "growing_folder"]

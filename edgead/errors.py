@@ -29,6 +29,7 @@
     │   ├── ReferenceFactsError          what fit's bundle has for export contradicts itself
     │   ├── HeldOutFileError             the held-out images' figures aren't as the manifest says
     │   ├── TrialError                   the model doesn't open and run within limits
+    │   ├── SbomError                    the list of packages that made it isn't one
     │   ├── LessonError                  what it was taught can't be trusted
     │   │   ├── ChangedLessonError               a lesson's content was changed
     │   │   ├── MissingLessonError               a lesson, or a file of one, isn't there
@@ -155,7 +156,7 @@ class UnknownNameError(InputError):
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}"
-        super().__init__(f"no {kind} named '{name}': {hint}" + (f" ({note})" if note else ""))
+        super().__init__(f"no {kind} named '{cut(name)}': {hint}" + (f" ({note})" if note else ""))
         self.kind, self.name, self.known = kind, name, known
 
 
@@ -203,6 +204,10 @@ class FileSizeError(BundleError):
 
 class HashMismatchError(BundleError):
     """A file's SHA-256 differs from the manifest's."""
+
+
+class SbomError(BundleError):
+    """A bundle's list of the packages that made it isn't one."""
 
 
 class UnsafeModelError(BundleError):
@@ -373,6 +378,11 @@ class TrainingError(EdgeadError):
     """A training went wrong: its loss isn't finite, or its features collapsed."""
 
     exit_code = 8
+
+
+def cut(text: str, most: int = 200) -> str:
+    """Return a text's beginning, where it's longer than anybody types: a message is one line to read."""
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def one_line(

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, TypeVar, get_type_hints
 
-from edgead.errors import EdgeadError, OptionError, one_line
+from edgead.errors import EdgeadError, OptionError, cut, one_line
 from edgead.option_types import Range, UnreadableError, convert, describe_type, fits, range_of, show
 
 T = TypeVar("T")
@@ -70,9 +70,9 @@ def parse_options(options_type: type[T], pairs: Iterable[str], base: Mapping[str
         name, equals, text = pair.partition("=")
         name = name.strip().replace("-", "_")
         if not equals:
-            raise OptionError(f"option '{pair}' has no value: write {name}=VALUE")
+            raise OptionError(f"option '{cut(pair)}' has no value: write {cut(name)}=VALUE")
         if name in values:
-            raise OptionError(f"option '{name}' is given twice: keep one")
+            raise OptionError(f"option '{cut(name)}' is given twice: keep one")
         _check_name(name, known)
         values[name] = _read(name, hints[name], text.strip())
     for name in base or {}:
@@ -128,7 +128,7 @@ def _read(name: str, hint: Any, text: str) -> Any:
     try:
         return convert(hint, text)
     except UnreadableError:
-        raise OptionError(f"option '{name}' takes {describe_type(hint)}, not '{text}'") from None
+        raise OptionError(f"option '{name}' takes {describe_type(hint)}, not '{cut(text)}'") from None
 
 
 def _hints(options_type: type) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def _check_name(name: str, known: Mapping[str, Any]) -> None:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}"
-        raise OptionError(f"no option named '{name}': {hint}")
+        raise OptionError(f"no option named '{cut(name)}': {hint}")
 
 
 def _docstrings(options_type: type) -> dict[str, str]:

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgead.adding import add_file
+from edgead.adding import add_file, growing_folder
 from edgead.bundle.listing import MAX_REVISION_BYTES, MAX_REVISIONS, REVISIONS
 from edgead.bundle.loaded import Bundle
 from edgead.bundle.reading import read_bundle, read_manifest
 from edgead.bundle.revisions import LONGEST_NAME, LONGEST_REASON, Revision, name_of
 from edgead.errors import InputError, OptionError, OutputError, UnsignedChangeError
-from edgead.files import output_errors, sync
 from edgead.manifest import ThresholdRecord
 from edgead.names import shown
 from edgead.trust import device_trust
@@ -155,11 +154,8 @@ def _added(
     content = revision.sealed().to_bytes()
     if len(content) > MAX_REVISION_BYTES:
         raise InputError(f"{now.path}: the revision would have over {MAX_REVISION_BYTES} bytes; give less")
-    folder = now.path / REVISIONS
-    with output_errors(folder):
-        folder.mkdir(exist_ok=True)
-        sync(now.path)
-    return add_file(now.path / name_of(number), content)
+    with growing_folder(now.path / REVISIONS):
+        return add_file(now.path / name_of(number), content)
 
 
 def _overtaken(path: Path) -> OutputError:

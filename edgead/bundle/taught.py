@@ -14,7 +14,9 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.adding import add_file
+from edgead.adding import add_file, growing_folder
 from edgead.bundle.folder import OpenFolder
 from edgead.errors import (
     ChangedLessonError,
@@ -31,8 +33,10 @@ from edgead.errors import (
     LessonError,
     ManifestError,
     MissingLessonError,
+    OutputError,
 )
-from edgead.files import sync, write_file
+from edgead.files import write_file
+from edgead.leftovers import lock, unlock
 from edgead.manifest import FileRecord
 from edgead.manifest.strict import load, plain, read
 
@@ -42,6 +46,8 @@ MAX_LESSON_BYTES = 64 << 10
 """Largest JSON of a lesson."""
 CAPACITY = 256
 """Rows that false alarms add to the normal bank, and missed defects to theirs, at most."""
+TEACHER_SECONDS = 10
+"""How long a teacher waits for another one to write, which takes milliseconds."""
 SINGLE = np.dtype("<f4")
 
 Floats = NDArray[np.float32]
@@ -275,8 +281,8 @@ def write_content(bundle: Path, data: bytes, suffix: str) -> FileRecord:
     """
     digest = hashlib.sha256(data).hexdigest()
     folder = bundle / FOLDER
-    folder.mkdir(exist_ok=True)
-    write_file(folder / f"{digest[:32]}{suffix}", data)
+    with growing_folder(folder):
+        write_file(folder / f"{digest[:32]}{suffix}", data)
     return FileRecord(f"{digest[:32]}{suffix}", len(data), digest)
 
 
@@ -287,11 +293,56 @@ def write_lesson(bundle: Path, lesson: Lesson) -> bool:
         OutputError: it can't be written.
     """
     folder = bundle / FOLDER
-    folder.mkdir(exist_ok=True)
-    if not add_file(folder / f"{lesson.number:04d}.json", _rendered(lesson)):
-        return False
-    sync(bundle)
-    return True
+    with growing_folder(folder):
+        return add_file(folder / f"{lesson.number:04d}.json", _rendered(lesson))
+
+
+@contextmanager
+def only_teacher(bundle: Path) -> Iterator[None]:
+    """Keep other teachers of a bundle waiting until the block ends, and leave nothing that no lesson lists.
+
+    What killed teachers left is removed before the block, and what it wrote itself where it raises. On a disk
+    without locks nobody waits, and nothing is removed.
+
+    Raises:
+        OutputError: another teacher isn't done in time.
+    """
+    held = _locked(bundle)
+    try:
+        if held is not None:
+            _remove_unlisted(bundle / FOLDER)
+        yield
+    except BaseException:
+        if held is not None:
+            _remove_unlisted(bundle / FOLDER)
+        raise
+    finally:
+        unlock(held)
+
+
+def _locked(bundle: Path) -> int | None:
+    ends = time.monotonic() + TEACHER_SECONDS
+    while True:
+        try:
+            return lock(bundle.resolve())  # a link to a bundle is that bundle
+        except OSError as error:
+            if time.monotonic() > ends:
+                raise OutputError(
+                    f"{bundle}: another process has been teaching it for {TEACHER_SECONDS} s "
+                    f"({error.strerror}); wait until it's done, and teach again"
+                ) from error
+        time.sleep(0.02)
+
+
+def _remove_unlisted(folder: Path) -> None:
+    with suppress(OSError):
+        names = {file.name for file in folder.iterdir()}
+        lessons = [(folder / name).read_text("utf-8", "replace") for name in names if _LESSON.fullmatch(name)]
+        for name in filter(_CONTENT.fullmatch, names):
+            if not any(name in lesson for lesson in lessons):
+                (folder / name).unlink()
+        if not lessons:
+            folder.rmdir()  # unless something else is in it
 
 
 def _rendered(lesson: Lesson) -> bytes:
@@ -307,6 +358,7 @@ __all__ = [
     "MAX_LESSON_BYTES",
     "Lesson",
     "Lessons",
+    "only_teacher",
     "read_file",
     "read_lessons",
     "rows_of",

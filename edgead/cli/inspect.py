@@ -18,6 +18,7 @@ from edgead.notices import count, say
 if TYPE_CHECKING:
     from edgead.bundle import Bundle
     from edgead.manifest import MethodRecord
+    from edgead.sbom import Package
 
 
 @click.command("inspect")
@@ -74,6 +75,10 @@ def command(bundle: str, as_json: bool) -> None:
     for title, facts in (("Facts", manifest.facts), ("Provenance", manifest.provenance)):
         if facts:
             print_facts(title, facts)
+    for title, packages in _made_with(found).items():
+        click.echo(f"\n{title}")
+        told = ", ".join(f"{package.name} {package.version}" for package in packages)
+        click.echo(click.wrap_text(shown(told or "nothing is listed"), 110, "  ", "  "))
     click.echo("\nFiles")
     rows = [(file.path, f"{file.bytes:,}", file.sha256[:16]) for file in manifest.files]
     print_table(rows, ("path", "bytes", "sha256"), indent="  ")
@@ -90,11 +95,26 @@ def image_score_rows(method: MethodRecord) -> list[tuple[str, str]]:
     return [("image score", which.removeprefix("image score: ")), ("", why)]
 
 
+def _made_with(bundle: Bundle) -> dict[str, tuple[Package, ...]]:
+    """The packages that made it, by what they did; nothing where an older edgead wrote it."""
+    from edgead.sbom import FILE, FITTED_FILE, read_sbom
+
+    fitted = bundle.manifest.kind == "reference"
+    titles = {FITTED_FILE: "Fitted with", FILE: "Fitted with" if fitted else "Exported with"}
+    listed = {file.path for file in bundle.manifest.files}
+    return {
+        title: read_sbom(bundle.read(name), f"{bundle.path}: '{name}'")
+        for name, title in titles.items()
+        if name in listed
+    }
+
+
 def _as_json(bundle: Bundle) -> str:
     """The manifest as it's written, but each notice with its sentence, and the thresholds that are in force.
 
     ``trade_off`` has what these and others find of the synthetic defects.
     ``manifest_sha256`` is of the file; its own ``digest`` is shown where all is as it's written there.
+    The packages that made it are documents of their own, ``sbom.cdx.json`` in the bundle.
     Where they were revised, ``revision`` says how, and ``exported_thresholds`` has the manifest's own.
     """
     from edgead.bundle import read_manifest

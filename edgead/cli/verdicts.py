@@ -167,16 +167,22 @@ class Tally:
 def csv_file(path: Path) -> Iterator[CSVRows]:
     """Open a CSV file for verdicts; each row is on the disk before the next frame is judged.
 
+    An older file stays where the disk doesn't even take the names of the columns.
+
     Raises:
         OutputError: it can't be written.
     """
-    from edgead.files import output_errors
+    from edgead.files import exists, is_file, output_errors, write_file
 
+    is_new = is_file(path) or not exists(path)  # a pipe or a terminal is written to as it is
+    if is_new:
+        write_file(path, _line(COLUMNS))
     with output_errors(path):
-        file = path.open("wb", buffering=0)
+        file = path.open("ab" if is_new else "wb", buffering=0)
     with file:
         rows = CSVRows(path, file)
-        rows.write(COLUMNS)
+        if not is_new:
+            rows.write(COLUMNS)
         yield rows
 
 
@@ -190,9 +196,7 @@ class CSVRows:
         """Write one row, whole; raises OutputError."""
         from edgead.files import output_errors
 
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(["" if value is None else value for value in values])
-        data = line.getvalue().encode()
+        data = _line(values)
         with output_errors(self._path):
             while data:  # a disk that's nearly full takes a part, and then none
                 data = data[self._file.write(data) :]
@@ -203,6 +207,12 @@ class CSVRows:
         if "regions" in record:
             record["regions"] = len(record["regions"])
         self.write(tuple(record.get(name) for name in COLUMNS))
+
+
+def _line(values: tuple[object, ...]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(["" if value is None else value for value in values])
+    return line.getvalue().encode()
 
 
 class HeatmapNames:

@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 
 from edgead.bundle import Bundle, Lesson, Lessons, read_bundle, refuse_unsigned
 from edgead.bundle.listing import MAX_RESERVED_BYTES, MAX_RESERVED_FILES, RESERVED
-from edgead.bundle.taught import CAPACITY, FOLDER, MAX_LESSONS, SINGLE, write_content, write_lesson
+from edgead.bundle.taught import (
+    CAPACITY,
+    FOLDER,
+    MAX_LESSONS,
+    SINGLE,
+    only_teacher,
+    write_content,
+    write_lesson,
+)
 from edgead.carried import carried_image
 from edgead.device.lesson_rows import Rows, of_false_alarm, of_missed, rows_left
 from edgead.errors import TeachError
@@ -246,6 +254,14 @@ def take(proposal: Proposal, by: str = "", reason: str = "") -> tuple[Lesson, ..
         LessonError, OutputError: the folder can't be trusted, or not be written.
         UnsignedChangeError: signatures are demanded here, and the lesson would have none.
     """
+    with only_teacher(proposal.bundle.path):
+        return _take(proposal, by, reason)
+
+
+# ---------------------------------------------------------------- how
+
+
+def _take(proposal: Proposal, by: str, reason: str) -> tuple[Lesson, ...]:
     bundle = proposal.bundle
     refuse_unsigned(bundle)
     now = read_bundle(bundle.path, verify=False)
@@ -275,9 +291,6 @@ def take(proposal: Proposal, by: str = "", reason: str = "") -> tuple[Lesson, ..
         _log.info("%s: lesson %d, %s, %d rows", bundle.path, lesson.number, lesson.kind, lesson.rows)
     remove_leftovers(bundle.path / FOLDER)
     return tuple(taken)
-
-
-# ---------------------------------------------------------------- how
 
 
 def _lesson(

@@ -19,6 +19,7 @@ from pathlib import Path, PurePath
 
 import onnx
 
+from edgead import sbom
 from edgead.bundle import Bundle, write_bundle
 from edgead.carried import carried_image
 from edgead.device.calibrate import calibrate
@@ -36,6 +37,7 @@ from edgead.files import exists
 from edgead.held_out import HeldOut, read_held_out, write_held_out
 from edgead.manifest import DEFAULT, Manifest, ReferenceRecord, ThresholdRecord
 from edgead.notices import Notice, say
+from edgead.plugins import registry
 from edgead.processor import cpu
 from edgead.resize import ResizeRule
 from edgead.runtime.engine_options import EngineOptions
@@ -184,6 +186,9 @@ def export(
         carried = carry(reference, held[chosen.precision], staging.folder, count)
         if (teaching := manifest.teaching) is not None:
             (staging.folder / teaching.file).write_bytes(reference.read(teaching.file))
+        if any(file.path == sbom.FILE for file in manifest.files):
+            (staging.folder / sbom.FITTED_FILE).write_bytes(reference.read(sbom.FILE))
+        (staging.folder / sbom.FILE).write_bytes(sbom.sbom(_distributions(exporter)))
         sessions.clear()
         shutil.rmtree(scratch)
         manifest = dataclasses.replace(
@@ -261,6 +266,12 @@ def _judge(
         execution=session.execution(),
         model_bytes=sum(f.stat().st_size for f in folder.iterdir()),
     )
+
+
+def _distributions(exporter: Exporter) -> list[str]:
+    """Who registers the exporter's target."""
+    known = registry().entries("exporters")
+    return [entry.distribution for entry in known if entry.name == exporter.target]
 
 
 def _choose(reports: Sequence[FormReport], precision: str) -> FormReport:

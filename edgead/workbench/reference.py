@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import onnx
 
+from edgead import sbom
 from edgead.bundle import Bundle, Staging
 from edgead.device.calibrate import calibrate
 from edgead.held_out import HeldOut, write_held_out
@@ -93,6 +94,7 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
     threshold = calibrate(
         scores.tolist(), unseen.maxima.tolist(), settings.false_positive_rate, unseen.groups, by
     )
+    (folder / sbom.FILE).write_bytes(sbom.sbom([str(recipe.provenance["distribution"])]))
     return staging.finish(
         Manifest(
             edgead=__version__,

@@ -158,6 +158,8 @@ def test_each_precision_compiles_runs_and_really_is_that_precision(compiled, tar
     assert {name for name in files if not name.startswith("probes/")} == (
         {
             "held-out.f32",
+            "sbom.cdx.json",
+            "sbom-fit.cdx.json",
             "teaching.f32",
             *({"model.onnx"} if target == "onnx" else {"model.xml", "model.bin"}),
         }

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from edgead.errors import DatasetError
+from edgead.errors import DatasetError, cut
 from edgead.files import is_file, read_plain
 from edgead.types import GOOD, Sample, Split
 
@@ -46,7 +46,7 @@ class VisA:
             match row["split"].lower(), row["label"].lower():
                 case part, label if part in _PARTS and label not in _LABELS:
                     raise DatasetError(
-                        f"{where}: the label is '{row['label']}'; it must be normal or anomaly"
+                        f"{where}: the label is '{cut(row['label'])}'; it must be normal or anomaly"
                     )
                 case "train", "normal":
                     train.append(image)
@@ -57,7 +57,9 @@ class VisA:
                 case "test", label:
                     bad.append(Sample(image, label, masks))
                 case _:
-                    raise DatasetError(f"{where}: the split is '{row['split']}'; it must be train or test")
+                    raise DatasetError(
+                        f"{where}: the split is '{cut(row['split'])}'; it must be train or test"
+                    )
         bad.sort(key=lambda sample: (sample.defect, sample.image))
         note = f"{left_out} defective training images are not used"
         return Split(
@@ -77,7 +79,7 @@ def _rows(file: Path, category: str) -> Iterator[tuple[str, dict[str, str]]]:
     if category not in objects:
         known = ", ".join(sorted(objects)) or "nothing"
         raise DatasetError(
-            f"{file}: nothing of '{category}' in it, only of {known}; rename the folder to match"
+            f"{file}: nothing of '{category}' in it, only of {cut(known)}; rename the folder to match"
         )
 
 
@@ -113,11 +115,13 @@ def _file(root: Path, entry: str, where: str) -> Path:
     outside = inside.is_absolute() or ".." in inside.parts or "\\" in entry or ":" in entry
     if not entry or outside:
         raise DatasetError(
-            f"{where}: '{entry}' isn't a plain path inside the data set; get the CSV file again"
+            f"{where}: '{cut(entry)}' isn't a plain path inside the data set; get the CSV file again"
         )
     path = root / inside
     if not is_file(path):
-        raise DatasetError(f"{where}: {path} isn't there; restore the file or get the data set again")
+        raise DatasetError(
+            f"{where}: {cut(str(path))} isn't there; restore the file or get the data set again"
+        )
     return path
 
 

@@ -1,0 +1,140 @@
+"""What fuzzing starts from, made by the project itself: ``python -m tests.fuzz.seeds`` writes ``seeds/``."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+SEEDS = Path(__file__).with_name("seeds")
+CRASHES = Path(__file__).with_name("crashes")
+
+
+def read(folder: Path) -> list[bytes]:
+    """The files of a folder, in the order of their names; none where there's no such folder."""
+    return [file.read_bytes() for file in sorted(folder.iterdir())] if folder.is_dir() else []
+
+
+def make() -> dict[str, dict[str, bytes]]:
+    """By target, the seeds by file name."""
+    golden = Path(__file__).parents[1] / "golden"
+    pictures = _pictures()
+    return {
+        "manifest": {
+            **{f"v{n}.json": (golden / f"v{n}.edgead" / "manifest.json").read_bytes() for n in (1, 2)},
+        },
+        "revision": _revision(),
+        "lesson": {"lesson.json": _lesson()},
+        "held-out": {"held-out.f32": (golden / "v2.edgead" / "held-out.f32").read_bytes()},
+        "model": {"model.onnx": (golden / "v2.edgead" / "model.onnx").read_bytes(), "model.xml": _IR},
+        "statement": {"statement.json": b"{}"},
+        "image": pictures,
+        "orientation": {name: data for name, data in pictures.items() if "turned" in name},
+        "drift": {"drift.json": _drift()},
+        "grid": {"grid.toml": _GRID},
+        "results": {
+            "results.jsonl": b'{"cell":{"method":"padim"},"key":"a","result":{"image_auroc":0.5}}\n' * 2
+        },
+        "visa": {"1cls.csv": _VISA},
+        "options": {"options.txt": b"coreset_ratio=0.1\nlayers=layer2,layer3\nneighbors=9"},
+        "words": {"cores.txt": b"0-3,7", "score.txt": b"0.03"},
+    }
+
+
+_GRID = b"""methods = ["patchcore", "padim"]
+datasets = ["a/b", "c"]
+size = "256x256"
+seeds = [0, 1, 2]
+holdout = 0.2
+"""
+_VISA = b"""object,split,label,image,mask
+part,train,normal,part/Data/Images/Normal/0.JPG,
+part,test,anomaly,part/Data/Images/Anomaly/0.JPG,part/Data/Masks/Anomaly/0.png
+"""
+_IR = b"""<?xml version="1.0"?>
+<net name="a" version="11"><layers>
+<layer id="0" name="image" type="Parameter" version="opset1"><data shape="1,8,8,3" element_type="u8"/>
+<output><port id="0" precision="U8"><dim>1</dim><dim>8</dim><dim>8</dim><dim>3</dim></port></output></layer>
+<layer id="1" name="c" type="Const" version="opset1"><data element_type="f32" shape="2" offset="0" size="8"/>
+<output><port id="0" precision="FP32"><dim>2</dim></port></output></layer>
+</layers><edges><edge from-layer="0" from-port="0" to-layer="1" to-port="0"/></edges></net>
+"""
+
+
+def _pictures() -> dict[str, bytes]:
+    from tests.files import png, tiff, turned_jpeg, webp
+
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (9, 12), np.uint8)
+    colour = rng.integers(0, 256, (9, 12, 3), np.uint8)
+
+    def encoded(suffix: str, pixels: np.ndarray, *how: int) -> bytes:
+        return bytes(cv2.imencode(suffix, pixels, list(how))[1].tobytes())
+
+    jpeg = encoded(".jpg", colour)
+    return {
+        "grey.png": png(grey),
+        "deep.png": png(grey.astype(np.uint16) * 17, depth=16),
+        "palette.png": png(grey % 2, colour_type=3, palette=bytes(6)),
+        "alpha.png": png(np.dstack([colour, grey]), colour_type=6),
+        "turned.png": png(grey, orientation=6),
+        "colour.jpg": jpeg,
+        "turned.jpg": turned_jpeg(jpeg, 3),
+        "progressive.jpg": encoded(".jpg", colour, cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        "colour.bmp": encoded(".bmp", colour),
+        "grey.tiff": tiff(grey),
+        "deep.tiff": tiff(grey.astype(np.uint16)),
+        "lzw.tiff": encoded(".tiff", colour, cv2.IMWRITE_TIFF_COMPRESSION, 5),
+        "deflate.tiff": encoded(".tiff", colour, cv2.IMWRITE_TIFF_COMPRESSION, 8),
+        "turned.webp": webp(colour, b"Exif\\0\\0"),
+        "moving.webp": webp(colour, b"", frames=2),
+    }
+
+
+def _revision() -> dict[str, bytes]:
+    import shutil
+    from dataclasses import replace
+
+    import edgead
+    from edgead.bundle import Note, add_revision
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "v2.edgead"
+        shutil.copytree(Path(__file__).parents[1] / "golden" / "v2.edgead", path)
+        bundle = edgead.read_bundle(path)
+        changed = replace(bundle.manifest.threshold, score=7.0, rule="given")
+        add_revision(bundle, {"default": changed}, Note("someone", "because", {"images": 3}))
+        document = json.loads((path / "revisions" / "0001.json").read_text())
+    document["when"] = "2026-01-01T00:00:00Z"
+    return {"revision.json": json.dumps(document, sort_keys=True, indent=1).encode() + b"\n"}
+
+
+def _lesson() -> bytes:
+    from edgead.bundle.taught import Lessons
+    from edgead.manifest.strict import plain
+    from tests.fuzz.targets import PICTURE
+
+    told = {"kind": "false-alarm", "time": "2026-01-01T00:00:00Z", "by": "someone", "image": "a.png"}
+    lesson = Lessons("0" * 64).next(**told, picture=PICTURE)
+    return json.dumps(plain(lesson), sort_keys=True, indent=2).encode() + b"\n"
+
+
+def _drift() -> bytes:
+    from edgead.device.drift.state import to_bytes
+    from edgead.device.drift.watch import Setting, Watch
+
+    return to_bytes(Watch(), "0" * 64, Setting(10, 10))
+
+
+def write() -> None:
+    for target, files in make().items():
+        (SEEDS / target).mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            (SEEDS / target / name).write_bytes(data)
+
+
+if __name__ == "__main__":
+    write()
