@@ -204,9 +204,9 @@ def refuses_what_it_cannot_open(entry: Entry) -> None:
             content = graph.SerializeToString()
         raised = _raised_by(partial(open_session, ModelBytes(f"model{end}", content), entry.name))
         _require_one_line(raised, (CompileError,), f"a {end} that can't be run")
-    with _model(entry, None) as model:
+    with _model(entry, None) as file:
         options = EngineOptions(device="no-such-device")
-        raised = _raised_by(lambda: open_session(model, entry.name, options))
+        raised = _raised_by(partial(open_session, file, entry.name, options))
         _require_one_line(raised, (DeviceError, OptionError), "the device 'no-such-device'")
 
 
