@@ -120,7 +120,7 @@ class Matrix:
     def attempt(self, verb: Verb, place: str, kind: str, n: int, error: int, on: bool) -> Try:
         """Run a verb in a fresh copy with one fault; n 0 for none."""
         work, other = self.folder / "work", OTHER_DISK / f"edgead-faults-{os.getpid()}"
-        shutil.copytree(self.template, work)
+        shutil.copytree(self.template, work, symlinks=True)
         if place == "other-tmp":
             other.mkdir()
         try:

@@ -52,7 +52,8 @@ seeds = [0, 1, 2]
 holdout = 0.2
 """
 _PACKAGES = b"""{"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
-"components": [{"type": "library", "name": "numpy", "version": "2.4.6", "properties": [{"name": "edgead:record-sha256", "value": "00"}]}]}
+"components": [{"type": "library", "name": "numpy", "version": "2.4.6",
+"properties": [{"name": "edgead:record-sha256", "value": "00"}]}]}
 """
 _VISA = b"""object,split,label,image,mask
 part,train,normal,part/Data/Images/Normal/0.JPG,
