@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edgead.errors import DatasetError, OptionError, UnknownNameError
+from edgead.errors import DatasetError, OptionError, UnknownNameError, cut
 from edgead.names import shown
 
 if sys.version_info >= (3, 11):
@@ -39,8 +39,9 @@ def read_grid(file: Path, parameters: Mapping[str, click.Parameter]) -> dict[str
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise DatasetError(f"{shown(file)}: can't be read ({error.strerror}); give a grid file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{shown(file)}: not TOML: {error}; mend it, or give a grid file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else cut(str(error))
+        raise DatasetError(f"{shown(file)}: not TOML: {why}; mend it, or give a grid file") from None
     found: dict[str, Any] = {}
     for key, value in document.items():
         typed = key.replace("_", "-")

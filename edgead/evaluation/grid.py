@@ -94,7 +94,7 @@ def read_lines(file: Path) -> list[Line]:
             parts = (line["cell"], line.get("result", {}))
             if not isinstance(line["key"], str) or not all(isinstance(part, dict) for part in parts):
                 raise TypeError
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise DatasetError(
                 f"{file}, line {number}: not a benchmark's result; give another file"
             ) from None

@@ -88,7 +88,7 @@ def read_candidates(model: ModelBytes) -> tuple[Candidate, ...] | None:
     try:
         listed = json.loads(content)["providers"]
         found = tuple(Candidate(each["name"], dict(each["options"])) for each in listed)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CompileError(f"{SETTINGS} isn't as export writes it ({error!r}); export again") from None
     for each in found:
         odd = each.options.keys() - OPTIONS
@@ -224,7 +224,7 @@ def _is_whole(folder: Path) -> bool:
         hashes = json.loads((folder / SEAL).read_text())
         files = {file.name: file for file in engine_files(folder) if file.name != SEAL}
         return bool(hashes) and hashes == {name: sha256_of(file) for name, file in files.items()}
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
 
 

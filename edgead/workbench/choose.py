@@ -65,7 +65,7 @@ def remembered_ms(
         found = json.loads(content.tobytes()) if content is not None else {}
         if found.keys() == graphs.keys() and all(0 < float(ms) < math.inf for ms in found.values()):
             return {form: float(found[form]) for form in graphs}
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         pass
     measured = measure()
     entry.write(json.dumps(measured).encode())

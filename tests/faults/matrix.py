@@ -120,7 +120,7 @@ class Matrix:
     def attempt(self, verb: Verb, place: str, kind: str, n: int, error: int, on: bool) -> Try:
         """Run a verb in a fresh copy with one fault; n 0 for none."""
         work, other = self.folder / "work", OTHER_DISK / f"edgead-faults-{os.getpid()}"
-        shutil.copytree(self.template, work)
+        shutil.copytree(self.template, work, symlinks=True)
         if place == "other-tmp":
             other.mkdir()
         try:
@@ -230,7 +230,7 @@ def tree(folder: Path) -> Tree:
     for path in folder.rglob("*"):
         name = str(path.relative_to(folder))
         if path.is_symlink():
-            found[name] = "a link"
+            found[name] = f"a link to {path.readlink()}"
         elif path.is_dir():
             found[f"{name}/"] = "a folder"
         else:
@@ -285,21 +285,22 @@ def violations(
         if reason not in message:
             found.append(f"the message lacks the reason: {message!r}")
         if (
-            not any(part in message for part in (*verb.bundles, *verb.grows, "home"))
+            not any(part in message for part in (*verb.bundles, *verb.grows, *verb.made, "home"))
             or ".partial-" in message
         ):
             found.append(f"the message names no path of the user's: {message!r}")
     new = [name for name in tried.tree if name not in before]
     found += [f"{name} was left" for name in new if ".partial-" in name]
-    may = (*verb.bundles, *verb.grows, *verb.keeps)
+    may = (*verb.bundles, *verb.grows, *verb.keeps, *verb.made)
     found += [f"{name} is no output" for name in new if tried.code == 0 and not _in(name, may)]
     found += [f"{name} was left on the other disk" for name in tried.other]
     return found
 
 
 def _plain(names: set[str]) -> set[str]:
-    """Without what has a name of its own each time: a taught lesson's content is called by its hash."""
-    return {name for name in names if "/taught/" not in name or name.endswith(".json")}
+    """Without what has a name of its own each time, by its hash: lessons' content and signatures."""
+    own = ("/taught/", "/signatures/")
+    return {name for name in names if not any(part in name for part in own) or name.endswith("/0001.json")}
 
 
 def _in(name: str, places: tuple[str, ...]) -> bool:

@@ -24,6 +24,7 @@ class Verb:
         bundles: what must be there, read and verify, however the verb ended.
         grows: files and folders that fill while it works. Where the verb fails, each file there is as it was
             before, or whole rows or documents of what a success writes; nothing else may have changed.
+        made: where a success makes and removes what else it likes; a failure changes nothing there.
         keeps: what is kept for next time, and may be missing.
         again: whether it's run once more afterwards, and must print what it does without a fault: what was
             kept of a failed try mustn't be believed.
@@ -35,6 +36,7 @@ class Verb:
     grows: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ("home/.cache",)
     again: bool = False
+    made: tuple[str, ...] = ()
 
 
 FIT = ("--size", f"{SIDE}x{SIDE}", "--folds", "0", "-o", "coreset_ratio=0.1", "--holdout", "0.4")
@@ -61,6 +63,11 @@ VERBS = (
         grows=("out/maps", "out/v.csv", "out/drift.json"),
     ),
     Verb("cache", ("run", "openvino.edgead", "bad", "--cache"), ("openvino.edgead",), again=True),
+    Verb("sign", ("sign", "onnx.edgead", "--key", "qa.key"), ("onnx.edgead",)),
+    Verb(
+        "install", ("install", "openvino.edgead", "--slots", "slots"), ("openvino.edgead",), made=("slots",)
+    ),
+    Verb("rollback", ("rollback", "--slots", "two", "--why", "a test"), ("onnx.edgead",), made=("two",)),
     Verb(
         "eval",
         (
@@ -90,6 +97,7 @@ WRONG = Verb("leaves-something", ("run", "onnx.edgead", "bad", "--drift", "out/d
 def prepare(folder: Path) -> None:
     """Draw images, fit them and compile the bundle for both engines."""
     import edgead
+    from edgead.trust.keys import make_keys
     from tests.bundles import bad_image, good_image, write_images
 
     write_images(folder / "good", [good_image(i) for i in range(12)])
@@ -114,6 +122,10 @@ def prepare(folder: Path) -> None:
     )
     for target in ("openvino", "onnx"):
         edgead.export(fitted, target, folder / f"{target}.edgead", precision="fp32", max_loss=1)
+    make_keys(folder / "qa.key", folder / "qa.pub")
+    edgead.Slots(folder / "slots").install(folder / "onnx.edgead", good_after=0)
+    for target in ("openvino", "onnx"):
+        edgead.Slots(folder / "two").install(folder / f"{target}.edgead", good_after=0)
     shutil.copy(folder / "bad" / "0.png", folder / "out" / "plot.svg")  # older outputs, of whatever content
     for name in ("v.csv", "m.csv", "page.html"):
         (folder / "out" / name).write_text("older\n")

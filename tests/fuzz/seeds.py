@@ -24,13 +24,14 @@ def make() -> dict[str, dict[str, bytes]]:
     pictures = _pictures()
     return {
         "manifest": {
-            **{f"v{n}.json": (golden / f"v{n}.edgead" / "manifest.json").read_bytes() for n in (1, 2)},
+            **{f"v{n}.json": (golden / f"v{n}.edgead" / "manifest.json").read_bytes() for n in (1, 2, 3)},
         },
         "revision": _revision(),
         "lesson": {"lesson.json": _lesson()},
         "held-out": {"held-out.f32": (golden / "v2.edgead" / "held-out.f32").read_bytes()},
         "model": {"model.onnx": (golden / "v2.edgead" / "model.onnx").read_bytes(), "model.xml": _IR},
-        "statement": {"statement.json": b"{}"},
+        "packages": {"sbom.cdx.json": _PACKAGES},
+        **_trust(),
         "image": pictures,
         "orientation": {name: data for name, data in pictures.items() if "turned" in name},
         "drift": {"drift.json": _drift()},
@@ -49,6 +50,10 @@ datasets = ["a/b", "c"]
 size = "256x256"
 seeds = [0, 1, 2]
 holdout = 0.2
+"""
+_PACKAGES = b"""{"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
+"components": [{"type": "library", "name": "numpy", "version": "2.4.6",
+"properties": [{"name": "edgead:record-sha256", "value": "00"}]}]}
 """
 _VISA = b"""object,split,label,image,mask
 part,train,normal,part/Data/Images/Normal/0.JPG,
@@ -110,6 +115,35 @@ def _revision() -> dict[str, bytes]:
         document = json.loads((path / "revisions" / "0001.json").read_text())
     document["when"] = "2026-01-01T00:00:00Z"
     return {"revision.json": json.dumps(document, sort_keys=True, indent=1).encode() + b"\n"}
+
+
+def _trust() -> dict[str, dict[str, bytes]]:
+    """Signed statements, serial numbers, slots and a public key, with one key for all time."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    from edgead.manifest.strict import plain
+    from edgead.slots.state import SlotRecord, State
+    from edgead.trust import SignedStatement, Statement
+    from edgead.trust.floors import Floor, Floors, Mark
+    from edgead.trust.keys import sign
+
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    when = "2026-01-01T00:00:00Z"
+    said = Statement("0" * 64, "", "", 7, "L1", "someone", when, "2027-01-01T00:00:00Z", ("1,000 parts",))
+    digest, signature = sign(key, said.to_bytes())
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    mark = Mark("L1", 7, said.digest)
+    state = State({"0" * 64: SlotRecord(when, None, "trial", 1, 100, 3, mark)})
+    files = {"slots": plain(state), "serials": plain(Floors({"L1": Floor(7, said.digest)}))}
+    return {
+        "statement": {"statement.json": SignedStatement(said, digest, signature.hex()).to_bytes()},
+        "public-key": {"key.pub": public},
+        **{
+            name: {f"{name}.json": json.dumps(value, sort_keys=True, indent=1).encode() + b"\n"}
+            for name, value in files.items()
+        },
+    }
 
 
 def _lesson() -> bytes:

@@ -88,7 +88,12 @@ def _dump(value: Any, **how: Any) -> bytes:
 
 def manifest(data: bytes) -> None:
     from edgead.manifest import Manifest
+    from edgead.manifest.sealing import sealed
 
+    value = _object(data)
+    if value is not None and value.get("format") == 3:
+        with contextlib.suppress(TypeError, ValueError, RecursionError):  # what JSON can't say stays as it is
+            data = sealed(value).encode()
     Manifest.from_json(data)
     path = _bundle()
     whole = (GOLDEN / "v2.edgead" / "manifest.json").read_bytes()
@@ -159,6 +164,30 @@ def statement(data: bytes) -> None:
     from edgead.trust import SignedStatement
 
     SignedStatement.from_bytes(data)
+
+
+def slots(data: bytes) -> None:
+    from edgead.slots.state import STATE, read_state
+
+    read_state(_file(STATE, data).parent)
+
+
+def serials(data: bytes) -> None:
+    from edgead.trust.floors import Mark, check_floor
+
+    check_floor(_file("serials.json", data), Mark("L1", 7, "0" * 64))
+
+
+def public_key(data: bytes) -> None:
+    from edgead.trust.keys import read_public
+
+    read_public([_file("key.pub", data)])
+
+
+def packages(data: bytes) -> None:
+    from edgead.sbom import read_sbom
+
+    read_sbom(data, "part.edgead: 'sbom.cdx.json'")
 
 
 # ---------------------------------------------------------------- images
@@ -247,6 +276,10 @@ TARGETS = {
     "held-out": Target(held_out),
     "model": Target(model),
     "statement": Target(statement),
+    "slots": Target(slots),
+    "serials": Target(serials),
+    "public-key": Target(public_key),
+    "packages": Target(packages),
     "image": Target(image),
     "mask": Target(mask, seeds="image"),
     "orientation": Target(orientation),

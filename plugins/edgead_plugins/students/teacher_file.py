@@ -80,7 +80,7 @@ def from_bytes(content: bytes, where: str) -> dict[int, Teacher]:
             raise KeyError(about["kind"])
         found = {int(scale): dict(facts) for scale, facts in about["scales"].items()}
         widths = {scale: float(facts.pop("width")) for scale, facts in found.items()}
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise OptionError(
             f"'{where}' is not a teacher that edgead wrote, or is damaged: name a file that doesn't exist "
             "yet to have one trained and written there"
