@@ -24,9 +24,9 @@ VALUES: tuple[Any, ...] = (
     float("nan"), float("inf"), "", "a", "\ud800", "\x1b[31m", "../x", "/x", "x" * 5000, "\0", [], {}, [[]],
     {"": 0}, {"a": {"a": {"a": {}}}}, [0] * 1000, "0" * 64,
 )  # fmt: skip
-_EDITS = ("flip", "set", "cut", "double", "insert", "end", "splice", "swap")
+EDITS = ("flip", "set", "cut", "double", "insert", "end", "splice", "swap")
 _PLACE = st.integers(0, 1 << 16)
-_EDIT = st.tuples(st.sampled_from(_EDITS), _PLACE, _PLACE, st.integers(0, 255), st.sampled_from(TOKENS))
+_EDIT = st.tuples(st.sampled_from(EDITS), _PLACE, _PLACE, st.integers(0, 255), st.sampled_from(TOKENS))
 _VALUE_EDIT = st.tuples(st.sampled_from(("set", "drop", "add")), _PLACE, st.sampled_from(VALUES))
 
 
@@ -42,11 +42,11 @@ def damaged(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
             "utf-8", "surrogatepass"
         )
     for edit in draw(st.lists(_EDIT, max_size=8)):
-        data = _edited(data, other, *edit)
+        data = edited(data, other, *edit)
     return data
 
 
-def _edited(data: bytes, other: bytes, how: str, place: int, length: int, byte: int, token: bytes) -> bytes:
+def edited(data: bytes, other: bytes, how: str, place: int, length: int, byte: int, token: bytes) -> bytes:
     at = place % (len(data) + 1)
     end = min(len(data), at + 1 + length % 64)
     if how == "flip" and at < len(data):

@@ -5,6 +5,7 @@ More of it: ``make fuzz``.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ pytest.importorskip("hypothesis", reason="needs the [dev] extra")
 from edgead.errors import ImageError
 from tests.fuzz import examine as fuzz
 from tests.fuzz.seeds import CRASHES, SEEDS, make, read
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.targets import GOLDEN, TARGETS, Target
 
 EXAMPLES = 40
 PAST = sorted(CRASHES.glob("*/*"))
@@ -78,3 +79,12 @@ def test_slow_and_rambling_parsers_are_faults(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(fuzz.time, "thread_time", lambda: next(clock))
     with pytest.raises(fuzz.SlowError, match=r"6\.0 s"):
         fuzz.try_one(Target(len), b"")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the children are forked")
+def test_a_mutated_model_breaks_nothing_but_its_own_process() -> None:
+    from tests.fuzz.models import try_mutated
+
+    found, others = try_mutated(GOLDEN / "v3.edgead", 40, None, seed=1)
+    assert not others
+    assert found["refused"] >= 10 and sum(found.values()) == 40
