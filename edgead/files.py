@@ -34,7 +34,7 @@ else:
     READ_NO_LINK = READ | os.O_NOFOLLOW
 """Flags to open what may be anything: without waiting for a pipe's writer, and without following a link."""
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 _ADVICE = {
     errno.ENOSPC: "free some space or choose another place",
     errno.EDQUOT: "free some space or choose another place",

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgead.adding import add_file
+from edgead.adding import add_file, growing_folder
 from edgead.bundle.loaded import Bundle
 from edgead.bundle.reading import read_bundle, subject_of
 from edgead.bundle.revising import login_name
 from edgead.errors import InputError, OptionError, StatementError
-from edgead.files import output_errors, sync
 from edgead.names import shown
 from edgead.trust.demand import Subject, read_signatures
 from edgead.trust.keys import read_private, sign
@@ -105,11 +104,8 @@ def sign_bundle(
     identity, signature = sign(secret, statement.to_bytes())
     signed = SignedStatement(statement, identity, signature.hex())
     content = signed.to_bytes()
-    folder = bundle.path / FOLDER
-    with output_errors(folder):
-        folder.mkdir(exist_ok=True)
-        sync(bundle.path)
-    add_file(bundle.path / name_of(content), content)  # the very same one may be there already
+    with growing_folder(bundle.path / FOLDER):
+        add_file(bundle.path / name_of(content), content)  # the very same one may be there already
     return bundle, signed
 
 

@@ -151,11 +151,13 @@ def _run(words: list[str], debug: bool) -> int:
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES) and error.filename is not None:
             what = f"{shown(os.fsdecode(error.filename))}: can't be read ({error.strerror})"
             return _fail(f"{what}; check the path and rights", InputError.exit_code, debug)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
             return _unexpected(error, debug)
         _drop_stdout()
         return _fail(
-            f"the output can't be written: {error.strerror}; free some space", OutputError.exit_code, debug
+            f"the output can't be written: {error.strerror}; free some space, or check the disk",
+            OutputError.exit_code,
+            debug,
         )
     except Exception as error:
         return _unexpected(error, debug)
