@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import one_line
-from edgead.files import is_folder, write_file
+from edgead.files import READ_NO_LINK, is_folder, write_file
 from edgead.private import is_private_file, make_private, open_to_others
 
 REMEMBERED = 256
@@ -99,9 +99,8 @@ class Entry:
         if folder is None:
             return None
         file = folder / (self.name + SUFFIX)
-        flags = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
         try:
-            descriptor = os.open(file, flags)
+            descriptor = os.open(file, READ_NO_LINK)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -134,7 +133,8 @@ class Entry:
             array = np.frombuffer(content, np.uint8)
             write_file(folder / (self.name + SUFFIX), content + self._seal(array), 0o600)
         except Exception as error:  # a full disk, or a folder without rights
-            why = getattr(error.__cause__, "strerror", None) or one_line(error, "message")
+            cause = error.__cause__
+            why = (isinstance(cause, OSError) and cause.strerror) or one_line(error, "message")
             _say_once(f"nothing can be kept in {folder} ({why})")
             return False
         return True

@@ -27,8 +27,10 @@ from edgead.leftovers import (
     unlock,
 )
 
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 if sys.platform == "win32":
     READ = READ_NO_LINK = os.O_RDONLY | os.O_BINARY
+    _NEW |= os.O_BINARY
 else:
     READ = os.O_RDONLY | os.O_NONBLOCK
     READ_NO_LINK = READ | os.O_NOFOLLOW
@@ -109,10 +111,9 @@ def written_beside(path: Path, data: bytes, mode: int = 0o666) -> Iterator[Path]
 
 
 def _new_file(path: Path, mode: int) -> tuple[Path, int]:
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
     for _ in range(10):
         beside = new_name(path)
-        descriptor = os.open(beside, flags, mode)
+        descriptor = os.open(beside, _NEW, mode)
         try:
             lock(beside, descriptor)
             return beside, descriptor
@@ -154,8 +155,7 @@ def read_plain(path: Path, most_bytes: int) -> bytes:
         ValueError: no file can have this name.
     """
     _check_plain(path.stat(), most_bytes)
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags), "rb") as stream:
+    with os.fdopen(os.open(path, READ), "rb") as stream:
         status = os.fstat(stream.fileno())  # another file may have taken the name since
         _check_plain(status, most_bytes)
         return stream.read(status.st_size) if status.st_size else b""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from edgead import sbom
 from edgead.bundle.folder import OpenFolder, open_folder
 from edgead.bundle.revisions import Revision
 from edgead.bundle.taught import FOLDER, Lessons, read_file
@@ -179,6 +180,7 @@ def model_files(manifest: Manifest) -> tuple[str, ...]:
     """The model's file, and then the listed files in its folder that an engine may want besides."""
     held_out, teaching, reference = manifest.held_out, manifest.teaching, manifest.reference
     others = {manifest.model, *(probe.file for probe in manifest.probes)}
+    others |= {sbom.FILE, sbom.FITTED_FILE}
     others |= {record.file for record in (held_out, teaching) if record is not None and record.file}
     if reference is not None:
         others |= {*reference.forms.values(), *reference.calibration_forms.values()}

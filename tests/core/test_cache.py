@@ -126,10 +126,11 @@ def damaged(whole: bytes, rng: random.Random) -> bytes:
 
 def test_no_damage_to_a_compiled_graph_changes_a_score(place):
     pytest.importorskip("openvino", reason="needs the [openvino] extra")
+    from edgead.runtime.model_bytes import read_model
     from edgead.runtime.openvino_session import OpenVINOSession
 
-    file, options = GOLDEN / "model.onnx", EngineOptions(cache=True, threads=1)
-    first = OpenVINOSession(file, options)
+    model, options = read_model(GOLDEN / "model.onnx"), EngineOptions(cache=True, threads=1)
+    first = OpenVINOSession(model, options)
     image = np.random.default_rng(0).integers(0, 256, first.input_shape, np.uint8)
     expected = {name: array.tobytes() for name, array in first(image).items()}
     (graph,) = (place / "compiled").iterdir()
@@ -138,7 +139,7 @@ def test_no_damage_to_a_compiled_graph_changes_a_score(place):
     for _ in range(FLIPS):
         changed = damaged(whole, rng)
         graph.write_bytes(changed)
-        session = OpenVINOSession(file, options)
+        session = OpenVINOSession(model, options)
         assert {name: array.tobytes() for name, array in session(image).items()} == expected
         assert session.cached == (changed == whole)
         taken, compiled = taken + session.cached, compiled + (not session.cached)

@@ -20,6 +20,7 @@ from edgead.evaluation.cell import Making, make_bundle
 from edgead.evaluation.evaluate import evaluate
 from edgead.evaluation.table import metrics_csv, remarks, verdicts_csv
 from edgead.images import read_image
+from edgead.manifest import FORMAT
 from edgead.masks import read_mask
 from edgead.names import json_text, shown
 from edgead.notices import Notice, say
@@ -270,7 +271,8 @@ def test_verdicts_at_another_threshold_leave_the_metrics_alone(samples):
 def test_what_the_bundle_says_of_itself_comes_with_every_record(samples):
     detector = Bright()
     notice = Notice("plugin", {"text": "mind the gap"})
-    detector.bundle = replace(Detector.bundle, manifest=replace(Detector.bundle.manifest, notices=(notice,)))
+    manifest = replace(Detector.bundle.manifest, notices=(notice,), format=FORMAT)
+    detector.bundle = replace(Detector.bundle, manifest=manifest)
     found = evaluate(detector, samples, draws=0)
     assert found.record()["bundle_notices"] == [notice.record()]
     assert "the bundle says: mind the gap" in remarks(found)

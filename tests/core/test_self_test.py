@@ -152,7 +152,7 @@ def test_an_engine_that_fails_in_a_self_test_is_a_fault_of_no_frame_s(
 
 def test_the_probes_take_turns(tmp_path: Path, sessions: list[Skewed], clock: list[float]) -> None:
     manifest = read_bundle(GOLDEN).manifest
-    image = self_test.read_image(GOLDEN / PROBE.file)
+    image = self_test.carried_image(read_bundle(GOLDEN), PROBE.file)
     detector = edgead.load(GOLDEN)
     changed = [self_test.CHANGES[change](image) for change in ("none", "inverted", "dark")]
     probes = []

@@ -37,7 +37,7 @@ def main() -> int:
         flush=True,
     )
     faults = 0
-    with tempfile.TemporaryDirectory(prefix="edgead-fuzz-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fuzz-edgead-") as folder:
         for name in names:
             last = Path(folder) / name
             words = ["--only", name, "--seconds", str(arguments.seconds / len(names)), "--last", str(last)]

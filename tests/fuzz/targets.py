@@ -50,7 +50,7 @@ class Target:
 def _folder() -> Path:
     """A folder of this process's own, in memory where there's such a disk."""
     shared = Path("/dev/shm")
-    made = tempfile.TemporaryDirectory(prefix="edgead-fuzz-", dir=shared if shared.is_dir() else None)
+    made = tempfile.TemporaryDirectory(prefix="fuzz-edgead-", dir=shared if shared.is_dir() else None)
     _kept.append(made)
     return Path(made.name)
 
