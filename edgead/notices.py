@@ -158,6 +158,18 @@ SENTENCES: dict[str, str] = {
     "{rate:.2%}, that takes {needed}, or {fewer} if their scores' tail can be fitted: expect {expected:.2%} "
     "of good images over the threshold, under {upper:.2%} with {confidence:.0%} confidence, if the groups "
     "are drawn as the line's are",
+    "rate-apart-images": "{images:#held-out image} can't show a rate of {rate:.2%}, since some are unlike "
+    "all others and over every threshold: expect {expected:.2%} of good images over the threshold, under "
+    "{upper:.2%} with {confidence:.0%} confidence; look at those that `edgead fit` names, and leave out what "
+    "isn't good",
+    "rate-apart-parts": "{counted:#different part} in {images:#held-out image} can't show a rate of "
+    "{rate:.2%}, since some images are unlike all others and over every threshold: expect "
+    "{expected:.2%} of good images over the threshold, under {upper:.2%} with {confidence:.0%} confidence; "
+    "look at those that `edgead fit` names, and leave out what isn't good",
+    "rate-apart-groups": "{counted:#group} in {images:#held-out image} can't show a rate of {rate:.2%}, "
+    "since some images are unlike all others and over every threshold: expect {expected:.2%} of good images "
+    "over the threshold, under {upper:.2%} with {confidence:.0%} confidence; look at those that `edgead fit` "
+    "names, and leave out what isn't good",
     "rate-largest-of-learned": "no false-positive rate can be stated: the held-out images are near copies of"
     " learned ones",
     "rate-given": "the thresholds were set by hand, so nothing is known of their false-positive rate",
@@ -172,6 +184,14 @@ SENTENCES: dict[str, str] = {
     "images, fitted to each group's largest",
     "threshold-revised": "the threshold was revised {when} by {by} (revision {revision}), no reason given",
     "threshold-revised-why": "the threshold was revised {when} by {by} (revision {revision}): {why}",
+    "threshold-revised-of": "the threshold of {product} was revised {when} by {by} (revision {revision}), no "
+    "reason given",
+    "threshold-revised-of-why": "the threshold of {product} was revised {when} by {by} (revision "
+    "{revision}): {why}",
+    "signature-outdated": "{signatures:#signature} of this bundle doesn't cover that: sign it again, or a "
+    "device that demands one refuses it",
+    "signatures-beside": "{signatures:#other signature} of this bundle with serial {serial} hold as well, "
+    "whatever this one says of its end: remove them from signatures/, or give a higher --serial",
     "threshold-restored": "the threshold of revision {restores} was restored {when} by {by} (revision "
     "{revision}), no reason given",
     "threshold-restored-why": "the threshold of revision {restores} was restored {when} by {by} (revision "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,12 +169,15 @@ def calibrate(
         title = f"{before.path.name}, product {wanted.product}"
         marks = {"so far": done.found.before.score, "new": done.found.after.score}
         write_figure(picture, title, done.good.scores, done.good.groups, done.defects, marks)
-    tell(done.found.notices)
+    found = done.found
+    if not dry_run:
+        found = replace(found, notices=(*found.notices, *before.outdated))
+    tell(found.notices)
     if dry_run:
-        return Calibrated(before, wanted.product, done.found, None)
+        return Calibrated(before, wanted.product, found, None)
     note = Note(note.by, note.why, {**done.source, "options": _plain(given)})
-    now = add_revision(before, {wanted.product: done.found.after}, note)
-    return Calibrated(now, wanted.product, done.found, now.revision)
+    now = add_revision(before, {wanted.product: found.after}, note)
+    return Calibrated(now, wanted.product, found, now.revision)
 
 
 def _restore(
@@ -187,6 +191,7 @@ def _restore(
             f"{name} is for new thresholds, and undo or restore brings old ones back: leave it out"
         )
     now = restore_revision(read_bundle(path), note, number)
+    tell(now.outdated)
     return Calibrated(now, DEFAULT, None, now.revision)
 
 

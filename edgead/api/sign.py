@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgead.api.arguments import AnyBundle, AnyPath, path_of
-from edgead.bundle.signing import Claim, sign_bundle
+from edgead.api.notes import tell
+from edgead.bundle.signing import Claim, beside, sign_bundle
 from edgead.trust import SignedStatement
 
 
@@ -46,7 +47,10 @@ def sign(
     """
     gates = (gates,) if isinstance(gates, str) else tuple(gates)
     claim = Claim(serial, line, by, expires, gates)
-    return sign_bundle(path_of(bundle), Path(key), claim, passphrase)[1]
+    found, signed = sign_bundle(path_of(bundle), Path(key), claim, passphrase)
+    if doubt := beside(found, signed):
+        tell([doubt])
+    return signed
 
 
 __all__ = ["sign"]

@@ -101,7 +101,9 @@ def finish(proposal: Proposal, by: str, reason: str, dry_run: bool, accept_chang
         return Taught(proposal, ())
     if proposal.flips and not accept_changes:
         raise TeachError(f"{proposal.bundle.path}: {flips_notice(proposal)}")
-    return Taught(proposal, take(proposal, by, reason))
+    lessons = take(proposal, by, reason)
+    tell(proposal.bundle.outdated)
+    return Taught(proposal, lessons)
 
 
 def flips_notice(proposal: Proposal) -> Notice:

@@ -94,6 +94,13 @@ class Bundle:
         values = {"false_alarms": kinds.count("false-alarm"), "missed": kinds.count("missed")}
         return Notice("taught", {"lessons": len(kinds), **values})
 
+    @property
+    def outdated(self) -> tuple[Notice, ...]:
+        """What whoever revised or taught a signed bundle should know."""
+        if not self.signatures:
+            return ()
+        return (Notice("signature-outdated", {"signatures": len(self.signatures)}),)
+
     def file(self, name: str) -> Path:
         """Return the path of a listed file, for another program; raises MissingFileError for any other.
 
@@ -156,7 +163,8 @@ def read_listed(folder: OpenFolder, record: FileRecord) -> bytes:
         )
     if hashlib.sha256(content).hexdigest() != record.sha256:
         raise HashMismatchError(
-            f"{folder.path}: file '{record.path}' was changed (another SHA-256); export the bundle again"
+            f"{folder.path}: file '{record.path}' was changed (another SHA-256); copy the bundle "
+            "again, or export it again"
         )
     check_model(record.path, content, f"{folder.path}: ")
     return content

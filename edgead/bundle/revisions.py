@@ -26,7 +26,7 @@ from edgead.errors import (
     RevisionFieldError,
     RevisionGapError,
 )
-from edgead.manifest import ThresholdRecord, check_thresholds
+from edgead.manifest import DEFAULT, ThresholdRecord, check_thresholds
 from edgead.manifest.strict import load, plain, read
 from edgead.notices import Notice
 
@@ -101,12 +101,21 @@ class Revision:
             raise RevisionFieldError("it isn't written as edgead writes it")
         return revision
 
+    @property
+    def product(self) -> str:
+        """Whose thresholds were set; ``default`` where the source doesn't say."""
+        options = self.source.get("options")
+        product = options.get("product") if isinstance(options, Mapping) else None
+        return product if isinstance(product, str) and product in self.thresholds else DEFAULT
+
     def notice(self) -> Notice:
         """Who changed the thresholds, when and why, for ``edgead.notices.say``."""
         values = {"revision": self.number, "when": self.when, "by": self.by, "why": self.why}
         if self.restores is not None:
             values["restores"] = self.restores
         kind = "revised" if self.restores is None else "restored" if self.restores else "as-exported"
+        if self.restores is None and self.product != DEFAULT:
+            values["product"], kind = self.product, "revised-of"
         return Notice(f"threshold-{kind}{'-why' if self.why else ''}", values)
 
     def record(self) -> dict[str, Any]:

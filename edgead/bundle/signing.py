@@ -13,6 +13,7 @@ from edgead.bundle.reading import read_bundle, subject_of
 from edgead.bundle.revising import login_name
 from edgead.errors import InputError, OptionError, StatementError
 from edgead.names import shown
+from edgead.notices import Notice
 from edgead.trust.demand import Subject, read_signatures
 from edgead.trust.keys import read_private, sign
 from edgead.trust.statement import (
@@ -107,6 +108,22 @@ def sign_bundle(
     with growing_folder(bundle.path / FOLDER):
         add_file(bundle.path / name_of(content), content)  # the very same one may be there already
     return bundle, signed
+
+
+def beside(bundle: Bundle, signed: SignedStatement) -> Notice | None:
+    """That other signatures hold longer than the one that was just made, for ``edgead.notices.say``."""
+    if signed.statement.expires is None:
+        return None
+    said = signed.statement
+    longer = [
+        each.statement
+        for each in read_signatures(subject_of(bundle))
+        if (each.statement.bundle, each.statement.line, each.statement.serial)
+        == (said.bundle, said.line, said.serial)
+        and (each.statement.expires is None or each.statement.expires > (said.expires or ""))
+    ]
+    values = {"signatures": len(longer), "serial": said.serial}
+    return Notice("signatures-beside", values) if longer else None
 
 
 def _next(others: Sequence[Statement], subject: Subject, line: str) -> int:

@@ -152,6 +152,8 @@ def _record(done: Calibrated, dry_run: bool) -> dict[str, Any]:
         "revision": done.revision.record() if done.revision else None,
         "thresholds": {product: figures_of(each) for product, each in known.items()},
     }
+    if done.found is None:
+        head["notices"] = [notice.record() for notice in done.bundle.outdated]
     return head | (done.found.record() if done.found else {})
 
 
@@ -193,6 +195,7 @@ def _print_restored(done: Calibrated) -> None:
     assert done.revision is not None
     click.echo(f"{done.path}: {shown(say(done.revision.notice()))}")
     _print_thresholds(done)
+    show_notices(done.bundle.outdated)
 
 
 def _print_thresholds(done: Calibrated) -> None:

@@ -14,6 +14,7 @@ from edgead.cli.arguments import count_of, engine_options
 from edgead.cli.classes import classes_record, judge_classes, print_classes
 from edgead.cli.fit_options import depth_option
 from edgead.cli.output import json_option, print_json, print_table, quiet_option
+from edgead.manifest import DEFAULT
 from edgead.names import shown
 from edgead.progress import make_progress
 
@@ -199,7 +200,8 @@ def _print(found: Evaluation, data: Dataset, own: float) -> None:
     from edgead.evaluation.table import defect_rows, metric_rows, remarks
 
     good, bad = len(found.good), len(found.bad)
-    click.echo(f"{shown(data.name)} ({data.layout}): {good} good and {bad} defective images")
+    of = "" if found.product == DEFAULT else f", product {shown(found.product)}"
+    click.echo(f"{shown(data.name)} ({data.layout}): {good} good and {bad} defective images{of}")
     print_table(figures(found.verdicts), (f"at {threshold_words(found.verdicts, own)}", *HEADER))
     if len(found.verdicts.kinds) > 1:
         click.echo()

@@ -56,7 +56,7 @@ def command(
     bundle is promoted by a further signature. A device that demands one refuses a lower serial number than
     the last it accepted for the line.
     """
-    from edgead.bundle.signing import Claim, sign_bundle
+    from edgead.bundle.signing import Claim, beside, sign_bundle
     from edgead.manifest.strict import plain
     from edgead.names import shown
     from edgead.notices import say
@@ -64,12 +64,16 @@ def command(
 
     claim = Claim(serial, line, by, expires, gates)
     found, signed = sign_bundle(find_bundle(bundle), key, claim, passphrase_of(passphrase_file, passphrase))
+    doubt = beside(found, signed)
     if as_json:
         record = {"key": signed.key, "signature": signed.signature, **plain(signed.statement)}
-        print_json({"path": str(found.path), **record})
+        notices = [] if doubt is None else [doubt.record()]
+        print_json({"path": str(found.path), **record, "notices": notices})
         return
     click.echo(shown(f"{found.path}: {told(signed.statement)}, key {signed.key[:16]}"))
     if found.revision:
         click.echo(f"note: signed with these thresholds: {shown(say(found.revision.notice()))}")
     if found.taught:
         click.echo(f"note: signed with what it was taught: {say(found.taught_notice)}")
+    if doubt is not None:
+        click.echo(f"note: {say(doubt)}")

@@ -14,6 +14,7 @@ from edgead.cli.arguments import engine_option
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_json, print_table, show_notices
 from edgead.names import shown
+from edgead.notices import count
 
 if TYPE_CHECKING:
     from edgead.api.records import Taught
@@ -168,9 +169,11 @@ def _show_done(done: Taught, dry_run: bool) -> None:
         what = (
             f"undoes lesson {lesson.undoes}"
             if lesson.kind == "undo"
-            else f"{lesson.kind}, {lesson.rows} rows"
+            else f"{lesson.kind}, {count(lesson.rows, 'row')}"
         )
         click.echo(shown(f"{path}: lesson {lesson.number}: {what} {lesson.image}".rstrip()))
+    if done.lessons:
+        show_notices(done.bundle.outdated)
 
 
 def _show_list(bundle: Bundle, as_json: bool) -> None:

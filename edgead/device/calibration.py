@@ -105,7 +105,7 @@ def calibrate_bundle(
     found = recalibrate(bundle, wanted, good, defects or synthetic, synthetic=bool(synthetic))
     if detector is not None and (doubt := detector.depth_notice()):
         notices.append(doubt)
-    if again := _held_out_again(bundle, material):
+    if again := _held_out_again(bundle, material, wanted.product):
         notices.append(again)
     if unproven := _prove(bundle, found, detector, open_detector):
         notices.append(unproven)
@@ -169,9 +169,9 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return [shown(folder.absolute().name) for folder in folders[:MOST_NAMED]]
 
 
-def _held_out_again(bundle: Bundle, material: Material) -> Notice | None:
-    """That an earlier calibration on newer images gives way to the held-out ones."""
-    if material.good or bundle.revision is None:
+def _held_out_again(bundle: Bundle, material: Material, product: str) -> Notice | None:
+    """That an earlier calibration of a product on newer images gives way to the held-out ones."""
+    if material.good or bundle.revision is None or bundle.revision.product != product:
         return None
     known = bundle.revision.source.get("good")
     images = known.get("images") if isinstance(known, Mapping) else None

@@ -193,6 +193,8 @@ class ThresholdRecord:
         if not self.is_aimed or kept:
             return Notice(f"rate-of-{self.counted}", values)
         values["needed"] = needed = images_needed(self.false_positive_rate)
+        if self.n_counted >= needed:  # enough, but for those that count as over any threshold
+            return Notice(f"rate-apart-{self.counted}", values)
         values["fewer"] = fewer = max(images_needed(self.false_positive_rate, LEAST_RATIO), FEWEST_FOR_TAIL)
         return Notice(f"rate-of-few-{self.counted}{'-or-tail' if fewer < needed else ''}", values)
 

@@ -83,17 +83,25 @@ class Trust:
 
 
 def device_trust() -> Trust | None:
-    """What this device demands by ``EDGEAD_TRUST``; None where that isn't set.
+    """What this device demands by ``EDGEAD_TRUST``; None where neither that nor a line or file is set.
 
     Raises:
-        KeyFileError: it's set and names no key.
+        KeyFileError: it names no key that can be read, or only the line or the file of numbers is named:
+            then a signature was meant to be demanded.
     """
     if KEYS not in os.environ:
+        if alone := [name for name in (LINE, STATE) if name in os.environ]:
+            raise KeyFileError(
+                f"{alone[0]} is set and {KEYS} isn't: name the trusted keys there, or unset {alone[0]}"
+            )
         return None
     keys = [path for path in os.environ[KEYS].split(os.pathsep) if path]
     if not keys:
         raise KeyFileError(f"{KEYS} is set and names no key: name some, or unset it to demand no signature")
-    return Trust(keys, _variable(LINE), _variable(STATE))
+    try:
+        return Trust(keys, _variable(LINE), _variable(STATE))
+    except KeyFileError as error:
+        raise KeyFileError(f"{KEYS}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -173,9 +181,7 @@ def read_signatures(subject: Subject) -> list[SignedStatement]:
 def _accept(subject: Subject, trust: Trust, now: datetime.datetime, replays: bool) -> Accepted:
     signed = read_signatures(subject)
     if not signed:
-        raise UnsignedError(
-            "no signature, and this device demands one: `edgead sign BUNDLE --key FILE` makes one"
-        )
+        raise UnsignedError("no signature, and one is demanded: `edgead sign BUNDLE --key FILE` makes one")
     keys = {key.id: key for key in trust.public}
     left = [each for each in signed if each.key in keys]
     if not left:

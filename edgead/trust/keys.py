@@ -107,6 +107,9 @@ def read_private(path: Path, passphrase: bytes | None = None) -> Ed25519PrivateK
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    content = _read(path, others=0)
+    if b"PUBLIC KEY" in content:
+        raise KeyFileError(f"{shown(path)}: a public key: give its private half")
     content = _read(path, others=0o077)
     try:
         key = load_pem_private_key(content, passphrase)

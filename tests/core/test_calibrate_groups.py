@@ -76,6 +76,14 @@ def test_an_image_apart_with_a_score_among_the_others_is_a_part_like_any_other()
     assert largest_by_group([5.0, 2.0], [APART, APART]) == [float("inf")] * 2
 
 
+def test_enough_images_that_cant_show_a_rate_for_one_unlike_all_others_are_told_why():
+    scores = [*np.linspace(1, 2, 30).tolist(), 9.0]
+    record = calibrate(scores, scores, 0.05, [*range(30), APART])
+    assert record.expected_rate == pytest.approx(2 / 32)
+    told = say(record.notice())
+    assert "can't show a rate of 5.00%, since some are unlike all others" in told and "19" not in told
+
+
 def test_an_image_apart_is_over_every_threshold_beside_parts_with_several_images():
     scores, groups = [1.0, 2.0, 3.0, 9.0], [0, 0, 1, APART]
     assert rate_at(scores, 2.0, groups).expected == pytest.approx((1 + 1 + 1) / 4)

@@ -546,3 +546,49 @@ def test_the_page_s_code_runs_from_top_to_bottom_and_names_every_error(tmp_path:
         assert f"`{error.__name__}`" in page
     for option in re.findall(r"edgead \w+[^`\n]*?(--[a-z-]+)", page):
         assert f"`{option}`" in (root / "docs" / "cli.md").read_text("utf-8"), option
+
+
+@pytest.mark.parametrize("name", [demand.LINE, demand.STATE])
+def test_a_line_or_a_file_of_numbers_without_keys_is_an_error_and_no_leave(
+    bundle: Path, name: str, monkeypatch
+) -> None:
+    monkeypatch.setenv(name, "L1")
+    with pytest.raises(errors.KeyFileError, match=f"{name} is set and {demand.KEYS} isn't"):
+        edgead.load(bundle)
+    monkeypatch.setenv(demand.KEYS, str(bundle / "nowhere"))
+    with pytest.raises(errors.KeyFileError, match=f"^{demand.KEYS}: "):
+        edgead.load(bundle)
+
+
+def test_an_end_beside_a_signature_without_one_is_told(bundle: Path, keys: Path, capsys) -> None:
+    words = ["sign", str(bundle), "--key", str(keys / "qa.key")]
+    assert main([*words, "--serial", "3"]) == 0
+    assert "hold as well" not in capsys.readouterr().out
+    assert main([*words, "--expires", "2099-01-31"]) == 0
+    assert "1 other signature of this bundle with serial 3 hold as well" in capsys.readouterr().out
+    assert main([*words, "--expires", "2099-02-01", "--json"]) == 0
+    assert [each["code"] for each in json.loads(capsys.readouterr().out)["notices"]] == ["signatures-beside"]
+    assert main([*words, "--expires", "2099-02-01", "--serial", "4", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notices"] == []
+
+
+def test_who_revises_a_signed_bundle_is_told_that_the_signature_does_not_cover_it(
+    bundle: Path, keys: Path, capsys
+) -> None:
+    words = ["calibrate", str(bundle), "--threshold", "3"]
+    assert main(words) == 0
+    assert "doesn't cover that" not in capsys.readouterr().err
+    sign_bundle(bundle, keys / "qa.key")
+    assert main([*words, "--product", "blue"]) == 0
+    assert "doesn't cover that: sign it again" in capsys.readouterr().err
+    assert main(["inspect", str(bundle)]) == 0
+    assert "the threshold of blue was revised" in capsys.readouterr().out
+    assert main(["calibrate", str(bundle), "--undo", "--json"]) == 0
+    assert [each["code"] for each in json.loads(capsys.readouterr().out)["notices"]] == ["signature-outdated"]
+
+
+def test_a_public_key_to_sign_with_is_told_from_a_private_one_with_open_rights(
+    bundle: Path, keys: Path
+) -> None:
+    with pytest.raises(errors.KeyFileError, match="a public key: give its private half"):
+        sign_bundle(bundle, keys / "qa.pub")
