@@ -36,13 +36,20 @@ _log = logging.getLogger(__name__)
 def locked(folder: Path, wait_seconds: float = 0) -> Iterator[None]:
     """Hold the folder's lock; the system drops it with the process.
 
+    A folder that wasn't there is made, and removed again where the block raises and left nothing in it.
+
     Raises:
         SlotsBusyError: another process holds it, for as long as this one waits.
         OutputError: the folder can't be written.
     """
-    with output_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    made = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+    try:
+        with output_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except BaseException:
+        _unmade(made)
+        raise
     try:
         until = time.monotonic() + wait_seconds
         while not _taken(folder, descriptor):
@@ -52,9 +59,22 @@ def locked(folder: Path, wait_seconds: float = 0) -> Iterator[None]:
                     "done, and do it again"
                 )
             time.sleep(_POLL_SECONDS)
-        yield
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):
+                if made and os.listdir(folder) == [LOCK]:  # noqa: PTH208 - names alone
+                    _remove(folder / LOCK)
+                    _unmade(made)
+            raise
     finally:
         os.close(descriptor)
+
+
+def _unmade(folders: list[Path]) -> None:
+    with contextlib.suppress(OSError):  # something is in one
+        for folder in folders:
+            folder.rmdir()
 
 
 def _taken(folder: Path, descriptor: int) -> bool:
@@ -65,7 +85,10 @@ def _taken(folder: Path, descriptor: int) -> bool:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-    return True
+        try:  # who held it may have removed it
+            return os.path.samestat(os.fstat(descriptor), (folder / LOCK).lstat())
+        except FileNotFoundError:
+            return False
 
 
 def target(folder: Path, link: str) -> str | None:
@@ -174,8 +197,10 @@ def placed(new: Path, slot: Path) -> Iterator[None]:
         yield
     except BaseException:
         if not leads(slot.parent, CURRENT, slot.name):
-            with contextlib.suppress(OSError):
+            try:
                 slot.rename(new)
+            except OSError:
+                shutil.rmtree(slot, ignore_errors=True)
         raise
 
 

@@ -85,6 +85,12 @@ VERBS = (
     Verb("sign", ("sign", "onnx.edgead", "--key", "qa.key"), ("onnx.edgead",)),
     Verb("keys", ("keys", "new", "lab", "--out", "out"), (), made=("out/lab.key", "out/lab.pub")),
     _slots("slots", "install", "install", "openvino.edgead"),
+    Verb(
+        "install-first",
+        ("install", "1.edgead", "--slots", "new/slots", "--trust", "qa.pub"),
+        ("1.edgead",),
+        made=("new",),
+    ),
     _slots("two", "rollback", "rollback", "--why", "a test"),
     _slots("trial", "good", "slots", "--good"),
     _slots("trusted", "install-signed", "install", "2.edgead"),
