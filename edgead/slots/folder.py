@@ -72,8 +72,8 @@ def locked(folder: Path, wait_seconds: float = 0) -> Iterator[None]:
 
 
 def _unmade(folders: list[Path]) -> None:
-    with contextlib.suppress(OSError):  # something is in one
-        for folder in folders:
+    for folder in folders:
+        with contextlib.suppress(OSError):  # something is in it, or it wasn't made
             folder.rmdir()
 
 
