@@ -288,22 +288,27 @@ class Slots:
             self._settled()
 
     def _settled(self) -> State:
-        """Finish what a killed writer began, remove what it left, and return what holds."""
+        """Finish what a killed writer began, remove what it left, and return what holds.
+
+        What can't be removed or written is said; that the current bundle's number can't be kept is an error.
+        """
         state, name = read_state(self.folder), target(self.folder, CURRENT)
         before = self._before(state, name)
         kept = {each for each in (name, before) if each is not None}
         pruned = replace(state, slots={each: state.slots[each] for each in kept if each in state.slots})
-        with _left_for_later(self.folder):
-            if not leads(self.folder, PREVIOUS, before):
-                point(self.folder, PREVIOUS, before)
-            sweep(self.folder, kept)
-            if pruned != state:
-                write_state(self.folder, pruned)
         record = _record(pruned, name)
-        mark = None if record is None else record.signed
-        if mark is not None:
-            demanded = self._demanded()
-            raise_floor(Path(demanded.state) if demanded and demanded.state else self.folder / SERIALS, mark)
+        try:
+            if record is not None and record.signed is not None:
+                trust = self._demanded()
+                file = Path(trust.state) if trust and trust.state else self.folder / SERIALS
+                raise_floor(file, record.signed)
+        finally:
+            with _left_for_later(self.folder):
+                if not leads(self.folder, PREVIOUS, before):
+                    point(self.folder, PREVIOUS, before)
+                sweep(self.folder, kept)
+                if pruned != state:
+                    write_state(self.folder, pruned)
         return pruned
 
     def _back(self, state: State, why: str, level: int = logging.INFO) -> Slot:
