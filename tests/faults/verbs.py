@@ -51,7 +51,7 @@ def _slots(folder: str, name: str, *words: str) -> Verb:
     return Verb(
         name,
         (*words, "--slots", folder),
-        ("onnx.edgead", "openvino.edgead", f"{folder}/current"),
+        ("openvino.edgead", "onnx.edgead", f"{folder}/current"),
         made=(folder,),
         then=("run", f"{folder}/current", "bad/0.png"),
         demands=demands,
@@ -151,14 +151,15 @@ def prepare(folder: Path) -> None:
         edgead.export(fitted, target, folder / f"{target}.edgead", precision="fp32", max_loss=1)
     make_keys(folder / "qa.key", folder / "qa.pub")
     edgead.Slots(folder / "slots").install(folder / "onnx.edgead", good_after=0)
-    for target in ("openvino", "onnx"):
-        edgead.Slots(folder / "two").install(folder / f"{target}.edgead", good_after=0)
+    shutil.copytree(folder / "slots", folder / "two", symlinks=True)
+    edgead.Slots(folder / "two").install(folder / "openvino.edgead", good_after=0)
     edgead.Slots(folder / "trial").install(folder / "onnx.edgead", good_after=9, most_starts=9)
     for serial, target in enumerate(("onnx", "openvino"), 1):
         bundle = Path(shutil.copytree(folder / f"{target}.edgead", folder / f"{serial}.edgead"))
         edgead.sign(bundle, folder / "qa.key", serial=serial)
-        for name in ("trusted-two", "trusted")[: 3 - serial]:
-            edgead.Slots(folder / name, trust=folder / "qa.pub").install(bundle, good_after=0)
+        if serial == 2:
+            shutil.copytree(folder / "trusted-two", folder / "trusted", symlinks=True)
+        edgead.Slots(folder / "trusted-two", trust=folder / "qa.pub").install(bundle, good_after=0)
     shutil.copy(folder / "bad" / "0.png", folder / "out" / "plot.svg")  # older outputs, of whatever content
     for name in ("v.csv", "m.csv", "page.html"):
         (folder / "out" / name).write_text("older\n")
