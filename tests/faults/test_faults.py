@@ -47,9 +47,9 @@ def verbs(*names: str) -> Sequence[str]:
     return [word for name in names for word in ("--verb", name)]
 
 
-def test_the_first_call_of_each_kind_that_fails_is_told_and_undone(template: Path, tmp_path: Path) -> None:
-    rows = matrix(template, tmp_path, *verbs("teach", "run"), "--every", "20")
-    assert [row["verb"] for row in rows] == ["teach", "run"]
+def test_every_few_calls_that_fail_are_told_and_undone(template: Path, tmp_path: Path) -> None:
+    rows = matrix(template, tmp_path, *verbs("teach"), "--every", "8")
+    assert [row["verb"] for row in rows] == ["teach"]
     for row in rows:
         assert row["tries"]["write ENOSPC"] and row["tries"]["fsync EIO"] and row["tries"]["open EACCES"], row
         assert row["calls"]["write"] and row["calls"]["fsync"], row
