@@ -7,23 +7,49 @@ to a whole bundle, the old or the new one, and the next writer removes what was 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from edgead.bundle import Bundle, read_bundle
-from edgead.errors import BundleError, EdgeadError, NoSlotError, OptionError
-from edgead.files import output_errors, staging_folder, sync
+from edgead.bundle.reading import subject_of
+from edgead.errors import BundleError, EdgeadError, NoSlotError, OptionError, TrustError
+from edgead.files import output_errors, staging_folder
 from edgead.names import shown
-from edgead.slots.folder import CURRENT, PREVIOUS, SERIALS, leads, locked, point, short, sweep, target
+from edgead.slots.folder import (
+    CURRENT,
+    PREVIOUS,
+    SERIALS,
+    leads,
+    locked,
+    make_current,
+    placed,
+    point,
+    pointed,
+    short,
+    sweep,
+    target,
+)
 from edgead.slots.staging import staged
-from edgead.slots.state import MOST, STATE, SlotRecord, State, WentBack, read_state, write_state
-from edgead.trust import AnyTrust, Trust, device_trust
-from edgead.trust.floors import Mark, allow_back, raise_floor
+from edgead.slots.state import (
+    MOST,
+    STATE,
+    SlotRecord,
+    State,
+    WentBack,
+    read_state,
+    state_put_back,
+    write_state,
+)
+from edgead.trust import AnyTrust, Trust, accept, device_trust
+from edgead.trust.floors import Mark, allowed_back, raise_floor, raised_floor
 
 GOOD_AFTER, MOST_STARTS = 100, 3
 WAIT_SECONDS = 30.0
@@ -150,14 +176,19 @@ class Slots:
                     _log.info("%s: %s is installed already", self.folder, source)
                     return self._slot(state, now)
                 name = self._free(copy.digest)
-                new.rename(self.folder / name)
-                sync(self.folder)
-            signed = None if copy.signed is None else Mark.of(copy.signed.statement)
-            before = self._last_good(state, now)
-            kind: Literal["trial", "good"] = "trial" if good_after else "good"
-            record = SlotRecord(_utc(), before, kind, 0, good_after, most_starts, signed)
-            write_state(self.folder, replace(state, slots={**state.slots, name: record}))
-            point(self.folder, CURRENT, name)
+                signed = None if copy.signed is None else Mark.of(copy.signed.statement)
+                before = self._last_good(state, now)
+                kind: Literal["trial", "good"] = "trial" if good_after else "good"
+                record = SlotRecord(_utc(), before, kind, 0, good_after, most_starts, signed)
+                state = replace(state, slots={**state.slots, name: record})
+                with contextlib.ExitStack() as undone:  # last comes what counts; what fails undoes the others
+                    undone.enter_context(placed(new, self.folder / name))
+                    undone.enter_context(state_put_back(self.folder, state))
+                    undone.enter_context(pointed(self.folder, PREVIOUS, before))
+                    if signed is not None and trust is not None and trust.state is not None:
+                        mark = None if known is None else _mark(known, trust, _record(state, now))
+                        undone.enter_context(raised_floor(Path(trust.state), signed, mark))
+                    make_current(self.folder, name)
             _log.info("%s: %s is current, %s", self.folder, short(name), kind)
             if known is not None and (left := _left_behind(known, copy)):
                 _log.warning(
@@ -165,7 +196,8 @@ class Slots:
                     self.folder,
                     left,
                 )
-            return self._slot(self._settled(), name)
+            self._tidied()
+            return self._slot(state, name)
 
     def rollback(self, why: str = "asked for") -> Slot:
         """Make the slot before the current one current again, in one step; the other one is removed.
@@ -250,22 +282,33 @@ class Slots:
             return trust
         return replace(trust, state=self.folder / SERIALS)
 
+    def _tidied(self) -> None:
+        """As ``_settled``, after a change that stands: what can't be done now, the next writer does."""
+        with _left_for_later(self.folder):
+            self._settled()
+
     def _settled(self) -> State:
-        """Finish what a killed writer began, remove what it left, and return what holds."""
+        """Finish what a killed writer began, remove what it left, and return what holds.
+
+        What can't be removed or written is said; that the current bundle's number can't be kept is an error.
+        """
         state, name = read_state(self.folder), target(self.folder, CURRENT)
         before = self._before(state, name)
         kept = {each for each in (name, before) if each is not None}
         pruned = replace(state, slots={each: state.slots[each] for each in kept if each in state.slots})
-        if pruned != state:
-            write_state(self.folder, pruned)
-        if not leads(self.folder, PREVIOUS, before):
-            point(self.folder, PREVIOUS, before)
-        sweep(self.folder, kept)
         record = _record(pruned, name)
-        mark = None if record is None else record.signed
-        if mark is not None:
-            demanded = self._demanded()
-            raise_floor(Path(demanded.state) if demanded and demanded.state else self.folder / SERIALS, mark)
+        try:
+            if record is not None and record.signed is not None:
+                trust = self._demanded()
+                file = Path(trust.state) if trust and trust.state else self.folder / SERIALS
+                raise_floor(file, record.signed)
+        finally:
+            with _left_for_later(self.folder):
+                if not leads(self.folder, PREVIOUS, before):
+                    point(self.folder, PREVIOUS, before)
+                sweep(self.folder, kept)
+                if pruned != state:
+                    write_state(self.folder, pruned)
         return pruned
 
     def _back(self, state: State, why: str, level: int = logging.INFO) -> Slot:
@@ -274,16 +317,18 @@ class Slots:
         if name is None or before is None:
             raise NoSlotError(f"{shown(self.folder)}: there's no slot to go back to; install a bundle")
         path, demanded = self.folder / before, self._demanded()
-        if demanded is not None:
-            signed = read_bundle(path, trust=replace(demanded, state=None)).signed
-            if signed is not None and demanded.state is not None:
-                allow_back(Path(demanded.state), Mark.of(signed.statement))
-        else:
-            read_bundle(path)
-        point(self.folder, CURRENT, before)
-        write_state(self.folder, replace(state, went_back=WentBack(name, before, _utc(), why)))
+        signed = read_bundle(path, trust=None if demanded is None else replace(demanded, state=None)).signed
+        with contextlib.ExitStack() as undone:
+            undone.enter_context(pointed(self.folder, PREVIOUS, self._before(state, before)))
+            if signed is not None and demanded is not None and demanded.state is not None:
+                undone.enter_context(allowed_back(Path(demanded.state), Mark.of(signed.statement)))
+            make_current(self.folder, before)
         _log.log(level, "%s: went back from %s to %s (%s)", self.folder, short(name), short(before), why)
-        return self._slot(self._settled(), before)
+        state = replace(state, went_back=WentBack(name, before, _utc(), why))
+        with _left_for_later(self.folder, "why it went back isn't kept"):  # it goes back on a full disk, too
+            write_state(self.folder, state)
+        self._tidied()
+        return self._slot(state, before)
 
     def _started(self, state: State) -> Slot:
         slot = self._needed(self.current())
@@ -352,6 +397,25 @@ class Slots:
 
 def _record(state: State, name: str | None) -> SlotRecord | None:
     return None if name is None else state.slots.get(name)
+
+
+def _mark(bundle: Bundle, trust: Trust, record: SlotRecord | None) -> Mark | None:
+    """Of the current bundle's statement, by which it's accepted now; else by which it was."""
+    try:
+        return Mark.of(accept(subject_of(bundle), replace(trust, state=None)).statement)
+    except TrustError:
+        return None if record is None else record.signed
+
+
+@contextmanager
+def _left_for_later(
+    folder: Path, what: str = "what was left is removed by the next command"
+) -> Iterator[None]:
+    """Say what can't be written of what needn't be, and go on."""
+    try:
+        yield
+    except (EdgeadError, OSError) as error:
+        _log.warning("%s: %s (%s)", folder, what, error)
 
 
 def _same(one: Bundle, other: Bundle) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from edgead.files import output_errors, sync, write_file
 from edgead.manifest.strict import load, plain, read
 from edgead.names import shown
 from edgead.trust.floors import Mark
+from edgead.undoing import put_back
 
 STATE = "slots.json"
 MAX_STATE_BYTES = 1 << 20
@@ -107,10 +109,19 @@ def read_state(folder: Path) -> State:
 
 def write_state(folder: Path, state: State) -> None:
     """Write the file whole or not at all, and onto the disk; raises OutputError."""
+    with state_put_back(folder, state):
+        pass
+
+
+@contextmanager
+def state_put_back(folder: Path, state: State) -> Iterator[None]:
+    """Write the file as ``write_state``; where the block raises, it's as it was before again."""
     text = json.dumps(plain(state), sort_keys=True, indent=1, ensure_ascii=False)
-    write_file(folder / STATE, text.encode() + b"\n")
-    with output_errors(folder):
-        sync(folder)
+    with put_back(folder / STATE):
+        write_file(folder / STATE, text.encode() + b"\n")
+        with output_errors(folder):
+            sync(folder)
+        yield
 
 
 def _check(state: State) -> None:
@@ -120,4 +131,14 @@ def _check(state: State) -> None:
         raise ManifestError("a name or number of it is out of range")
 
 
-__all__ = ["MOST", "STATE", "SlotRecord", "State", "WentBack", "is_slot", "read_state", "write_state"]
+__all__ = [
+    "MOST",
+    "STATE",
+    "SlotRecord",
+    "State",
+    "WentBack",
+    "is_slot",
+    "read_state",
+    "state_put_back",
+    "write_state",
+]

@@ -19,6 +19,7 @@ from edgead.files import output_errors, sync, write_file
 from edgead.manifest.strict import load, plain, read
 from edgead.names import shown
 from edgead.trust.statement import MAX_SERIAL, Statement
+from edgead.undoing import put_back
 
 if sys.platform != "win32":
     import fcntl
@@ -95,14 +96,50 @@ def raise_floor(file: Path, said: Mark) -> None:
             _write(file, lines)
 
 
-def allow_back(file: Path, said: Mark) -> None:
-    """Let a statement be accepted again though a later one was; raises as ``raise_floor``."""
+@contextmanager
+def raised_floor(file: Path, said: Mark, current: Mark | None) -> Iterator[None]:
+    """Keep a statement's number as the last accepted one before the block gives its bundle another's place.
+
+    So no moment leaves the device open to a replay, and where the block raises, the number is as it was
+    before. Killed in the block, the number stays, but the current bundle, whose is lower, is allowed:
+    ``raise_floor`` ends that, once the new one has been loaded or has its place.
+
+    Args:
+        current: the current bundle's statement; None where there's none.
+
+    Raises:
+        OutputError, TrustStateError: as ``raise_floor``; the block isn't entered.
+    """
     with alone(file):
         lines = dict(_read(file).lines)
         now = lines.get(said.line)
-        if now is not None and said.serial < now.serial:
-            lines[said.line] = Floor(now.serial, said.digest)
-            _write(file, lines)
+        lower = current is not None and current.line == said.line and current.serial < said.serial
+        back_to = current.digest if current is not None and lower else now.back_to if now else None
+        wanted = Floor(said.serial, back_to)
+        if now is not None and (said.serial < now.serial or now == wanted):
+            yield
+            return
+        with put_back(file):
+            _write(file, {**lines, said.line: wanted})
+            yield
+
+
+@contextmanager
+def allowed_back(file: Path, said: Mark) -> Iterator[None]:
+    """Let a statement be accepted again though a later one was, unless the block raises.
+
+    Raises:
+        OutputError, TrustStateError: as ``raise_floor``; the block isn't entered.
+    """
+    with alone(file):
+        lines = dict(_read(file).lines)
+        now = lines.get(said.line)
+        if now is None or said.serial >= now.serial or now.back_to == said.digest:
+            yield
+            return
+        with put_back(file):
+            _write(file, {**lines, said.line: Floor(now.serial, said.digest)})
+            yield
 
 
 def _read(file: Path) -> Floors:
@@ -153,4 +190,4 @@ def alone(file: Path) -> Iterator[None]:
         os.close(folder)
 
 
-__all__ = ["Floor", "Floors", "Mark", "allow_back", "alone", "check_floor", "raise_floor"]
+__all__ = ["Floor", "Floors", "Mark", "allowed_back", "alone", "check_floor", "raise_floor", "raised_floor"]

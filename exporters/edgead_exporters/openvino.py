@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from edgead.errors import CompileError, OutputError, one_line
+from edgead.errors import CompileError, one_line
 from edgead.runtime.openvino_session import import_openvino
 from edgead.types import Artifact, Precision
 from edgead_exporters.coordinates import keep_coordinates_precise
@@ -33,8 +35,11 @@ class OpenVINOExporter:
         _number_nodes(model)
         try:
             ov.save_model(model, folder / "model.xml", compress_to_fp16=precision == "bf16")
-        except RuntimeError as error:  # its writer's word for a full disk, too
-            raise OutputError(f"{folder}: openvino can't write its files there: {one_line(error)}") from error
+        except RuntimeError as error:  # which says nothing of why
+            (folder / "room").write_bytes(bytes(1 << 16))  # a disk that takes nothing says so itself
+            (folder / "room").unlink()
+            why = f"{os.strerror(errno.EIO)}, openvino: {one_line(error)}"
+            raise OSError(errno.EIO, why, str(folder)) from error
         if precision == "bf16":
             keep_coordinates_precise(folder / "model.xml")
         return Artifact(

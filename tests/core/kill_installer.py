@@ -24,7 +24,7 @@ import edgead  # isort: skip  (it turns engines' telemetry off before one is imp
 import numpy as np
 import onnxruntime  # noqa: F401  (once, before any fork; no session is opened in this process)
 
-from edgead import Slots, Trust, files
+from edgead import Slots, Trust, files, undoing
 from edgead.bundle import read_bundle
 from edgead.bundle.signing import Claim, sign_bundle
 from edgead.errors import EdgeadError, NoSlotError
@@ -35,7 +35,7 @@ from edgead.trust import floors
 from edgead.trust.keys import make_keys
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v2.edgead"
-WATCHED = {module.__file__ for module in (files, slots_folder, slots_slots, staging, state, floors)}
+WATCHED = {module.__file__ for module in (files, undoing, slots_folder, slots_slots, staging, state, floors)}
 FRAME = np.zeros((24, 32, 3), np.uint8)
 FIXED = {".lock", "slots.json", "serials.json", "current", "previous"}
 

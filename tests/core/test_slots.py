@@ -23,6 +23,7 @@ from edgead.bundle import Note, add_revision, read_bundle, write_bundle
 from edgead.bundle.signing import Claim, sign_bundle
 from edgead.cli import main
 from edgead.manifest import Manifest, ReferenceRecord
+from edgead.slots import folder as slots_folder
 from edgead.slots import slots as slots_module
 from edgead.slots import staging
 from edgead.trust import demand
@@ -397,6 +398,86 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> N
     for folder in ("", 7):
         with pytest.raises(errors.OptionError):
             Slots(folder)  # type: ignore[arg-type]
+
+
+def test_what_fails_after_the_new_slot_is_whole_is_undone(
+    tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots = Slots(tmp_path / "deep" / "slots", trust=key.with_suffix(".pub"))
+    with pytest.raises(errors.UnsignedError):
+        slots.install(GOLDEN)
+    assert not (tmp_path / "deep").exists()  # nor is a folder left that wasn't there
+    bundles = [signed(tmp_path / f"{serial}.edgead", key, serial) for serial in (1, 2)]
+    slots.install(bundles[0], good_after=0)
+    for change, wanted in ((lambda: slots.install(bundles[1], good_after=0), 2), (slots.rollback, 1)):
+        before = {
+            path.relative_to(slots.folder): path.readlink() if path.is_symlink() else path.read_bytes()
+            for path in slots.folder.rglob("*")
+            if path.is_symlink() or path.is_file()
+        }
+        real, links = Path.replace, 0
+
+        def fail(path: Path, to: Path) -> Path:
+            if Path(to).name == "current":
+                nonlocal links
+                links += 1
+                raise OSError(5, "the disk's own words")
+            return real(path, to)  # noqa: B023
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", fail)
+            with pytest.raises(errors.OutputError, match="the disk's own words"):
+                change()
+        after = {
+            path.relative_to(slots.folder): path.readlink() if path.is_symlink() else path.read_bytes()
+            for path in slots.folder.rglob("*")
+            if path.is_symlink() or path.is_file()
+        }
+        assert links and after == before
+        assert change().serial == wanted
+
+
+def test_a_flip_that_cannot_be_undone_stands(slots: Slots, tmp_path: Path, monkeypatch, caplog) -> None:
+    slots.install(GOLDEN, good_after=0)
+    real, turned = Path.replace, []
+
+    def once(path: Path, to: Path) -> Path:
+        if Path(to).name == "current" and turned:
+            raise OSError(5, "no second time")
+        turned.extend([to] if Path(to).name == "current" else [])
+        return real(path, to)
+
+    real_sync = slots_folder.sync
+
+    def sync(path: Path) -> None:
+        if turned:
+            raise OSError(5, "no sync")
+        real_sync(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", once)
+        patched.setattr(slots_folder, "sync", sync)
+        slots.install(revised(tmp_path / "a.edgead", 70.0), good_after=0)
+    assert "it can't be undone either" in caplog.text
+    assert threshold(slots) == 70.0 and slots.current().state == "good" and slots.previous() is not None
+    slots.rollback()
+    assert threshold(slots) == 100.0
+
+
+def test_going_back_works_on_a_disk_that_takes_no_byte(
+    slots: Slots, tmp_path: Path, monkeypatch, caplog
+) -> None:
+    slots.install(GOLDEN, good_after=0)
+    slots.install(revised(tmp_path / "a.edgead", 70.0), good_after=0)
+
+    def full(*_: object) -> None:
+        raise errors.OutputError("slots.json: can't be written (No space left on device)")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(slots_module, "write_state", full)
+        slots.rollback("false alarms")
+    assert threshold(slots) == 100.0 and "why it went back isn't kept" in caplog.text
+    assert slots.went_back() is None and slots.good().state == "good"
 
 
 def test_the_verbs(tmp_path: Path, key: Path, capsys) -> None:

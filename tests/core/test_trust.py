@@ -269,7 +269,8 @@ def test_what_the_device_went_back_to_is_no_replay(tmp_path: Path) -> None:
 
     file = tmp_path / "accepted.json"
     floors.raise_floor(file, said(8, "new"))
-    floors.allow_back(file, said(7, "before"))
+    with floors.allowed_back(file, said(7, "before")):
+        floors.check_floor(file, said(7, "before"))
     floors.check_floor(file, said(7, "before"))
     floors.raise_floor(file, said(7, "before"))  # which lowers nothing
     for other in (said(7, "another"), said(6, "older")):
@@ -278,6 +279,33 @@ def test_what_the_device_went_back_to_is_no_replay(tmp_path: Path) -> None:
     floors.raise_floor(file, said(8, "new"))
     with pytest.raises(errors.ReplayedError):  # forward again: the exception is over
         floors.check_floor(file, said(7, "before"))
+
+
+def test_a_number_is_kept_before_its_bundle_has_its_place_and_taken_back_where_it_gets_none(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "accepted.json"
+    new, now, older = floors.Mark("L1", 9, "new"), floors.Mark("L1", 8, "now"), floors.Mark("L1", 7, "older")
+    for known in (None, now):
+        if known is not None:
+            floors.raise_floor(file, known)
+        before = file.read_bytes() if file.exists() else None
+        with pytest.raises(ZeroDivisionError), floors.raised_floor(file, new, known):
+            if known is not None:
+                floors.check_floor(file, now)  # which is current until the new one is
+            with pytest.raises(errors.ReplayedError):
+                floors.check_floor(file, older)
+            raise ZeroDivisionError
+        assert (file.read_bytes() if file.exists() else None) == before
+        with pytest.raises(ZeroDivisionError), floors.allowed_back(file, older):
+            raise ZeroDivisionError
+        assert (file.read_bytes() if file.exists() else None) == before
+        assert [path.name for path in tmp_path.iterdir()] == ([file.name] if before else [])
+    with floors.raised_floor(file, new, now):
+        pass
+    floors.raise_floor(file, new)
+    with pytest.raises(errors.ReplayedError):
+        floors.check_floor(file, now)
 
 
 def test_every_flipped_bit_of_a_signature_is_refused(bundle: Path, keys: Path) -> None:

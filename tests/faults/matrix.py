@@ -32,7 +32,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ PLACES = ("usual", "other-tmp", "read-only-home", "no-home")
 """Where TMPDIR and HOME are: in the folder; TMPDIR on another disk; HOME that takes nothing; none at all."""
 DOCUMENTED = {0, 2, 3, 4, 5, 6, 7, 8}
 OTHER_DISK = Path("/dev/shm")
+LINK = "a link to "
 Tree = dict[str, str]
 Fault = tuple[str, int, int, bool]
 """Kind, which call, errno, and whether all later calls fail, too."""
@@ -78,6 +79,7 @@ class Try:
         code: its exit code.
         out, err: what it printed.
         again: what it printed when run once more.
+        then: how the command that must do afterwards ended: its exit code and what it said.
         calls: how many of each kind it made.
         failed: how many were failed.
         path: of the first that was.
@@ -89,6 +91,7 @@ class Try:
     out: str
     err: str
     again: str
+    then: tuple[int, str]
     calls: dict[str, int]
     failed: int
     path: str
@@ -127,15 +130,19 @@ class Matrix:
             code, told, out, err = self._run(verb, place, work, other, (kind, n, error, on))
             again = self._run(verb, place, work, other, ("write", 0, 0, False))[2] if verb.again else ""
             left = sorted(str(p.relative_to(other)) for p in other.rglob("*")) if other.exists() else []
+            found = tree(work)
+            after = replace(verb, words=verb.then)
+            ended = self._run(after, place, work, other, ("write", 0, 0, False)) if verb.then else None
             return Try(
                 code,
                 out,
                 err,
                 again,
+                (ended[0], ended[3]) if ended else (0, ""),
                 told.get("calls", {}),
                 told.get("failed", 0),
                 told.get("path", ""),
-                tree(work),
+                found,
                 left,
             )
         finally:
@@ -164,6 +171,7 @@ class Matrix:
             os.chdir(work)
             for name in ("EDGEAD_CACHE", "XDG_CACHE_HOME"):
                 os.environ.pop(name, None)
+            os.environ |= dict(verb.demands)
             os.environ |= {
                 "HOME": str(work / "home"),
                 "TMPDIR": str(other if place == "other-tmp" else work / "tmp"),
@@ -213,6 +221,8 @@ _MANIFESTS: dict[str, Any] = {}
 
 
 def _bundle_faults(files: Tree, name: str, manifests: dict[str, Any]) -> list[str]:
+    if (link := files.get(name, "")).startswith(LINK):
+        name = os.path.normpath(f"{name}/../{link.removeprefix(LINK)}")
     digest = files.get(f"{name}/manifest.json")
     if digest is None:
         return [f"{name} is gone"]
@@ -230,7 +240,7 @@ def tree(folder: Path) -> Tree:
     for path in folder.rglob("*"):
         name = str(path.relative_to(folder))
         if path.is_symlink():
-            found[name] = f"a link to {path.readlink()}"
+            found[name] = f"{LINK}{path.readlink()}"
         elif path.is_dir():
             found[f"{name}/"] = "a folder"
         else:
@@ -262,6 +272,10 @@ def violations(
     found += matrix.verify(verb, tried)
     if verb.again and tried.again != good.out:
         found.append(f"run again, it prints something else: {tried.again[:200]!r}")
+    if tried.then[0]:
+        found.append(
+            f"afterwards `{' '.join(verb.then)}` ends with {tried.then[0]}: {tried.then[1][-300:]!r}"
+        )
     if tried.code == 0:
         wanted = {name for name in good.tree if not _in(name, verb.keeps)}
         there = {name for name in tried.tree if not _in(name, verb.keeps)}

@@ -6,7 +6,7 @@
    nothing. Folders that are said to be read-only are so whoever asks, root too.
 
    Kinds: write (also pwrite, writev, fwrite, sendfile, copy_file_range), fsync (also fdatasync), rename (also
-   renameat, renameat2), link (also linkat), mkdir (also mkdirat) and open (for writing). */
+   renameat, renameat2), link (also linkat, symlink, symlinkat), mkdir (also mkdirat) and open (for writing). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -209,6 +209,16 @@ int link(const char *one, const char *other) {
 int linkat(int from, const char *one, int to, const char *other, int flags) {
     NEXT(int, "linkat", int, const char *, int, const char *, int);
     return fails_at(LINK, to, other) ? -1 : next(from, one, to, other, flags);
+}
+
+int symlink(const char *to, const char *name) {
+    NEXT(int, "symlink", const char *, const char *);
+    return fails_at(LINK, AT_FDCWD, name) ? -1 : next(to, name);
+}
+
+int symlinkat(const char *to, int folder, const char *name) {
+    NEXT(int, "symlinkat", const char *, int, const char *);
+    return fails_at(LINK, folder, name) ? -1 : next(to, folder, name);
 }
 
 int mkdir(const char *path, mode_t mode) {

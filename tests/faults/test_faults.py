@@ -48,8 +48,8 @@ def verbs(*names: str) -> Sequence[str]:
 
 
 def test_every_few_calls_that_fail_are_told_and_undone(template: Path, tmp_path: Path) -> None:
-    rows = matrix(template, tmp_path, *verbs("calibrate", "teach", "run"), "--every", "5")
-    assert [row["verb"] for row in rows] == ["calibrate", "teach", "run"]
+    rows = matrix(template, tmp_path, *verbs("teach"), "--every", "8")
+    assert [row["verb"] for row in rows] == ["teach"]
     for row in rows:
         assert row["tries"]["write ENOSPC"] and row["tries"]["fsync EIO"] and row["tries"]["open EACCES"], row
         assert row["calls"]["write"] and row["calls"]["fsync"], row

@@ -24,10 +24,12 @@ class Verb:
         bundles: what must be there, read and verify, however the verb ended.
         grows: files and folders that fill while it works. Where the verb fails, each file there is as it was
             before, or whole rows or documents of what a success writes; nothing else may have changed.
-        made: where a success makes and removes what else it likes; a failure changes nothing there.
+        made: what else a success makes, changes or removes; a failure changes nothing there.
         keeps: what is kept for next time, and may be missing.
         again: whether it's run once more afterwards, and must print what it does without a fault: what was
             kept of a failed try mustn't be believed.
+        then: a command line that must do afterwards, however the verb ended.
+        demands: what the environment says, in all of these.
     """
 
     name: str
@@ -37,6 +39,23 @@ class Verb:
     keeps: tuple[str, ...] = ("home/.cache",)
     again: bool = False
     made: tuple[str, ...] = ()
+    then: tuple[str, ...] = ()
+    demands: tuple[tuple[str, str], ...] = ()
+
+
+def _slots(folder: str, name: str, *words: str) -> Verb:
+    """A row of a verb that changes a folder of slots: what's current verifies and judges in any case."""
+    demands: tuple[tuple[str, str], ...] = ()
+    if folder.startswith("trusted"):
+        demands = (("EDGEAD_TRUST", "qa.pub"), ("EDGEAD_TRUST_STATE", f"{folder}/serials.json"))
+    return Verb(
+        name,
+        (*words, "--slots", folder),
+        ("openvino.edgead", "onnx.edgead", f"{folder}/current"),
+        made=(folder,),
+        then=("run", f"{folder}/current", "bad/0.png"),
+        demands=demands,
+    )
 
 
 FIT = ("--size", f"{SIDE}x{SIDE}", "--folds", "0", "-o", "coreset_ratio=0.1", "--holdout", "0.4")
@@ -64,10 +83,18 @@ VERBS = (
     ),
     Verb("cache", ("run", "openvino.edgead", "bad", "--cache"), ("openvino.edgead",), again=True),
     Verb("sign", ("sign", "onnx.edgead", "--key", "qa.key"), ("onnx.edgead",)),
+    Verb("keys", ("keys", "new", "lab", "--out", "out"), (), made=("out/lab.key", "out/lab.pub")),
+    _slots("slots", "install", "install", "openvino.edgead"),
     Verb(
-        "install", ("install", "openvino.edgead", "--slots", "slots"), ("openvino.edgead",), made=("slots",)
+        "install-first",
+        ("install", "1.edgead", "--slots", "new/slots", "--trust", "qa.pub"),
+        ("1.edgead",),
+        made=("new",),
     ),
-    Verb("rollback", ("rollback", "--slots", "two", "--why", "a test"), ("onnx.edgead",), made=("two",)),
+    _slots("two", "rollback", "rollback", "--why", "a test"),
+    _slots("trial", "good", "slots", "--good"),
+    _slots("trusted", "install-signed", "install", "2.edgead"),
+    _slots("trusted-two", "rollback-signed", "rollback"),
     Verb(
         "eval",
         (
@@ -124,8 +151,15 @@ def prepare(folder: Path) -> None:
         edgead.export(fitted, target, folder / f"{target}.edgead", precision="fp32", max_loss=1)
     make_keys(folder / "qa.key", folder / "qa.pub")
     edgead.Slots(folder / "slots").install(folder / "onnx.edgead", good_after=0)
-    for target in ("openvino", "onnx"):
-        edgead.Slots(folder / "two").install(folder / f"{target}.edgead", good_after=0)
+    shutil.copytree(folder / "slots", folder / "two", symlinks=True)
+    edgead.Slots(folder / "two").install(folder / "openvino.edgead", good_after=0)
+    edgead.Slots(folder / "trial").install(folder / "onnx.edgead", good_after=9, most_starts=9)
+    for serial, target in enumerate(("onnx", "openvino"), 1):
+        bundle = Path(shutil.copytree(folder / f"{target}.edgead", folder / f"{serial}.edgead"))
+        edgead.sign(bundle, folder / "qa.key", serial=serial)
+        if serial == 2:
+            shutil.copytree(folder / "trusted-two", folder / "trusted", symlinks=True)
+        edgead.Slots(folder / "trusted-two", trust=folder / "qa.pub").install(bundle, good_after=0)
     shutil.copy(folder / "bad" / "0.png", folder / "out" / "plot.svg")  # older outputs, of whatever content
     for name in ("v.csv", "m.csv", "page.html"):
         (folder / "out" / name).write_text("older\n")
