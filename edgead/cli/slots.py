@@ -37,8 +37,10 @@ def command(folder: Path, good: bool, as_json: bool) -> None:
     from edgead.names import shown
     from edgead.slots import Slots
     from edgead.slots.folder import short
+    from edgead.slots.place import check_there
 
     slots = Slots(folder)
+    check_there(slots.folder)
     if good:
         slots.good()
     if as_json:

@@ -37,6 +37,7 @@ from edgead.slots.folder import (
     sweep,
     target,
 )
+from edgead.slots.place import check_numbers, check_rights, check_there
 from edgead.slots.staging import staged
 from edgead.slots.state import (
     MOST,
@@ -106,25 +107,33 @@ class Slots:
     def of(bundle: Path) -> Slots | None:
         """The folder whose ``current`` this path is, or None."""
         bundle = Path(bundle)
-        if bundle.name != CURRENT or not bundle.is_symlink() or not (bundle.parent / STATE).is_file():
+        if bundle.name != CURRENT or not bundle.is_symlink() or not os.path.lexists(bundle.parent / STATE):
             return None
         return Slots(bundle.parent)
 
     # ------------------------------------------------------------ what is there
 
     def current(self) -> Slot | None:
-        """The slot that is in use; None where nothing was installed. Raises SlotStateError."""
+        """The slot that is in use; None where nothing was installed.
+
+        Raises:
+            SlotStateError: what the folder says of itself isn't as edgead writes it.
+            SlotsRightsError: others can change the folder.
+        """
+        check_rights(self.folder)
         name = target(self.folder, CURRENT)
         return None if name is None else self._slot(read_state(self.folder), name)
 
     def previous(self) -> Slot | None:
-        """The slot that ``rollback`` goes back to, or None. Raises SlotStateError."""
+        """The slot that ``rollback`` goes back to, or None; raises as ``current``."""
+        check_rights(self.folder)
         state = read_state(self.folder)
         name = self._before(state, target(self.folder, CURRENT))
         return None if name is None else self._slot(state, name)
 
     def went_back(self) -> WentBack | None:
-        """The last time that the folder went back, or None. Raises SlotStateError."""
+        """The last time that the folder went back, or None; raises as ``current``."""
+        check_rights(self.folder)
         return read_state(self.folder).went_back
 
     # ------------------------------------------------------------ changes
@@ -155,6 +164,7 @@ class Slots:
             BundleError: the bundle can't be trusted; ``TrustError`` where it's for want of a signature.
             SelfTestError: this device scores the bundle's own images otherwise than it says.
             EngineError: this device can't run it.
+            SlotsRightsError: others can change the folder.
             SlotsBusyError: another process installs or goes back here.
             OutputError: the folder can't be written.
         """
@@ -208,10 +218,11 @@ class Slots:
             The current slot.
 
         Raises:
-            NoSlotError: there's none before it.
+            NoSlotError: there's none before it, or no such folder, which isn't made.
             BundleError: that can't be trusted any more; the current one stays.
-            SlotsBusyError, OutputError: as ``install``.
+            SlotsRightsError, SlotsBusyError, OutputError: as ``install``.
         """
+        self._installed()
         with locked(self.folder):
             return self._back(self._settled(), why)
 
@@ -220,8 +231,9 @@ class Slots:
 
         Raises:
             NoSlotError: nothing is installed.
-            SlotsBusyError, OutputError: as ``install``.
+            SlotsRightsError, SlotsBusyError, OutputError: as ``install``.
         """
+        self._installed()
         with locked(self.folder):
             return self._good(self._settled())
 
@@ -241,7 +253,7 @@ class Slots:
             SlotsBusyError: an installer is at work for longer than ``WAIT_SECONDS``.
             BundleError, OutputError: as ``rollback``.
         """
-        slot = self._needed(self.current())
+        slot = self._installed()
         if slot.state == "trial":
             with locked(self.folder, WAIT_SECONDS):
                 slot = self._started(self._settled())
@@ -280,7 +292,7 @@ class Slots:
         trust = self._trust or device_trust()
         if trust is None or trust.state is not None:
             return trust
-        return replace(trust, state=self.folder / SERIALS)
+        return replace(trust, state=check_numbers(self.folder / SERIALS))
 
     def _tidied(self) -> None:
         """As ``_settled``, after a change that stands: what can't be done now, the next writer does."""
@@ -300,7 +312,7 @@ class Slots:
         try:
             if record is not None and record.signed is not None:
                 trust = self._demanded()
-                file = Path(trust.state) if trust and trust.state else self.folder / SERIALS
+                file = Path(trust.state) if trust and trust.state else check_numbers(self.folder / SERIALS)
                 raise_floor(file, record.signed)
         finally:
             with _left_for_later(self.folder):
@@ -379,6 +391,10 @@ class Slots:
         while os.path.lexists(self.folder / name):
             name, number = f"{digest}.{number}", number + 1
         return name
+
+    def _installed(self) -> Slot:
+        check_there(self.folder)
+        return self._needed(self.current())
 
     def _needed(self, slot: Slot | None) -> Slot:
         if slot is None:
