@@ -24,6 +24,7 @@ from edgead.bundle.signing import Claim, sign_bundle
 from edgead.cli import main
 from edgead.manifest import Manifest, ReferenceRecord
 from edgead.slots import folder as slots_folder
+from edgead.slots import place as slots_place
 from edgead.slots import slots as slots_module
 from edgead.slots import staging
 from edgead.trust import demand
@@ -194,18 +195,52 @@ def test_a_bundle_that_changes_after_the_look_is_judged_by_its_copy(
     slots: Slots, tmp_path: Path, monkeypatch
 ) -> None:
     path = Path(shutil.copytree(GOLDEN, tmp_path / "a.edgead"))
-    copied, real = [], staging._copy
+    real, model, seen = staging._write, path / "model.onnx", []
 
-    def copy(source: Path, folder: Path, name: str, file: Path) -> None:
-        if name == "model.onnx":
-            file.write_bytes(file.read_bytes()[:-1] + b"x")
-        copied.append(name)
-        real(source, folder, name, file)
+    def write(to: Path, name: str, content: bytes) -> None:
+        seen.append(name)
+        if name == "model.onnx":  # while it's on its way, and after its look
+            content = content[:-1] + b"x"
+        real(to, name, content)
 
-    monkeypatch.setattr(staging, "_copy", copy)
-    with pytest.raises(errors.HashMismatchError, match=str(path)):
+    with monkeypatch.context() as patched:
+        patched.setattr(staging, "_write", write)
+        with pytest.raises(errors.HashMismatchError, match=f"^{path}: "):
+            slots.install(path)
+    assert "model.onnx" in seen and slots.current() is None
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    with pytest.raises(errors.HashMismatchError, match=f"^{path}: "):
         slots.install(path)
-    assert "model.onnx" in copied and slots.current() is None
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "revisions/0001.json", "signatures/*.json"])
+@pytest.mark.parametrize("how", ["grows", "link", "pipe"])
+def test_no_more_of_a_file_is_copied_than_is_listed(
+    name: str, how: str, slots: Slots, tmp_path: Path, key: Path, monkeypatch
+) -> None:
+    path = revised(tmp_path / "a.edgead", 70.0)
+    sign_bundle(path, key)
+    (file,) = path.glob(name)
+    real_copy, real_write, written = staging._copy, staging._write, []
+
+    def exchanged(bundle: object, to: Path) -> None:
+        if how == "grows":
+            os.truncate(file, 3 << 30)  # sparse
+        else:
+            file.replace(tmp_path / "elsewhere")
+            _ = file.symlink_to(tmp_path / "elsewhere") if how == "link" else os.mkfifo(file)
+        real_copy(bundle, to)  # type: ignore[arg-type]
+
+    def write(to: Path, name: str, content: bytes) -> None:
+        written.append(len(content))
+        real_write(to, name, content)
+
+    monkeypatch.setattr(staging, "_copy", exchanged)
+    monkeypatch.setattr(staging, "_write", write)
+    error = errors.FileSizeError if how == "grows" else errors.LinkError
+    with pytest.raises(error, match=f"^{path}: "):
+        slots.install(path)
+    assert sum(written) < 1 << 20 and not slots.folder.exists()
 
 
 def test_signatures_are_demanded_and_replays_refused(tmp_path: Path, key: Path, monkeypatch) -> None:
@@ -500,7 +535,95 @@ def test_the_verbs(tmp_path: Path, key: Path, capsys) -> None:
     assert "on trial" in capsys.readouterr().out
     assert main(["slots", "--slots", folder, "--good", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["current"]["state"] == "good"
-    assert main(["slots", "--slots", str(tmp_path / "none")]) == 0 and "nothing is" in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert main(["slots", "--slots", str(tmp_path / "empty")]) == 0
+    assert "nothing is" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_not_there_is_an_error_and_not_made(tmp_path: Path, capsys) -> None:
+    (tmp_path / "file").write_text("x")
+    for name in ("none", "none/deep", "file", "a" * 300):
+        folder = tmp_path / name
+        for words in (["rollback"], ["slots"], ["slots", "--json"], ["slots", "--good"]):
+            assert main([*words, "--slots", str(folder)]) == 2
+            told = capsys.readouterr()
+            assert told.out == "" and told.err.startswith(f"error: {folder}: no such folder of slots")
+        for call in (Slots(folder).rollback, Slots(folder).good, Slots(folder).start):
+            with pytest.raises(errors.NoSlotError, match="no such folder of slots"):
+                call()
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_is_refused_leaves_nothing_in_a_folder_that_holds_nothing(slots: Slots, tmp_path: Path) -> None:
+    (tmp_path / "damaged.edgead").mkdir()
+    for made in (False, True):
+        if made:
+            slots.folder.mkdir()
+        for call in (lambda: slots.install(tmp_path / "damaged.edgead"), slots.rollback, slots.good):
+            with pytest.raises(errors.EdgeadError):
+                call()
+        assert slots.folder.exists() == made and not (made and list(slots.folder.iterdir()))
+
+
+# ---------------------------------------------------------------- a folder that isn't this user's alone
+
+
+def test_a_folder_that_others_can_change_is_refused(
+    slots: Slots, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    slots.install(GOLDEN)
+    calls = (slots.current, slots.previous, slots.went_back, slots.start, slots.good, slots.rollback,
+             lambda: slots.install(GOLDEN))  # fmt: skip
+    for place, mode in ((slots.folder, 0o777), (slots.folder, 0o775), (slots.folder, 0o1777),
+                        (tmp_path, 0o777)):  # fmt: skip
+        before = place.stat().st_mode
+        place.chmod(mode)
+        for call in calls:
+            with pytest.raises(errors.SlotsRightsError, match=f"{place} can be written by others"):
+                call()
+        place.chmod(before)
+    monkeypatch.setattr(slots_place, "why_not", lambda folder: f"{folder} belongs to another user")
+    for call in calls:
+        with pytest.raises(errors.SlotsRightsError, match="belongs to another user"):
+            call()
+    assert main(["slots", "--slots", str(slots.folder)]) == 3
+    with pytest.raises(errors.SlotsRightsError):
+        Slots(tmp_path / "new").install(GOLDEN)
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_made_is_believed_whatever_the_umask(tmp_path: Path) -> None:
+    slots, before = Slots(tmp_path / "deep" / "slots"), os.umask(0)
+    try:
+        slots.install(GOLDEN, good_after=0)
+    finally:
+        os.umask(before)
+    made = [tmp_path / "deep", *(tmp_path / "deep").rglob("*")]
+    assert not [path for path in made if not path.is_symlink() and path.stat().st_mode & 0o022]
+    assert slots.current().state == "good"
+
+
+@pytest.mark.parametrize("name", [".lock", "slots.json", "serials.json"])
+def test_no_file_of_the_folder_is_a_link_or_pipe(name: str, tmp_path: Path, key: Path) -> None:
+    slots = Slots(tmp_path / "slots", trust=key.with_suffix(".pub"))
+    slots.install(signed(tmp_path / "1.edgead", key, 1))
+    file, elsewhere = slots.folder / name, tmp_path / "elsewhere"
+    file.replace(elsewhere)
+    before = elsewhere.read_bytes()
+    error = errors.TrustStateError if name == "serials.json" else errors.SlotStateError
+    for make in (lambda: os.mkfifo(file), lambda: file.symlink_to(elsewhere),
+                 lambda: file.symlink_to(tmp_path / "nothing")):  # fmt: skip
+        make()
+        for call in (slots.good, slots.start, lambda: slots.install(GOLDEN)):
+            with pytest.raises(error, match=f"{file}: a link or special file"):
+                call()
+        if name == "slots.json":
+            assert main(["slots", "--slots", str(slots.folder)]) == 3
+            assert main(["run", str(slots.folder / "current"), str(GOLDEN / "probes" / "000.png")]) == 3
+        file.unlink()
+    assert elsewhere.read_bytes() == before and not (tmp_path / "nothing").exists()
+    elsewhere.replace(file)
+    assert slots.good().state == "good"
 
 
 @pytest.mark.parametrize("words", [["every", "5"], ["8", "3"]])
