@@ -79,6 +79,11 @@ def is_slot(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def digest_of(name: str) -> str:
+    """The bundle's digest that a slot's name begins with."""
+    return name.partition(".")[0]
+
+
 def read_state(folder: Path) -> State:
     """Read the file; an absent one says nothing yet.
 
@@ -133,6 +138,7 @@ __all__ = [
     "SlotRecord",
     "State",
     "WentBack",
+    "digest_of",
     "is_slot",
     "read_state",
     "state_put_back",
