@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgead.cli.output import json_option, print_json, print_table
+from edgead.cli.output import json_option, print_json, print_table, show_notices
 
 if TYPE_CHECKING:
+    from edgead.notices import Notice
     from edgead.slots import Slots
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -68,6 +69,7 @@ def command(folder: Path, good: bool, as_json: bool) -> None:
                 )
             )
     print_table(rows, ("slot", "bundle", "state", "starts on trial", "installed", "line", "serial"))
+    show_notices(notices(slots))
     if back is not None:
         click.echo(shown(f"went back from {short(back.left)} to {short(back.to)} on {back.when}: {back.why}"))
 
@@ -76,12 +78,24 @@ def record(slots: Slots) -> dict[str, Any]:
     """The folder as JSON."""
     from edgead.manifest.strict import plain
 
+    told_of = [notice.record() for notice in notices(slots)]
     found = {"current": slots.current(), "previous": slots.previous()}
     told = {
         name: None if slot is None else {**plain(slot), "path": str(slot.path)}
         for name, slot in found.items()
     }
-    return {"slots": str(slots.folder), **told, "went_back": plain(slots.went_back())}
+    return {"slots": str(slots.folder), **told, "went_back": plain(slots.went_back()), "notices": told_of}
 
 
-__all__ = ["command", "record", "slots_option"]
+def notices(slots: Slots) -> list[Notice]:
+    """What is so with the bundles that are installed, each once."""
+    from edgead.slots.looking import notices_of
+
+    found = {"current": slots.current(), "previous": slots.previous()}
+    told: list[Notice] = []
+    for which, slot in found.items():
+        told += [] if slot is None else [each for each in notices_of(which, slot) if each not in told]
+    return told
+
+
+__all__ = ["command", "notices", "record", "slots_option"]

@@ -20,7 +20,7 @@ def check_there(folder: Path) -> None:
     """Raise NoSlotError where there's no such folder."""
     if not is_folder(folder):
         raise NoSlotError(
-            f"{shown(folder)}: no such folder of slots; `edgead install BUNDLE --slots DIR` makes one"
+            f"{shown(folder)}: no such folder of slots, so nothing is installed; `edgead install` makes one"
         )
 
 

@@ -29,6 +29,7 @@ from edgead.slots import slots as slots_module
 from edgead.slots import staging
 from edgead.trust import demand
 from edgead.trust.keys import make_keys
+from edgead.trust.statement import SignedStatement
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v2.edgead"
 ROOT = Path(edgead.__file__).parents[1]
@@ -278,6 +279,164 @@ def test_the_device_loads_what_it_went_back_to(tmp_path: Path, key: Path, monkey
     with pytest.raises(errors.ReplayedError):
         edgead.load(signed(tmp_path / "3.edgead", key, 3))
     assert not (slots.folder / "serials.json").exists()
+
+
+def other_bundle(path: Path) -> Path:
+    """Another bundle than the golden one, not the same with something beside it."""
+    manifest = read_bundle(GOLDEN).manifest
+    return rewritten(path, replace(manifest, probes=manifest.probes[:1]))
+
+
+def everything(folder: Path) -> dict[Path, object]:
+    return {
+        path.relative_to(folder): path.readlink() if path.is_symlink() else path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize(("trusted", "what"), [(False, "other"), (True, "other"), (True, "same")])
+def test_what_was_put_in_the_place_of_the_slot_before_is_not_gone_back_to(
+    trusted: bool, what: str, again: bool, tmp_path: Path, key: Path, caplog
+) -> None:
+    older = other_bundle(tmp_path / "other.edgead")
+    sign_bundle(older, key, Claim(3, "L1"))  # released once, and replaced for a reason
+    older = older if what == "other" else signed(tmp_path / "same.edgead", key, 3)
+    new = revised(tmp_path / "new.edgead", 70.0)
+    sign_bundle(new, key, Claim(5, "L1"))
+    slots = Slots(tmp_path / "slots", trust=key.with_suffix(".pub") if trusted else None)
+    if again:  # so that the slot before is named with a number
+        slots.install(signed(tmp_path / "2.edgead", key, 2), good_after=0)
+    slots.install(signed(tmp_path / "4.edgead", key, 4), good_after=0)
+    slots.install(new, most_starts=0)
+    before = slots.previous().path
+    assert (before.suffix == ".2") == again
+    shutil.rmtree(before)
+    shutil.copytree(older, before)
+    seen = everything(slots.folder)
+    with pytest.raises(errors.ForeignSlotError, match=f"^{before}: it holds another|^{before}: serial 4 was"):
+        slots.rollback()
+    assert everything(slots.folder) == seen
+    slots.start()  # nor is it by itself
+    assert "can't be gone back from" in caplog.text and slots.went_back() is None
+    assert threshold(slots) == 70.0
+    words = ["--trust", str(key.with_suffix(".pub"))] if trusted else []
+    assert main(["rollback", "--slots", str(slots.folder), *words]) == 3
+
+
+def test_an_exchanged_current_bundle_opens_no_way_under_the_number(tmp_path: Path, key: Path) -> None:
+    slots = Slots(tmp_path / "slots", trust=key.with_suffix(".pub"))
+    one, two, three = (signed(tmp_path / f"{serial}.edgead", key, serial) for serial in (1, 2, 3))
+    slots.install(two, good_after=0)
+    now = slots.current().path
+    shutil.rmtree(now)
+    shutil.copytree(one, now)
+    slots.install(three, good_after=0)
+    floors = json.loads((slots.folder / "serials.json").read_text())["lines"]["L1"]
+    assert floors["serial"] == 3 and floors["back_to"] in (None, slots_digest(two))
+    with pytest.raises(errors.ForeignSlotError):
+        slots.rollback()
+    with pytest.raises(errors.ReplayedError):
+        slots.install(one)
+
+
+def slots_digest(path: Path) -> str:
+    (file,) = (path / "signatures").iterdir()
+    return SignedStatement.from_bytes(file.read_bytes()).statement.digest
+
+
+def test_a_slot_whose_signature_nobody_looked_at_gets_no_leave(tmp_path: Path, key: Path) -> None:
+    public = key.with_suffix(".pub")
+    Slots(tmp_path / "slots").install(signed(tmp_path / "1.edgead", key, 1), good_after=0)
+    slots = Slots(tmp_path / "slots", trust=public)
+    slots.install(signed(tmp_path / "2.edgead", key, 2), good_after=0)
+    assert slots.previous().serial == 1  # it was looked at before it got the one to go back to
+    state = json.loads((slots.folder / "slots.json").read_text())
+    state["slots"][slots.previous().name]["signed"] = None
+    (slots.folder / "slots.json").write_text(json.dumps(state))
+    with pytest.raises(errors.ForeignSlotError, match="no signature was demanded"):
+        slots.rollback()
+
+
+def test_what_was_signed_in_its_slot_is_said_and_can_be_gone_back_to(
+    tmp_path: Path, key: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setenv(demand.KEYS, str(key.with_suffix(".pub")))
+    slots = Slots(tmp_path / "slots")
+    slots.install(signed(tmp_path / "4.edgead", key, 4), good_after=0)
+    assert main(["slots", "--slots", str(slots.folder)]) == 0
+    assert "signed since" not in capsys.readouterr().err
+    sign_bundle(slots.current().path, key, Claim(6, "L1"))
+    assert main(["slots", "--slots", str(slots.folder)]) == 0
+    assert "current bundle was signed since it was installed: it has serial 6" in capsys.readouterr().err
+    assert main(["slots", "--slots", str(slots.folder), "--json"]) == 0
+    codes = [notice["code"] for notice in json.loads(capsys.readouterr().out)["notices"]]
+    assert codes == ["no-digest", "slot-signed-since"]
+    edgead.load(slots.folder / "current")
+    slots.install(signed(tmp_path / "7.edgead", key, 7), good_after=0)
+    assert slots.previous().serial == 6
+    assert slots.rollback().serial == 6 and edgead.load(slots.folder / "current").bundle.signed
+    (slots.current().path / "model.onnx").unlink()
+    assert main(["slots", "--slots", str(slots.folder)]) == 0
+    assert "the current bundle can't be used: " in capsys.readouterr().err
+    monkeypatch.delenv(demand.KEYS)
+    now = slots.current().path
+    shutil.rmtree(now)
+    shutil.copytree(other_bundle(tmp_path / "other.edgead"), now)
+    assert main(["slots", "--slots", str(slots.folder)]) == 0
+    assert "holds another bundle than was installed" in capsys.readouterr().err
+
+
+def test_a_line_whose_older_bundle_is_not_acceptable_any_more_goes_on(
+    tmp_path: Path, key: Path, monkeypatch, caplog
+) -> None:
+    slots, image = Slots(tmp_path / "slots"), str(GOLDEN / "probes" / "000.png")
+    new = revised(tmp_path / "2.edgead", 70.0)
+    sign_bundle(new, key, Claim(2, "L1"))
+    monkeypatch.setenv(demand.KEYS, str(key.with_suffix(".pub")))
+    slots.install(signed(tmp_path / "1.edgead", key, 1), good_after=0)
+    slots.install(new, most_starts=0)
+    before = slots.previous().path
+    whole = Path(shutil.copytree(before, tmp_path / "whole"))
+
+    def damage() -> None:
+        (before / "model.onnx").write_bytes(b"x")
+
+    def revise() -> None:
+        shutil.copytree(new / "revisions", before / "revisions")
+
+    def expire() -> None:
+        def over(said: object, now: object) -> None:
+            if said.serial == 1:  # type: ignore[attr-defined]
+                raise errors.ExpiredError("its signature expired")
+
+        monkeypatch.setattr(demand, "_check_time", over)
+
+    for break_it, why in ((damage, "model.onnx"), (revise, "its thresholds changed"), (expire, "expired")):
+        break_it()
+        caplog.clear()
+        assert main(["run", str(slots.folder / "current"), image]) == 0
+        told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        (told,) = [line for line in told if "stays current" in line]
+        assert "can't be gone back from" in told and why in told and "edgead slots --good" in told
+        assert threshold(slots) == 70.0 and slots.went_back() is None and slots.previous() is not None
+        shutil.rmtree(before)
+        shutil.copytree(whole, before)
+    monkeypatch.undo()
+    monkeypatch.setenv(demand.KEYS, str(key.with_suffix(".pub")))
+    assert slots.start().serial == 1 and threshold(slots) == 100.0  # acceptable again
+
+
+def test_a_bundle_whose_manifest_has_no_digest_is_installed_with_a_word(slots: Slots, capsys) -> None:
+    for version, says in (("v2", True), ("v3", False)):
+        path = str(GOLDEN.with_name(f"{version}.edgead"))
+        words = ["install", path, "--slots", f"{slots.folder}-{version}"]
+        assert main(words) == 0 and ("note: an older edgead" in capsys.readouterr().err) == says
+        for more in ([*words, "--json"], ["slots", *words[2:], "--json"]):
+            assert main(more) == 0
+            notices = json.loads(capsys.readouterr().out)["notices"]
+            assert [notice["code"] for notice in notices] == ["no-digest"] * says
 
 
 # ---------------------------------------------------------------- on trial
