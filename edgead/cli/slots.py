@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class _Folder(click.Path):
+    """A path that isn't empty, as that of a variable that isn't set is: it would be the working folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            self.fail("it's empty; give a folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def slots_option(function: F) -> F:
     """Add ``--slots``, passed on as ``folder``."""
     return click.option(
@@ -24,7 +33,7 @@ def slots_option(function: F) -> F:
         "folder",
         metavar="DIR",
         required=True,
-        type=click.Path(path_type=Path),
+        type=_Folder(path_type=Path),
         help="The folder of installed bundles.",
     )(function)
 

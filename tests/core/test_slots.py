@@ -713,6 +713,14 @@ def test_a_folder_that_is_not_there_is_an_error_and_not_made(tmp_path: Path, cap
         assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_an_empty_name_is_not_the_working_folder(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (["install", str(GOLDEN)], ["rollback"], ["slots"]):
+        assert main([*words, "--slots", ""]) == 2
+        assert "it's empty; give a folder" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_refused_leaves_nothing_in_a_folder_that_holds_nothing(slots: Slots, tmp_path: Path) -> None:
     (tmp_path / "damaged.edgead").mkdir()
     for made in (False, True):
