@@ -29,8 +29,8 @@ from edgead.bundle import read_bundle
 from edgead.bundle.signing import Claim, sign_bundle
 from edgead.errors import EdgeadError, NoSlotError
 from edgead.slots import folder as slots_folder
-from edgead.slots import slots as slots_slots
 from edgead.slots import place, staging, state
+from edgead.slots import slots as slots_slots
 from edgead.trust import floors
 from edgead.trust.keys import make_keys
 

@@ -30,6 +30,7 @@ from edgead.slots import staging
 from edgead.trust import demand
 from edgead.trust.keys import make_keys
 from edgead.trust.statement import SignedStatement
+from edgead.undoing import put_back
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v2.edgead"
 ROOT = Path(edgead.__file__).parents[1]
@@ -766,8 +767,17 @@ def test_what_is_made_is_believed_whatever_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     made = [tmp_path / "deep", *(tmp_path / "deep").rglob("*")]
+    state = slots.folder / "slots.json"
     assert not [path for path in made if not path.is_symlink() and path.stat().st_mode & 0o022]
     assert slots.current().state == "good"
+    before = os.umask(0)
+    try:
+        with pytest.raises(RuntimeError), put_back(state):  # nor does what is taken back
+            state.unlink()
+            raise RuntimeError
+    finally:
+        os.umask(before)
+    assert state.stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize("name", [".lock", "slots.json", "serials.json"])
