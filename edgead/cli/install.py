@@ -9,7 +9,7 @@ import click
 from edgead.bundle_names import find_bundle
 from edgead.cli.arguments import engine_option
 from edgead.cli.completion import complete_paths
-from edgead.cli.output import json_option, print_json, show_notices, typed
+from edgead.cli.output import json_option, print_json, typed
 from edgead.cli.slots import slots_option
 from edgead.cli.trust_options import trust_of, trust_options
 
@@ -52,7 +52,7 @@ def command(
     the bundle before is kept for `edgead rollback`. It's on trial until `edgead run` has judged N frames with
     it in one go; where that never happens, the folder goes back by itself at a later start.
     """
-    from edgead.cli.slots import record
+    from edgead.cli.slots import record, show
     from edgead.names import shown
     from edgead.slots import GOOD_AFTER, MOST_STARTS, Slots
     from edgead.slots.folder import short
@@ -70,7 +70,7 @@ def command(
     if as_json:
         print_json({"installed": fresh, **record(slots)})
         return
-    show_notices(notices_of("current", now))
+    show(notices_of("current", now))
     if not fresh:
         click.echo(shown(f"{folder}: this bundle is current already, so nothing was done"))
         return

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgead.cli.output import json_option, print_json, print_table, show_notices
+from edgead.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from edgead.notices import Notice
@@ -78,7 +78,7 @@ def command(folder: Path, good: bool, as_json: bool) -> None:
                 )
             )
     print_table(rows, ("slot", "bundle", "state", "starts on trial", "installed", "line", "serial"))
-    show_notices(notices(slots))
+    show(notices(slots))
     if back is not None:
         click.echo(shown(f"went back from {short(back.left)} to {short(back.to)} on {back.when}: {back.why}"))
 
@@ -96,6 +96,15 @@ def record(slots: Slots) -> dict[str, Any]:
     return {"slots": str(slots.folder), **told, "went_back": plain(slots.went_back()), "notices": told_of}
 
 
+def show(told: Iterable[Notice]) -> None:
+    """Print what is so with installed bundles, on stderr, each time: it's what an operator looks for here."""
+    from edgead.names import shown
+    from edgead.notices import say
+
+    for notice in told:
+        click.echo(shown(f"note: {say(notice)}"), err=True)
+
+
 def notices(slots: Slots) -> list[Notice]:
     """What is so with the bundles that are installed, each once."""
     from edgead.slots.looking import notices_of
@@ -107,4 +116,4 @@ def notices(slots: Slots) -> list[Notice]:
     return told
 
 
-__all__ = ["command", "notices", "record", "slots_option"]
+__all__ = ["command", "notices", "record", "show", "slots_option"]
