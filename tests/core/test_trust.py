@@ -592,6 +592,8 @@ def test_an_end_beside_a_signature_without_one_is_told(bundle: Path, keys: Path,
     words = ["sign", str(bundle), "--key", str(keys / "qa.key")]
     assert main([*words, "--serial", "3"]) == 0
     assert "hold as well" not in capsys.readouterr().out
+    assert main(["inspect", str(bundle), "--json"]) == 0
+    assert '"unchecked_signatures": 1' in capsys.readouterr().out
     assert main([*words, "--expires", "2099-01-31"]) == 0
     assert "1 other signature of this bundle with serial 3 hold as well" in capsys.readouterr().out
     assert main([*words, "--expires", "2099-02-01", "--json"]) == 0
