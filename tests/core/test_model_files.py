@@ -360,7 +360,37 @@ UNSAFE_IR = {
     "a comment": ("<net ", "<!-- a --><net "),
     "an instruction": ("<net ", "<?x y?><net "),
     "levels": ("<layers>", "<layers>" * 100),
-}
+    "levels of notes": ("<rt_info>", "<rt_info>" + "<a>" * 100),
+    "an element in a side": (f"<dim>{WIDTH}</dim>", "<dim>-9223372036854775808<x/></dim>"),
+    "an element before a side": (f"<dim>{WIDTH}</dim>", f"<dim><x/>{WIDTH}</dim>"),
+    "a side without a number": (f"<dim>{WIDTH}</dim>", "<dim/>"),
+    "text beside sides": (f"<dim>{WIDTH}</dim>", f"{WIDTH}<dim>{WIDTH}</dim>"),
+    "a graph in a layer": ("<output>", "<body><layers/></body><output>"),
+    "layers twice": ("</layers>", "</layers><layers/>"),
+    "edges twice": ("<edges>", "<edges/><edges>"),
+    "data twice": ("<data ", "<data /><data "),
+    "outputs twice": ("<output>", "<output/><output>"),
+    "a port outside": ("<layers>", '<layers><port id="0"/>'),
+    "an element that isn't OpenVINO's": ("<layers>", "<weights/><layers>"),
+    "two layers of one id": ('layer id="7"', 'layer id="1"'),
+    "a layer without an id": ('layer id="7"', "layer"),
+    "a layer of a huge id": ('layer id="7"', 'layer id="99999999999999999999"'),
+    "a layer of a hexadecimal id": ('layer id="7"', 'layer id="0x7"'),
+    "two ports of one id": ('<port id="1" precision="I64">', '<port id="0" precision="I64">'),
+    "a negative port's id": ('<port id="1" precision="I64">', '<port id="-1" precision="I64">'),
+    "an edge between layers that aren't there": (
+        "</edges>", '<edge from-layer="99" from-port="1" to-layer="98" to-port="0" /></edges>'
+    ),
+    "an edge from an input": ('from-layer="1" from-port="1"', 'from-layer="1" from-port="0"'),
+    "an edge from a port that isn't there": ('from-layer="1" from-port="1"', 'from-layer="1" from-port="5"'),
+    "an edge to an output": ('to-layer="1" to-port="0"', 'to-layer="1" to-port="1"'),
+    "an edge without an end": (' to-layer="1" to-port="0"', ' to-layer="1"'),
+    "two edges to one input": (
+        "<edges>", '<edges><edge from-layer="2" from-port="0" to-layer="1" to-port="0"/>'
+    ),
+    "a circle": ('<edge from-layer="0" from-port="0"', '<edge from-layer="1" from-port="1"'),
+    "an input without an edge": ('<edge from-layer="0" from-port="0" to-layer="1" to-port="0" />', ""),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("change", UNSAFE_IR.values(), ids=UNSAFE_IR)
@@ -406,6 +436,10 @@ def test_what_is_no_such_model_and_weights_that_are_not_there(representation: tu
 def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch, representation: tuple[str, bytes]) -> None:
     monkeypatch.setattr(ir, "MOST_ELEMENTS", 5)
     with pytest.raises(UnsafeModelError, match="elements"):
+        check_model("model.xml", representation[0].encode())
+    monkeypatch.setattr(ir, "MOST_ELEMENTS", 10_000)
+    monkeypatch.setattr(ir, "MOST_IN_A_ROW", 3)
+    with pytest.raises(UnsafeModelError, match="in a row"):
         check_model("model.xml", representation[0].encode())
     monkeypatch.setattr(ir, "MOST_BYTES", 5)
     with pytest.raises(UnsafeModelError, match="bytes"):
