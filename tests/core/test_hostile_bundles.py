@@ -57,6 +57,8 @@ REFUSED = {
     "a rate of next to nothing": (2, aimed(false_positive_rate=1e-320, expected_rate=0.5)),
     "a number too large": (2, lambda v: v["facts"].update(x=[10**400])),
     "nested too deeply": (2, lambda v: v["facts"].update(x=deep(900))),
+    "a model of a thousand megapixels": (2, lambda v: v["input"].update(size=[32768, 32768])),
+    "a model of one row too many": (2, lambda v: v["input"].update(size=[8193, 8192])),
     "half a character": (2, lambda v: v["facts"].update(x=LONE)),
     "half a character in a name": (2, lambda v: v["facts"].update({LONE: 1})),
     "a seed too large": (2, lambda v: v["method"].update(seed=1 << 63)),
