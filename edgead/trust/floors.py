@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgead.errors import ManifestError, ReplayedError, TrustStateError
-from edgead.files import output_errors, sync, write_file
+from edgead.files import output_errors, read_plain, sync, write_file
 from edgead.manifest.strict import load, plain, read
 from edgead.names import shown
+from edgead.private import why_not
 from edgead.trust.statement import MAX_SERIAL, Statement
 
 if sys.platform != "win32":
@@ -67,7 +68,11 @@ class Floors:
 
 
 def check_floor(file: Path, said: Mark) -> None:
-    """Raise ReplayedError where a later one was accepted before, TrustStateError for a damaged file."""
+    """Raise ReplayedError where a later one was accepted before.
+
+    Raises:
+        TrustStateError: the file is damaged, or others can change it.
+    """
     floor = _read(file).lines.get(said.line)
     if floor is not None and said.serial < floor.serial and said.digest != floor.back_to:
         line = f" for line {said.line!r}" if said.line else ""
@@ -82,7 +87,7 @@ def raise_floor(file: Path, said: Mark) -> None:
 
     Raises:
         OutputError: the file can't be written: replays couldn't be told any more.
-        TrustStateError: it's damaged.
+        TrustStateError: it's damaged, or others can change it.
     """
     floor = _read(file).lines.get(said.line)
     if floor is not None and (said.serial < floor.serial or floor == Floor(said.serial)):
@@ -106,17 +111,16 @@ def allow_back(file: Path, said: Mark) -> None:
 
 
 def _read(file: Path) -> Floors:
+    if why := why_not(file):  # whoever can write it can replay
+        raise TrustStateError(f"{shown(file)}: its numbers can't be trusted, for {shown(why)}")
     try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_FLOORS_BYTES + 1)
+        content = read_plain(file, MAX_FLOORS_BYTES)
     except FileNotFoundError:
         return Floors()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise TrustStateError(f"{shown(file)}: can't be read ({reason}); check the path and rights") from None
     try:
-        if len(content) > MAX_FLOORS_BYTES:
-            raise ManifestError("the manifest is too large")
         found: Floors = read(Floors, load(content))
         good = (0 <= each.serial <= MAX_SERIAL for each in found.lines.values())
         if found.format != 1 or not all(good):
@@ -132,7 +136,7 @@ def _read(file: Path) -> Floors:
 
 def _write(file: Path, lines: Mapping[str, Floor]) -> None:
     text = json.dumps(plain(Floors(lines)), sort_keys=True, indent=1, ensure_ascii=False)
-    write_file(file, text.encode() + b"\n")
+    write_file(file, text.encode() + b"\n", 0o644)  # what a group may write isn't trusted
     with output_errors(file):
         sync(file.parent)
 
