@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgead.errors import ManifestError, ReplayedError, TrustStateError
+from edgead.errors import ManifestError, OutputError, ReplayedError, TrustStateError
 from edgead.files import output_errors, read_plain, sync, write_file
 from edgead.manifest.strict import load, plain, read
 from edgead.names import shown
@@ -25,6 +26,8 @@ if sys.platform != "win32":
     import fcntl
 
 MAX_FLOORS_BYTES = 1 << 20
+LOCK_SECONDS = 30.0
+"""How long another writer is waited for."""
 
 
 @dataclass(frozen=True)
@@ -141,17 +144,38 @@ def _write(file: Path, lines: Mapping[str, Floor]) -> None:
         sync(file.parent)
 
 
+def _locked(file: Path, folder: int) -> bool:
+    try:
+        with output_errors(file):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OutputError as error:
+        if isinstance(error.__cause__, BlockingIOError):
+            return False
+        raise
+    return True
+
+
 @contextmanager
 def alone(file: Path) -> Iterator[None]:
-    """Hold the folder's lock, so that no number gets lost between two writers."""
+    """Hold the folder's lock, so that no number gets lost between two writers.
+
+    Raises:
+        OutputError: the folder isn't there, or another process keeps the lock.
+    """
     if sys.platform == "win32":
         yield
         return
     with output_errors(file):
         folder = os.open(file.absolute().parent, os.O_RDONLY)
     try:
-        with output_errors(file):
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        ends = time.monotonic() + LOCK_SECONDS
+        while not _locked(file, folder):  # whoever may look into the folder can lock it, and keep it so
+            if time.monotonic() > ends:
+                raise OutputError(
+                    f"{shown(file)}: can't be written, another process has held its folder's lock for "
+                    f"{LOCK_SECONDS:g} s; end that (`fuser {shown(file.parent)}`), or `chmod go-rx` it"
+                )
+            time.sleep(0.01)
         yield
     finally:
         os.close(folder)

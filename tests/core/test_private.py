@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgead.cli import main
-from edgead.errors import KeyFileError, TrustStateError
+from edgead.errors import KeyFileError, OutputError, TrustStateError
 from edgead.private import why_not
 from edgead.trust import Trust, floors
 from edgead.trust.keys import make_keys, read_public
@@ -194,6 +194,21 @@ def test_a_file_of_numbers_that_is_no_plain_file_is_refused_and_not_waited_for(
     (place / "serials.json").unlink()
     make(place / "serials.json", 0o600)
     refused(place, "serials.json: can't be read (", keys=False)
+
+
+def test_a_lock_that_another_process_keeps_is_not_waited_for_for_ever(place: Path, monkeypatch) -> None:
+    import fcntl
+
+    monkeypatch.setattr(floors, "LOCK_SECONDS", 0.1)
+    held = os.open(place, os.O_RDONLY)  # looking into the folder is all that it takes
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(OutputError, match="another process has held its folder's lock"):
+            floors.raise_floor(place / "serials.json", floors.Mark("L1", 6, "later"))
+        floors.check_floor(place / "serials.json", MARK)
+    finally:
+        os.close(held)
+    floors.raise_floor(place / "serials.json", floors.Mark("L1", 6, "later"))
 
 
 @pytest.mark.parametrize("umask", [0, 0o002, 0o077])
