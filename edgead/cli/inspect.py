@@ -34,7 +34,7 @@ def command(bundle: str, as_json: bool) -> None:
     from edgead.manifest import DEFAULT, parts_of
     from edgead.options import show
 
-    found = read_bundle(find_bundle(bundle), demanded=False)
+    found = read_bundle(find_bundle(bundle), demanded=False, tell=False)
     manifest = found.manifest
     if as_json:
         click.echo(_as_json(found), nl=False)

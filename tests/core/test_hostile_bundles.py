@@ -226,3 +226,31 @@ def test_a_carried_image_of_another_size_is_not_decoded(
         decode_image(content, path / name, (24, 32))
     assert main(["verify", str(path), "--on-device", "--images", str(GOLDEN / "v3.edgead" / "probes")]) == 3
     assert "not the model's size" in capsys.readouterr().err
+        assert ("no-digest" in [each["code"] for each in record.get("notices", ())]) == (version < 3)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_it_is_logged_once_where_a_manifest_has_no_digest(version: int, monkeypatch, caplog) -> None:
+    path = GOLDEN / f"v{version}.edgead"
+
+    def told(use: Callable[[], object]) -> list[str]:
+        monkeypatch.setattr("edgead.bundle.reading._told", set())
+        caplog.clear()
+        use()
+        use()
+        return [
+            f"{record.levelname} {record.getMessage()}"
+            for record in caplog.records
+            if "carries no digest" in record.getMessage()
+        ]
+
+    for use in (
+        lambda: edgead.load(path),
+        lambda: edgead.read_bundle(path),
+        lambda: edgead.verify(path),
+        lambda: main(["bench", str(path), "--frames", "2", "-q"]),
+    ):
+        found = told(use)
+        assert len(found) == (version < 3) and all(line.startswith(f"WARNING {path}: ") for line in found)
+    for shows in ("inspect", "verify"):  # in what it prints, and not a second time
+        assert told(lambda shows=shows: main([shows, str(path)])) == []
