@@ -40,6 +40,8 @@
     │   │   ├── RevisionGapError             a number is missing
     │   │   └── RevisionChainError           it follows another bundle or another revision
     │   ├── SlotStateError               what a folder of slots says of itself can't be read
+    │   ├── SlotsRightsError             others can change a folder of slots
+    │   ├── ForeignSlotError             a slot holds another bundle than was installed there
     │   └── TrustError                   a signature is demanded, and none will do
     │       ├── UnsignedError                no signature
     │       ├── ForeignSignatureError        another key's, or for another bundle
@@ -272,6 +274,14 @@ class ForeignLessonError(LessonError):
 
 class SlotStateError(BundleError):
     """What a folder of slots says of itself isn't as edgead writes it."""
+
+
+class SlotsRightsError(BundleError):
+    """A folder of slots, or one above it, is another user's or can be written by others."""
+
+
+class ForeignSlotError(BundleError):
+    """A slot doesn't hold the bundle that was installed there, or not by the signature that was accepted."""
 
 
 class TrustError(BundleError):

@@ -260,6 +260,11 @@ SENTENCES: dict[str, str] = {
     "{measured_loss:.2f} on synthetic defects, {max_loss:.2f} allowed",
     "no-digest": "an older edgead wrote the bundle, whose manifest carries no digest: a damaged threshold "
     "might go unseen; export the bundle again",
+    "slot-unreadable": "the {slot} bundle can't be used: {reason}",
+    "slot-exchanged": "the {slot} slot holds another bundle than was installed there: install the one that "
+    "you want",
+    "slot-signed-since": "the {slot} bundle was signed since it was installed: it has serial {serial} by "
+    "now, and {accepted} is what was accepted then; `edgead verify BUNDLE --key FILE` checks its signature",
     "unchecked-files": "no hash covers {files:#file} in folders that are kept for signatures and what a "
     "device was taught ({names}), and this version of edgead uses none of them",
     "lesson-no-false-alarm": "{image} passes already, its score is {score:.6g}: nothing was learned of it",

@@ -9,7 +9,7 @@ import click
 from edgead.bundle_names import find_bundle
 from edgead.cli.arguments import engine_option
 from edgead.cli.completion import complete_paths
-from edgead.cli.output import json_option, print_json, typed
+from edgead.cli.output import json_option, print_json, show_notices, typed
 from edgead.cli.slots import slots_option
 from edgead.cli.trust_options import trust_of, trust_options
 
@@ -56,6 +56,7 @@ def command(
     from edgead.names import shown
     from edgead.slots import GOOD_AFTER, MOST_STARTS, Slots
     from edgead.slots.folder import short
+    from edgead.slots.looking import notices_of
 
     slots = Slots(folder, trust=trust_of("--trust", keys, line))
     before = slots.current()
@@ -69,6 +70,7 @@ def command(
     if as_json:
         print_json({"installed": fresh, **record(slots)})
         return
+    show_notices(notices_of("current", now))
     if not fresh:
         click.echo(shown(f"{folder}: this bundle is current already, so nothing was done"))
         return

@@ -20,6 +20,7 @@ from edgead.errors import OutputError, SlotsBusyError, SlotStateError
 from edgead.files import is_leftover, output_errors, sync
 from edgead.leftovers import new_name
 from edgead.names import shown
+from edgead.slots.place import FOLDER_MODE, check_rights, open_lock
 from edgead.slots.state import is_slot
 from edgead.trust.floors import alone
 
@@ -36,17 +37,22 @@ _log = logging.getLogger(__name__)
 def locked(folder: Path, wait_seconds: float = 0) -> Iterator[None]:
     """Hold the folder's lock; the system drops it with the process.
 
-    A folder that wasn't there is made, and removed again where the block raises and left nothing in it.
+    A folder that wasn't there is made, and removed again where the block raises and left nothing in it, as
+    is the lock's file.
 
     Raises:
         SlotsBusyError: another process holds it, for as long as this one waits.
+        SlotsRightsError: others can change the folder.
+        SlotStateError: the lock's file is a link or special file.
         OutputError: the folder can't be written.
     """
+    check_rights(folder)
     made = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
     try:
         with output_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            for each in (*reversed(made), folder):
+                each.mkdir(FOLDER_MODE, exist_ok=True)
+            descriptor = open_lock(folder / LOCK)
     except BaseException:
         _unmade(made)
         raise
@@ -63,7 +69,7 @@ def locked(folder: Path, wait_seconds: float = 0) -> Iterator[None]:
             yield
         except BaseException:
             with contextlib.suppress(OSError):
-                if made and os.listdir(folder) == [LOCK]:  # noqa: PTH208 - names alone
+                if os.listdir(folder) == [LOCK]:  # noqa: PTH208 - names alone
                     _remove(folder / LOCK)
                     _unmade(made)
             raise

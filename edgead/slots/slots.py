@@ -20,9 +20,10 @@ from typing import Literal
 
 from edgead.bundle import Bundle, read_bundle
 from edgead.bundle.reading import subject_of
-from edgead.errors import BundleError, EdgeadError, NoSlotError, OptionError, TrustError
+from edgead.errors import BundleError, EdgeadError, ForeignSlotError, NoSlotError, OptionError, TrustError
 from edgead.files import output_errors, staging_folder
 from edgead.names import shown
+from edgead.notices import count
 from edgead.slots.folder import (
     CURRENT,
     PREVIOUS,
@@ -37,6 +38,7 @@ from edgead.slots.folder import (
     sweep,
     target,
 )
+from edgead.slots.place import check_numbers, check_rights, check_there
 from edgead.slots.staging import staged
 from edgead.slots.state import (
     MOST,
@@ -44,6 +46,7 @@ from edgead.slots.state import (
     SlotRecord,
     State,
     WentBack,
+    digest_of,
     read_state,
     state_put_back,
     write_state,
@@ -106,25 +109,33 @@ class Slots:
     def of(bundle: Path) -> Slots | None:
         """The folder whose ``current`` this path is, or None."""
         bundle = Path(bundle)
-        if bundle.name != CURRENT or not bundle.is_symlink() or not (bundle.parent / STATE).is_file():
+        if bundle.name != CURRENT or not bundle.is_symlink() or not os.path.lexists(bundle.parent / STATE):
             return None
         return Slots(bundle.parent)
 
     # ------------------------------------------------------------ what is there
 
     def current(self) -> Slot | None:
-        """The slot that is in use; None where nothing was installed. Raises SlotStateError."""
+        """The slot that is in use; None where nothing was installed.
+
+        Raises:
+            SlotStateError: what the folder says of itself isn't as edgead writes it.
+            SlotsRightsError: others can change the folder.
+        """
+        check_rights(self.folder)
         name = target(self.folder, CURRENT)
         return None if name is None else self._slot(read_state(self.folder), name)
 
     def previous(self) -> Slot | None:
-        """The slot that ``rollback`` goes back to, or None. Raises SlotStateError."""
+        """The slot that ``rollback`` goes back to, or None; raises as ``current``."""
+        check_rights(self.folder)
         state = read_state(self.folder)
         name = self._before(state, target(self.folder, CURRENT))
         return None if name is None else self._slot(state, name)
 
     def went_back(self) -> WentBack | None:
-        """The last time that the folder went back, or None. Raises SlotStateError."""
+        """The last time that the folder went back, or None; raises as ``current``."""
+        check_rights(self.folder)
         return read_state(self.folder).went_back
 
     # ------------------------------------------------------------ changes
@@ -155,6 +166,7 @@ class Slots:
             BundleError: the bundle can't be trusted; ``TrustError`` where it's for want of a signature.
             SelfTestError: this device scores the bundle's own images otherwise than it says.
             EngineError: this device can't run it.
+            SlotsRightsError: others can change the folder.
             SlotsBusyError: another process installs or goes back here.
             OutputError: the folder can't be written.
         """
@@ -175,6 +187,8 @@ class Slots:
                 if now is not None and known is not None and _same(known, copy):
                     _log.info("%s: %s is installed already", self.folder, source)
                     return self._slot(state, now)
+                mark = None if known is None or trust is None else _mark(known, trust, _record(state, now))
+                state = _signed_by(state, now, mark)
                 name = self._free(copy.digest)
                 signed = None if copy.signed is None else Mark.of(copy.signed.statement)
                 before = self._last_good(state, now)
@@ -186,7 +200,6 @@ class Slots:
                     undone.enter_context(state_put_back(self.folder, state))
                     undone.enter_context(pointed(self.folder, PREVIOUS, before))
                     if signed is not None and trust is not None and trust.state is not None:
-                        mark = None if known is None else _mark(known, trust, _record(state, now))
                         undone.enter_context(raised_floor(Path(trust.state), signed, mark))
                     make_current(self.folder, name)
             _log.info("%s: %s is current, %s", self.folder, short(name), kind)
@@ -208,10 +221,13 @@ class Slots:
             The current slot.
 
         Raises:
-            NoSlotError: there's none before it.
-            BundleError: that can't be trusted any more; the current one stays.
-            SlotsBusyError, OutputError: as ``install``.
+            NoSlotError: there's none before it, or no such folder, which isn't made.
+            ForeignSlotError: it isn't the bundle that was installed there any more, or not by the signature
+                that was accepted then; the current one stays.
+            BundleError: it can't be trusted any more; the current one stays.
+            SlotsRightsError, SlotsBusyError, OutputError: as ``install``.
         """
+        self._installed()
         with locked(self.folder):
             return self._back(self._settled(), why)
 
@@ -220,8 +236,9 @@ class Slots:
 
         Raises:
             NoSlotError: nothing is installed.
-            SlotsBusyError, OutputError: as ``install``.
+            SlotsRightsError, SlotsBusyError, OutputError: as ``install``.
         """
+        self._installed()
         with locked(self.folder):
             return self._good(self._settled())
 
@@ -231,7 +248,8 @@ class Slots:
         """Say that a runner begins with the current slot: call it before ``edgead.load``.
 
         On trial, it's counted; after the last start that it has on trial the folder goes back, which is
-        logged at WARNING and stands in ``went_back``.
+        logged at WARNING and stands in ``went_back``. Where there's nothing to go back to, or that isn't
+        acceptable any more, the current slot stays, which is logged at WARNING at each start.
 
         Returns:
             The slot to load.
@@ -239,9 +257,9 @@ class Slots:
         Raises:
             NoSlotError: nothing is installed.
             SlotsBusyError: an installer is at work for longer than ``WAIT_SECONDS``.
-            BundleError, OutputError: as ``rollback``.
+            SlotStateError, SlotsRightsError, OutputError: as ``rollback``.
         """
-        slot = self._needed(self.current())
+        slot = self._installed()
         if slot.state == "trial":
             with locked(self.folder, WAIT_SECONDS):
                 slot = self._started(self._settled())
@@ -280,7 +298,7 @@ class Slots:
         trust = self._trust or device_trust()
         if trust is None or trust.state is not None:
             return trust
-        return replace(trust, state=self.folder / SERIALS)
+        return replace(trust, state=check_numbers(self.folder / SERIALS))
 
     def _tidied(self) -> None:
         """As ``_settled``, after a change that stands: what can't be done now, the next writer does."""
@@ -300,7 +318,7 @@ class Slots:
         try:
             if record is not None and record.signed is not None:
                 trust = self._demanded()
-                file = Path(trust.state) if trust and trust.state else self.folder / SERIALS
+                file = Path(trust.state) if trust and trust.state else check_numbers(self.folder / SERIALS)
                 raise_floor(file, record.signed)
         finally:
             with _left_for_later(self.folder):
@@ -316,12 +334,12 @@ class Slots:
         before = self._before(state, name)
         if name is None or before is None:
             raise NoSlotError(f"{shown(self.folder)}: there's no slot to go back to; install a bundle")
-        path, demanded = self.folder / before, self._demanded()
-        signed = read_bundle(path, trust=None if demanded is None else replace(demanded, state=None)).signed
+        demanded = self._demanded()
+        signed = self._as_installed(before, _record(state, before), demanded)
         with contextlib.ExitStack() as undone:
             undone.enter_context(pointed(self.folder, PREVIOUS, self._before(state, before)))
             if signed is not None and demanded is not None and demanded.state is not None:
-                undone.enter_context(allowed_back(Path(demanded.state), Mark.of(signed.statement)))
+                undone.enter_context(allowed_back(Path(demanded.state), signed))
             make_current(self.folder, before)
         _log.log(level, "%s: went back from %s to %s (%s)", self.folder, short(name), short(before), why)
         state = replace(state, went_back=WentBack(name, before, _utc(), why))
@@ -329,6 +347,34 @@ class Slots:
             write_state(self.folder, state)
         self._tidied()
         return self._slot(state, before)
+
+    def _as_installed(self, name: str, record: SlotRecord | None, demanded: Trust | None) -> Mark | None:
+        """Check that a slot's bundle is the one that was installed there, and how it was signed then.
+
+        Returns:
+            Its statement's, under whose number it may be accepted again; None where none is demanded.
+
+        Raises:
+            ForeignSlotError: it's another bundle, or another statement is accepted by now.
+            BundleError: it can't be trusted.
+        """
+        path = self.folder / name
+        found = read_bundle(path, trust=None if demanded is None else replace(demanded, state=None))
+        if found.digest != digest_of(name):
+            raise _foreign(path, "it holds another bundle than was installed there")
+        if found.signed is None:
+            return None
+        signed = Mark.of(found.signed.statement)
+        if record is None or record.signed is None:
+            raise _foreign(path, "no signature was demanded when it was installed, or that was forgotten")
+        if signed != record.signed:
+            raise _foreign(
+                path,
+                f"serial {record.signed.serial} was accepted for it, and it has {signed.serial} now"
+                if signed.serial != record.signed.serial
+                else "another signature was accepted for it than the one that it has now",
+            )
+        return signed
 
     def _started(self, state: State) -> Slot:
         slot = self._needed(self.current())
@@ -338,8 +384,20 @@ class Slots:
         if record.starts >= record.most_starts:
             if self._before(state, slot.name) is not None:
                 why = f"not marked good in {record.starts} starts; look into it"
-                return self._back(state, why, logging.WARNING)
-            _log.warning("%s: on trial for %d starts, and nothing to go back to", self.folder, record.starts)
+                try:
+                    return self._back(state, why, logging.WARNING)
+                except BundleError as error:  # a line without its fallback goes on
+                    tried = f"and can't be gone back from ({error})"
+            else:
+                tried = "and there's nothing to go back to"
+            _log.warning(
+                "%s: %s wasn't marked good in %s, %s: it stays current; look into it, and mark it good with "
+                "`edgead slots --good` or install another bundle",
+                self.folder,
+                short(slot.name),
+                count(record.starts, "start"),
+                tried,
+            )
         record = replace(record, starts=min(record.starts + 1, MOST))
         state = replace(state, slots={**state.slots, slot.name: record})
         write_state(self.folder, state)
@@ -355,9 +413,13 @@ class Slots:
         return self._slot(state, slot.name)
 
     def _whole(self, name: str) -> Bundle | None:
-        """A slot's bundle, or None where it's damaged."""
+        """A slot's bundle, or None where it's damaged or another than was installed."""
+        path = self.folder / name
         try:
-            return read_bundle(self.folder / name, demanded=False)
+            found = read_bundle(path, demanded=False)
+            if found.digest != digest_of(name):
+                raise _foreign(path, "it holds another bundle than was installed there")
+            return found
         except BundleError as error:
             _log.warning("%s", error)
             return None
@@ -380,6 +442,10 @@ class Slots:
             name, number = f"{digest}.{number}", number + 1
         return name
 
+    def _installed(self) -> Slot:
+        check_there(self.folder)
+        return self._needed(self.current())
+
     def _needed(self, slot: Slot | None) -> Slot:
         if slot is None:
             raise NoSlotError(f"{shown(self.folder)}: nothing is installed here; `edgead install` does that")
@@ -400,11 +466,25 @@ def _record(state: State, name: str | None) -> SlotRecord | None:
 
 
 def _mark(bundle: Bundle, trust: Trust, record: SlotRecord | None) -> Mark | None:
-    """Of the current bundle's statement, by which it's accepted now; else by which it was."""
+    """Of the current bundle's statement, by which it's accepted now, no replay; else by which it was."""
     try:
-        return Mark.of(accept(subject_of(bundle), replace(trust, state=None)).statement)
+        return Mark.of(accept(subject_of(bundle), trust).statement)
     except TrustError:
         return None if record is None else record.signed
+
+
+def _signed_by(state: State, name: str | None, mark: Mark | None) -> State:
+    """Keep by which statement the current slot is accepted, which it may have got since it was installed."""
+    if name is None or mark is None:
+        return state
+    record = _record(state, name) or SlotRecord("", None, "good", 0, GOOD_AFTER, MOST_STARTS, None)
+    return replace(state, slots={**state.slots, name: replace(record, signed=mark)})
+
+
+def _foreign(path: Path, why: str) -> ForeignSlotError:
+    return ForeignSlotError(
+        f"{shown(path)}: {why}, so nothing goes back to it; install the bundle that you want instead"
+    )
 
 
 @contextmanager

@@ -6,25 +6,34 @@ import os
 from pathlib import Path
 
 from edgead.bundle import MANIFEST, Bundle, read_bundle
+from edgead.bundle.folder import open_folder
+from edgead.bundle.listing import MAX_REVISION_BYTES
+from edgead.bundle.loaded import read_listed, unreadable
+from edgead.bundle.reading import subject_of
 from edgead.bundle.revisions import name_of
-from edgead.bundle.taught import FOLDER
-from edgead.errors import BundleError, EdgeadError, InputError, ParityError, SelfTestError
-from edgead.files import READ_NO_LINK, output_errors, sync
+from edgead.bundle.taught import FOLDER, MAX_LESSON_BYTES
+from edgead.errors import EdgeadError, InputError, ParityError, SelfTestError
+from edgead.files import output_errors, sync
+from edgead.manifest import MAX_MANIFEST_BYTES
 from edgead.names import shown
-from edgead.trust import Trust
+from edgead.slots.place import FILE_MODE, FOLDER_MODE
+from edgead.trust import Trust, accept
+from edgead.trust.statement import MAX_SIGNATURE_BYTES
 
-_BLOCK = 1 << 20
 
+def contents(bundle: Bundle) -> dict[str, int]:
+    """Every file that is the bundle's beside the listed ones, and its most bytes.
 
-def contents(bundle: Bundle) -> list[str]:
-    """Every file that is the bundle's: what nothing of it speaks of is left out."""
-    return [
-        MANIFEST,
-        *(file.path for file in bundle.manifest.files),
-        *(name_of(revision.number) for revision in bundle.revisions),
-        *(f"{FOLDER}/{name}" for name in sorted(bundle.lessons.files)),
-        *bundle.signatures,
-    ]
+    What nothing of the bundle speaks of is left out.
+    """
+    listed = (file for lesson in bundle.lessons.all for file in (lesson.array, lesson.picture))
+    lessons = {file.path: file.bytes for file in listed if file is not None}
+    return {
+        MANIFEST: MAX_MANIFEST_BYTES,
+        **{name_of(revision.number): MAX_REVISION_BYTES for revision in bundle.revisions},
+        **{f"{FOLDER}/{name}": lessons.get(name, MAX_LESSON_BYTES) for name in bundle.lessons.files},
+        **dict.fromkeys(bundle.signatures, MAX_SIGNATURE_BYTES),
+    }
 
 
 def staged(source: Path, folder: Path, trust: Trust | None, engine: str | None) -> Bundle:
@@ -47,8 +56,9 @@ def staged(source: Path, folder: Path, trust: Trust | None, engine: str | None) 
         raise InputError(
             f"{shown(source)}: a fitted bundle, which no device runs: export it, and install that"
         )
-    for name in contents(seen):
-        _copy(source, folder, name, source.joinpath(name))
+    if trust is not None:  # before anything is copied, the copy's is what counts
+        accept(subject_of(seen), trust)
+    _copy(seen, folder)
     try:
         copy = read_bundle(folder, trust=trust, demanded=trust is not None)
         self_tested(copy, engine)
@@ -78,22 +88,26 @@ def self_tested(bundle: Bundle, engine: str | None) -> None:
         raise SelfTestError(str(error)) from None
 
 
-def _copy(source: Path, folder: Path, name: str, file: Path) -> None:
-    """Copy a plain file, as far as its size was when it was opened."""
-    to = folder / name
+def _copy(bundle: Bundle, to: Path) -> None:
+    """Copy a bundle as it is read: each file opened once, no more of it than listed, and that is written."""
+    to.chmod(to.stat().st_mode & FOLDER_MODE)
     try:
-        descriptor = os.open(file, READ_NO_LINK)
+        with open_folder(bundle.path) as folder:
+            for name, most in contents(bundle).items():
+                _write(to, name, folder.read(name, most))
+            for record in bundle.manifest.files:
+                _write(to, record.path, read_listed(folder, record))
     except OSError as error:
-        raise BundleError(
-            f"{shown(source)}: {name!r} can't be read ({error.strerror}); check the path and rights"
-        ) from None
-    with os.fdopen(descriptor, "rb") as reader, output_errors(folder.parent):
-        left = os.fstat(descriptor).st_size
-        to.parent.mkdir(parents=True, exist_ok=True)
-        with to.open("xb") as writer:
-            while left > 0 and (block := reader.read(min(left, _BLOCK))):
-                writer.write(block)
-                left -= len(block)
+        raise unreadable(bundle.path, error) from None
+
+
+def _write(to: Path, name: str, content: bytes) -> None:
+    with output_errors(to.parent):
+        file = to.joinpath(*name.split("/"))
+        for place in reversed([each for each in file.parents if to in each.parents]):
+            place.mkdir(FOLDER_MODE, exist_ok=True)
+        with open(file, "xb", opener=lambda path, flags: os.open(path, flags, FILE_MODE)) as writer:
+            writer.write(content)
 
 
 __all__ = ["contents", "self_tested", "staged"]

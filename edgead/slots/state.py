@@ -14,6 +14,7 @@ from edgead.errors import ManifestError, SlotStateError
 from edgead.files import output_errors, sync, write_file
 from edgead.manifest.strict import load, plain, read
 from edgead.names import shown
+from edgead.slots.place import FILE_MODE, read_file
 from edgead.trust.floors import Mark
 from edgead.undoing import put_back
 
@@ -78,6 +79,11 @@ def is_slot(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def digest_of(name: str) -> str:
+    """The bundle's digest that a slot's name begins with."""
+    return name.partition(".")[0]
+
+
 def read_state(folder: Path) -> State:
     """Read the file; an absent one says nothing yet.
 
@@ -85,14 +91,9 @@ def read_state(folder: Path) -> State:
         SlotStateError: it isn't as ``write_state`` writes it, or can't be read.
     """
     file = folder / STATE
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_STATE_BYTES + 1)
-    except FileNotFoundError:
+    content = read_file(file, MAX_STATE_BYTES)
+    if content is None:
         return State()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SlotStateError(f"{shown(file)}: can't be read ({reason}); check the path and rights") from None
     try:
         if len(content) > MAX_STATE_BYTES:
             raise ManifestError("the manifest is too large")
@@ -118,7 +119,7 @@ def state_put_back(folder: Path, state: State) -> Iterator[None]:
     """Write the file as ``write_state``; where the block raises, it's as it was before again."""
     text = json.dumps(plain(state), sort_keys=True, indent=1, ensure_ascii=False)
     with put_back(folder / STATE):
-        write_file(folder / STATE, text.encode() + b"\n")
+        write_file(folder / STATE, text.encode() + b"\n", FILE_MODE)
         with output_errors(folder):
             sync(folder)
         yield
@@ -137,6 +138,7 @@ __all__ = [
     "SlotRecord",
     "State",
     "WentBack",
+    "digest_of",
     "is_slot",
     "read_state",
     "state_put_back",

@@ -29,13 +29,14 @@ from edgead.bundle import read_bundle
 from edgead.bundle.signing import Claim, sign_bundle
 from edgead.errors import EdgeadError, NoSlotError
 from edgead.slots import folder as slots_folder
+from edgead.slots import place, staging, state
 from edgead.slots import slots as slots_slots
-from edgead.slots import staging, state
 from edgead.trust import floors
 from edgead.trust.keys import make_keys
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v2.edgead"
-WATCHED = {module.__file__ for module in (files, undoing, slots_folder, slots_slots, staging, state, floors)}
+MODULES = (files, undoing, place, slots_folder, slots_slots, staging, state, floors)
+WATCHED = {module.__file__ for module in MODULES}
 FRAME = np.zeros((24, 32, 3), np.uint8)
 FIXED = {".lock", "slots.json", "serials.json", "current", "previous"}
 

@@ -24,10 +24,13 @@ from edgead.bundle.signing import Claim, sign_bundle
 from edgead.cli import main
 from edgead.manifest import Manifest, ReferenceRecord
 from edgead.slots import folder as slots_folder
+from edgead.slots import place as slots_place
 from edgead.slots import slots as slots_module
 from edgead.slots import staging
 from edgead.trust import demand
 from edgead.trust.keys import make_keys
+from edgead.trust.statement import SignedStatement
+from edgead.undoing import put_back
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v2.edgead"
 ROOT = Path(edgead.__file__).parents[1]
@@ -194,18 +197,52 @@ def test_a_bundle_that_changes_after_the_look_is_judged_by_its_copy(
     slots: Slots, tmp_path: Path, monkeypatch
 ) -> None:
     path = Path(shutil.copytree(GOLDEN, tmp_path / "a.edgead"))
-    copied, real = [], staging._copy
+    real, model, seen = staging._write, path / "model.onnx", []
 
-    def copy(source: Path, folder: Path, name: str, file: Path) -> None:
-        if name == "model.onnx":
-            file.write_bytes(file.read_bytes()[:-1] + b"x")
-        copied.append(name)
-        real(source, folder, name, file)
+    def write(to: Path, name: str, content: bytes) -> None:
+        seen.append(name)
+        if name == "model.onnx":  # while it's on its way, and after its look
+            content = content[:-1] + b"x"
+        real(to, name, content)
 
-    monkeypatch.setattr(staging, "_copy", copy)
-    with pytest.raises(errors.HashMismatchError, match=str(path)):
+    with monkeypatch.context() as patched:
+        patched.setattr(staging, "_write", write)
+        with pytest.raises(errors.HashMismatchError, match=f"^{path}: "):
+            slots.install(path)
+    assert "model.onnx" in seen and slots.current() is None
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    with pytest.raises(errors.HashMismatchError, match=f"^{path}: "):
         slots.install(path)
-    assert "model.onnx" in copied and slots.current() is None
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "revisions/0001.json", "signatures/*.json"])
+@pytest.mark.parametrize("how", ["grows", "link", "pipe"])
+def test_no_more_of_a_file_is_copied_than_is_listed(
+    name: str, how: str, slots: Slots, tmp_path: Path, key: Path, monkeypatch
+) -> None:
+    path = revised(tmp_path / "a.edgead", 70.0)
+    sign_bundle(path, key)
+    (file,) = path.glob(name)
+    real_copy, real_write, written = staging._copy, staging._write, []
+
+    def exchanged(bundle: object, to: Path) -> None:
+        if how == "grows":
+            os.truncate(file, 3 << 30)  # sparse
+        else:
+            file.replace(tmp_path / "elsewhere")
+            _ = file.symlink_to(tmp_path / "elsewhere") if how == "link" else os.mkfifo(file)
+        real_copy(bundle, to)  # type: ignore[arg-type]
+
+    def write(to: Path, name: str, content: bytes) -> None:
+        written.append(len(content))
+        real_write(to, name, content)
+
+    monkeypatch.setattr(staging, "_copy", exchanged)
+    monkeypatch.setattr(staging, "_write", write)
+    error = errors.FileSizeError if how == "grows" else errors.LinkError
+    with pytest.raises(error, match=f"^{path}: "):
+        slots.install(path)
+    assert sum(written) < 1 << 20 and not slots.folder.exists()
 
 
 def test_signatures_are_demanded_and_replays_refused(tmp_path: Path, key: Path, monkeypatch) -> None:
@@ -243,6 +280,164 @@ def test_the_device_loads_what_it_went_back_to(tmp_path: Path, key: Path, monkey
     with pytest.raises(errors.ReplayedError):
         edgead.load(signed(tmp_path / "3.edgead", key, 3))
     assert not (slots.folder / "serials.json").exists()
+
+
+def other_bundle(path: Path) -> Path:
+    """Another bundle than the golden one, not the same with something beside it."""
+    manifest = read_bundle(GOLDEN).manifest
+    return rewritten(path, replace(manifest, probes=manifest.probes[:1]))
+
+
+def everything(folder: Path) -> dict[Path, object]:
+    return {
+        path.relative_to(folder): path.readlink() if path.is_symlink() else path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize(("trusted", "what"), [(False, "other"), (True, "other"), (True, "same")])
+def test_what_was_put_in_the_place_of_the_slot_before_is_not_gone_back_to(
+    trusted: bool, what: str, again: bool, tmp_path: Path, key: Path, caplog
+) -> None:
+    older = other_bundle(tmp_path / "other.edgead")
+    sign_bundle(older, key, Claim(3, "L1"))  # released once, and replaced for a reason
+    older = older if what == "other" else signed(tmp_path / "same.edgead", key, 3)
+    new = revised(tmp_path / "new.edgead", 70.0)
+    sign_bundle(new, key, Claim(5, "L1"))
+    slots = Slots(tmp_path / "slots", trust=key.with_suffix(".pub") if trusted else None)
+    if again:  # so that the slot before is named with a number
+        slots.install(signed(tmp_path / "2.edgead", key, 2), good_after=0)
+    slots.install(signed(tmp_path / "4.edgead", key, 4), good_after=0)
+    slots.install(new, most_starts=0)
+    before = slots.previous().path
+    assert (before.suffix == ".2") == again
+    shutil.rmtree(before)
+    shutil.copytree(older, before)
+    seen = everything(slots.folder)
+    with pytest.raises(errors.ForeignSlotError, match=f"^{before}: it holds another|^{before}: serial 4 was"):
+        slots.rollback()
+    assert everything(slots.folder) == seen
+    slots.start()  # nor is it by itself
+    assert "can't be gone back from" in caplog.text and slots.went_back() is None
+    assert threshold(slots) == 70.0
+    words = ["--trust", str(key.with_suffix(".pub"))] if trusted else []
+    assert main(["rollback", "--slots", str(slots.folder), *words]) == 3
+
+
+def test_an_exchanged_current_bundle_opens_no_way_under_the_number(tmp_path: Path, key: Path) -> None:
+    slots = Slots(tmp_path / "slots", trust=key.with_suffix(".pub"))
+    one, two, three = (signed(tmp_path / f"{serial}.edgead", key, serial) for serial in (1, 2, 3))
+    slots.install(two, good_after=0)
+    now = slots.current().path
+    shutil.rmtree(now)
+    shutil.copytree(one, now)
+    slots.install(three, good_after=0)
+    floors = json.loads((slots.folder / "serials.json").read_text())["lines"]["L1"]
+    assert floors["serial"] == 3 and floors["back_to"] in (None, slots_digest(two))
+    with pytest.raises(errors.ForeignSlotError):
+        slots.rollback()
+    with pytest.raises(errors.ReplayedError):
+        slots.install(one)
+
+
+def slots_digest(path: Path) -> str:
+    (file,) = (path / "signatures").iterdir()
+    return SignedStatement.from_bytes(file.read_bytes()).statement.digest
+
+
+def test_a_slot_whose_signature_nobody_looked_at_gets_no_leave(tmp_path: Path, key: Path) -> None:
+    public = key.with_suffix(".pub")
+    Slots(tmp_path / "slots").install(signed(tmp_path / "1.edgead", key, 1), good_after=0)
+    slots = Slots(tmp_path / "slots", trust=public)
+    slots.install(signed(tmp_path / "2.edgead", key, 2), good_after=0)
+    assert slots.previous().serial == 1  # it was looked at before it got the one to go back to
+    state = json.loads((slots.folder / "slots.json").read_text())
+    state["slots"][slots.previous().name]["signed"] = None
+    (slots.folder / "slots.json").write_text(json.dumps(state))
+    with pytest.raises(errors.ForeignSlotError, match="no signature was demanded"):
+        slots.rollback()
+
+
+def test_what_was_signed_in_its_slot_is_said_and_can_be_gone_back_to(
+    tmp_path: Path, key: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setenv(demand.KEYS, str(key.with_suffix(".pub")))
+    slots = Slots(tmp_path / "slots")
+    slots.install(signed(tmp_path / "4.edgead", key, 4), good_after=0)
+    assert main(["slots", "--slots", str(slots.folder)]) == 0
+    assert "signed since" not in capsys.readouterr().err
+    sign_bundle(slots.current().path, key, Claim(6, "L1"))
+    assert main(["slots", "--slots", str(slots.folder)]) == 0
+    assert "current bundle was signed since it was installed: it has serial 6" in capsys.readouterr().err
+    assert main(["slots", "--slots", str(slots.folder), "--json"]) == 0
+    codes = [notice["code"] for notice in json.loads(capsys.readouterr().out)["notices"]]
+    assert codes == ["no-digest", "slot-signed-since"]
+    edgead.load(slots.folder / "current")
+    slots.install(signed(tmp_path / "7.edgead", key, 7), good_after=0)
+    assert slots.previous().serial == 6
+    assert slots.rollback().serial == 6 and edgead.load(slots.folder / "current").bundle.signed
+    (slots.current().path / "model.onnx").unlink()
+    assert main(["slots", "--slots", str(slots.folder)]) == 0
+    assert "the current bundle can't be used: " in capsys.readouterr().err
+    monkeypatch.delenv(demand.KEYS)
+    now = slots.current().path
+    shutil.rmtree(now)
+    shutil.copytree(other_bundle(tmp_path / "other.edgead"), now)
+    assert main(["slots", "--slots", str(slots.folder)]) == 0
+    assert "holds another bundle than was installed" in capsys.readouterr().err
+
+
+def test_a_line_whose_older_bundle_is_not_acceptable_any_more_goes_on(
+    tmp_path: Path, key: Path, monkeypatch, caplog
+) -> None:
+    slots, image = Slots(tmp_path / "slots"), str(GOLDEN / "probes" / "000.png")
+    new = revised(tmp_path / "2.edgead", 70.0)
+    sign_bundle(new, key, Claim(2, "L1"))
+    monkeypatch.setenv(demand.KEYS, str(key.with_suffix(".pub")))
+    slots.install(signed(tmp_path / "1.edgead", key, 1), good_after=0)
+    slots.install(new, most_starts=0)
+    before = slots.previous().path
+    whole = Path(shutil.copytree(before, tmp_path / "whole"))
+
+    def damage() -> None:
+        (before / "model.onnx").write_bytes(b"x")
+
+    def revise() -> None:
+        shutil.copytree(new / "revisions", before / "revisions")
+
+    def expire() -> None:
+        def over(said: object, now: object) -> None:
+            if said.serial == 1:  # type: ignore[attr-defined]
+                raise errors.ExpiredError("its signature expired")
+
+        monkeypatch.setattr(demand, "_check_time", over)
+
+    for break_it, why in ((damage, "model.onnx"), (revise, "its thresholds changed"), (expire, "expired")):
+        break_it()
+        caplog.clear()
+        assert main(["run", str(slots.folder / "current"), image]) == 0
+        told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        (told,) = [line for line in told if "stays current" in line]
+        assert "can't be gone back from" in told and why in told and "edgead slots --good" in told
+        assert threshold(slots) == 70.0 and slots.went_back() is None and slots.previous() is not None
+        shutil.rmtree(before)
+        shutil.copytree(whole, before)
+    monkeypatch.undo()
+    monkeypatch.setenv(demand.KEYS, str(key.with_suffix(".pub")))
+    assert slots.start().serial == 1 and threshold(slots) == 100.0  # acceptable again
+
+
+def test_a_bundle_whose_manifest_has_no_digest_is_installed_with_a_word(slots: Slots, capsys) -> None:
+    for version, says in (("v2", True), ("v3", False)):
+        path = str(GOLDEN.with_name(f"{version}.edgead"))
+        words = ["install", path, "--slots", f"{slots.folder}-{version}"]
+        assert main(words) == 0 and ("note: an older edgead" in capsys.readouterr().err) == says
+        for more in ([*words, "--json"], ["slots", *words[2:], "--json"]):
+            assert main(more) == 0
+            notices = json.loads(capsys.readouterr().out)["notices"]
+            assert [notice["code"] for notice in notices] == ["no-digest"] * says
 
 
 # ---------------------------------------------------------------- on trial
@@ -500,7 +695,112 @@ def test_the_verbs(tmp_path: Path, key: Path, capsys) -> None:
     assert "on trial" in capsys.readouterr().out
     assert main(["slots", "--slots", folder, "--good", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["current"]["state"] == "good"
-    assert main(["slots", "--slots", str(tmp_path / "none")]) == 0 and "nothing is" in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert main(["slots", "--slots", str(tmp_path / "empty")]) == 0
+    assert "nothing is" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_not_there_is_an_error_and_not_made(tmp_path: Path, capsys) -> None:
+    (tmp_path / "file").write_text("x")
+    for name in ("none", "none/deep", "file", "a" * 300):
+        folder = tmp_path / name
+        for words in (["rollback"], ["slots"], ["slots", "--json"], ["slots", "--good"]):
+            assert main([*words, "--slots", str(folder)]) == 2
+            told = capsys.readouterr()
+            assert told.out == "" and told.err.startswith(f"error: {folder}: no such folder of slots")
+        for call in (Slots(folder).rollback, Slots(folder).good, Slots(folder).start):
+            with pytest.raises(errors.NoSlotError, match="no such folder of slots"):
+                call()
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_empty_name_is_not_the_working_folder(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (["install", str(GOLDEN)], ["rollback"], ["slots"]):
+        assert main([*words, "--slots", ""]) == 2
+        assert "it's empty; give a folder" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_refused_leaves_nothing_in_a_folder_that_holds_nothing(slots: Slots, tmp_path: Path) -> None:
+    (tmp_path / "damaged.edgead").mkdir()
+    for made in (False, True):
+        if made:
+            slots.folder.mkdir()
+        for call in (lambda: slots.install(tmp_path / "damaged.edgead"), slots.rollback, slots.good):
+            with pytest.raises(errors.EdgeadError):
+                call()
+        assert slots.folder.exists() == made and not (made and list(slots.folder.iterdir()))
+
+
+# ---------------------------------------------------------------- a folder that isn't this user's alone
+
+
+def test_a_folder_that_others_can_change_is_refused(
+    slots: Slots, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    slots.install(GOLDEN)
+    calls = (slots.current, slots.previous, slots.went_back, slots.start, slots.good, slots.rollback,
+             lambda: slots.install(GOLDEN))  # fmt: skip
+    for place, mode in ((slots.folder, 0o777), (slots.folder, 0o775), (slots.folder, 0o1777),
+                        (tmp_path, 0o777)):  # fmt: skip
+        before = place.stat().st_mode
+        place.chmod(mode)
+        for call in calls:
+            with pytest.raises(errors.SlotsRightsError, match=f"{place} can be written by others"):
+                call()
+        place.chmod(before)
+    monkeypatch.setattr(slots_place, "why_not", lambda folder: f"{folder} belongs to another user")
+    for call in calls:
+        with pytest.raises(errors.SlotsRightsError, match="belongs to another user"):
+            call()
+    assert main(["slots", "--slots", str(slots.folder)]) == 3
+    with pytest.raises(errors.SlotsRightsError):
+        Slots(tmp_path / "new").install(GOLDEN)
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_made_is_believed_whatever_the_umask(tmp_path: Path) -> None:
+    slots, before = Slots(tmp_path / "deep" / "slots"), os.umask(0)
+    try:
+        slots.install(GOLDEN, good_after=0)
+    finally:
+        os.umask(before)
+    made = [tmp_path / "deep", *(tmp_path / "deep").rglob("*")]
+    state = slots.folder / "slots.json"
+    assert not [path for path in made if not path.is_symlink() and path.stat().st_mode & 0o022]
+    assert slots.current().state == "good"
+    before = os.umask(0)
+    try:
+        with pytest.raises(RuntimeError), put_back(state):  # nor does what is taken back
+            state.unlink()
+            raise RuntimeError
+    finally:
+        os.umask(before)
+    assert state.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("name", [".lock", "slots.json", "serials.json"])
+def test_no_file_of_the_folder_is_a_link_or_pipe(name: str, tmp_path: Path, key: Path) -> None:
+    slots = Slots(tmp_path / "slots", trust=key.with_suffix(".pub"))
+    slots.install(signed(tmp_path / "1.edgead", key, 1))
+    file, elsewhere = slots.folder / name, tmp_path / "elsewhere"
+    file.replace(elsewhere)
+    before = elsewhere.read_bytes()
+    error = errors.TrustStateError if name == "serials.json" else errors.SlotStateError
+    for make in (lambda: os.mkfifo(file), lambda: file.symlink_to(elsewhere),
+                 lambda: file.symlink_to(tmp_path / "nothing")):  # fmt: skip
+        make()
+        for call in (slots.good, slots.start, lambda: slots.install(GOLDEN)):
+            with pytest.raises(error, match=f"{file}: a link or special file"):
+                call()
+        if name == "slots.json":
+            assert main(["slots", "--slots", str(slots.folder)]) == 3
+            assert main(["run", str(slots.folder / "current"), str(GOLDEN / "probes" / "000.png")]) == 3
+        file.unlink()
+    assert elsewhere.read_bytes() == before and not (tmp_path / "nothing").exists()
+    elsewhere.replace(file)
+    assert slots.good().state == "good"
 
 
 @pytest.mark.parametrize("words", [["every", "5"], ["8", "3"]])
