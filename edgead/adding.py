@@ -37,7 +37,7 @@ def growing_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def add_file(path: Path, data: bytes) -> bool:
+def add_file(path: Path, data: bytes, mode: int = 0o666) -> bool:
     """Write a file that isn't there yet; False, and nothing is done, where there's one of that name.
 
     It's on the disk when this returns. Killed at any moment, there's no such file or the whole one; what is
@@ -45,13 +45,14 @@ def add_file(path: Path, data: bytes) -> bool:
 
     Args:
         path: in a folder that is there.
+        mode: the file's rights, of which the process's umask takes some away.
 
     Raises:
         edgead.errors.OutputError: it can't be written.
     """
     path = Path(path)
     remove_leftovers(path.parent)
-    with written_beside(path, data) as beside:
+    with written_beside(path, data, mode) as beside:
         added = _name(beside, path)
         try:
             sync(path.parent)

@@ -19,17 +19,10 @@ def carried_image(bundle: Bundle, name: str) -> Image:
         BundleError: as ``Bundle.read``.
     """
     try:
-        image = decode_image(bundle.read(name), bundle.path / name)
+        return decode_image(bundle.read(name), bundle.path / name, bundle.manifest.input.size)
     except ImageError as error:
         reason = str(error).removeprefix(f"{bundle.path / name}: ").partition(";")[0]
         raise CarriedImageError(f"{bundle.path}: '{name}': {reason}; export the bundle again") from None
-    if image.shape[:2] != tuple(bundle.manifest.input.size):
-        height, width = image.shape[:2]
-        raise CarriedImageError(
-            f"{bundle.path}: '{name}' has {height} x {width} pixels, not the model's size; export the "
-            "bundle again"
-        )
-    return image
 
 
 __all__ = ["carried_image"]

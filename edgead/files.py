@@ -171,9 +171,10 @@ def _check_plain(status: os.stat_result, most_bytes: int) -> None:
 
 
 def sha256_of(file: Path) -> str:
-    """Return the SHA-256 of a file of any size, in lower-case hex."""
+    """Return the SHA-256 of a regular file of any size, in lower-case hex; raises OSError."""
     digest = hashlib.sha256()
-    with file.open("rb") as stream:
+    with os.fdopen(os.open(file, READ), "rb") as stream:
+        _check_plain(os.fstat(stream.fileno()), sys.maxsize)
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -23,7 +23,7 @@ from edgead.files import read_plain
 from edgead.folders import SUFFIXES, list_images
 from edgead.imagefile import DamagedFile, Header, check_content, essential, read_header
 from edgead.resize import PAD, ResizeRule, choose_resize
-from edgead.types import Image
+from edgead.types import Image, Size
 
 MAX_PIXELS = 100_000_000
 """Largest image file that is decoded, in pixels; checked before decoding."""
@@ -75,21 +75,31 @@ def read_pixels(path: Path) -> NDArray[Any]:
     return _decoded(path, _read_bytes(path))
 
 
-def decode_image(data: bytes, path: Path) -> Image:
+def decode_image(data: bytes, path: Path, size: Size | None = None) -> Image:
     """Return an image file's content as (H, W, 3) uint8 BGR, 16 bits as 8.
 
     Args:
         path: what it's called in messages.
+        size: the (height, width) that it must have, looked at before decoding.
 
     Raises:
         ImageError: as ``read_image``.
     """
-    return as_8_bits(path, _decoded(path, data), None)
+    image = as_8_bits(path, _decoded(path, data, size), None)
+    if size is not None and image.shape[:2] != tuple(size):  # the file says that it's to be turned
+        raise _of_another_size(path, image.shape[:2])
+    return image
 
 
-def _decoded(path: Path, data: bytes) -> NDArray[Any]:
+def _of_another_size(path: Path, size: Sequence[int]) -> ImageError:
+    return ImageError(f"{path}: has {size[0]} x {size[1]} pixels, not the model's size; replace the file")
+
+
+def _decoded(path: Path, data: bytes, size: Size | None = None) -> NDArray[Any]:
     try:
         header = read_header(data)
+        if size is not None and header.size != tuple(size):
+            raise _of_another_size(path, header.size)
         _check_size(path, header)
         check_content(header.kind, data)
     except DamagedFile as problem:

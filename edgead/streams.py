@@ -28,7 +28,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 import cv2
 
 from edgead.errors import ImageError
-from edgead.files import is_file
+from edgead.files import READ, is_file
 from edgead.images import quiet_opencv
 from edgead.names import shown
 from edgead.types import Image
@@ -236,7 +236,7 @@ def _stated(capture: cv2.VideoCapture, listed: bool) -> Stream:
 
 def _start_of(path: str) -> bytes:
     try:
-        with Path(path).open("rb") as file:
+        with os.fdopen(os.open(path, READ), "rb") as file:  # a pipe may have taken the name
             return file.read(_START)
     except OSError:
         return b""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -42,12 +43,17 @@ from edgead.errors import (
 )
 from edgead.files import is_leftover
 from edgead.manifest import MAX_MANIFEST_BYTES, Manifest
+from edgead.manifest.sealing import SEALED
+from edgead.names import shown
+from edgead.notices import Notice
 from edgead.trust import Subject, Trust, accept, device_trust, is_signature
 
 EXCHANGES = 100
 """How often the folder may be exchanged for another before a reader gives up."""
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_told: set[str] = set()
 
 
 def read_bundle(
@@ -56,6 +62,7 @@ def read_bundle(
     hold: bool = False,
     trust: Trust | None = None,
     demanded: bool = True,
+    tell: bool = True,
 ) -> Bundle:
     """Check a bundle and return it; nothing in it is opened by an engine before.
 
@@ -68,6 +75,8 @@ def read_bundle(
         trust: what its signature must be like; what the device demands by ``EDGEAD_TRUST`` where None.
         demanded: False lets a bundle pass that the device would refuse for want of a signature, so that it
             can be looked at or signed; nothing of it may be used.
+        tell: log at WARNING, once in a process, where the manifest carries no digest; False for a caller that
+            shows ``Bundle.notices`` itself.
 
     Raises:
         BundleError: the subclass says which check failed; the message starts with the path.
@@ -76,7 +85,11 @@ def read_bundle(
         trust = None
     elif trust is None:
         trust = device_trust()
-    return _in_folder(Path(path), lambda folder: _read(folder, verify, hold, trust))
+    found = _in_folder(Path(path), lambda folder: _read(folder, verify, hold, trust))
+    if tell and verify and found.manifest.format < SEALED and found.digest not in _told:
+        _told.add(found.digest)
+        _log.warning("%s", shown(f"{found.path}: {Notice('no-digest')}"))
+    return found
 
 
 def subject_of(bundle: Bundle) -> Subject:

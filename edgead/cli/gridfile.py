@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from edgead.errors import DatasetError, OptionError, UnknownNameError, cut
+from edgead.files import read_plain
 from edgead.names import shown
 
 if sys.version_info >= (3, 11):
@@ -19,6 +20,7 @@ else:
 
 LISTS = ("methods", "datasets")
 """Options that are given once for each value; other lists are values with a comma between."""
+MOST_BYTES = 1 << 20
 
 
 def read_grid(file: Path, parameters: Mapping[str, click.Parameter]) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def read_grid(file: Path, parameters: Mapping[str, click.Parameter]) -> dict[str
         OptionError: a value is no text, number, truth value or list of texts and numbers.
     """
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_plain(file, MOST_BYTES).decode())
     except OSError as error:
         raise DatasetError(f"{shown(file)}: can't be read ({error.strerror}); give a grid file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

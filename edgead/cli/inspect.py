@@ -34,7 +34,7 @@ def command(bundle: str, as_json: bool) -> None:
     from edgead.manifest import DEFAULT, parts_of
     from edgead.options import show
 
-    found = read_bundle(find_bundle(bundle), demanded=False)
+    found = read_bundle(find_bundle(bundle), demanded=False, tell=False)
     manifest = found.manifest
     if as_json:
         click.echo(_as_json(found), nl=False)
@@ -115,6 +115,7 @@ def _as_json(bundle: Bundle) -> str:
     ``trade_off`` has what these and others find of the synthetic defects.
     ``manifest_sha256`` is of the file; its own ``digest`` is shown where all is as it's written there.
     The packages that made it are documents of their own, ``sbom.cdx.json`` in the bundle.
+    ``unchecked_signatures`` is how many there are; ``edgead verify --key`` checks them.
     Where they were revised, ``revision`` says how, and ``exported_thresholds`` has the manifest's own.
     """
     from edgead.bundle import read_manifest
@@ -128,6 +129,8 @@ def _as_json(bundle: Bundle) -> str:
     if bundle.revision:
         exported = json.loads(read_manifest(bundle.path).to_json())["thresholds"]
         document |= {"revision": bundle.revision.record(), "exported_thresholds": exported}
+    if bundle.signatures:
+        document["unchecked_signatures"] = len(bundle.signatures)
     if (told := kept_record(bundle)) is not None:
         document["trade_off"] = told
     return json_text(document, indent=2, sort_keys=True) + "\n"

@@ -79,10 +79,15 @@ def coloured(text: str, colour: str) -> str:
 
 
 def show_notices(notices: Iterable[Notice], name: str = "") -> None:
-    """Print what a bundle's user should know, on stderr; ``name`` says of which bundle."""
+    """Print what a bundle's user should know, on stderr; ``name`` says of which bundle.
+
+    That its manifest carries no digest isn't said again: reading it has logged that.
+    """
     from edgead.notices import say
 
     for notice in notices:
+        if notice.code == "no-digest":
+            continue
         click.echo(shown(f"note: {name}{': ' if name else ''}{say(notice)}"), err=True)
 
 

@@ -111,8 +111,9 @@ def command(
     from edgead.api.teach import examples, finish, flips_notice, open_for_teaching
     from edgead.device.teach import propose, propose_undo
 
-    read = examples(found, images, mask) if images else []
+    # Its graph must be what the manifest says before an image is brought to the manifest's size.
     session, threshold = open_for_teaching(found, engine), found.manifest.threshold.score
+    read = examples(found, images, mask) if images else []
     if undo is not None:
         proposal = propose_undo(found, session, threshold, undo or None)
     else:

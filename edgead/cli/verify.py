@@ -104,7 +104,7 @@ def _check(
     from edgead.notices import Notice, count
     from edgead.notices import say as told
 
-    found = read_bundle(find_bundle(text), trust=trust)
+    found = read_bundle(find_bundle(text), trust=trust, tell=False)
     files = found.manifest.files
     record |= {"bundle": str(found.path), "files": len(files), "bytes": sum(file.bytes for file in files)}
     record["manifest_sha256"] = found.digest
@@ -112,6 +112,7 @@ def _check(
     say(f"ok   manifest: SHA-256 {found.digest}")
     record["has_digest"] = found.manifest.format >= SEALED
     if not record["has_digest"]:
+        record["notices"] = [Notice("no-digest").record()]
         say(f"note: {told(Notice('no-digest'))}")
     if found.signed:
         said = found.signed

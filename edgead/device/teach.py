@@ -372,7 +372,8 @@ def _pictures(bundle: Bundle) -> Iterator[tuple[Lesson, Image]]:
     for lesson in bundle.lessons.active:
         if lesson.picture is not None:
             content = bundle.read_taught(lesson.picture)
-            yield lesson, decode_image(content, bundle.path / FOLDER / lesson.picture.path)
+            name = bundle.path / FOLDER / lesson.picture.path
+            yield lesson, decode_image(content, name, bundle.manifest.input.size)
 
 
 def _cost(changes: Sequence[Change]) -> Notice:

@@ -2,7 +2,8 @@
 
 A model is a program: it may loop for ever, ask for all of the memory, or meet a fault of the engine's. None
 of that can be seen without running it, nor stopped in the process that runs it, so this is where a stranger's
-bundle is looked at first. Linux holds the child to its memory; elsewhere time alone is limited.
+bundle is looked at first. Linux holds the child to its memory, and ends all that came of it; elsewhere time
+alone is limited.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from typing import Any
 
 from edgead import errors
 from edgead.bundle import Bundle
+from edgead.bundle.reading import subject_of
 from edgead.errors import BundleError, EngineError, TrialError, one_line
+from edgead.trust.demand import KEYS, LINE, STATE
 
 SECONDS = 120.0
 """How long opening and running may take, and as much of one processor's time; TensorRT builds for minutes."""
@@ -73,24 +76,12 @@ def try_bundle(
     room = memory + MEMORY_PER_BYTE * sum(file.bytes for file in bundle.manifest.files)
     asked = {"bundle": str(bundle.path.absolute()), "engine": engine, "seconds": seconds, "memory": room}
     began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-c", _START, json.dumps(asked), *sys.path],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, **_FEW_THREADS},
-    )
-    try:
-        code: int | None = process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        code = None
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        with process.stdout as pipe:
-            answer = pipe.read(4 * _LONGEST_ANSWER)
+    command = [sys.executable, "-c", _START, json.dumps(asked), *sys.path]
+    # Its signature was looked at where it was read; the child is told nothing of it, so as to keep no number.
+    variables = {name: value for name, value in os.environ.items() if name not in (KEYS, LINE, STATE)}
+    code, answer, gone = _run(command, {**variables, **_FEW_THREADS}, seconds)
+    if not gone:
+        raise _failed(bundle, "processes that came of it can't be ended")
     if code is None or code in (-getattr(signal, "SIGALRM", 0), -getattr(signal, "SIGXCPU", 0)):
         raise _failed(bundle, f"it wasn't done after {seconds:g} s")
     told = _read(answer)
@@ -98,7 +89,79 @@ def try_bundle(
         raise _failed(bundle, f"its process {_ended(code)}")
     if "error" in told:
         raise _as_told(bundle, told)
+    if told.get("what") != _what(bundle):
+        raise _failed(bundle, "another bundle lay there than was checked before")
     return Trial(str(told["runs_on"]), time.monotonic() - began)
+
+
+def _run(command: list[str], environment: dict[str, str], seconds: float) -> tuple[int | None, bytes, bool]:
+    """How a command ended, None where it didn't in time; what it printed; and whether all of it is gone."""
+    if sys.platform == "win32":
+        return _run_alone(command, environment, seconds)
+    from edgead.device import guard
+
+    ours, theirs = os.pipe()  # the guard reads one end, and is told by the other's closing that we are gone
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", guard.__file__, str(seconds), *command],
+            stdin=ours,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=environment,
+        )
+    except BaseException:
+        os.close(theirs)
+        raise
+    finally:
+        os.close(ours)
+    out = b""
+    try:
+        with suppress(subprocess.TimeoutExpired):  # where the guard itself was stopped
+            out, _ = process.communicate(timeout=seconds + 2 * guard.ENDING)
+    finally:
+        os.close(theirs)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(guard.ENDING + 1)
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    try:
+        told = json.loads(out)
+        return told["code"], told["answer"].encode(), told["gone"]
+    except (ValueError, KeyError, TypeError, AttributeError):  # it was killed, or another answered
+        return process.returncode, b"", True
+
+
+def _run_alone(
+    command: list[str], environment: dict[str, str], seconds: float
+) -> tuple[int | None, bytes, bool]:
+    """As ``_run``, of the one process."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
+    code: int | None = None
+    answer = b""
+    try:
+        answer, _ = process.communicate(timeout=seconds)
+        code = process.returncode
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        process.kill()
+        process.wait()
+    return code, answer[: 4 * _LONGEST_ANSWER], True
+
+
+def _what(bundle: Bundle) -> list[str]:
+    """Which bundle it is, with its thresholds and lessons."""
+    subject = subject_of(bundle)
+    return [subject.bundle, subject.revision, subject.lessons]
 
 
 def _failed(bundle: Bundle, why: str) -> TrialError:
@@ -198,7 +261,7 @@ def _tried(path: str, engine: str | None) -> dict[str, Any]:
         known = isinstance(error, errors.EdgeadError)
         text = one_line(error, "message" if known else "named", _LONGEST_ANSWER // 2)
         return {"kind": type(error).__name__, "error": text}
-    return {"runs_on": detector.runs_on}
+    return {"runs_on": detector.runs_on, "what": _what(detector.bundle)}
 
 
 __all__ = ["MEMORY", "SECONDS", "Trial", "child", "try_bundle"]

@@ -1,6 +1,8 @@
 """TIFF: its directories of tags, and whether what they point to unpacks to as many bytes as they state.
 
-libtiff, as OpenCV asks it, fills a strip that can't be unpacked with whatever it has, and says nothing.
+libtiff, as OpenCV asks it, fills a strip that can't be unpacked with whatever it has, and says nothing. Of
+what it has no decoder for it makes black, and of some kinds of pixels nonsense: only those are let through
+that were found to come out as TIFF 6.0 has them.
 """
 
 from __future__ import annotations
@@ -31,8 +33,32 @@ _READ = {
 }  # fmt: skip
 _NUMBERS = {1: "B", 3: "H", 4: "I", 7: "B", 16: "Q"}
 _REDUCED, _MASK = 1, 4
-_LZW, _JPEG, _PACKBITS, _YCBCR = 5, 7, 32773, 6
+_UNPACKED, _LZW, _JPEG, _PACKBITS, _YCBCR = 1, 5, 7, 32773, 6
 _DEFLATE = (8, 32946)
+_NAMES = {
+    2: "CCITT", 3: "CCITT fax", 4: "CCITT fax", 6: "old JPEG", 32771: "CCITT", 32809: "ThunderScan",
+    32908: "PixarFilm", 32909: "PixarLog", 33003: "JPEG 2000", 34676: "SGI Log", 34677: "SGI Log",
+    34712: "JPEG 2000", 34887: "LERC", 34892: "lossy JPEG", 34925: "LZMA", 50000: "Zstandard",
+    50001: "WebP", 52546: "JPEG XL",
+}  # fmt: skip
+_CHUNKY, _PLANES = 1, 2
+_DEEP = frozenset({10, 12, 14, 16})
+_KINDS: Mapping[tuple[int, int, int], frozenset[int]] = {
+    (0, 1, _CHUNKY): frozenset({1, 8}),
+    (0, 2, _CHUNKY): frozenset({8}),
+    (1, 1, _CHUNKY): frozenset({1, 8}) | _DEEP,
+    (1, 2, _CHUNKY): frozenset({8}),
+    (1, 2, _PLANES): frozenset({8}),
+    **{(2, samples, _CHUNKY): frozenset({8}) | _DEEP for samples in (3, 4)},
+    **{(2, samples, _PLANES): frozenset({8}) for samples in (3, 4)},
+    (3, 1, _CHUNKY): frozenset({1, 4, 8}),
+    (5, 4, _CHUNKY): frozenset({8}),
+    (5, 4, _PLANES): frozenset({8}),
+}
+"""Bits a sample of unsigned numbers that come out right, by PhotometricInterpretation, samples a pixel and
+PlanarConfiguration."""
+_MASK_BITS = {1: {32, 64}, 2: {8, 16, 32, 64}, 3: {32, 64}}
+"""Bits of long, signed and floating-point numbers by SampleFormat: a mask may hold them."""
 
 Tags = Mapping[int, tuple[int, ...]]
 
@@ -41,6 +67,7 @@ def read(data: bytes) -> tuple[Size, int]:
     """Return the first page's (height, width) and the number of pages; previews and masks don't count."""
     first, *others = _directories(data)
     _refuse_negative(first)
+    _refuse_unreadable(first)
     pages = [tags for tags in others if not tags.get(_SUBFILE, (0,))[0] & (_REDUCED | _MASK)]
     return _size(first), 1 + len(pages)
 
@@ -73,6 +100,37 @@ def _refuse_negative(tags: Tags) -> None:
             f"the TIFF file's 0 is white (PhotometricInterpretation 0) at {bits} bits, so it would be read "
             "as a negative",
             "save it with 0 as black",
+        )
+
+
+def _refuse_unreadable(tags: Tags) -> None:
+    packing = tags.get(_PACKING, (_UNPACKED,))[0]
+    if packing not in (_UNPACKED, _LZW, _JPEG, _PACKBITS, *_DEFLATE):
+        name = f", {_NAMES[packing]}" if packing in _NAMES else ""
+        raise DamagedFile(
+            f"the TIFF file is compressed in a way that isn't read (Compression {packing}{name})",
+            "save it uncompressed, or with LZW or Deflate",
+        )
+    bits, formats = set(tags.get(_BITS, (1,))), set(tags.get(_FORMAT, (1,)))
+    photometric, samples = tags.get(_PHOTOMETRIC, (None,))[0], tags.get(_SAMPLES, (1,))[0]
+    planar = tags.get(_PLANAR, (_CHUNKY,))[0] if samples > 1 else _CHUNKY
+    if photometric is None or len(bits) > 1 or len(formats) > 1:
+        is_read = False
+    elif packing == _JPEG:
+        of_jpeg = (photometric, samples) in {(1, 1), (2, 3), (_YCBCR, 3)}
+        is_read = of_jpeg and bits == {8} and formats == {1} and planar == _CHUNKY
+    elif formats == {1} and bits <= _KINDS.get((photometric, samples, planar), set()):
+        is_read = True
+    else:
+        is_plain = planar == _CHUNKY and (photometric, samples) in {(1, 1), (2, 3), (2, 4)}
+        is_read = is_plain and bits <= _MASK_BITS.get(min(formats), set())
+    if not is_read:
+        told = " and ".join(map(str, sorted(bits)))
+        raise DamagedFile(
+            f"the TIFF file's pixels are of a kind that isn't read ({samples} samples of {told} bits, "
+            f"PhotometricInterpretation {photometric}, PlanarConfiguration {planar}, SampleFormat "
+            f"{min(formats)})",
+            "save it as grey or RGB with 8 or 16 bits a channel",
         )
 
 

@@ -6,6 +6,7 @@ an error that names it. A number that a line depends on is never a default.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -55,6 +56,8 @@ MAX_PROBES = 64
 MAX_PRODUCTS = 256
 MAX_AREA = 1 << 30
 """Pixels of the largest map that ``input.size`` allows."""
+MAX_INPUT_PIXELS = 1 << 26
+"""Of a model's input, 67 megapixels: 8192 x 8192, as large as fit makes one."""
 MAX_CHANNELS = 1 << 16
 """Most channels of embedded features, all maps together."""
 
@@ -169,6 +172,8 @@ def _check(manifest: Manifest) -> None:
     reference, held_out = manifest.reference, manifest.held_out
     checks = [
         ("input.size", all(1 <= side <= 1 << 15 for side in manifest.input.size), "sides of 1 to 32768"),
+        ("input.size", math.prod(manifest.input.size) <= MAX_INPUT_PIXELS,
+         f"{MAX_INPUT_PIXELS} pixels (67 megapixels) at most"),
         ("input.depth", 8 <= manifest.input.depth <= 16, "8 to 16 bits"),
         *_of_thresholds(manifest.thresholds),
         ("method.seed", manifest.method.seed >= 0, "0 or more"),
@@ -271,6 +276,7 @@ def _is_sha256(text: str) -> bool:
 __all__ = [
     "FORMAT",
     "MAX_CHANNELS",
+    "MAX_INPUT_PIXELS",
     "MAX_MANIFEST_BYTES",
     "MAX_PROBES",
     "MAX_PRODUCTS",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path, PurePath
 from edgead.bundle import Bundle
 from edgead.bundle.loaded import model_files
 from edgead.errors import CompileError, one_line
+from edgead.files import read_plain
 from edgead.leftovers import scratch_folder
 from edgead.modelfile import check_model
 
@@ -91,10 +93,14 @@ def read_model(file: Path, beside: Sequence[str] | None = None) -> ModelBytes:
         if beside is None:
             beside = [each.name for each in (*file.parent.glob(f"{file.stem}.*"), file.with_name(SETTINGS))
                       if each.is_file()]  # fmt: skip
-        others = {name: file.with_name(name).read_bytes() for name in beside if name != file.name}
-        return ModelBytes(file.name, file.read_bytes(), others)
+        others = {name: _read(file.with_name(name)) for name in beside if name != file.name}
+        return ModelBytes(file.name, _read(file), others)
     except OSError as error:
         raise CompileError(f"{file.name}: it can't be read: {one_line(error, 'last')}") from error
+
+
+def _read(file: Path) -> bytes:
+    return read_plain(file, sys.maxsize)
 
 
 def model_of(bundle: Bundle) -> ModelBytes:

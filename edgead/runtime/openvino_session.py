@@ -348,8 +348,13 @@ def _read(core: Any, model: ModelBytes, outputs: Sequence[str]) -> Any:
     if model.suffix == ".xml" and model.weights is None:
         raise CompileError(f"{model.name}: its weights, a .bin of the same name, aren't there; export again")
     try:
-        graph = core.read_model(model.data, (model.weights or b"") if model.suffix == ".xml" else b"")
-    except RuntimeError as error:
+        if model.suffix == ".onnx":
+            graph = _converted(model.data)
+        else:
+            # By the front end's own name it'd take a path alone. Its file begins with the "<" of XML, see
+            # edgead.modelfile, which no protocol buffer and no FlatBuffer of another framework's does.
+            graph = core.read_model(model.data, model.weights or b"")
+    except Exception as error:  # the readers raise classes of their own
         raise CompileError(f"{model.name}: openvino can't read it: {one_line(error, 'last')}") from error
     try:
         if outputs:
@@ -359,6 +364,14 @@ def _read(core: Any, model: ModelBytes, outputs: Sequence[str]) -> Any:
             f"{model.name}: openvino can't give {' and '.join(outputs)} of it: {one_line(error, 'last')}"
         ) from error
     return graph
+
+
+def _converted(graph: bytes) -> Any:
+    """An ONNX graph by OpenVINO's reader for ONNX: ``read_model`` would ask each framework's whose it is."""
+    from openvino.frontend import FrontEndManager
+
+    reader = FrontEndManager().load_by_framework("onnx")
+    return reader.convert(reader.load(io.BytesIO(graph)))
 
 
 def _output_name(output: Any) -> str:

@@ -41,6 +41,9 @@ from edgead.trust.statement import (
 KEYS, LINE, STATE = "EDGEAD_TRUST", "EDGEAD_TRUST_LINE", "EDGEAD_TRUST_STATE"
 """Environment variables: keys' files or folders, the device's line, and the file of accepted numbers."""
 
+CLOCKS_DIFFER = datetime.timedelta(days=1)
+"""How much later than this device's clock a statement may have been signed, by the signer's."""
+
 AnyPath: TypeAlias = "str | os.PathLike[str]"
 AnyTrust: TypeAlias = "Trust | AnyPath | Iterable[AnyPath]"
 """A ``Trust``, or the files of public keys, or folders of them."""
@@ -258,14 +261,13 @@ def _check_line(said: Statement, trust: Trust) -> None:
 
 
 def _check_time(said: Statement, now: datetime.datetime) -> None:
-    if said.expires is None:
-        return
-    if now > moment(said.expires):
+    if said.expires is not None and now > moment(said.expires):
         raise ExpiredError(f"its signature expired on {said.expires}: have it signed again")
-    if now < moment(said.when) - datetime.timedelta(days=1):
+    if now + CLOCKS_DIFFER < moment(said.when):  # one of the two clocks is wrong
         raise ExpiredError(
-            f"it's {now.strftime(WHEN)} by this device's clock, before it was signed ({said.when}), so that "
-            "nobody can tell whether its signature has expired: set the clock"
+            f"it's {now.strftime(WHEN)} by this device's clock, over a day before it was "
+            f"signed ({said.when}), so that nobody can tell whether it has expired: set the clock, or "
+            "have it signed again where that's right"
         )
 
 

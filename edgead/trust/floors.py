@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgead.errors import ManifestError, ReplayedError, TrustStateError
-from edgead.files import output_errors, sync, write_file
+from edgead.errors import ManifestError, OutputError, ReplayedError, TrustStateError
+from edgead.files import output_errors, read_plain, sync, write_file
 from edgead.manifest.strict import load, plain, read
 from edgead.names import shown
+from edgead.private import why_not
 from edgead.trust.statement import MAX_SERIAL, Statement
 from edgead.undoing import put_back
 
@@ -25,6 +27,8 @@ if sys.platform != "win32":
     import fcntl
 
 MAX_FLOORS_BYTES = 1 << 20
+LOCK_SECONDS = 30.0
+"""How long another writer is waited for."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,11 @@ class Floors:
 
 
 def check_floor(file: Path, said: Mark) -> None:
-    """Raise ReplayedError where a later one was accepted before, TrustStateError for a damaged file."""
+    """Raise ReplayedError where a later one was accepted before.
+
+    Raises:
+        TrustStateError: the file is damaged, or others can change it.
+    """
     floor = _read(file).lines.get(said.line)
     if floor is not None and said.serial < floor.serial and said.digest != floor.back_to:
         line = f" for line {said.line!r}" if said.line else ""
@@ -83,7 +91,7 @@ def raise_floor(file: Path, said: Mark) -> None:
 
     Raises:
         OutputError: the file can't be written: replays couldn't be told any more.
-        TrustStateError: it's damaged.
+        TrustStateError: it's damaged, or others can change it.
     """
     floor = _read(file).lines.get(said.line)
     if floor is not None and (said.serial < floor.serial or floor == Floor(said.serial)):
@@ -143,17 +151,16 @@ def allowed_back(file: Path, said: Mark) -> Iterator[None]:
 
 
 def _read(file: Path) -> Floors:
+    if why := why_not(file):  # whoever can write it can replay
+        raise TrustStateError(f"{shown(file)}: its numbers can't be trusted, for {shown(why)}")
     try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_FLOORS_BYTES + 1)
+        content = read_plain(file, MAX_FLOORS_BYTES)
     except FileNotFoundError:
         return Floors()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise TrustStateError(f"{shown(file)}: can't be read ({reason}); check the path and rights") from None
     try:
-        if len(content) > MAX_FLOORS_BYTES:
-            raise ManifestError("the manifest is too large")
         found: Floors = read(Floors, load(content))
         good = (0 <= each.serial <= MAX_SERIAL for each in found.lines.values())
         if found.format != 1 or not all(good):
@@ -169,22 +176,43 @@ def _read(file: Path) -> Floors:
 
 def _write(file: Path, lines: Mapping[str, Floor]) -> None:
     text = json.dumps(plain(Floors(lines)), sort_keys=True, indent=1, ensure_ascii=False)
-    write_file(file, text.encode() + b"\n")
+    write_file(file, text.encode() + b"\n", 0o644)  # what a group may write isn't trusted
     with output_errors(file):
         sync(file.parent)
 
 
+def _locked(file: Path, folder: int) -> bool:
+    try:
+        with output_errors(file):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OutputError as error:
+        if isinstance(error.__cause__, BlockingIOError):
+            return False
+        raise
+    return True
+
+
 @contextmanager
 def alone(file: Path) -> Iterator[None]:
-    """Hold the folder's lock, so that no number gets lost between two writers."""
+    """Hold the folder's lock, so that no number gets lost between two writers.
+
+    Raises:
+        OutputError: the folder isn't there, or another process keeps the lock.
+    """
     if sys.platform == "win32":
         yield
         return
     with output_errors(file):
         folder = os.open(file.absolute().parent, os.O_RDONLY)
     try:
-        with output_errors(file):
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        ends = time.monotonic() + LOCK_SECONDS
+        while not _locked(file, folder):  # whoever may look into the folder can lock it, and keep it so
+            if time.monotonic() > ends:
+                raise OutputError(
+                    f"{shown(file)}: can't be written, another process has held its folder's lock for "
+                    f"{LOCK_SECONDS:g} s; end that (`fuser {shown(file.parent)}`), or `chmod go-rx` it"
+                )
+            time.sleep(0.01)
         yield
     finally:
         os.close(folder)

@@ -18,6 +18,7 @@ from edgead.errors import KeyFileError, OutputError
 from edgead.extras import explained
 from edgead.files import READ, output_errors
 from edgead.names import shown
+from edgead.private import why_not
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -87,7 +88,7 @@ def make_keys(private: Path, public: Path, passphrase: bytes | None = None) -> P
             writer.write(secret)
             writer.flush()
             os.fsync(descriptor)
-        if not add_file(public, open_):
+        if not add_file(public, open_, 0o644):  # whatever the umask: what a group may write isn't trusted
             raise OutputError(f"{shown(public)}: already exists; remove it or choose another name")
     except BaseException:
         with contextlib.suppress(OSError):
@@ -136,20 +137,20 @@ def read_public(paths: Iterable[Path]) -> tuple[PublicKey, ...]:
     """Read public keys: files, and folders of ``*.pub``.
 
     Raises:
-        KeyFileError: one isn't a key or can be written by anybody, a folder has none, or none is named.
+        KeyFileError: one isn't a key, it or a folder above it can be changed by others
+            (``edgead.private.why_not``), a folder has none, or none is named.
     """
     found: dict[str, PublicKey] = {}
     for path in paths:
         try:
             is_folder = path.is_dir()
+            if is_folder:
+                _check_place(path)
             files = sorted(path.glob(f"*{PUBLIC}"))[: MOST_KEYS + 1] if is_folder else [path]
-            mode = path.stat().st_mode if is_folder else 0
         except (OSError, ValueError) as error:
             raise KeyFileError(f"{shown(path)}: can't be read ({error}); name keys or a folder") from None
         if not files:
             raise KeyFileError(f"{shown(path)}: no *{PUBLIC} in this folder; put the trusted keys there")
-        if is_folder:
-            _check_rights(path, mode, 0o002)
         for key in map(_public, files):
             found.setdefault(key.id, key)
     if not found:
@@ -169,7 +170,8 @@ def read_passphrase(path: Path) -> bytes:
 
 def _public(path: Path) -> PublicKey:
     """Read a public key; by hand, for importing what reads every kind of key takes longer than a check."""
-    content = _read(path, others=0o002)
+    _check_place(path)
+    content = _read(path, others=0)
     found = _PEM.fullmatch(content)
     if found is None:
         what = (
@@ -193,7 +195,8 @@ def _read(path: Path, others: int) -> bytes:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise KeyFileError(f"{shown(path)}: not a plain file; give the key's file")
-            _check_rights(path, status.st_mode, others)
+            if os.name != "nt" and status.st_mode & others:
+                raise KeyFileError(f"{shown(path)}: others may read it; `chmod 600` it, or make another")
             content = file.read(MAX_KEY_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -203,10 +206,9 @@ def _read(path: Path, others: int) -> bytes:
     return content
 
 
-def _check_rights(path: Path, mode: int, others: int) -> None:
-    if os.name != "nt" and mode & others:
-        who, right = ("others may read it", "600") if others == 0o077 else ("anybody may write it", "o-w")
-        raise KeyFileError(f"{shown(path)}: {who}, so it can't be trusted; `chmod {right}` it")
+def _check_place(path: Path) -> None:
+    if why := why_not(path):
+        raise KeyFileError(f"{shown(path)}: it can't be trusted, for {shown(why)}")
 
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from edgead.errors import GraphError, one_line
+from edgead.errors import GraphError, UnsafeModelError, one_line
 from edgead.modelfile import check_model
 
 
@@ -18,10 +18,12 @@ def load_graph(content: bytes, where: str) -> onnx.ModelProto:
         UnsafeModelError: it names data elsewhere, or a size that no engine should try.
         GraphError: it's no graph.
     """
-    check_model("model.onnx", content, f"{where}: ")
     try:
+        check_model("model.onnx", content, f"{where}: ", strict=True)
         model = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's own
+    except UnsafeModelError:
+        raise
+    except Exception as error:  # protobuf's own, too
         raise GraphError(f"{where} is no ONNX graph ({one_line(error)}); fit it again") from None
     if not model.graph.node:
         raise GraphError(f"{where} is an empty graph; fit it again")

@@ -189,7 +189,7 @@ def test_one_above_may_be_open_to_all_where_it_is_sticky(tmp_path, caplog):
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give a file away")
-@pytest.mark.parametrize("which", ["cache", "cache/kind"])
+@pytest.mark.parametrize("which", [".", "cache", "cache/kind"])
 def test_another_users_folder_is_refused(place, tmp_path, caplog, which):
     entry().write(b"planted")
     os.chown(tmp_path / which, 12345, 12345)

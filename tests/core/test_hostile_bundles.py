@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,8 @@ from click.testing import CliRunner
 
 import edgead
 from edgead.cli import cli, main
-from edgead.errors import BundleError, EdgeadError
+from edgead.errors import BundleError, CarriedImageError, EdgeadError, ImageError
+from edgead.images import decode_image
 from edgead.notices import LONGEST, Notice, say
 from tests.sealed import change_manifest
 
@@ -53,6 +57,8 @@ REFUSED = {
     "a rate of next to nothing": (2, aimed(false_positive_rate=1e-320, expected_rate=0.5)),
     "a number too large": (2, lambda v: v["facts"].update(x=[10**400])),
     "nested too deeply": (2, lambda v: v["facts"].update(x=deep(900))),
+    "a model of a thousand megapixels": (2, lambda v: v["input"].update(size=[32768, 32768])),
+    "a model of one row too many": (2, lambda v: v["input"].update(size=[8193, 8192])),
     "half a character": (2, lambda v: v["facts"].update(x=LONE)),
     "half a character in a name": (2, lambda v: v["facts"].update({LONE: 1})),
     "a seed too large": (2, lambda v: v["method"].update(seed=1 << 63)),
@@ -179,3 +185,72 @@ def test_it_is_said_where_a_manifest_has_no_digest(version: int, capsys: pytest.
         record = record[0] if verb == "verify" else record
         assert record["manifest_sha256"] == bundle.digest
         assert verb == "verify" or ("digest" in record) == (version == 3)
+        assert ("no-digest" in [each["code"] for each in record.get("notices", ())]) == (version < 3)
+
+
+def bomb(height: int, width: int) -> bytes:
+    """A PNG of black pixels, small as a file."""
+    packed, row = zlib.compressobj(9), bytes(1 + width)
+    pixels = b"".join(packed.compress(row * 1000) for _ in range(height // 1000)) + packed.flush()
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", pixels),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in parts
+    )
+
+
+def test_a_carried_image_of_another_size_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    path = shutil.copytree(GOLDEN / "v3.edgead", tmp_path / "b.edgead")
+    content, name = bomb(9000, 9000), "probes/000.png"
+    assert len(content) < 1 << 20
+    (path / name).write_bytes(content)
+
+    def change(value: dict[str, Any]) -> None:
+        for record in value["files"]:
+            if record["path"] == name:
+                record.update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+    change_manifest(path, change)
+    monkeypatch.setattr("cv2.imdecode", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr("edgead.images.check_content", lambda *_: pytest.fail("it was unpacked"))
+    with pytest.raises(
+        CarriedImageError, match=r"9000 x 9000 pixels, not the model's size; export the bundle"
+    ):
+        edgead.load(path)
+    with pytest.raises(ImageError, match="not the model's size; replace the file"):  # a lesson's, too
+        decode_image(content, path / name, (24, 32))
+    assert main(["verify", str(path), "--on-device", "--images", str(GOLDEN / "v3.edgead" / "probes")]) == 3
+    assert "not the model's size" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_it_is_logged_once_where_a_manifest_has_no_digest(version: int, monkeypatch, caplog) -> None:
+    path = GOLDEN / f"v{version}.edgead"
+
+    def told(use: Callable[[], object]) -> list[str]:
+        monkeypatch.setattr("edgead.bundle.reading._told", set())
+        caplog.clear()
+        use()
+        use()
+        return [
+            f"{record.levelname} {record.getMessage()}"
+            for record in caplog.records
+            if "carries no digest" in record.getMessage()
+        ]
+
+    for use in (
+        lambda: edgead.load(path),
+        lambda: edgead.read_bundle(path),
+        lambda: edgead.verify(path),
+        lambda: main(["bench", str(path), "--frames", "2", "-q"]),
+    ):
+        found = told(use)
+        assert len(found) == (version < 3) and all(line.startswith(f"WARNING {path}: ") for line in found)
+    for shows in ("inspect", "verify"):  # in what it prints, and not a second time
+        assert told(lambda shows=shows: main([shows, str(path)])) == []

@@ -17,11 +17,12 @@ from click.testing import CliRunner
 
 import edgead
 from edgead.bundle import read_bundle, taught, write_bundle
-from edgead.cli import cli
+from edgead.cli import cli, main
 from edgead.device import teach as device
-from edgead.errors import DatasetError, ImageError, OptionError, OutputError, TeachError
+from edgead.errors import DatasetError, GraphError, ImageError, OptionError, OutputError, TeachError
 from tests.bundles import bad_image, good_image, write_images
 from tests.mean_bundle import write_mean_bundle
+from tests.sealed import change_manifest
 
 TARGETS = [("openvino", "int8"), ("onnx", "fp32"), ("jetson", "int8")]
 
@@ -296,3 +297,17 @@ def test_a_detector_takes_up_what_another_process_taught(onnx):
     assert detector(bad_image(0)).is_anomalous
     detector.reload_lessons()
     assert not detector(bad_image(0)).is_anomalous
+
+
+def test_a_size_that_is_not_the_graphs_is_refused_before_an_image_is_resized(
+    onnx, tmp_path, monkeypatch, capsys
+):
+    change_manifest(onnx, lambda value: value["input"].update(size=[8192, 8192]))
+    image = tmp_path / "image.png"
+    cv2.imwrite(str(image), faint(0))
+    monkeypatch.setattr("edgead.resize.ResizeRule.apply", lambda *_: pytest.fail("an image was resized"))
+    for words in (("--false-alarm",), ("--missed",)):
+        assert main(["teach", str(onnx), str(image), *words]) == 3
+        assert "its manifest says (1, 8192, 8192, 3)" in capsys.readouterr().err
+    with pytest.raises(GraphError, match="its manifest says"):
+        edgead.teach(onnx, false_alarms=faint(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import edgead
-from edgead.bundle import read_bundle, write_bundle
+from edgead.bundle import Note, add_revision, read_bundle, write_bundle
 from edgead.cli import main
 from edgead.device import trial
 from edgead.device.trial import try_bundle
@@ -146,6 +147,79 @@ def test_whatever_becomes_of_the_child_is_one_sentence(mean: Path, monkeypatch, 
     monkeypatch.setattr(trial, "_START", child)
     with pytest.raises(TrialError, match=why.replace("(", r"\(").replace(")", r"\)")):
         try_bundle(read_bundle(mean), seconds=2)
+
+
+FORKS = """
+import os, sys, time
+begun, ends = os.pipe()
+if os.fork() == 0:
+    {first}
+    if os.fork() == 0:
+        {second}
+        open({place!r}, "w").write(str(os.getpid()))
+        os.write(ends, b"x")
+        time.sleep(600)
+    os._exit(0)
+os.read(begun, 1)
+{third}
+"""
+ANSWER = 'os.write(1, b\'{"error": "no", "kind": "ParityError"}\')'
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere orphans go to the system")
+@pytest.mark.parametrize("second", ["pass", "os.setsid()", "os.setsid(); os.close(1)"])
+@pytest.mark.parametrize(
+    ("third", "error"),
+    [(ANSWER, ParityError), ("os._exit(0)", TrialError), ("time.sleep(600)", TrialError)],
+    ids=["answers", "ends", "stays"],
+)
+def test_nothing_that_came_of_the_child_lives_on_or_is_waited_for(
+    mean: Path, tmp_path: Path, monkeypatch, second: str, third: str, error: type[Exception]
+) -> None:
+    place = tmp_path / "pid"
+    program = FORKS.format(first="os.setsid()", second=second, third=third, place=str(place))
+    monkeypatch.setattr(trial, "_START", program)
+    with pytest.raises(error):
+        try_bundle(read_bundle(mean), seconds=600 if "600" not in third else 2)
+    assert not Path(f"/proc/{place.read_text()}").exists()
+
+
+def test_another_bundle_in_its_place_than_was_checked_is_refused(mean: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.edgead"
+    link.symlink_to(mean)
+    checked = read_bundle(link)
+    link.unlink()
+    link.symlink_to(shutil.copytree(mean, tmp_path / "same.edgead"))
+    assert try_bundle(checked).runs_on
+    link.unlink()
+    link.symlink_to(changed(mean, lambda model: setattr(model, "doc_string", "another")))
+    with pytest.raises(TrialError, match="another bundle lay there than was checked before"):
+        try_bundle(checked)
+
+
+def test_other_thresholds_than_were_checked_are_refused(mean: Path) -> None:
+    checked = read_bundle(mean)
+    mended = dataclasses.replace(checked.manifest.threshold, score=0.25, rule="given")
+    add_revision(checked, {"default": mended}, Note("someone", "because"))
+    with pytest.raises(TrialError, match="another bundle lay there"):
+        try_bundle(checked)
+    assert try_bundle(read_bundle(mean)).runs_on
+
+
+def test_a_trial_keeps_no_serial_number(tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("cryptography", reason="needs the [sign] extra")
+    from edgead.trust import demand
+    from edgead.trust.keys import make_keys
+
+    make_keys(tmp_path / "qa.key", tmp_path / "qa.pub")
+    bundle = Path(shutil.copytree(GOLDEN / "v2.edgead", tmp_path / "part.edgead"))
+    edgead.sign(bundle, tmp_path / "qa.key", serial=7)
+    monkeypatch.setenv(demand.KEYS, str(tmp_path / "qa.pub"))
+    monkeypatch.setenv(demand.STATE, str(tmp_path / "serials.json"))
+    assert edgead.verify(bundle, try_in_child=True).trial is not None
+    assert not (tmp_path / "serials.json").exists()
+    edgead.load(bundle)
+    assert (tmp_path / "serials.json").exists()
 
 
 def test_what_is_not_the_models_fault_keeps_its_error(mean: Path, compiled, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def statement(path: Path) -> dict:
     return {
         "bundle": hashlib.sha256((path / "manifest.json").read_bytes()).hexdigest(),
         "revision": "", "lessons": "", "serial": 4, "line": "L1", "by": "a program of its own",
-        "when": "2026-11-30T08:15:00Z", "expires": None, "gates": ["parity"], "format": 1,
+        "when": "2020-11-30T08:15:00Z", "expires": None, "gates": ["parity"], "format": 1,
     }  # fmt: skip
 
 
@@ -236,6 +236,30 @@ def test_an_expired_signature_and_a_clock_before_it_are_refused(bundle: Path, ke
     )
     with pytest.raises(errors.OptionError, match="over already"):
         sign_bundle(bundle, keys / "qa.key", Claim(expires="2020-01-01"))
+
+
+@pytest.mark.parametrize("expires", [None, "2100-01-01T00:00:00Z"])
+def test_a_statement_from_the_future_is_refused_with_an_end_or_without(
+    bundle: Path, keys: Path, expires: str | None, monkeypatch
+) -> None:
+    said = {**statement(bundle), "when": "2099-01-02T00:00:00Z", "expires": expires}
+    write_by_hand(bundle, private(keys), said)
+    trust = Trust(keys / "qa.pub")
+    with pytest.raises(errors.ExpiredError, match=r"over a day before it was signed .*: set the clock"):
+        edgead.load(bundle, trust=trust)
+    monkeypatch.setenv(demand.KEYS, str(keys / "qa.pub"))
+    assert main(["verify", str(bundle)]) == 3
+    subject = edgead.bundle.reading.subject_of(read_bundle(bundle, demanded=False))
+    signed = datetime.datetime(2099, 1, 2, tzinfo=datetime.timezone.utc)
+    day = datetime.timedelta(days=1)
+    assert demand.accept(subject, trust, signed - day).statement.when == said["when"]
+    with pytest.raises(errors.ExpiredError):
+        demand.accept(subject, trust, signed - day - datetime.timedelta(seconds=1))
+
+
+def test_the_first_of_all_days_is_long_ago(bundle: Path, keys: Path) -> None:
+    write_by_hand(bundle, private(keys), {**statement(bundle), "when": "0001-01-01T00:00:00Z"})
+    assert edgead.load(bundle, trust=keys / "qa.pub").bundle.signed is not None
 
 
 def test_a_lower_serial_number_than_the_last_accepted_is_a_replay(
@@ -468,7 +492,7 @@ def test_a_private_key_is_for_its_owner_and_may_have_a_passphrase(tmp_path: Path
     with pytest.raises(errors.KeyFileError, match="chmod 600"):
         read_private(key, b"open sesame")
     (tmp_path / "qa.pub").chmod(0o666)
-    with pytest.raises(errors.KeyFileError, match="anybody may write it"):
+    with pytest.raises(errors.KeyFileError, match=r"can be written by others \(chmod go-w "):
         Trust(tmp_path / "qa.pub")
     capsys.readouterr()
 
@@ -592,6 +616,8 @@ def test_an_end_beside_a_signature_without_one_is_told(bundle: Path, keys: Path,
     words = ["sign", str(bundle), "--key", str(keys / "qa.key")]
     assert main([*words, "--serial", "3"]) == 0
     assert "hold as well" not in capsys.readouterr().out
+    assert main(["inspect", str(bundle), "--json"]) == 0
+    assert '"unchecked_signatures": 1' in capsys.readouterr().out
     assert main([*words, "--expires", "2099-01-31"]) == 0
     assert "1 other signature of this bundle with serial 3 hold as well" in capsys.readouterr().out
     assert main([*words, "--expires", "2099-02-01", "--json"]) == 0

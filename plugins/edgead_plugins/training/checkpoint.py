@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgead.files import output_errors, write_file
+from edgead.files import READ, output_errors, write_file
 from edgead.types import LearningData
 from edgead.version import __version__
 from edgead_plugins.training.pytorch import torch
@@ -60,7 +61,8 @@ def load(file: Path, fingerprint: str) -> dict[str, Any] | None:
     A damaged file counts as none: the training then begins anew.
     """
     try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
+        with os.fdopen(os.open(file, READ), "rb") as stream:  # which doesn't wait for a pipe's writer
+            found = torch.load(stream, map_location="cpu", weights_only=True)
         if found["fingerprint"] != fingerprint:
             return None
         state: dict[str, Any] = found["state"]
