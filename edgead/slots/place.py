@@ -10,7 +10,7 @@ from pathlib import Path
 from edgead.errors import NoSlotError, SlotsRightsError, SlotStateError, TrustStateError
 from edgead.files import READ_NO_LINK, is_folder
 from edgead.names import shown
-from edgead.private import open_to_others
+from edgead.private import why_not
 
 FOLDER_MODE, FILE_MODE = 0o755, 0o644
 """Rights of what is made here, whatever the umask: what a group may write isn't believed."""
@@ -37,7 +37,7 @@ def check_rights(folder: Path) -> None:
         pass
     except (OSError, ValueError):  # told by whoever reads or writes in it
         return
-    if why := open_to_others(folder):
+    if why := why_not(folder):
         raise SlotsRightsError(
             f"{shown(folder)}: others can change what is installed here, for {shown(why)}; mend that, and "
             "install again what you aren't sure of"

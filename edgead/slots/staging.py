@@ -60,7 +60,7 @@ def staged(source: Path, folder: Path, trust: Trust | None, engine: str | None) 
         accept(subject_of(seen), trust)
     _copy(seen, folder)
     try:
-        copy = read_bundle(folder, trust=trust, demanded=trust is not None)
+        copy = read_bundle(folder, trust=trust, demanded=trust is not None, tell=False)
         self_tested(copy, engine)
     except EdgeadError as error:
         if not str(error).startswith(f"{folder}: "):
