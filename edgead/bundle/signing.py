@@ -159,4 +159,4 @@ def _moment(text: str) -> str:
     return whole
 
 
-__all__ = ["Claim", "sign_bundle"]
+__all__ = ["Claim", "beside", "sign_bundle"]
