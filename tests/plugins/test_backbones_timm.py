@@ -278,7 +278,7 @@ def test_the_second_time_nothing_is_converted(tmp_path, monkeypatch):
             with pytest.raises(AssertionError, match="torch was asked for"):
                 second.onnx(maps, size)
 
-    for entry in cache.folder().iterdir():  # every one of them damaged
+    for entry in Path(cache.place()).iterdir():  # every one of them damaged
         entry.write_bytes(entry.read_bytes()[:-1])
     third = timm_backbone("test_efficientnet", weights)
     assert third.onnx(["blocks.0", "blocks.1"], (64, 64)).SerializeToString() == graph
