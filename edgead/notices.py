@@ -351,8 +351,8 @@ SENTENCES: dict[str, str] = {
     "drift-learning": "Drift has learned {done} of {blocks:#block} of {block:#frame}, and says nothing of "
     "changes before it has them all",
     "stands-out": "these good images are unlike all others, by robust standard deviations: {names}, next "
-    "{next}; look at them and leave out what isn't good, for a defect that is learned is never found; they "
-    "set no threshold, and count as rejected in its rate",
+    "{next}; look at them and leave out what isn't good, for a defect that is learned is never found; those "
+    "with scores over all others set no threshold, and count as rejected in its rate",
 }
 """A notice's code to its sentence, with the values' names in braces: what is so, and what to do about it."""
 
