@@ -208,12 +208,15 @@ def staging_folder(final: Path) -> Iterator[Path]:
         OSError: the folder can't be made.
     """
     remove_leftovers(final.parent, final)
-    folder, held = _new_folder(final)
+    made: list[Path] = []  # named before it's there, so that an interrupt leaves none behind
+    held = None
     try:
+        folder, held = _new_folder(final, made)
         with scratch_lies_in(folder):
             yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for each in made:
+            shutil.rmtree(each, ignore_errors=True)
         unlock(held)
 
 
@@ -271,10 +274,14 @@ def renameat2(one: Path, other: Path, flag: int) -> bool:
     return bool(rename(at_current_folder, names[0], at_current_folder, names[1], flag) == 0)
 
 
-def _new_folder(final: Path) -> tuple[Path, int | None]:
+def _new_folder(final: Path, made: list[Path]) -> tuple[Path, int | None]:
     for _ in range(10):
-        folder = new_name(final)
-        folder.mkdir()
+        made.append(folder := new_name(final))
+        try:
+            folder.mkdir()
+        except FileExistsError:  # it's another's
+            made.pop()
+            raise
         try:
             return folder, lock(folder)
         except OSError:  # another writer took it for abandoned before it was locked
