@@ -17,8 +17,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import edgead  # isort: skip  (it turns engines' telemetry off before one is imported)
 import numpy as np
@@ -33,6 +31,7 @@ from edgead.slots import place, staging, state
 from edgead.slots import slots as slots_slots
 from edgead.trust import floors
 from edgead.trust.keys import make_keys
+from tests.core.killing import die_at
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v2.edgead"
 MODULES = (files, undoing, place, slots_folder, slots_slots, staging, state, floors)
@@ -96,27 +95,7 @@ def dying(work: Callable[[], object], step: int) -> Callable[[], None]:
     """The same, killed at the given step, if there are that many."""
 
     def run() -> None:
-        left = step
-
-        def count() -> None:
-            nonlocal left
-            left -= 1
-            if left == -1:  # once: killing is audited too
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        def trace(frame: FrameType, event: str, _: object) -> Any:
-            if frame.f_code.co_filename not in WATCHED:
-                return None
-            if event == "line":
-                count()
-            return trace
-
-        def audit(event: str, _: object) -> None:
-            if event == "open" or event.startswith(("os.", "fcntl.", "ctypes.", "shutil.")):
-                count()
-
-        sys.addaudithook(audit)
-        sys.settrace(trace)
+        die_at(step, WATCHED, ("os.", "fcntl.", "ctypes.", "shutil."))
         work()
         sys.settrace(None)
 

@@ -10,15 +10,13 @@ import itertools
 import json
 import os
 import shutil
-import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from edgead import adding, files
 from edgead.bundle import Note, add_revision, read_bundle, reading, revising, revisions
+from tests.core.killing import die_at
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v2.edgead"
 WATCHED = {module.__file__ for module in (adding, files, reading, revising, revisions)}
@@ -32,27 +30,7 @@ def revise(path: Path, score: float) -> None:
 
 def revise_and_die(path: Path, score: float, step: int) -> None:
     """Revise in this process and kill it at the given step, if there are that many."""
-    left = step
-
-    def count() -> None:
-        nonlocal left
-        left -= 1
-        if left == -1:  # once: killing is audited too
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        if frame.f_code.co_filename not in WATCHED:
-            return None
-        if event == "line":
-            count()
-        return trace
-
-    def audit(event: str, _: object) -> None:
-        if event == "open" or event.startswith(("os.", "fcntl.", "ctypes.")):
-            count()
-
-    sys.addaudithook(audit)
-    sys.settrace(trace)
+    die_at(step, WATCHED, ("os.", "fcntl.", "ctypes."))
     revise(path, score)
     os._exit(0)
 

@@ -10,15 +10,13 @@ import itertools
 import json
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from edgead import bundle, files
 from edgead.bundle import listing, reading, writing
 from edgead.errors import BundleNotFoundError
+from tests.core.killing import die_at
 
 MANIFEST = bundle.read_bundle(Path(__file__).parents[1] / "golden" / "v1.edgead").manifest
 WATCHED = {module.__file__ for module in (listing, reading, writing, files)}
@@ -34,27 +32,7 @@ def write(path: Path, model: bytes) -> None:
 
 def write_and_die(path: Path, model: bytes, step: int) -> None:
     """Write in this process and kill it at the given step, if there are that many."""
-    left = step
-
-    def count() -> None:
-        nonlocal left
-        left -= 1
-        if left == -1:  # once: killing is audited too
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        if frame.f_code.co_filename not in WATCHED:
-            return None
-        if event == "line":
-            count()
-        return trace
-
-    def audit(event: str, _: object) -> None:
-        if event == "open" or event.startswith(("os.", "shutil.", "fcntl.", "ctypes.")):
-            count()
-
-    sys.addaudithook(audit)
-    sys.settrace(trace)
+    die_at(step, WATCHED, ("os.", "shutil.", "fcntl.", "ctypes."))
     write(path, model)
     os._exit(0)
 

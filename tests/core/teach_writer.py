@@ -10,16 +10,14 @@ import itertools
 import json
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from edgead import files
 from edgead.bundle import read_bundle
 from edgead.bundle import taught as writing
 from edgead.errors import BundleError
+from tests.core.killing import die_at
 
 WATCHED = {writing.__file__, files.__file__}
 
@@ -33,27 +31,7 @@ def teach(bundle: Path) -> None:
 
 
 def teach_and_die(bundle: Path, step: int) -> None:
-    left = step
-
-    def count() -> None:
-        nonlocal left
-        left -= 1
-        if left == -1:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        if frame.f_code.co_filename not in WATCHED:
-            return None
-        if event == "line":
-            count()
-        return trace
-
-    def audit(event: str, _: object) -> None:
-        if event == "open" or event.startswith(("os.", "shutil.")):
-            count()
-
-    sys.addaudithook(audit)
-    sys.settrace(trace)
+    die_at(step, WATCHED, ("os.", "shutil."))
     teach(bundle)
     os._exit(0)
 
