@@ -29,9 +29,8 @@ _SET_CHILD_SUBREAPER = 36
 
 def main(seconds: float, command: list[str]) -> None:
     """Run the command, and print how it ended and what it printed, as a line of JSON."""
-    signal.signal(
-        signal.SIGCHLD, signal.SIG_DFL
-    )  # ignored, as a parent may hand it on, it hides how a child ended
+    # Ignored, as a parent may hand it on, it hides how a child ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _adopt_orphans()
     process = subprocess.Popen(
         command,

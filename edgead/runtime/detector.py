@@ -239,9 +239,8 @@ class Detector:
         if replace(bundle.manifest, thresholds={}) != replace(self.bundle.manifest, thresholds={}):
             raise OptionError(f"{bundle.path} is another bundle than this detector's: load it")
         twin = copy(self)
-        twin.bundle = replace(
-            bundle.without_held(), lessons=self.bundle.lessons
-        )  # those that this detector heeds
+        lessons = self.bundle.lessons  # those that this detector heeds
+        twin.bundle = replace(bundle.without_held(), lessons=lessons)
         twin._thresholds = self._in_force(bundle)
         twin.product = self.product if product is None else product
         twin.threshold = twin.limits().score
