@@ -27,7 +27,7 @@ from edgead.errors import (
     RevisionGapError,
 )
 from edgead.manifest import DEFAULT, ThresholdRecord, check_thresholds
-from edgead.manifest.strict import load, plain, read
+from edgead.manifest.strict import UNNAMED, load, plain, read
 from edgead.notices import Notice
 
 LONGEST_NAME, LONGEST_REASON = 200, 2000
@@ -89,11 +89,10 @@ class Revision:
             RevisionDigestError: its digest is another.
         """
         try:
-            revision: Revision = read(Revision, load(content))
-            check_thresholds(revision.thresholds)
+            revision: Revision = read(Revision, load(content, UNNAMED), UNNAMED)
+            check_thresholds(revision.thresholds, UNNAMED)
         except ManifestError as error:
-            told = str(error).partition("; ")[0].replace("manifest field", "field")
-            raise RevisionFieldError(told.replace("the manifest is", "it's")) from None
+            raise RevisionFieldError(str(error)) from None
         _check(revision)
         if revision.digest != _digest(revision):
             raise RevisionDigestError("it was changed, for its digest is another")

@@ -38,7 +38,7 @@ from edgead.errors import (
 from edgead.files import write_file
 from edgead.leftovers import lock, unlock
 from edgead.manifest import FileRecord
-from edgead.manifest.strict import load, plain, read
+from edgead.manifest.strict import UNNAMED, load, plain, read
 
 FOLDER = "taught"
 MAX_LESSONS = 400
@@ -192,12 +192,9 @@ def _read_lesson(
     except FileSizeError:
         raise FileSizeError(f"{where} is over the limit of {MAX_LESSON_BYTES} bytes: {_ADVICE}") from None
     try:
-        lesson: Lesson = read(Lesson, load(content))
+        lesson: Lesson = read(Lesson, load(content, UNNAMED), UNNAMED)
     except ManifestError as error:
-        why = (
-            str(error).partition(";")[0].replace("manifest field", "its field").replace("the manifest", "it")
-        )
-        raise ChangedLessonError(f"{where} isn't a lesson ({why}): {_ADVICE}") from None
+        raise ChangedLessonError(f"{where} isn't a lesson ({error}): {_ADVICE}") from None
     if lesson.sealed().digest != lesson.digest:
         raise ChangedLessonError(f"{where} was changed (another SHA-256): {_ADVICE}")
     if _rendered(lesson) != content:

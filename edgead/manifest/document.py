@@ -29,7 +29,7 @@ from edgead.manifest.records import (
     WrappedMethod,
 )
 from edgead.manifest.sealing import DIGEST, SEALED, check_canonical, check_digest, sealed
-from edgead.manifest.strict import ADDED, check_plain, load, plain, read
+from edgead.manifest.strict import ADDED, MANIFEST, Document, check_plain, load, plain, read
 from edgead.notices import Notice
 from edgead.types import Precision
 
@@ -226,15 +226,19 @@ def _check(manifest: Manifest) -> None:
     _require(checks)
 
 
-def check_thresholds(thresholds: Mapping[str, ThresholdRecord]) -> None:
-    """Raise ManifestError where a manifest with these thresholds would be refused."""
-    _require(_of_thresholds(thresholds))
+def check_thresholds(thresholds: Mapping[str, ThresholdRecord], document: Document = MANIFEST) -> None:
+    """Raise ManifestError where a manifest with these thresholds would be refused.
+
+    Args:
+        document: how the message names what holds them.
+    """
+    _require(_of_thresholds(thresholds), document)
 
 
-def _require(checks: Iterable[tuple[str, bool, str]]) -> None:
+def _require(checks: Iterable[tuple[str, bool, str]], document: Document = MANIFEST) -> None:
     for name, holds, wanted in checks:
         if not holds:
-            raise ManifestError(f"manifest field {name!r} is out of range: it must be {wanted}")
+            raise document.error(f"is out of range: it must be {wanted}", name)
 
 
 def _of_thresholds(thresholds: Mapping[str, ThresholdRecord]) -> list[tuple[str, bool, str]]:

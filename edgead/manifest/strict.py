@@ -14,6 +14,7 @@ import json
 import math
 import types
 import typing
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -29,42 +30,100 @@ ADDED = {"added": True}
 it has its default."""
 
 
-def load(text: str | bytes) -> dict[str, Any]:
-    """Read a JSON object of UTF-8; raises ManifestError where it's none, or gives a field twice."""
+@dataclass(frozen=True)
+class Document:
+    """What is read, as messages name it.
+
+    Attributes:
+        name: "manifest" gives "the manifest is not valid JSON" and "manifest field 'x' is missing"; without
+            one it's "it" and "field 'x'", for a message that names the file itself.
+        advice: what to do about a document that can't be read; empty where the caller says it.
+    """
+
+    name: str = ""
+    advice: str = ""
+
+    def error(self, what: str, where: str | None = None, *, advised: bool = False) -> ManifestError:
+        """What is wrong, in a sentence about this document.
+
+        Args:
+            what: ``is missing`` for instance.
+            where: the field; None for the document as a whole.
+            advised: say what to do about it.
+        """
+        subject = f"the {self.name}" if self.name else "it"
+        if where is not None:
+            subject = f"{self.name} field {where!r}".lstrip()
+        return ManifestError(f"{subject} {what}{f'; {self.advice}' if advised and self.advice else ''}")
+
+
+MANIFEST = Document("manifest", "export the bundle again")
+UNNAMED = Document()
+
+
+class _Fault(Exception):
+    """What is wrong with the document, or with a field of it; see ``Document.error``."""
+
+    def __init__(self, where: str | None, what: str, advised: bool = False) -> None:
+        super().__init__(where, what, advised)
+        self.where, self.what, self.advised = where, what, advised
+
+    def of(self, document: Document) -> ManifestError:
+        return document.error(self.what, self.where, advised=self.advised)
+
+
+def load(text: str | bytes, document: Document = MANIFEST) -> dict[str, Any]:
+    """Read a JSON object of UTF-8.
+
+    Args:
+        document: how messages name it.
+
+    Raises:
+        ManifestError: it's none, or gives a field twice.
+    """
+    try:
+        return _load(text)
+    except _Fault as fault:
+        raise fault.of(document) from None
+
+
+def _load(text: str | bytes) -> dict[str, Any]:
     try:
         text = text.decode("utf-8") if isinstance(text, bytes) else text  # json would guess at UTF-16
         value = json.loads(text, object_pairs_hook=_unique)  # NaN gets in here and is named later
     except UnicodeDecodeError:
-        raise ManifestError("the manifest is not valid JSON (no UTF-8); export the bundle again") from None
+        raise _Fault(None, "is not valid JSON (no UTF-8)", True) from None
     except (ValueError, RecursionError) as error:
-        raise ManifestError(f"the manifest is not valid JSON ({error}); export the bundle again") from None
+        raise _Fault(None, f"is not valid JSON ({error})", True) from None
     if not isinstance(value, dict):
-        raise ManifestError("the manifest is not a JSON object; export the bundle again")
+        raise _Fault(None, "is not a JSON object", True)
     return value
 
 
-def read(record: type, value: Any, where: str = "") -> Any:
+def read(record: type, value: Any, document: Document = MANIFEST) -> Any:
     """Make a record of a JSON value.
 
     Args:
-        where: the field that holds it, for the message.
+        document: how messages name what holds it.
 
     Raises:
         ManifestError: it departs from the annotations, or is nested too deeply.
     """
     try:
-        return _record(record, value, where)
+        return _record(record, value, "")
+    except _Fault as fault:
+        raise fault.of(document) from None
     except RecursionError:
-        raise ManifestError("the manifest is nested too deeply; export the bundle again") from None
+        raise document.error("is nested too deeply", advised=True) from None
 
 
 def _record(record: type, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
-        raise ManifestError(f"manifest field {where!r} must be a JSON object, not {_json_name(value)}")
+        raise _Fault(where, f"must be a JSON object, not {_json_name(value)}")
     for name in sorted(_fields(record).keys() ^ value.keys()):
         if name in value or name not in _added(record):
             fault = "is unknown" if name in value else "is missing"
-            raise ManifestError(f"manifest field {_in(where, name)!r} {fault}; export the bundle again")
+            raise _Fault(_in(where, name), fault, True)
     kinds = {name: kind for name, kind in _fields(record).items() if name in value}
     return record(**{name: _value(kind, value[name], _in(where, name)) for name, kind in kinds.items()})
 
@@ -77,27 +136,27 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     if kind in (int, str, float):
         if type(value) is not kind:
             name = {int: "a whole number", str: "a string", float: "a number"}[kind]
-            raise ManifestError(f"manifest field {where!r} must be {name}, not {_json_name(value)}")
-        check_plain(value, where)
+            raise _Fault(where, f"must be {name}, not {_json_name(value)}")
+        _check_plain(value, where)
         return value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return _one_of(arguments, value, where)
     if origin is Literal:
         if value not in arguments:
-            raise ManifestError(f"manifest field {where!r} must be one of {', '.join(map(repr, arguments))}")
+            raise _Fault(where, f"must be one of {', '.join(map(repr, arguments))}")
         return value
     if origin is tuple:
         return _tuple(arguments, value, where)
     if not isinstance(value, dict):
-        raise ManifestError(f"manifest field {where!r} must be a JSON object, not {_json_name(value)}")
+        raise _Fault(where, f"must be a JSON object, not {_json_name(value)}")
     if origin is collections.abc.Mapping and arguments[1] is not Any:
         names, inner = arguments
         known = typing.get_args(names) if typing.get_origin(names) is Literal else value
         if odd := sorted(value.keys() - set(known)):
-            raise ManifestError(f"manifest field {_in(where, odd[0])!r} is unknown; export the bundle again")
+            raise _Fault(_in(where, odd[0]), "is unknown", True)
         return {name: _value(inner, each, _in(where, name)) for name, each in value.items()}
-    check_plain(value, where)
+    _check_plain(value, where)
     return value
 
 
@@ -109,23 +168,23 @@ def _one_of(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
     if len(kinds) == 1:
         return _value(kinds[0], value, where)
     if not isinstance(value, dict):
-        raise ManifestError(f"manifest field {where!r} must be a JSON object, not {_json_name(value)}")
+        raise _Fault(where, f"must be a JSON object, not {_json_name(value)}")
     by_name = {typing.get_args(_fields(kind)["kind"])[0]: kind for kind in kinds}
     if "kind" not in value:
-        raise ManifestError(f"manifest field {_in(where, 'kind')!r} is missing; export the bundle again")
+        raise _Fault(_in(where, "kind"), "is missing", True)
     found = by_name.get(value["kind"]) if isinstance(value["kind"], str) else None
     if found is None:
         names = ", ".join(map(repr, by_name))
-        raise ManifestError(f"manifest field {_in(where, 'kind')!r} must be one of {names}")
+        raise _Fault(_in(where, "kind"), f"must be one of {names}")
     return _record(found, value, where)
 
 
 def _tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, list):
-        raise ManifestError(f"manifest field {where!r} must be a list, not {_json_name(value)}")
+        raise _Fault(where, f"must be a list, not {_json_name(value)}")
     kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
     if len(kinds) != len(value):
-        raise ManifestError(f"manifest field {where!r} must have {len(kinds)} values, not {len(value)}")
+        raise _Fault(where, f"must have {len(kinds)} values, not {len(value)}")
     return tuple(_value(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
 
 
@@ -145,29 +204,41 @@ def _json_name(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def check_plain(value: Any, where: str, depth: int = 0) -> None:
+def check_plain(value: Any, where: str, document: Document = MANIFEST) -> None:
     """Raise for what no reader can do anything with, anywhere in a JSON value.
 
-    A float that isn't finite (1e999 reads as infinity), a whole number over 63 bits, text that isn't Unicode,
-    or a value nested deeper than ``MAX_DEPTH``.
+    Args:
+        where: the field that holds the value, for the message.
+        document: how messages name what holds that.
+
+    Raises:
+        ManifestError: a float that isn't finite (1e999 reads as infinity), a whole number over 63 bits, text
+            that isn't Unicode, or a value nested deeper than ``MAX_DEPTH``.
     """
+    try:
+        _check_plain(value, where)
+    except _Fault as fault:
+        raise fault.of(document) from None
+
+
+def _check_plain(value: Any, where: str, depth: int = 0) -> None:
     if _is_plain_number(value):
         return
     if depth > MAX_DEPTH:
-        raise ManifestError(f"manifest field {where[:60]!r} is nested too deeply; export the bundle again")
+        raise _Fault(where[:60], "is nested too deeply", True)
     if isinstance(value, float) and not math.isfinite(value):
-        raise ManifestError(f"manifest field {where!r} is {value}, not a finite number")
+        raise _Fault(where, f"is {value}, not a finite number")
     if isinstance(value, int) and abs(value) >= _LIMIT:
-        raise ManifestError(f"manifest field {where!r} is a whole number of more than 63 bits")
+        raise _Fault(where, "is a whole number of more than 63 bits")
     if isinstance(value, str):
         _check_text(value, where)
     for key, inner in value.items() if isinstance(value, dict) else ():
         _check_text(str(key), where)
         if not _is_plain_number(inner):
-            check_plain(inner, _in(where, str(key)), depth + 1)
+            _check_plain(inner, _in(where, str(key)), depth + 1)
     for i, inner in enumerate(value) if isinstance(value, list | tuple) else ():
         if not _is_plain_number(inner):
-            check_plain(inner, f"{where}[{i}]", depth + 1)
+            _check_plain(inner, f"{where}[{i}]", depth + 1)
 
 
 def _is_plain_number(value: Any) -> bool:
@@ -186,7 +257,7 @@ def _check_text(text: str, where: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ManifestError(f"manifest field {where!r} holds half a character, which isn't text") from None
+        raise _Fault(where, "holds half a character, which isn't text") from None
 
 
 def plain(value: Any) -> Any:
@@ -208,4 +279,4 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-__all__ = ["ADDED", "check_plain", "load", "plain", "read"]
+__all__ = ["ADDED", "MANIFEST", "UNNAMED", "Document", "check_plain", "load", "plain", "read"]

@@ -12,7 +12,7 @@ from typing import Literal
 
 from edgead.errors import ManifestError, SlotStateError
 from edgead.files import output_errors, sync, write_file
-from edgead.manifest.strict import load, plain, read
+from edgead.manifest.strict import UNNAMED, load, plain, read
 from edgead.names import shown
 from edgead.slots.place import FILE_MODE, read_file
 from edgead.trust.floors import Mark
@@ -96,14 +96,13 @@ def read_state(folder: Path) -> State:
         return State()
     try:
         if len(content) > MAX_STATE_BYTES:
-            raise ManifestError("the manifest is too large")
-        state: State = read(State, load(content))
+            raise UNNAMED.error("is too large")
+        state: State = read(State, load(content, UNNAMED), UNNAMED)
         _check(state)
     except ManifestError as error:
-        why = str(error).partition(";")[0].replace("manifest field", "field").replace("the manifest", "it")
         raise SlotStateError(
-            f"{shown(file)}: not what edgead keeps of its slots ({why}); remove it: the current slot stays, "
-            "and what it would go back to is forgotten"
+            f"{shown(file)}: not what edgead keeps of its slots ({error}); remove it: the current slot "
+            "stays, and what it would go back to is forgotten"
         ) from None
     return state
 
@@ -129,7 +128,7 @@ def _check(state: State) -> None:
     names = {*state.slots, *(each.before for each in state.slots.values() if each.before is not None)}
     numbers = [n for each in state.slots.values() for n in (each.starts, each.good_after, each.most_starts)]
     if not (state.format == 1 and all(map(is_slot, names)) and all(0 <= n <= MOST for n in numbers)):
-        raise ManifestError("a name or number of it is out of range")
+        raise UNNAMED.error("has a name or number that is out of range")
 
 
 __all__ = [

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from edgead.errors import ManifestError, OutputError, ReplayedError, TrustStateError
 from edgead.files import output_errors, read_plain, sync, write_file
-from edgead.manifest.strict import load, plain, read
+from edgead.manifest.strict import UNNAMED, load, plain, read
 from edgead.names import shown
 from edgead.private import why_not
 from edgead.trust.statement import MAX_SERIAL, Statement
@@ -161,14 +161,13 @@ def _read(file: Path) -> Floors:
         reason = getattr(error, "strerror", None) or error
         raise TrustStateError(f"{shown(file)}: can't be read ({reason}); check the path and rights") from None
     try:
-        found: Floors = read(Floors, load(content))
+        found: Floors = read(Floors, load(content, UNNAMED), UNNAMED)
         good = (0 <= each.serial <= MAX_SERIAL for each in found.lines.values())
         if found.format != 1 or not all(good):
-            raise ManifestError("manifest field 'format' or 'serial' is out of range")
+            raise UNNAMED.error("has a format or serial number that is out of range")
     except ManifestError as error:
-        why = str(error).partition(";")[0].replace("manifest field", "field").replace("the manifest", "it")
         raise TrustStateError(
-            f"{shown(file)}: not the serial numbers that this device accepted ({why}); put the file back "
+            f"{shown(file)}: not the serial numbers that this device accepted ({error}); put the file back "
             "from a copy, or remove it to begin anew"
         ) from None
     return found

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgead.errors import ManifestError, StatementError
-from edgead.manifest.strict import load, plain, read
+from edgead.manifest.strict import UNNAMED, load, plain, read
 from edgead.names import shown
 
 FOLDER = "signatures"
@@ -101,10 +101,9 @@ class SignedStatement:
             StatementError: it isn't as ``to_bytes`` writes it.
         """
         try:
-            signed: SignedStatement = read(SignedStatement, load(content))
+            signed: SignedStatement = read(SignedStatement, load(content, UNNAMED), UNNAMED)
         except ManifestError as error:
-            told = str(error).partition("; ")[0].replace("manifest field", "field")
-            raise StatementError(told.replace("the manifest is", "it's")) from None
+            raise StatementError(str(error)) from None
         _check(signed)
         if _json(plain(signed), indent=1) + b"\n" != content:
             raise StatementError("it isn't written as edgead writes it")

@@ -12,7 +12,7 @@ import onnx
 
 from edgead.errors import CompileError, ManifestError, PluginError, one_line
 from edgead.held_out import Moments, moments_of
-from edgead.manifest.strict import check_plain
+from edgead.manifest.strict import UNNAMED, check_plain
 from edgead.notices import Notice
 from edgead.types import (
     Arithmetic,
@@ -163,7 +163,7 @@ def _faults(facts: Any, notices: Any, said: Any) -> Iterator[str]:
         return
     for what, value in (("facts", dict(facts)), ("notices", [dataclasses.asdict(n) for n in notices])):
         try:
-            check_plain(json.loads(json.dumps(value, allow_nan=False)), what)
+            check_plain(json.loads(json.dumps(value, allow_nan=False)), what, UNNAMED)
         except (TypeError, ValueError, RecursionError, ManifestError) as error:
             yield f"its {what} can't be kept as JSON ({one_line(error, 'message')}): give plain values"
     if not all(isinstance(n.code, str) and isinstance(n.sentence, str) for n in notices):

@@ -75,11 +75,9 @@ def read_state(path: Path, model: str, setting: Setting) -> Watch | None:
         reason = getattr(error, "strerror", None) or error
         raise DriftStateError(f"{path}: can't be read ({reason}); check the path and rights") from None
     try:
-        document: Document = strict.read(Document, strict.load(data))
+        document: Document = strict.read(Document, strict.load(data, strict.UNNAMED), strict.UNNAMED)
     except ManifestError as error:
-        # The strict reader speaks of manifests, whose faults have another remedy.
-        what = str(error).partition("; export")[0].replace("the manifest is", "it is")
-        raise _fault(path, what.replace("manifest field", "field")) from None
+        raise _fault(path, str(error)) from None
     if document.drift != FORMAT:
         raise _fault(path, f"its format is {document.drift}, this version of edgead reads {FORMAT}")
     if document.model != model:
