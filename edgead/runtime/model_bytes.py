@@ -29,6 +29,7 @@ class ModelBytes:
         data: its content.
         beside: the content of the files in its folder that may belong to it, by name: with ``model.xml``
             there's ``model.bin``. Of a bundle, what its exporter wrote.
+        hashed: the SHA-256, lower-case hex, of what of it was hashed already, by name: of a bundle all of it.
         keep: whether a session may keep these bytes for ``Session.execution``, which only export asks for. A
             detector's needn't: the engine has made its own of them.
     """
@@ -37,6 +38,7 @@ class ModelBytes:
     data: bytes
     beside: Mapping[str, bytes] = field(default_factory=dict)
     keep: bool = True
+    hashed: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         beside = "".join(f", {name}" for name in self.beside)
@@ -50,13 +52,21 @@ class ModelBytes:
     @property
     def weights(self) -> bytes | None:
         """The content of the ``.bin`` of the same name, or None."""
-        return self.beside.get(PurePath(self.name).with_suffix(".bin").name)
+        return self.beside.get(self._weights_name)
+
+    @property
+    def _weights_name(self) -> str:
+        return PurePath(self.name).with_suffix(".bin").name
 
     @property
     def digests(self) -> tuple[str, ...]:
         """SHA-256 of the file and of its weights, where there are some: of all that is compiled."""
-        parts = (self.data,) if self.weights is None else (self.data, self.weights)
-        return tuple(hashlib.sha256(part).hexdigest() for part in parts)
+        parts = {self.name: self.data}
+        if self.weights is not None:
+            parts[self._weights_name] = self.weights
+        return tuple(
+            self.hashed.get(name) or hashlib.sha256(part).hexdigest() for name, part in parts.items()
+        )
 
     def check(self) -> None:
         """Look at the file as far as no engine is needed for it.
@@ -107,7 +117,9 @@ def model_of(bundle: Bundle) -> ModelBytes:
     """A bundle's model, whose bytes its hashes are of; raises BundleError as ``Bundle.read``."""
     model, *others = model_files(bundle.manifest)
     beside = {PurePath(name).name: bundle.read(name) for name in others}
-    return ModelBytes(PurePath(model).name, bundle.read(model), beside, keep=False)
+    # What ``read`` gives has the manifest's hashes: hundreds of megabytes of weights needn't be hashed again.
+    hashed = {PurePath(r.path).name: r.sha256 for r in bundle.manifest.files if r.path in (model, *others)}
+    return ModelBytes(PurePath(model).name, bundle.read(model), beside, keep=False, hashed=hashed)
 
 
 __all__ = ["SETTINGS", "ModelBytes", "model_of", "read_model"]

@@ -12,16 +12,19 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import edgead
-from edgead.bundle import Bundle, folder, read_bundle
+from edgead.bundle import Bundle, folder, loaded, read_bundle
 from edgead.errors import BundleError, FileSizeError, HashMismatchError, LinkError, MissingFileError
 from edgead.files import swap_into_place
+from edgead.runtime import model_bytes
 from edgead.runtime.model_bytes import ModelBytes, model_of, read_model
 from tests.bundles import bad_image, good_image
 from tests.mean_bundle import write_mean_bundle
@@ -207,6 +210,7 @@ def test_an_engine_gets_what_was_written_beside_the_model(compiled: Any) -> None
     assert model.weights == (path / "model.bin").read_bytes() and set(model.beside) == {"model.bin"}
     parts = (model.data, model.weights)
     assert model.digests == tuple(hashlib.sha256(part).hexdigest() for part in parts)
+    assert replace(model, hashed={}).digests == model.digests  # what the manifest says, and what it is
     jetson = model_of(compiled("jetson").bundle)
     assert set(jetson.beside) == {"tensorrt.json"} and json.loads(jetson.beside["tensorrt.json"])
     with model.as_files() as file:
@@ -217,6 +221,26 @@ def test_an_engine_gets_what_was_written_beside_the_model(compiled: Any) -> None
     assert "weights" not in repr(ModelBytes("a.onnx", b"weights")) and "a.onnx" in repr(
         ModelBytes("a.onnx", b"")
     )
+
+
+def test_loading_with_a_cache_hashes_each_file_once(
+    compiled: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEAD_CACHE", str(tmp_path))
+    bundle, hashed, hasher = compiled("openvino").bundle, Counter[str](), hashlib.sha256
+    names = {(bundle.path / name).read_bytes(): name for name in ("model.xml", "model.bin")}
+
+    def counting(data: Any = b"", **options: Any) -> Any:
+        hashed[names.get(bytes(data), "")] += 1
+        return hasher(data, **options)
+
+    for module in (loaded, model_bytes):
+        monkeypatch.setattr(module, "hashlib", SimpleNamespace(sha256=counting))
+    for found in (False, True):
+        hashed.clear()
+        detector = edgead.load(bundle, cache=True)
+        assert detector._session.cached is found  # type: ignore[attr-defined]
+        assert (hashed["model.xml"], hashed["model.bin"]) == (1, 1)
 
 
 # ---------------------------------------------------------------- readers while a bundle is exchanged
