@@ -11,8 +11,9 @@ import hashlib
 import logging
 import os
 import re
+import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from edgead.errors import one_line
 from edgead.files import READ_NO_LINK, is_folder, write_file
-from edgead.private import is_private_file, make_private, open_to_others
+from edgead.private import is_private_file, make_private, why_not
 
 REMEMBERED = 256
 """Small results kept of each kind; the oldest go."""
@@ -58,23 +59,57 @@ def folder_of(kind: str) -> Path | None:
     Why is logged as a warning, once in a process.
     """
     root = cache_folder()
-    if root is None:
-        _say_once("this user has no home folder to keep anything in; set EDGEAD_CACHE to a folder")
+    if problem := _why_not_in(root, kind):
+        _say_once(problem)
         return None
-    home = _home()
-    if home is not None and home in root.parents and not is_folder(home):  # as many a service's user has it
-        _say_once(f"{home}, this user's home, isn't there, so nothing is kept; set EDGEAD_CACHE to a folder")
-        return None
+    assert root is not None  # else there's a problem
     folder = root / kind
-    if problem := open_to_others(root) or open_to_others(folder):
-        _say_once(f"{problem}: nothing is kept there, or believed; see to it, or set EDGEAD_CACHE")
-        return None
     try:
         make_private(folder)
     except OSError as error:
-        _say_once(f"nothing can be kept in {folder} ({error.strerror}); set EDGEAD_CACHE to a folder")
+        _say_once(_unwritable(folder, error))
         return None
     return folder
+
+
+def cache_problem() -> str | None:
+    """Why nothing can be kept in the cache as it is, and what to do about it; None where it can.
+
+    It's tried with a file that has no name, so that nothing is left; no folder is made.
+    """
+    root = cache_folder()
+    try:
+        with os.scandir(root) if root is not None else nullcontext(()) as entries:
+            kinds = sorted(entry.name for entry in entries if entry.is_dir())
+    except OSError:  # not there yet, or told below
+        kinds = []
+    for kind in kinds or ("compiled",):
+        if problem := _why_not_in(root, kind):
+            return problem
+        assert root is not None  # else there's a problem
+        there = next(place for place in (root / kind, *(root / kind).parents) if os.path.lexists(place))
+        try:
+            with tempfile.TemporaryFile(dir=there) as file:
+                file.write(b"edgead")
+        except OSError as error:
+            return _unwritable(there, error)
+    return None
+
+
+def _why_not_in(root: Path | None, kind: str) -> str | None:
+    """Why nothing is kept or believed in the cache's folder of a kind, as far as it can be seen."""
+    if root is None:
+        return "this user has no home folder to keep anything in; set EDGEAD_CACHE to a folder"
+    home = _home()
+    if home is not None and home in root.parents and not is_folder(home):  # as many a service's user has it
+        return f"{home}, this user's home, isn't there, so nothing is kept; set EDGEAD_CACHE to a folder"
+    if problem := why_not(root, own_folder=True) or why_not(root / kind, own_folder=True):
+        return f"{problem}: nothing is kept there, or believed; see to it, or set EDGEAD_CACHE"
+    return None
+
+
+def _unwritable(folder: Path, error: OSError) -> str:
+    return f"nothing can be kept in {folder} ({error.strerror}); set EDGEAD_CACHE to a folder"
 
 
 @dataclass(frozen=True)
@@ -205,4 +240,4 @@ def _say_once(why: str) -> None:
         _log.warning("%s", why)
 
 
-__all__ = ["REMEMBERED", "SUFFIX", "Entry", "cache_folder", "folder_of", "remembered"]
+__all__ = ["REMEMBERED", "SUFFIX", "Entry", "cache_folder", "cache_problem", "folder_of", "remembered"]

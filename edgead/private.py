@@ -23,18 +23,23 @@ def make_private(folder: Path) -> None:
         place.mkdir(mode=0o700, exist_ok=True)
 
 
-def why_not(path: Path) -> str | None:
+def why_not(path: Path, *, own_folder: bool = False) -> str | None:
     """Say why a file or folder can't be believed, with what to do; None where it can.
 
     It, each folder above it and each link on the way must be root's or this user's, and writable by neither
     its group nor all; a folder above it may be where the sticky bit keeps others' hands off what isn't
     theirs, as in ``/tmp``. A group is never looked into, so a group of one user is one too. Of a path that
     isn't there yet, the folders that are there count. Windows has other rights, which aren't looked at.
+
+    Args:
+        own_folder: it must be a folder, where it's there, and this user's own: root's won't do.
     """
     if not hasattr(os, "geteuid"):
         return None
     try:
         for place, status, is_last in _way(path):
+            if own_folder and is_last and (problem := _not_own_folder(place, status)):
+                return problem
             if problem := _changeable(place, status, is_last):
                 return problem
     except FileNotFoundError:
@@ -42,21 +47,6 @@ def why_not(path: Path) -> str | None:
     except (OSError, ValueError) as error:
         return f"{path} can't be looked at ({getattr(error, 'strerror', None) or error})"
     return None
-
-
-def open_to_others(folder: Path) -> str | None:
-    """As ``why_not``, of what must be a folder where it's there, and this user's own."""
-    if not hasattr(os, "geteuid"):
-        return None
-    try:
-        status = folder.stat()
-    except (OSError, ValueError):  # not there yet, or told by ``why_not``
-        return why_not(folder)
-    if not stat.S_ISDIR(status.st_mode):
-        return f"{folder} is no folder"
-    if status.st_uid != os.geteuid():
-        return _foreign(folder)
-    return why_not(folder)
 
 
 def is_private_file(status: os.stat_result) -> bool:
@@ -93,6 +83,12 @@ def _way(path: Path) -> Iterator[tuple[Path, os.stat_result, bool]]:
         left += reversed(target.parts[1:] if target.is_absolute() else target.parts)
 
 
+def _not_own_folder(place: Path, status: os.stat_result) -> str | None:
+    if not stat.S_ISDIR(status.st_mode):
+        return f"{place} is no folder"
+    return None if status.st_uid == os.geteuid() else _foreign(place)
+
+
 def _changeable(place: Path, status: os.stat_result, is_last: bool) -> str | None:
     is_link = stat.S_ISLNK(status.st_mode)
     if status.st_uid not in (0, os.geteuid()):
@@ -108,4 +104,4 @@ def _foreign(place: Path, option: str = "") -> str:
     return f"{place} belongs to another user (chown{option} {os.geteuid()} {place})"
 
 
-__all__ = ["is_private_file", "make_private", "open_to_others", "why_not"]
+__all__ = ["is_private_file", "make_private", "why_not"]
