@@ -19,7 +19,7 @@ def command(as_json: bool) -> None:
     import platform
 
     from edgead import machine, telemetry
-    from edgead.cache import cache_folder
+    from edgead.cache import cache_folder, cache_problem
     from edgead.extras import EXTRAS
     from edgead.plugins import registry
     from edgead.version import __version__
@@ -27,7 +27,7 @@ def command(as_json: bool) -> None:
     processor = machine.cpu()
     absent = machine.absent_packages()
     names = dict.fromkeys((*machine.CORE, *(name for packages in EXTRAS.values() for name in packages)))
-    cache = cache_folder()
+    cache, no_cache = cache_folder(), cache_problem()
     versions = {name: machine.installed(name) for name in names}
     engines = machine.engine_devices()
     others = _of_plugins(engines)
@@ -47,6 +47,7 @@ def command(as_json: bool) -> None:
             "jetson": machine.jetson_line(),
             "telemetry": telemetry.sentence() if telemetry.started() else "off",
             "cache": cache and str(cache),
+            "cache_problem": no_cache,
             "problems": list(registry().problems),
         })  # fmt: skip
         return
@@ -57,7 +58,7 @@ def command(as_json: bool) -> None:
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
         ("CPU", f"{processor.model}, {processor.threads} threads"),
         ("CPU units", known),
-        ("cache", str(cache or "none: this user has no home folder; set EDGEAD_CACHE")),
+        ("cache", str(cache) if no_cache is None else f"none: {no_cache}"),
         ("telemetry", telemetry.sentence()),
     ])  # fmt: skip
     click.echo("\nPackages")

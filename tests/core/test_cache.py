@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import random
@@ -15,6 +16,7 @@ import pytest
 import edgead
 from edgead import cache
 from edgead.cache import Entry, cache_folder
+from edgead.cli import main
 from edgead.runtime.engine_options import EngineOptions
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1.edgead"
@@ -292,6 +294,79 @@ def test_a_home_that_cannot_be_written_is_said_once_and_all_goes_on(tmp_path, ho
     assert done.returncode == 0 and float(done.stdout), done.stderr
     assert done.stderr.count("EDGEAD_CACHE") == 1, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------- what the doctor says of it
+
+
+def doctor(capsys) -> tuple[str, dict]:
+    """The line for people, and the JSON."""
+    assert main(["doctor"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("cache"))
+    assert main(["doctor", "--json"]) == 0
+    return line, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_the_doctor_shows_a_cache_that_can_be_used(place, capsys, there):
+    if there:
+        entry().write(b"content")
+    line, said = doctor(capsys)
+    assert line.split() == ["cache", str(place)]
+    assert (said["cache"], said["cache_problem"]) == (str(place), None)
+    assert place.exists() is there and (not there or list((place / "kind").iterdir()) == [kept()])
+
+
+def is_open(place):
+    entry().write(b"content")
+    place.chmod(0o777)
+
+
+def holds_an_open_folder(place):
+    entry().write(b"content")
+    (place / "kind").chmod(0o777)
+
+
+def is_a_file(place):
+    place.write_bytes(b"")
+
+
+def lies_in_a_file(place):
+    place.write_bytes(b"")
+    os.environ["EDGEAD_CACHE"] = str(place / "inner")
+
+
+def takes_nothing(place):
+    os.environ["EDGEAD_CACHE"] = "/proc/edgead"
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (is_open, "cache can be written by others (chmod go-w "),
+        (holds_an_open_folder, "kind can be written by others (chmod go-w "),
+        (is_a_file, "cache is no folder"),
+        (lies_in_a_file, "can't be looked at (Not a directory)"),
+        pytest.param(
+            takes_nothing,
+            "nothing can be kept in /proc",
+            marks=pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc"),
+        ),
+    ],
+)
+def test_the_doctor_says_why_a_cache_cannot_be_used_and_what_to_do(place, capsys, fault, why):
+    fault(place)
+    line, said = doctor(capsys)
+    assert line.split(maxsplit=1)[1] == f"none: {said['cache_problem']}"
+    assert why in said["cache_problem"] and "EDGEAD_CACHE" in said["cache_problem"]
+    assert said["cache"] == os.environ["EDGEAD_CACHE"]
+    assert not entry().write(b"content"), "what the doctor says holds"
+
+
+def test_the_doctor_says_that_there_is_no_home(monkeypatch, capsys, tmp_path):
+    environment(monkeypatch, HOME=str(tmp_path / "nobody"))
+    line, said = doctor(capsys)
+    assert "isn't there" in line and "isn't there" in said["cache_problem"]
 
 
 # ---------------------------------------------------------------- how much
