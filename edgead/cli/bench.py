@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -80,6 +80,7 @@ def command(
                 "precision": detector.bundle.manifest.precision,
                 "engine": engine or detector.bundle.manifest.engine,
                 "peak_memory_bytes": peak,
+                "notices": _notices(detector),
                 **dataclasses.asdict(latency),
             }
             for path, detector, latency, peak in zip(paths, detectors, latencies, peaks, strict=True)
@@ -109,6 +110,11 @@ def _names(paths: list[Path]) -> list[str]:
     return [shown(name) for name in told_apart([path.resolve() for path in paths])]
 
 
+def _notices(detector: Detector) -> list[dict[str, Any]]:
+    """What its bundle's user should know, which stderr has as well."""
+    return [notice.record() for notice in detector.bundle.notices]
+
+
 def _paced(
     paths: list[Path],
     detectors: list[Detector],
@@ -128,7 +134,11 @@ def _paced(
     ]
     processor = machine.cpu()
     if as_json:
-        rows = [{"bundle": str(path), **dataclasses.asdict(result)} for path, result in found]
+        notices = {path: _notices(detector) for path, detector in zip(paths, detectors, strict=True)}
+        rows = [
+            {"bundle": str(path), "notices": notices[path], **dataclasses.asdict(result)}
+            for path, result in found
+        ]
         print_json({"cpu": processor.model, "threads": processor.threads, "bundles": rows})
         return
     header = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from edgead.cli.arguments import engine_option
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_json, print_table, show_notices
 from edgead.names import shown
-from edgead.notices import count
+from edgead.notices import Notice, count
 
 if TYPE_CHECKING:
     from edgead.api.records import Taught
@@ -173,8 +174,12 @@ def _show_done(done: Taught, dry_run: bool) -> None:
             else f"{lesson.kind}, {count(lesson.rows, 'row')}"
         )
         click.echo(shown(f"{path}: lesson {lesson.number}: {what} {lesson.image}".rstrip()))
-    if done.lessons:
-        show_notices(done.bundle.outdated)
+    show_notices(_outdated(done))
+
+
+def _outdated(done: Taught) -> Sequence[Notice]:
+    """What who taught a signed bundle should know."""
+    return done.bundle.outdated if done.lessons else ()
 
 
 def _show_list(bundle: Bundle, as_json: bool) -> None:
@@ -211,7 +216,7 @@ def _record(done: Taught, dry_run: bool) -> dict[str, Any]:
         "largest_move": proposal.largest_move,
         "threshold": proposal.threshold,
         "lessons": [_lesson(lesson) for lesson in done.lessons],
-        "notices": [notice.record() for notice in proposal.notices],
+        "notices": [notice.record() for notice in (*proposal.notices, *_outdated(done))],
     }
 
 

@@ -200,7 +200,10 @@ def test_what_a_bundle_has_to_say_is_said_by_run_bench_and_inspect(
     assert captured.err.splitlines() == [f"note: {said}", "note: newer: n 3"]
     assert len(captured.out.splitlines()) == 1
     assert main(["bench", "dim.edgead", "mean.edgead", "--frames", "1", "--json"]) == 0
-    assert f"note: dim.edgead: {said}" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert f"note: dim.edgead: {said}" in captured.err
+    told = [[each["text"] for each in row["notices"]] for row in json.loads(captured.out)["bundles"]]
+    assert told == [[said, "newer: n 3"], []]
     assert main(["inspect", "dim.edgead"]) == 0
     out = capsys.readouterr().out
     assert out.index(said) < out.index("Facts")
@@ -210,6 +213,22 @@ def test_what_a_bundle_has_to_say_is_said_by_run_bench_and_inspect(
         "values": {"share": 0.5},
         "text": said,
     }
+
+
+def test_quiet_leaves_no_note_out(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SENTENCES, "dim", "the images were {share:.0%} too dark; light them")
+    write_mean_bundle(Path("dim.edgead"), [Notice("dim", {"share": 0.5})])
+    write("good.png")
+    for verb in (["run", "dim.edgead", "good.png", "--text"], ["bench", "dim.edgead", "--frames", "1"]):
+        assert main([*verb, "-q"]) == 0
+        captured = capsys.readouterr()
+        assert captured.err == "note: the images were 50% too dark; light them\n"
+        assert "judged" not in captured.out
+    rated = ["bench", "dim.edgead", "--frames", "1", "--rate", "100", "--json", "-q"]
+    assert main(rated) == 0
+    assert json.loads(capsys.readouterr().out)["bundles"][0]["notices"][0]["code"] == "dim"
 
 
 def test_a_strangers_text_moves_no_cursor(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,9 +17,11 @@ from click.testing import CliRunner
 
 import edgead
 from edgead.bundle import read_bundle, taught, write_bundle
+from edgead.bundle.signing import sign_bundle
 from edgead.cli import cli, main
 from edgead.device import teach as device
 from edgead.errors import DatasetError, GraphError, ImageError, OptionError, OutputError, TeachError
+from edgead.trust.keys import make_keys
 from tests.bundles import bad_image, good_image, write_images
 from tests.mean_bundle import write_mean_bundle
 from tests.sealed import change_manifest
@@ -311,3 +313,18 @@ def test_a_size_that_is_not_the_graphs_is_refused_before_an_image_is_resized(
         assert "its manifest says (1, 8192, 8192, 3)" in capsys.readouterr().err
     with pytest.raises(GraphError, match="its manifest says"):
         edgead.teach(onnx, false_alarms=faint(0))
+
+
+def test_who_teaches_a_signed_bundle_is_told_by_text_and_json_that_the_signature_does_not_cover_it(
+    onnx, tmp_path
+):
+    pytest.importorskip("cryptography", reason="needs the [sign] extra")
+    make_keys(tmp_path / "qa.key", tmp_path / "qa.pub")
+    sign_bundle(onnx, tmp_path / "qa.key")
+    files = write_images(tmp_path / "alarms", [bad_image(0)])
+    words = [onnx, "--false-alarm", files, "--yes"]
+    told = json.loads(run(*words, "--dry-run", "--json").stdout)
+    assert "signature-outdated" not in {notice["code"] for notice in told["notices"]}
+    told = json.loads(run(*words, "--json").stdout)
+    assert "signature-outdated" in {notice["code"] for notice in told["notices"]}
+    assert "doesn't cover that: sign it again" in run(onnx, "--undo", "last", "--yes").output
