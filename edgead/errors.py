@@ -24,6 +24,7 @@
     │   ├── FileSizeError                a file is shorter, longer or larger than allowed
     │   ├── HashMismatchError            a file's content was changed
     │   ├── UnsafeModelError             a model names data elsewhere, or sizes that no engine should try
+    │   ├── ModelFormatError             a model isn't of the kind that its name says, or is cut short
     │   ├── GraphError                   a graph's input or outputs aren't a bundle's
     │   ├── CarriedImageError            an image in the bundle can't be used
     │   ├── ReferenceFactsError          what fit's bundle has for export contradicts itself
@@ -214,6 +215,10 @@ class SbomError(BundleError):
 
 class UnsafeModelError(BundleError):
     """A model names data outside of its file, or sizes that no engine should try: none has seen it."""
+
+
+class ModelFormatError(BundleError):
+    """A bundle's model isn't of the kind that its name says, or is cut short: no engine will open it."""
 
 
 class GraphError(BundleError):

@@ -23,6 +23,9 @@ def verify(
 ) -> Verified:
     """Check a bundle's files against its manifest, and what this device makes of it; as ``edgead verify``.
 
+    Its models are looked at as far as no engine is needed: that they're whole and of their kind, name no data
+    elsewhere and no sizes that no model has.
+
     Args:
         bundle: its path, ``NAME`` for ``./NAME.edgead``, or what a call returned; the files are read again.
         on_device: run the parity check here too: this device's engine against exact arithmetic. Without it
@@ -39,8 +42,8 @@ def verify(
         What was found, all of it in order. Files that no hash covers are logged at WARNING.
 
     Raises:
-        edgead.errors.BundleError: the subclass says which check failed; ``TrialError`` is the child's, and
-            ``TrustError`` for want of a signature.
+        edgead.errors.BundleError: the subclass says which check failed; ``TrialError`` is the child's,
+            ``ModelFormatError`` for a model that is none, and ``TrustError`` for want of a signature.
         edgead.errors.ParityError: this device gives other numbers, or another verdict.
         edgead.errors.InputError: there are no images to check with, or these can't be used.
         edgead.errors.EngineError: the engine isn't there, or fails.
@@ -51,7 +54,8 @@ def verify(
         raise OptionError(
             f"engine {engine!r} is for on_device=True or try_in_child=True: add one, or leave it out"
         )
-    found = read_bundle(path_of(bundle), trust=None if trust is None else Trust.of(trust))
+    demanded = None if trust is None else Trust.of(trust)
+    found = read_bundle(path_of(bundle), trust=demanded, models=True)
     if found.unchecked:
         tell(found.notices[-1:])
     trial = None

@@ -12,7 +12,14 @@ from edgead import sbom
 from edgead.bundle.folder import OpenFolder, open_folder
 from edgead.bundle.revisions import Revision
 from edgead.bundle.taught import FOLDER, Lessons, read_file
-from edgead.errors import BundleError, FileSizeError, HashMismatchError, MissingFileError
+from edgead.errors import (
+    BundleError,
+    CompileError,
+    FileSizeError,
+    HashMismatchError,
+    MissingFileError,
+    ModelFormatError,
+)
 from edgead.manifest import FileRecord, Manifest
 from edgead.manifest.sealing import SEALED
 from edgead.modelfile import check_model
@@ -150,8 +157,12 @@ class Bundle:
         raise MissingFileError(f"{self.path}: the bundle lists no file {name!r}; export it again")
 
 
-def read_listed(folder: OpenFolder, record: FileRecord) -> bytes:
-    """Read a listed file once; raises as ``Bundle.read``."""
+def read_listed(folder: OpenFolder, record: FileRecord, is_model: bool = False) -> bytes:
+    """Read a listed file once; raises as ``Bundle.read``.
+
+    Args:
+        is_model: raise ModelFormatError, too, where it isn't of the kind that its name says.
+    """
     try:
         content = folder.read(record.path, record.bytes)
     except FileSizeError:
@@ -166,7 +177,10 @@ def read_listed(folder: OpenFolder, record: FileRecord) -> bytes:
             f"{folder.path}: file '{record.path}' was changed (another SHA-256); copy the bundle "
             "again, or export it again"
         )
-    check_model(record.path, content, f"{folder.path}: ")
+    try:
+        check_model(record.path, content, f"{folder.path}: ", strict=is_model)
+    except CompileError as error:
+        raise ModelFormatError(f"{folder.path}: {error}") from None
     return content
 
 

@@ -63,6 +63,7 @@ def read_bundle(
     trust: Trust | None = None,
     demanded: bool = True,
     tell: bool = True,
+    models: bool = False,
 ) -> Bundle:
     """Check a bundle and return it; nothing in it is opened by an engine before.
 
@@ -77,6 +78,8 @@ def read_bundle(
             can be looked at or signed; nothing of it may be used.
         tell: log at WARNING, once in a process, where the manifest carries no digest; False for a caller that
             shows ``Bundle.notices`` itself.
+        models: refuse a model that isn't of the kind that its name says, as opening it would; no engine is
+            needed for that.
 
     Raises:
         BundleError: the subclass says which check failed; the message starts with the path.
@@ -85,7 +88,7 @@ def read_bundle(
         trust = None
     elif trust is None:
         trust = device_trust()
-    found = _in_folder(Path(path), lambda folder: _read(folder, verify, hold, trust))
+    found = _in_folder(Path(path), lambda folder: _read(folder, verify, hold, trust, models))
     if tell and verify and found.manifest.format < SEALED and found.digest not in _told:
         _told.add(found.digest)
         _log.warning("%s", shown(f"{found.path}: {Notice('no-digest')}"))
@@ -134,7 +137,7 @@ def _not_found(path: Path, what: str) -> BundleNotFoundError:
     return BundleNotFoundError(f"{path}: {what}; give the folder that fit or export wrote")
 
 
-def _read(folder: OpenFolder, verify: bool, hold: bool, trust: Trust | None) -> Bundle:
+def _read(folder: OpenFolder, verify: bool, hold: bool, trust: Trust | None, models: bool) -> Bundle:
     path = folder.path
     manifest, digest = _read_manifest(folder)
     _check_listed(manifest, path)
@@ -161,11 +164,19 @@ def _read(folder: OpenFolder, verify: bool, hold: bool, trust: Trust | None) -> 
     if trust is not None:
         bundle = replace(bundle, signed=accept(subject_of(bundle), trust))
     used = _used(manifest) if hold else frozenset()
+    opened = _opened(manifest) if models else frozenset()
     for record in manifest.files if verify else ():
-        content = read_listed(folder, record)
+        content = read_listed(folder, record, record.path in opened)
         if record.path in used:
             held[record.path] = content
     return replace(bundle, held=held)
+
+
+def _opened(manifest: Manifest) -> frozenset[str]:
+    """The files that are opened as models: by an engine, or by export."""
+    reference = manifest.reference
+    forms = () if reference is None else (reference.forms, reference.calibration_forms)
+    return frozenset((manifest.model, *(name for each in forms for name in each.values())))
 
 
 def _used(manifest: Manifest) -> frozenset[str]:

@@ -54,7 +54,8 @@ def command(
 ) -> None:
     """Check each BUNDLE's files against its manifest, and its signature where one is demanded.
 
-    A signature is demanded with --key, and on a device that sets EDGEAD_TRUST.
+    A signature is demanded with --key, and on a device that sets EDGEAD_TRUST. A model must be whole, of the
+    kind that its name says, and within bounds.
 
     Without --try and --on-device nothing in a bundle is run. Try a stranger's bundle first: what its model
     breaks, or takes, is then its own process's.
@@ -104,7 +105,7 @@ def _check(
     from edgead.notices import Notice, count
     from edgead.notices import say as told
 
-    found = read_bundle(find_bundle(text), trust=trust, tell=False)
+    found = read_bundle(find_bundle(text), trust=trust, tell=False, models=True)
     files = found.manifest.files
     record |= {"bundle": str(found.path), "files": len(files), "bytes": sum(file.bytes for file in files)}
     record["manifest_sha256"] = found.digest

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +16,14 @@ import pytest
 import edgead
 from edgead.bundle import read_bundle, write_bundle
 from edgead.cli import main
-from edgead.errors import CompileError, EdgeadError, GraphError, InferenceError, UnsafeModelError
+from edgead.errors import (
+    CompileError,
+    EdgeadError,
+    GraphError,
+    InferenceError,
+    ModelFormatError,
+    UnsafeModelError,
+)
 from edgead.manifest import ComposedMethod, InputRecord, Manifest, ThresholdRecord
 from edgead.modelfile import check_model, ir
 from edgead.modelfile import onnx as walk
@@ -20,6 +31,7 @@ from edgead.runtime.engines import open_session
 from edgead.runtime.exact import ExactSession
 from edgead.runtime.model_bytes import ModelBytes
 from tests.mean_bundle import HEIGHT, WIDTH, graph
+from tests.sealed import change_manifest
 
 onnx = pytest.importorskip("onnx", reason="needs the [fit] extra")
 pytest.importorskip("openvino", reason="needs the [openvino] extra")
@@ -317,6 +329,54 @@ def test_a_model_in_another_format_under_its_name(tmp_path: Path) -> None:
         check_model("model.onnx", content)  # not what it's looked at for
         with pytest.raises(CompileError, match=r"^model\.onnx: it isn't an ONNX graph"):
             check_model("model.onnx", content, strict=True)
+
+
+NO_MODELS = {
+    "model.onnx": (b"", b"PK\3\4" + bytes(60), graph()[:-1]),
+    "model.xml": (b"", b"<html></html>", b"<net", graph()),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [(name, each) for name, contents in NO_MODELS.items() for each in contents]
+)
+def test_verifying_finds_a_model_that_is_none_without_an_engine(
+    name: str, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr("edgead.runtime.engines.open_session", None)
+    path = bundle_of(tmp_path / "b.edgead", {name: content}, name, "openvino")
+    with pytest.raises(
+        ModelFormatError, match=rf"b\.edgead: model\{name[5:]}: it isn't an .*; export it again"
+    ):
+        edgead.verify(path)
+    assert main(["verify", str(path), "--json"]) == 3
+    (record,) = json.loads(capsys.readouterr().out)
+    assert (record["ok"], record["kind"]) == (False, "ModelFormatError")
+    assert read_bundle(path).manifest.model == name, "who only looks at a bundle may"
+
+
+def test_verifying_looks_at_every_form_of_a_reference_bundle(reference_bundle: Any, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(reference_bundle.path, tmp_path / "b.edgead"))
+    edgead.verify(path)
+    reference = reference_bundle.manifest.reference
+    forms = {*reference.forms.values(), *reference.calibration_forms.values()}
+    assert len(forms) > 1
+    for name in forms:
+        whole = (path / name).read_bytes()
+        (path / name).write_bytes(whole[:-1])
+        change_manifest(path, lambda document: relist(document, path, name))  # noqa: B023
+        with pytest.raises(ModelFormatError, match=re.escape(name)):
+            edgead.verify(path)
+        (path / name).write_bytes(whole)
+        change_manifest(path, lambda document: relist(document, path, name))  # noqa: B023
+    edgead.verify(path)
+
+
+def relist(document: dict[str, Any], path: Path, name: str) -> None:
+    """Let the manifest list the file as it is now."""
+    content = (path / name).read_bytes()
+    (listed,) = (file for file in document["files"] if file["path"] == name)
+    listed |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def test_the_walk_is_bounded() -> None:
