@@ -238,6 +238,8 @@ SENTENCES: dict[str, str] = {
     "image-score-maximum": "image score: the anomaly map's maximum",
     "image-score-top-share": "image score: the mean of the highest {share:.2%} of the patch scores",
     "image-score-by-user": "as asked for",
+    "image-score-by-preset": "as the preset has it",
+    "image-score-by-postprocessor": "the only one that the method's post-processor has",
     "image-score-by-method": "the method's own; no other tells synthetic defects apart clearly better "
     "(AUROC: {names})",
     "image-score-by-synthetic-defects": "chosen, since it tells synthetic defects apart best (AUROC: "

@@ -17,6 +17,7 @@ from edgead.manifest.document import (
 from edgead.manifest.records import (
     CALIBRATED,
     DEFAULT,
+    ChosenBy,
     ComposedMethod,
     FileRecord,
     HeldOutRecord,
@@ -39,6 +40,7 @@ __all__ = [
     "MAX_MANIFEST_BYTES",
     "MAX_PROBES",
     "READERS",
+    "ChosenBy",
     "ComposedMethod",
     "FileRecord",
     "HeldOutRecord",

@@ -31,20 +31,25 @@ DEFAULT = "default"
 """The product of a bundle for one, and of a frame of which nobody says what it shows."""
 
 
+ChosenBy = Literal["user", "preset", "postprocessor", "method", "synthetic-defects"]
+"""Who or what chose an image score."""
+
+
 @dataclass(frozen=True)
 class ImageScoreRecord:
     """Which number the graph's ``score`` is; see ``edgead.image_score``.
 
     Attributes:
         rule, share: as ``edgead.image_score.ImageScore`` has them.
-        chosen: by the user, by the method or its preset, or on synthetic defects.
+        chosen: by the user, a preset, a post-processor that has no other, the method, or on synthetic
+            defects.
         separations: by rule, of all that came into question: AUROC of good images that the judging fit hadn't
             learned against synthetic defects on them, 0 to 1, sizes of defects weighing alike.
     """
 
     rule: Literal["paper", "maximum", "top-share"]
     share: float
-    chosen: Literal["user", "method", "synthetic-defects"]
+    chosen: ChosenBy
     separations: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -300,6 +305,7 @@ __all__ = [
     "DEFAULT",
     "LEAST_RATE",
     "MAX_IMAGES",
+    "ChosenBy",
     "ComposedMethod",
     "FileRecord",
     "HeldOutRecord",

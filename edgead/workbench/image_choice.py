@@ -7,12 +7,11 @@ an argument, no proof: the method's own choice stays unless another is clearly b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from edgead.image_score import CANDIDATES, ImageScore
-from edgead.manifest import ImageScoreRecord
+from edgead.manifest import ChosenBy, ImageScoreRecord
 from edgead.workbench.unseen import Unseen, separations
 
 CLEARLY = 2.0
@@ -27,12 +26,12 @@ class Choice:
 
     Attributes:
         image_score: the one.
-        by: the user, the method (or its preset), or synthetic defects.
+        by: who chose it; see ``edgead.manifest.ImageScoreRecord``.
         separations: AUROC of good images against synthetic defects, 0 to 1, of each that came into question.
     """
 
     image_score: ImageScore
-    by: Literal["user", "method", "synthetic-defects"]
+    by: ChosenBy
     separations: dict[ImageScore, float]
 
     def record(self) -> ImageScoreRecord:
@@ -48,19 +47,22 @@ def candidates_of(asked: ImageScore | None, own: ImageScore) -> tuple[ImageScore
     return (own, *(each for each in CANDIDATES if each != own))
 
 
-def choose(unseen: Unseen, asked: ImageScore | None, own: ImageScore, seed: int) -> Choice:
+def choose(
+    unseen: Unseen, asked: ImageScore | None, own: ImageScore, seed: int, asked_by: ChosenBy = "user"
+) -> Choice:
     """Take what's asked for, or the method's own unless another separates clearly better.
 
     Args:
         unseen: of ``candidates_of(asked, own)``.
-        asked: what the user or a preset named.
+        asked: what the user or a preset named, or the only one that there is.
         own: the method's.
         seed: of the bootstrap.
+        asked_by: which of these.
     """
     found = separations(unseen.good, unseen.bad, unseen.areas)
     separated = dict(zip(unseen.candidates, found, strict=True))
     if asked is not None:
-        return Choice(asked, "user", separated)
+        return Choice(asked, asked_by, separated)
     spread = _spread(unseen, seed)
     ahead = [
         separated[each] - separated[own] - CLEARLY * spread[i] for i, each in enumerate(unseen.candidates)

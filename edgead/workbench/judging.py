@@ -57,7 +57,7 @@ def judge_held_out(recipe: Recipe, given: Given, fitted: FittedScorer, data: Fit
 
 
 def _decided(recipe: Recipe, unseen: Unseen, given: Given) -> Judged:
-    choice = choose(unseen, recipe.asked, recipe.image_score, given.settings.seed)
+    choice = choose(unseen, recipe.asked, recipe.image_score, given.settings.seed, recipe.asked_by)
     postprocessor = recipe.postprocessor
     if isinstance(postprocessor, ChoosesImageScore):
         postprocessor = postprocessor.with_image_score(choice.image_score)

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgead.errors import OptionError, PluginError, UnknownNameError
 from edgead.image_score import PAPER, ImageScore
+from edgead.manifest import ChosenBy
 from edgead.options import parse_options
 from edgead.plugins import registry
 from edgead.registry import Entry
@@ -29,7 +30,9 @@ class Recipe:
         provenance: who registered the scorer: distribution and version.
         final_fit: what the method prefers; see ``edgead.types.Method``.
         image_score: the method's own; see there.
-        asked: the image score that the user or a preset named; None to choose.
+        asked: the image score that the user or a preset named, or the only one that the post-processor has;
+            None to choose.
+        asked_by: which of these.
     """
 
     method: str
@@ -43,6 +46,7 @@ class Recipe:
     final_fit: bool = True
     image_score: ImageScore = PAPER
     asked: ImageScore | None = None
+    asked_by: ChosenBy = "user"
 
     def check_takes_defects(self) -> None:
         """Raise ``OptionError`` where the method can't learn from annotated defects."""
@@ -88,8 +92,9 @@ def resolve(
             f"{method}: its post-processor '{recipe.postprocessor}' has the paper's image score alone; leave "
             "--image-score out"
         )
+    asked_by: ChosenBy = "user"
     if image_score is None and (preset == "paper" or not can_choose):
-        image_score = PAPER
+        image_score, asked_by = PAPER, "preset" if can_choose else "postprocessor"
     chosen = parse_options(scorer_type.Options, options, {**recipe.options, **_preset(recipe, preset)})
     return Recipe(
         method=method,
@@ -103,6 +108,7 @@ def resolve(
         final_fit=recipe.final_fit,
         image_score=recipe.image_score,
         asked=image_score,
+        asked_by=asked_by,
     )
 
 

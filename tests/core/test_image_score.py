@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import spox
 import spox.opset.ai.onnx.v18 as op
 from spox import Tensor
 
+from edgead.bundle import read_bundle
 from edgead.errors import OptionError
 from edgead.image_score import MAXIMUM, PAPER, TOP_SHARE, ImageScore, parse, score_of
+from edgead.manifest import ImageScoreRecord
+from edgead.plugins import registry
+from edgead.progress import silent
 from edgead.runtime.exact import ExactSession
 from edgead.types import ChoosesImageScore, Scores
+from edgead.workbench.fit import Settings, fit
 from edgead.workbench.image_choice import candidates_of, choose
+from edgead.workbench.recipe import resolve
 from edgead.workbench.unseen import Unseen
 from edgead_plugins.destseg.upsampling import Bilinear
 from edgead_plugins.postprocessors import Gaussian
+from tests.bundles import SIZE, good_image, write_images
 
 
 @pytest.mark.parametrize("share", [0.01, 0.2, 1.0])
@@ -94,3 +103,41 @@ def test_what_the_user_asks_for_is_taken_whatever_the_defects_say() -> None:
     one = Unseen((TOP_SHARE,), rng.random((9, 1)), rng.random(9), rng.random((9, 1)), rng.random(9))
     choice = choose(one, TOP_SHARE, PAPER, 0)
     assert (choice.image_score, choice.by) == (TOP_SHARE, "user")
+
+
+@pytest.mark.parametrize(
+    ("preset", "image_score", "by", "said"),
+    [
+        (None, None, None, ""),
+        (None, PAPER, "user", "as asked for"),
+        ("paper", None, "preset", "as the preset has it"),
+        ("paper", PAPER, "user", "as asked for"),
+    ],
+)
+def test_who_chose_is_told_apart(
+    preset: str | None, image_score: ImageScore | None, by: str | None, said: str, tmp_path: Path
+) -> None:
+    recipe = resolve("patchcore", options=["coreset_ratio=0.05"], preset=preset, image_score=image_score)
+    assert (recipe.asked, recipe.asked_by) == (PAPER if by else None, by or "user")
+    if by is None or (image_score is not None and preset):
+        return
+    images = write_images(tmp_path / "good", [good_image(i) for i in range(16)])
+    settings = Settings(size=SIZE, holdout=0.4, false_positive_rate=0.1)
+    bundle = fit(recipe, images, settings, tmp_path / "b.edgead", silent).bundle
+    record = read_bundle(bundle.path).manifest.method.image_score  # type: ignore[union-attr]
+    assert record is not None and (record.image_score, record.chosen) == (PAPER, by)
+    assert str(record.notices()[1]) == said
+
+
+def test_a_post_processor_without_a_choice_is_no_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fixed:
+        def graph(self, scores: Scores, grid: tuple[int, int], size: tuple[int, int]) -> None: ...
+
+    names = registry()
+    get = names.get
+    monkeypatch.setattr(
+        names, "get", lambda kind, name: Fixed if kind == "postprocessors" else get(kind, name)
+    )
+    recipe = resolve("patchcore")
+    assert (recipe.asked, recipe.asked_by) == (PAPER, "postprocessor")
+    assert "only one" in str(ImageScoreRecord("paper", 0.01, recipe.asked_by).notices()[1])
