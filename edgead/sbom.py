@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from edgead.errors import SbomError
 from edgead.version import __version__
@@ -112,8 +113,8 @@ def read_sbom(content: bytes, where: str) -> tuple[Package, ...]:
 
 
 def _component(package: Package) -> dict[str, Any]:
-    name = _key(package.name)
-    purl = f"pkg:pypi/{name}@{package.version}"
+    name = package.name.lower().replace("_", "-")
+    purl = f"pkg:pypi/{name}@{quote(package.version, safe='')}"  # 2.6.0+cpu: a plus stands for a space
     made = {
         "type": "library",
         "name": package.name,

@@ -6,14 +6,16 @@ import hashlib
 import importlib.metadata
 import json
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 from click.testing import CliRunner
 
 import edgead
 from edgead.cli import cli
 from edgead.errors import SbomError
-from edgead.sbom import FILE, FITTED_FILE, MAX_BYTES, RECORD, installed, read_sbom, sbom
+from edgead.sbom import FILE, FITTED_FILE, MAX_BYTES, RECORD, Package, installed, read_sbom, sbom
 
 
 def test_it_lists_what_edgead_needs_in_turn_and_is_installed() -> None:
@@ -51,10 +53,52 @@ def test_it_is_the_same_each_time_and_is_cyclonedx() -> None:
     assert "serialNumber" not in document and "timestamp" not in document["metadata"]
     references = [component["bom-ref"] for component in document["components"]]
     assert len(set(references)) == len(references)
-    for component in document["components"]:
-        assert component.keys() <= {"type", "name", "version", "purl", "bom-ref", "properties"}
-        assert component["purl"] == component["bom-ref"] == component["purl"].lower()
+    assert all(component["purl"] == component["bom-ref"] for component in document["components"])
     assert read_sbom(content, "x") == installed()
+
+
+def a(required: str, **properties: Any) -> dict[str, Any]:
+    """The schema of an object that may have these properties and no others."""
+    return {
+        "type": "object",
+        "required": required.split(),
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+TEXT = {"type": "string"}
+COMPONENT = a(
+    "type name",
+    type={"enum": ["application", "framework", "library"]},
+    name=TEXT,
+    version={"type": "string", "maxLength": 1024},
+    purl=TEXT,
+    properties={"type": "array", "items": a("name", name=TEXT, value=TEXT)},
+    **{"bom-ref": {"type": "string", "minLength": 1}},
+)
+SCHEMA = a(
+    "bomFormat specVersion",
+    bomFormat={"const": "CycloneDX"},
+    specVersion=TEXT,
+    version={"type": "integer", "minimum": 1},
+    metadata=a("", component=COMPONENT),
+    components={"type": "array", "items": COMPONENT, "uniqueItems": True},
+)
+"""Of the official schema of CycloneDX 1.6 what concerns the properties that edgead writes."""
+
+
+def test_it_has_what_cyclonedx_requires_and_nothing_that_it_does_not_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jsonschema.validate(json.loads(sbom()), SCHEMA)
+    odd = Package("Odd_name.x", "1!2.6.0+cpu", "")
+    monkeypatch.setattr("edgead.sbom.installed", lambda plugins: (odd,))
+    document = json.loads(sbom())
+    jsonschema.validate(document, SCHEMA)
+    assert document["components"][0]["purl"] == "pkg:pypi/odd-name.x@1%212.6.0%2Bcpu"  # as packageurl has it
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**document, "timestamp": 0}, SCHEMA)
 
 
 def test_a_bundle_has_it_listed_and_inspect_tells_it(reference_bundle, compiled) -> None:
