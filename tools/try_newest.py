@@ -2,15 +2,17 @@
 
     python tools/try_newest.py [--package NAME]... [--pre] [--keep FOLDER] [-- PYTEST WORDS]
 
-edgead is installed as pyproject.toml says, then each package alone is brought to the newest version that the
-index has. Printed are the versions before and after, and what the tests say. Where they pass, a bound may be
-raised; where they don't, the bound has done its work: exit code 1. Needs a package index; meant for a weekly
-job, see docs/reliability.md.
+edgead is installed as pyproject.toml says, then the packages are brought to the newest versions that the
+index has and that agree with each other, whatever edgead's bounds. Printed are the versions before and after,
+those that the others hold back, and what the tests say. Where they pass, a bound may be raised; where they
+don't, the bound has done its work: exit code 1. Needs a package index; meant for a weekly job, see
+docs/reliability.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -48,9 +50,13 @@ def main() -> int:
         newest = [*pip, "--upgrade", *(["--pre"] if arguments.pre else []), *packages]
         subprocess.run(newest, check=True)  # pip says which bounds that breaks
         after = _versions(python, packages)
-        print("| package | by pyproject.toml | newest |\n| --- | --- | --- |")
+        left = _left(python, arguments.pre)
+        print("| package | by pyproject.toml | tried | held back by the others |\n| --- | --- | --- | --- |")
         for name, old, new in zip(packages, before, after, strict=True):
-            print(f"| {name} | {old} | {new if new != old else 'the same'} |")
+            print(f"| {name} | {old} | {new if new != old else 'the same'} | {left.get(name, '-')} |")
+        if after == before:
+            print("\nno version is newer than what pyproject.toml takes, so no bound was tried")
+        sys.stdout.flush()  # before what pytest prints
         tests = arguments.tests or [*(f"tests/core/{name}.py" for name in TESTS), "tests/exporters"]
         code = subprocess.run(
             [python, "-m", "pytest", "-q", "-m", "not torch and not fresh", *tests], cwd=ROOT
@@ -62,6 +68,13 @@ def main() -> int:
 def _versions(python: Path, packages: tuple[str, ...] | list[str]) -> list[str]:
     words = [python, "-c", VERSIONS, *packages]
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+
+
+def _left(python: Path, pre: bool) -> dict[str, str]:
+    """Of the packages that aren't the index's newest all the same, its version."""
+    words = [python, "-m", "pip", "list", "--outdated", "--format", "json", *(["--pre"] if pre else [])]
+    found = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return {each["name"]: each["latest_version"] for each in json.loads(found)}
 
 
 def _arguments() -> argparse.Namespace:
