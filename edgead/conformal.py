@@ -76,12 +76,13 @@ def upper_rate(n: int, k: int) -> float:
 
 
 def images_needed(rate: float, share: float = 1.0) -> int:
-    """How many held-out images, or groups of them, can show a rate between 0 and 1.
+    """The fewest good images, or groups of them, that can show a rate: from there on ``rank`` keeps it.
 
     Args:
+        rate: over 0; or a number of regions a frame.
         share: a rate of this share of the largest score's own is shown.
     """
-    return math.ceil(share / rate - 1e-9) - 1
+    return max(math.ceil(share / rate - 1e-9) - 1, 1)
 
 
 def _at_most(m: int, n: int, p: float) -> float:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from edgead.bundle import Bundle
+from edgead.conformal import images_needed
 from edgead.device.calibrate import calibrate, quantile, round_up
 from edgead.device.choosing import Aim, Cost, Recall, on_other_kinds
 from edgead.device.false_regions import RegionRate, region_rate
@@ -287,8 +288,7 @@ def _notices(
         notices.append(Notice("one-kind", {"kind": next(iter(found.chosen.found))}))
     regions = found.regions
     if regions is not None and not regions.is_shown:
-        needed = math.ceil(1 / regions.asked - 1e-9) - 1
-        values = {"frames": regions.frames, "asked": regions.asked, "needed": needed}
+        values = {"frames": regions.frames, "asked": regions.asked, "needed": images_needed(regions.asked)}
         notices.append(Notice("few-for-regions", {**values, "expected": regions.expected}))
     if regions is None and found.before.smallest_area:
         notices.append(Notice("pixel-kept"))

@@ -57,7 +57,7 @@ def _allowed(found: Verdicts) -> str:
         return _why(found.not_allowed)
     may = found.allowed
     over = f"{may.false_alarms.count} of {may.false_alarms.total} good ones over it"
-    aimed = f"the {100 * may.rate:.3g} % aimed at on these images"
+    aimed = f"the {100 * may.rate:.3g} % aimed at, read off these images"
     return f"{share_percent(may.found)} at {may.threshold:.6g}, {aimed} ({over})"
 
 

@@ -65,7 +65,8 @@ class Verdicts:
         best: F1-max and its threshold, None where it's undefined.
         threshold_share: of what F1 lacks, 1 - F1, the share that the threshold costs, 0 to 1.
         stated: None where nothing is stated, and ``not_stated`` says why.
-        allowed: what the rate aimed at would allow on these good images; None where ``not_allowed`` says why.
+        allowed: what a threshold for the rate aimed at, read off these good images, would find; None where
+            ``not_allowed`` says why.
     """
 
     threshold: float

@@ -9,13 +9,13 @@ scores'.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edgead.conformal import images_needed, rank
 from edgead.metrics.scores import Metric, best_threshold
 from edgead.metrics.uncertainty import share_interval
 from edgead.notices import Notice
@@ -73,11 +73,11 @@ class Best:
 
 @dataclass(frozen=True)
 class Allowed:
-    """What a rate of false alarms would allow on these very images.
+    """What a threshold for a rate of false alarms, read off these very good images, would find.
 
     Attributes:
-        rate: of false alarms, over 0 and under 1.
-        threshold: the lowest at which no larger share of these good images is over it.
+        rate: of false alarms on new images, over 0 and under 1.
+        threshold: the lowest of these good images' scores that keeps it; see ``edgead.conformal``.
         false_alarms: the good images over it.
         found: the defective images over it; their share is the recall.
     """
@@ -158,21 +158,19 @@ def allowed(scores: ArrayLike, bad: ArrayLike, rate: float) -> Allowed | Notice:
     """What the rate's own threshold on these good images would find: the best that a calibration could do.
 
     Args:
-        rate: of false alarms, over 0 and under 1.
+        rate: of false alarms on new images, over 0 and under 1.
 
     Returns:
-        A notice that says why not, where there are no defective images, or fewer good ones than 1 / rate, so
-        that a single false alarm is more than the rate.
+        A notice that says why not, where there are no defective images, or fewer good ones than can show the
+        rate (``edgead.conformal.images_needed``, as for a calibration).
     """
     values, labels = np.asarray(scores, np.float64), np.asarray(bad, bool)
-    good = np.sort(values[~labels])[::-1]
-    over = min(math.floor(rate * good.size + 1e-9), good.size - 1)
-    if over < 1:
-        needed = max(2, math.ceil(1 / rate - 1e-9))
+    good = np.sort(values[~labels])
+    if good.size < (needed := images_needed(rate)):
         return Notice("too-few-for-rate", {"images": int(good.size), "rate": rate, "needed": needed})
     if not labels.any():
         return Notice("no-bad-images")
-    limit = float(good[over])
+    limit = float(good[rank(good.size, rate) - 1])
     return Allowed(rate, limit, false_alarms(values, labels, limit), escapes(values, labels, limit).rest)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from edgead.conformal import expected_rate, images_needed, rank, upper_rate
 from edgead.evaluation.figures import figures, kinds
 from edgead.evaluation.verdicts import Verdicts, verdicts
 from edgead.manifest import ThresholdRecord
@@ -183,11 +184,14 @@ def test_what_is_not_stated_says_why() -> None:
 
 @pytest.mark.parametrize("rate", [0.02, 0.05, 1 / 3, 0.9])
 @pytest.mark.parametrize("levels", [4.0, 0.5])
-def test_allowed_is_the_lowest_threshold_that_keeps_the_rate(rate: float, levels: float) -> None:
+def test_allowed_is_the_lowest_threshold_that_keeps_the_rate_on_new_images(
+    rate: float, levels: float
+) -> None:
     for seed in range(5):
         scores, bad = draw(seed, 60, 30, levels)
         found = allowed(scores, bad, rate)
-        keeping = [t for t in np.unique(scores[~bad]) if (scores[~bad] > t).mean() <= rate]
+        good = np.sort(scores[~bad])  # a new one is over the k-th smallest with (n + 1 - k) / (n + 1)
+        keeping = [t for k, t in enumerate(good, 1) if (60 + 1 - k) / (60 + 1) <= rate]
         assert isinstance(found, Allowed) and found.threshold == min(keeping)
         assert found.found.count == (scores[bad] > min(keeping)).sum()
         assert found.false_alarms == Share(int((scores[~bad] > min(keeping)).sum()), 60)
@@ -198,11 +202,26 @@ def test_too_few_good_images_allow_nothing() -> None:
     bad = np.arange(40) < 20
     found = allowed(np.arange(40.0), bad, 0.01)
     assert isinstance(found, Notice)
-    assert say(found) == "20 good test images can't show a rate of 1.00%, that takes 100"
-    assert isinstance(allowed(np.arange(40.0), bad, 0.05), Allowed), "one of 20 is 5 %"
-    assert isinstance(allowed(np.arange(40.0), bad, 0.0499), Notice)
-    assert isinstance(allowed(np.arange(2.0), np.array([False, True]), 0.99), Notice), "one image"
+    assert say(found) == "20 good test images can't show a rate of 1.00%, that takes 99"
+    assert isinstance(allowed(np.arange(40.0), bad, 1 / 21), Allowed), "a new one is the largest of 21"
+    assert isinstance(allowed(np.arange(40.0), bad, 1 / 21 - 1e-6), Notice)
+    assert isinstance(allowed(np.arange(2.0), np.array([False, True]), 0.5), Allowed), "one image"
+    assert isinstance(allowed(np.arange(2.0), np.array([False, True]), 0.49), Notice)
     assert allowed(np.arange(20.0), np.zeros(20, bool), 0.5) == Notice("no-bad-images")
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.01, 0.05, 0.1, 1 / 3, 0.5, 0.99])
+def test_eval_and_fit_say_the_same_of_how_many_images_a_rate_takes(rate: float) -> None:
+    smallest = next(n for n in range(1, 2000) if math.ceil((n + 1) * (1 - rate) - 1e-9) <= n)
+    assert images_needed(rate) == smallest
+    for n, shown in ((smallest, True), (smallest - 1, False)):
+        if n:
+            bad = np.arange(n + 1) == n
+            assert isinstance(allowed(np.arange(n + 1.0), bad, rate), Allowed) is shown
+            k = rank(n, rate)
+            rates = {"expected_rate": expected_rate(n, k), "upper_rate": upper_rate(n, k)}
+            fitted = replace(OWN, false_positive_rate=rate, n_images=n, n_counted=n, **rates)
+            assert ("can't show" in say(fitted.notice())) is not shown
 
 
 # ---------------------------------------------------------------- nothing to count
@@ -265,7 +284,7 @@ def test_the_rows_say_what_was_counted() -> None:
     assert rows["recall"] == (
         "3 of 4",
         "75.00",
-        "100.00 at 1, the 5 % aimed at on these images (1 of 40 good ones over it)",
+        "100.00 at 1, the 5 % aimed at, read off these images (1 of 40 good ones over it)",
     )
     assert rows["image F1"][1] == f"{100 * 6 / 8:.2f}"
     assert [row[:4] for row in kinds(found)] == [
