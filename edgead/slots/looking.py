@@ -6,7 +6,7 @@ from edgead.bundle import read_bundle
 from edgead.bundle.reading import subject_of
 from edgead.errors import BundleError
 from edgead.notices import Notice
-from edgead.slots.slots import Slot
+from edgead.slots.slot import Slot
 from edgead.slots.state import digest_of
 from edgead.trust.demand import read_signatures
 

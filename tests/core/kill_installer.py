@@ -16,25 +16,25 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import edgead  # isort: skip  (it turns engines' telemetry off before one is imported)
 import numpy as np
 import onnxruntime  # noqa: F401  (once, before any fork; no session is opened in this process)
 
-from edgead import Slots, Trust, files, undoing
+from edgead import Slots, Trust, files, slots, undoing
 from edgead.bundle import read_bundle
 from edgead.bundle.signing import Claim, sign_bundle
 from edgead.errors import EdgeadError, NoSlotError
-from edgead.slots import folder as slots_folder
-from edgead.slots import place, staging, state
-from edgead.slots import slots as slots_slots
 from edgead.trust import floors
 from edgead.trust.keys import make_keys
 from tests.core.killing import die_at
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v2.edgead"
-MODULES = (files, undoing, place, slots_folder, slots_slots, staging, state, floors)
+MODULES = (files, undoing, floors, *map(import_module, sorted(
+    f"edgead.slots.{each.name}" for each in iter_modules(slots.__path__))))  # fmt: skip
 WATCHED = {module.__file__ for module in MODULES}
 FRAME = np.zeros((24, 32, 3), np.uint8)
 FIXED = {".lock", "slots.json", "serials.json", "current", "previous"}

@@ -25,8 +25,8 @@ from edgead.cli import main
 from edgead.manifest import Manifest, ReferenceRecord
 from edgead.slots import folder as slots_folder
 from edgead.slots import place as slots_place
+from edgead.slots import settling, staging
 from edgead.slots import slots as slots_module
-from edgead.slots import staging
 from edgead.trust import demand
 from edgead.trust.keys import make_keys
 from edgead.trust.statement import SignedStatement
@@ -669,7 +669,8 @@ def test_going_back_works_on_a_disk_that_takes_no_byte(
         raise errors.OutputError("slots.json: can't be written (No space left on device)")
 
     with monkeypatch.context() as patched:
-        patched.setattr(slots_module, "write_state", full)
+        for module in (slots_module, settling):
+            patched.setattr(module, "write_state", full)
         slots.rollback("false alarms")
     assert threshold(slots) == 100.0 and "why it went back isn't kept" in caplog.text
     assert slots.went_back() is None and slots.good().state == "good"
