@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgead.bundle import Bundle
+from edgead.device.lesson_costs import replay_lessons
 from edgead.device.parity import check_parity, probe_images
-from edgead.device.teach import replay_lessons
 from edgead.errors import InputError, ParityError
 from edgead.images import list_images, read_image
 from edgead.resize import ResizeRule

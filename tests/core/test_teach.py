@@ -207,7 +207,7 @@ def test_the_rows_are_bounded(onnx, monkeypatch):
     assert sum(lesson.rows for lesson in done.lessons) <= 2
     with pytest.raises(TeachError, match="are used"):
         edgead.teach(onnx, false_alarms=[bad_image(i) for i in range(6)], accept_changes=True)
-    monkeypatch.setattr(device, "MAX_LESSONS", len(done.lessons))
+    monkeypatch.setattr("edgead.device.taking.MAX_LESSONS", len(done.lessons))
     with pytest.raises(TeachError, match="no room"):
         edgead.teach(onnx, undo="last", accept_changes=True)
 
