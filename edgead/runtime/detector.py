@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -18,19 +17,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgead.bundle import Bundle, read_bundle
-from edgead.depth import DepthUse
 from edgead.errors import ForeignLessonError, OptionError, UnknownNameError, UnsignedError
-from edgead.images import as_bgr, check_depth, read_image
 from edgead.manifest import DEFAULT, ThresholdRecord
 from edgead.names import shown
 from edgead.notices import Notice
 from edgead.resize import ResizeRule
 from edgead.runtime.engine_options import EngineOptions, whole
 from edgead.runtime.engines import engine_of, open_session
+from edgead.runtime.frames import Frames
 from edgead.runtime.lessons import Taught, taught
 from edgead.runtime.model_bytes import model_of
 from edgead.runtime.pending import PendingPrediction
@@ -42,8 +39,6 @@ from edgead.runtime.warming import warm_up
 from edgead.teaching import required
 from edgead.trust import AnyTrust, Trust
 from edgead.types import Image, Prediction
-
-_DEEP = (np.dtype("<u2"), np.dtype(">u2"))
 
 _log = logging.getLogger(__name__)
 
@@ -173,10 +168,8 @@ class Detector:
         self.product = DEFAULT if product is None else product
         self.threshold = self.limits().score
         self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
-        learned = manifest.input.depth
-        self.depth = _agreed(learned if learned > 8 else None, depth)
-        self._depth_use = DepthUse()
-        self._asked_depth = threading.Lock()
+        self._frames = Frames(self.rule, manifest.input.depth, depth, bundle.path.name)
+        self.depth = self._frames.depth
         self._engine = engine_of(bundle, engine)
         self._options = replace(options, precision=manifest.engine_precision)
         self._spare: Session | None = None  # compiled for teaching, until the first lesson needs it
@@ -326,11 +319,11 @@ class Detector:
         Raises:
             ImageError: as ``edgead.images.read_image``.
         """
-        return read_image(path, self.depth, self._depth_use)
+        return self._frames.read(path)
 
     def depth_notice(self) -> Notice | None:
         """What to ask about the 16-bit files that were read so far, where their depth was never told."""
-        return self._depth_use.notice() if self.depth is None else None
+        return self._frames.depth_notice()
 
     def __call__(
         self,
@@ -356,7 +349,7 @@ class Detector:
             UnknownNameError: the bundle has no such product.
         """
         limits = self.limits(product)
-        image, shape = self._prepare(frame, channel_order, depth)
+        image, shape = self._frames.prepare(frame, channel_order, depth)
         state = self._state
         self._tester.between_frames(state.session, limits)
         return self._predict(state.session(image[None]), shape, limits, state.taught)
@@ -381,7 +374,7 @@ class Detector:
                 come from ``PendingPrediction.wait``.
         """
         limits = self.limits(product)
-        image, shape = self._prepare(frame, channel_order, depth)
+        image, shape = self._frames.prepare(frame, channel_order, depth)
         state = self._state
         self._tester.between_frames(state.session, limits)
         started = state.session.start(image[None])
@@ -409,7 +402,7 @@ class Detector:
 
         def images() -> Iterator[Image]:
             for frame in frames:
-                image, shape = self._prepare(frame, channel_order, depth)
+                image, shape = self._frames.prepare(frame, channel_order, depth)
                 shapes.append(shape)
                 yield image[None]
 
@@ -418,19 +411,6 @@ class Detector:
             for outputs in all_outputs:
                 self._tester.between_frames(state.session, limits)
                 yield self._predict(outputs, shapes.popleft(), limits, state.taught)
-
-    def _prepare(
-        self, frame: NDArray[Any], channel_order: Literal["bgr", "rgb"], depth: int | None
-    ) -> tuple[Image, tuple[int, ...]]:
-        if getattr(frame, "dtype", None) in _DEEP:
-            depth = _agreed(self.depth, whole("depth", depth))
-            if depth is None and self._asked_depth.acquire(blocking=False):  # once a detector
-                _log.warning(
-                    "%s: uint16 frames are taken for 16 bits; say depth=12 where the camera gives fewer",
-                    self.bundle.path.name,
-                )
-        image = as_bgr(frame, channel_order) if depth is None else as_bgr(frame, channel_order, depth)
-        return self.rule.apply(image), image.shape
 
     def _predict(
         self, outputs: Outputs, shape: tuple[int, ...], limits: ThresholdRecord, lessons: Taught | None
@@ -457,11 +437,3 @@ def _number(name: str, value: Any) -> float | None:
         return None if value is None else float(value + 0)
     except (TypeError, ValueError, OverflowError):
         raise OptionError(f"{name} {str(value)[:40]!r} must be a number") from None
-
-
-def _agreed(known: int | None, given: int | None) -> int | None:
-    """The one depth of both, either of which may be missing."""
-    check_depth(given)
-    if known is not None and given not in (None, known):
-        raise OptionError(f"depth {given} isn't the {known} bits of the images it learned; leave depth out")
-    return given if known is None else known
