@@ -48,6 +48,21 @@ class Neighbours:
 
 
 @dataclass(frozen=True)
+class Query:
+    """Queries (queries, dim) as a bank's rows are: its mean removed, and rounded in INT8.
+
+    Attributes:
+        steps: uint8, in steps from -128 of them; float32 as they are where the bank isn't INT8.
+        ranked: float32, for products with the bank: 128 steps too large in INT8, which half norms allow for.
+        rounded: float32, what the rounded query means.
+    """
+
+    steps: Var
+    ranked: Var
+    rounded: Var
+
+
+@dataclass(frozen=True)
 class Bank:
     """A memory bank that lowers itself to ONNX.
 
@@ -128,38 +143,45 @@ class LoweredBank:
             query: (queries, dim) float32.
             k: at most n.
         """
-        ranked, rounded = self.prepare(query)
-        index = self._rank(ranked, k)
-        return Neighbours(self.distances(rounded, index), index, rounded)
+        prepared = self.prepare(query)
+        index = self._rank(prepared.ranked, k)
+        return Neighbours(self.distances(prepared.rounded, index), index, prepared.rounded)
 
-    def prepare(self, query: Var) -> tuple[Var, Var]:
-        """Take the mean off (queries, dim) and round as the bank is: for products, and for what it means."""
+    def prepare(self, query: Var) -> Query:
+        """Take the mean off (queries, dim) and round as the bank is."""
         query = op.sub(query, self.mean)
         if self.step is None:
-            return query, query
+            return Query(query, query, query)
         # Stored unsigned (zero point 128): what integer matrix units take without a detour. The offset
         # comes back out of the ranking as a constant per row, and out of the query by subtraction.
         offset = op.const(np.float32(128) * self.step)
-        ranked = _round_trip(op.add(query, offset), self.step, np.uint8)
-        return ranked, op.sub(ranked, offset)
+        steps = op.quantize_linear(op.add(query, offset), op.const(self.step), op.const(np.uint8(0)))
+        ranked = self.dequantised(steps)
+        return Query(steps, ranked, op.sub(ranked, offset))
+
+    def dequantised(self, steps: Var) -> Var:
+        """What ``Query.steps``, or some of them, stand for in a product with the bank."""
+        if self.step is None:
+            return steps
+        return op.dequantize_linear(steps, op.const(self.step), op.const(np.uint8(0)))
 
     def rank_groups(self, query: Var, groups: Var, size: int) -> Var:
         """Rank the rows of some groups alone; group g is rows g * size to (g + 1) * size.
 
         Args:
-            query: (queries, dim), the first of what ``prepare`` yields.
+            query: (queries, dim), ``ranked`` of what ``prepare`` yields.
             groups: (k,) int64, chosen when the graph runs.
             size: rows of a group.
 
         Returns:
-            (queries, k * size) float32: q.b - |b|^2 / 2, so |q - b|^2 = |q|^2 - 2 of it.
+            (queries, k * size) float32, as ``rank`` yields.
         """
         _, dim = static_shape(self.mean)
         rows = op.reshape(self.rows, op.const([self.n // size, size, dim]))
         rows = op.reshape(op.gather(rows, groups, axis=0), op.const([-1, dim]))
         halves = op.const(self.half_norms.reshape(-1, size))
         halves = op.reshape(op.gather(halves, groups, axis=0), op.const([1, -1]))
-        return op.sub(self._product(query, rows), halves)
+        return op.sub(self.product(query, rows), halves)
 
     def distances(self, query: Var, index: Var) -> Var:
         """Euclidean distances (queries, k) of each query, mean removed, to its rows ``index``."""
@@ -194,20 +216,35 @@ class LoweredBank:
     def _best(self, query: Var, start: int, stop: int, k: int) -> tuple[Var, Var]:
         """Ranks and indices (queries, k or all) of the best of the rows from start to stop."""
         count = stop - start
-        rows = self.rows
-        if count < self.n:
-            rows = op.slice(rows, op.const([start]), op.const([stop]), op.const([0]))
-        rank = op.sub(self._product(query, rows), op.const(self.half_norms[None, start:stop]))
+        rank = self.rank(query, start, stop)
         if k > 1 and self.n > 4 * CHUNK_ROWS and count % GROUP_ROWS == 0:
             values, index = _top_by_groups(rank, count, k)
         else:
             values, index = op.top_k(rank, op.const([min(k, count)]), axis=1)
         return values, index if start == 0 else op.add(index, op.const(np.int64(start)))
 
-    def _product(self, query: Var, rows: Var) -> Var:
+    def rank(self, query: Var, start: int, stop: int) -> Var:
+        """(queries, stop - start) float32 for these rows: q.b - |b|^2 / 2, so |q - b|^2 = |q|^2 - 2 of it.
+
+        Args:
+            query: (queries, dim), ``ranked`` of what ``prepare`` yields.
+        """
+        rows = self.rows
+        if stop - start < self.n:
+            rows = op.slice(rows, op.const([start]), op.const([stop]), op.const([0]))
+        return op.sub(self.product(query, rows), op.const(self.half_norms[None, start:stop]))
+
+    def product(self, query: Var, rows: Var) -> Var:
+        """Products (..., queries, rows) of queries, ``ranked`` of what ``prepare`` yields, with bank rows.
+
+        Args:
+            query: (..., queries, dim) float32.
+            rows: (..., rows, dim), of ``rows`` as they are.
+        """
         if self.step is not None:  # before the transposition: the order that both engines run in INT8
             rows = op.dequantize_linear(rows, op.const(self.step), op.const(np.int8(0)))
-        return op.matmul(query, op.transpose(rows, perm=[1, 0]))
+        axes = list(range(len(static_shape(rows))))
+        return op.matmul(query, op.transpose(rows, perm=[*axes[:-2], axes[-1], axes[-2]]))
 
 
 def _top_by_groups(rank: Var, count: int, k: int) -> tuple[Var, Var]:
@@ -238,8 +275,3 @@ def _half_norms(rows: NDArray[np.float32] | NDArray[np.int8], step: np.float32) 
         norms = (norms + 128 * wide.sum(1)) * float(step) ** 2
     halves: NDArray[np.float32] = norms.astype(np.float32)
     return halves
-
-
-def _round_trip(x: Var, step: np.float32, dtype: type[np.uint8] | type[np.int8]) -> Var:
-    scale, zero = op.const(step), op.const(dtype(0))
-    return op.dequantize_linear(op.quantize_linear(x, scale, zero), scale, zero)

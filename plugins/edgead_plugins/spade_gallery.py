@@ -66,7 +66,7 @@ class Gallery:
         by_map = {}
         if self.kind == "position":
             for name, bank in banks.items():
-                _, rounded = bank.prepare(self._queries(name, maps[name], None))
+                rounded = bank.prepare(self._queries(name, maps[name], None)).rounded
                 count = self.rows[name].shape[1]
                 starts = op.reshape(op.mul(nearest, op.const(np.int64(count))), op.const([k, 1]))
                 index = op.add(starts, op.const(np.arange(count, dtype=np.int64)[None]))
@@ -88,7 +88,9 @@ class Gallery:
         for start in range(0, k, step):
             some = min(step, k - start)
             groups = op.slice(nearest, op.const([start]), op.const([start + some]), op.const([0]))
-            ranks = [banks[name].rank_groups(prepared[i][0], groups, rows[i]) for i, name in enumerate(names)]
+            ranks = [
+                banks[name].rank_groups(prepared[i].ranked, groups, rows[i]) for i, name in enumerate(names)
+            ]
             if correspondence == "pyramid":
                 found = {"": best_rank(ranks, counts, rows, some)}
             else:
@@ -98,11 +100,11 @@ class Gallery:
                 }
             best = {key: op.max([best[key], v]) if best else v for key, v in found.items()}
         if correspondence == "pyramid":
-            norms = summed_norms([rounded for _, rounded in prepared], counts)
+            norms = summed_norms([query.rounded for query in prepared], counts)
             distance = self._in_rows(_expanded(norms, best[""]), orders[names[0]])
             return _rooted(op.reshape(distance, op.const([1, 1, *self.shape.grid])), squared)
         for i, name in enumerate(names):
-            norm = op.reduce_sum_square(prepared[i][1], op.const([1]), keepdims=0)
+            norm = op.reduce_sum_square(prepared[i].rounded, op.const([1]), keepdims=0)
             distance = self._in_rows(_expanded(norm, best[name]), orders[name])
             by_map[name] = op.reshape(distance, op.const([1, -1]))
         return self._average(by_map, squared, size)

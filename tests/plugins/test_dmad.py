@@ -46,7 +46,8 @@ def test_knowledge_is_the_formulas(engine, count, attention):
     bank, query = patches(40).rows, patches(20, seed=1).rows
 
     def part(query):
-        return {"k": knowledge(Bank(bank).lower("fp32"), query, count, attention)}
+        lowered = Bank(bank).lower("fp32")
+        return {"k": knowledge(lowered, query, lowered.search(query, count).index, attention)}
 
     found = run(engine, part, query=query)["k"]
     np.testing.assert_allclose(found, oracle.knowledge(query, bank, count, attention), rtol=1e-4, atol=1e-5)
@@ -58,7 +59,8 @@ def test_int8_knowledge_is_that_of_the_rounded_rows(engine):
 
     def part(query):
         lowered = Bank(bank).lower("int8")
-        return {"k": knowledge(lowered, query, 1, False), "i": lowered.search(query).index}
+        nearest = lowered.search(query).index
+        return {"k": knowledge(lowered, query, nearest, False), "i": op.identity(nearest)}
 
     found = run(engine, part, query=query)
     rows = rounded(bank.astype(float))[found["i"][:, 0]]

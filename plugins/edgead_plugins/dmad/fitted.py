@@ -18,6 +18,7 @@ from edgead_plugins.dmad.memory import Memory, Patches, build_memory, observed_p
 from edgead_plugins.dmad.options import HIGHEST, PATCHES, SLOPE, DMADOptions
 from edgead_plugins.nearest import Bank
 from edgead_plugins.patchcore import FittedPatchCore
+from edgead_plugins.ranking import EXACT, Search
 
 Floats = NDArray[np.float32]
 
@@ -62,6 +63,7 @@ class FittedDMAD:
         head: the trained network.
         attention: whether the knowledge holds attention.
         grid: (h, w).
+        searches: how the normal and the abnormal bank are searched.
     """
 
     memory: Memory
@@ -73,6 +75,7 @@ class FittedDMAD:
     options: DMADOptions
     seed: int
     told: Mapping[str, Any] = field(default_factory=dict)
+    searches: tuple[Search, Search] = (EXACT, EXACT)
 
     def refit(self, data: FittingData) -> FittedDMAD:
         """The same network, and both banks' patches as another precision of the backbone embeds them."""
@@ -99,6 +102,7 @@ class FittedDMAD:
             "knowledge": "distance and attention" if self.attention else "distance",
             "patches": self.coreset.n_patches,
             "grid": list(self.grid),
+            "search": {"normal": self.searches[0].facts, "abnormal": self.searches[1].facts},
             **self.told,
         }
 
@@ -108,13 +112,20 @@ class FittedDMAD:
         dim = self.memory.normal.rows.shape[1]
         query = op.reshape(op.transpose(maps[PATCHES], perm=[0, 2, 3, 1]), op.const([h * w, dim]))
         said = []
-        for name, patches in (("normal_bank", self.memory.normal), ("abnormal_bank", self.memory.abnormal)):
-            lowered = Bank(patches.rows, name).lower(bank)
-            said.append(knowledge(lowered, query, min(self.options.neighbors, len(patches)), self.attention))
+        banks = (("normal_bank", self.memory.normal), ("abnormal_bank", self.memory.abnormal))
+        for (name, patches), search in zip(banks, self.searches, strict=True):
+            count = attended(self.options, self.attention, len(patches))
+            lowered, found = search.find(Bank(patches.rows, name), query, (h, w), count, bank)
+            said.append(knowledge(lowered, query, found.index, self.attention))
         patch = self.head.graph(query, *said)
         highest, _ = op.top_k(patch, op.const([min(HIGHEST, h * w)]), axis=0)
         image = op.reduce_mean(highest, op.const([0]), keepdims=1)
         return Scores(patch=op.reshape(patch, op.const([1, 1, h, w])), image=image)
 
 
-__all__ = ["FittedDMAD", "Head"]
+def attended(options: DMADOptions, attention: bool, rows: int) -> int:
+    """How many rows of a bank a patch's knowledge is of."""
+    return min(options.neighbors, rows) if attention else 1
+
+
+__all__ = ["FittedDMAD", "Head", "attended"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgead.leftovers import scratch_folder
 from edgead.types import FittingData
-from edgead_plugins.dmad.fitted import FittedDMAD, Head
+from edgead_plugins.dmad.fitted import FittedDMAD, Head, attended
 from edgead_plugins.dmad.memory import (
     Memory,
     Patches,
@@ -20,8 +20,9 @@ from edgead_plugins.dmad.memory import (
     observed_patches,
 )
 from edgead_plugins.dmad.network import Bank, Mapper, fold, knowledge, loss
-from edgead_plugins.dmad.options import DMADOptions
+from edgead_plugins.dmad.options import PATCHES, DMADOptions
 from edgead_plugins.patchcore import FittedPatchCore
+from edgead_plugins.ranking import choose_search
 from edgead_plugins.sampling import evenly_spread
 from edgead_plugins.training.checkpoint import fingerprint
 from edgead_plugins.training.loop import Run, batches, first_and_last, train
@@ -59,7 +60,19 @@ def fit_dmad(data: FittingData, coreset: FittedPatchCore, options: DMADOptions) 
             "trained_on": lesson.device.type,
         }
         head = _head(lesson)
-    return FittedDMAD(memory, coreset, factor, head, attention, (h, w), options, data.seed, told)
+    normal_search, abnormal_search = (
+        choose_search(
+            bank.rows,
+            data,
+            PATCHES,
+            options.search,
+            options.search_bound,
+            attended(options, attention, len(bank.rows)),
+        )
+        for bank in (memory.normal, memory.abnormal)
+    )
+    searches = normal_search, abnormal_search
+    return FittedDMAD(memory, coreset, factor, head, attention, (h, w), options, data.seed, told, searches)
 
 
 class Lesson:

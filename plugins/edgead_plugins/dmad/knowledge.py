@@ -16,18 +16,20 @@ from edgead.workbench.graph import static_shape
 from edgead_plugins.nearest import LoweredBank
 
 
-def knowledge(bank: LoweredBank, query: Var, neighbours: int, attention: bool) -> Var:
+def knowledge(bank: LoweredBank, query: Var, nearest: Var, attention: bool) -> Var:
     """What a bank says about patches: (queries, dim) float32, for a query of that shape.
 
     In INT8 the rows are found for the rounded patch, and are rounded; the patch that they're compared with is
     as it came.
 
     Args:
-        neighbours: how many rows are attended to; at most the bank's.
-        attention: whether there's attention; without it the nearest row counts alone.
+        nearest: (queries, count) int64, each patch's nearest rows, the nearest first.
+        attention: whether all of them are attended to; without it the nearest row counts alone.
     """
-    count = neighbours if attention else 1
-    rows = bank.vectors(bank.search(query, count).index)  # (queries, count, dim)
+    if not attention:
+        nearest = op.slice(nearest, op.const([0]), op.const([1]), op.const([1]))
+    rows = bank.vectors(nearest)  # (queries, count, dim)
+    count = static_shape(rows)[1]
     lone = op.unsqueeze(query, op.const([1]))
     distance = op.abs(op.sub(lone, rows))
     if count == 1:  # all attention is on it

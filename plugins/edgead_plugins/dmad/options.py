@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edgead.options import check_options
 from edgead_plugins.option_kinds import BatchSize, Count, Factor, Positive, Share, WholeNumber
+from edgead_plugins.ranking import Wanted
 
 PATCHES = "patches"
 """The map that ``embed`` yields."""
@@ -56,6 +57,10 @@ class DMADOptions:
     """AdamW's learning rate for the scoring network; the projection before it has half of it."""
     weight_decay: Factor = 1e-5
     """AdamW's weight decay for the scoring network; the projection has none."""
+    search: Wanted = "auto"
+    """How the banks are searched: exact, ranked or auto; see PatchCore's option of that name."""
+    search_bound: Share = 0.02
+    """Share of patches whose distance may come out more than 1 % too large by the ranked search."""
     memory_mib: Count = 4096
     """MiB of memory for the normal patches that training draws from. Where not all fit, some of each
     image."""

@@ -53,6 +53,7 @@ class DMAD:
                 width=chosen.width,
                 coreset_ratio=coreset_ratio,
                 memory_mib=chosen.memory_mib,
+                search="exact",  # each bank's is chosen with the network
             )
         )
 

@@ -1,0 +1,258 @@
+"""How a memory bank is searched: the cheapest ``Ranking`` that keeps distances, measured on good patches.
+
+A distance counts as *off* where it's more than 1 % larger than the exact search's. Rankings are tried on
+mirrored good images, whose patches are like good ones and not in the bank; of those that keep the share of
+patches that are off within the bound, the cheapest is taken, and none where the exact search costs about as
+much. Costs are estimated from measurements (docs/speed.md): a wrong estimate takes time, never a distance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from spox import Var
+
+from edgead.types import BankPrecision, FittingData, Image, Size
+from edgead_plugins.nearest import Bank, LoweredBank, Neighbours
+from edgead_plugins.principal import Floats, principal_axes, turned
+from edgead_plugins.ranked import Index, Ranking, lower_ranked, squares_of
+
+Wanted = Literal["auto", "exact", "ranked"]
+OFF = 1.01
+"""A distance over so many times the exact one is off."""
+FLOOR = 0.01
+"""And by more than so many median distances: what's next to a row of the bank is good either way."""
+IMAGES, AMONG = 8, 64
+"""Good images that rankings are tried on, and among how many of the first."""
+PATCHES = 1024
+"""Patches of theirs."""
+WORTH = 2 / 3
+"""Of the exact search's cost, what a ranking may cost at most."""
+DIMENSIONS = (64, 96, 128, 192, 256)
+CANDIDATES: Mapping[int, tuple[int, ...]] = {2: (16, 32, 64), 1: (4, 8, 16)}
+"""How many candidates the patches of a square of each side share."""
+VALUE, GATHERED, QUERY = 100, 200, 700
+"""Multiplications of an INT8 product that a rank, a candidate's value and a query's cost besides."""
+BLOCK = 1 << 24
+"""Ranks that are held at once."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a bank is searched, and how well.
+
+    Attributes:
+        ranking: None for the exact search.
+        off: share of patches whose distance was off, 0 to 1.
+        bound: the largest share that was allowed.
+        patches: how many were tried.
+    """
+
+    ranking: Ranking | None = None
+    off: float = 0.0
+    bound: float = 0.0
+    patches: int = 0
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """For the manifest."""
+        if self.ranking is None:
+            return {"kind": "exact"}
+        found = {"off": self.off, "bound": self.bound, "patches": self.patches}
+        return {"kind": "ranked", **asdict(self.ranking), **found}
+
+    def find(
+        self, bank: Bank, query: Var, grid: Size, k: int, precision: BankPrecision
+    ) -> tuple[LoweredBank, Neighbours]:
+        """Place the bank in the graph being composed, and search it.
+
+        Args:
+            query: (h * w, dim) float32, the patches of ``grid`` row by row.
+            k: neighbours.
+        """
+        if self.ranking is None:
+            lowered = bank.lower(precision)
+            return lowered, lowered.search(query, k)
+        ranked = lower_ranked(bank, self.ranking, precision)
+        return ranked.bank, ranked.search(query, grid, k)
+
+
+EXACT = Search()
+
+
+def choose_search(
+    bank: Floats, data: FittingData, name: str, wanted: Wanted, bound: float, k: int = 1
+) -> Search:
+    """Try rankings on mirrored good images.
+
+    Args:
+        bank: (rows, dim) float32, patches of the map ``name`` that ``embed`` yields.
+        wanted: exact tries none; ranked takes one even where the exact search is as fast, and of those that
+            don't keep the bound the nearest.
+        bound: largest share of patches that may be off, 0 to 1.
+        k: neighbours whose mean distance counts.
+    """
+    dim, h, w = data.shapes[name]
+    ranked = wanted == "ranked"
+    if wanted == "exact" or not affordable(len(bank), dim, (h, w), k, ranked):
+        return EXACT
+    step = max(1, min(data.n_images, AMONG) // IMAGES)
+    few = islice(data.images(), 0, step * IMAGES, step)
+    maps = [found[name].reshape(dim, -1).T for found in data.embed(map(_mirrored, few))]
+    return best_search(bank, np.stack(maps), (h, w), bound, k, ranked) if maps else EXACT
+
+
+def best_search(
+    bank: Floats, images: Floats, grid: Size, bound: float, k: int = 1, ranked: bool = False
+) -> Search:
+    """The cheapest search of those that keep the bound.
+
+    Args:
+        bank: (rows, dim) float32.
+        images: (n, h * w, dim) float32, patches that aren't in the bank.
+        grid: (h, w).
+        bound, k: see ``choose_search``.
+        ranked: not the exact search, if there's any other.
+    """
+    mean = bank.mean(0, dtype=np.float64).astype(np.float32)
+    centred, axes = bank - mean, principal_axes(bank)
+    samples: dict[int, _Sample] = {}
+    nearest: Search | None = None
+    for ranking in affordable(len(bank), bank.shape[1], grid, k, ranked):
+        if ranking.side not in samples:
+            samples[ranking.side] = _Sample(images - mean, centred, squares_of(grid, ranking.side), k)
+        sample = samples[ranking.side]
+        off = sample.off(turned(axes[:, : ranking.dimensions]), ranking)
+        search = Search(ranking, off, bound, sample.size)
+        if off <= bound:
+            return search
+        if nearest is None or off < nearest.off:
+            nearest = search
+    return nearest if ranked and nearest is not None else EXACT
+
+
+def affordable(rows: int, dim: int, grid: Size, k: int, ranked: bool = False) -> list[Ranking]:
+    """Rankings that cost a third less than the exact search, or all where one must be; the cheapest first."""
+    possible = [
+        Ranking(side, dimensions, candidates, group)
+        for side, counts in CANDIDATES.items()
+        for candidates in counts
+        for dimensions in DIMENSIONS
+        if dimensions < dim and k <= candidates and (group := _group(rows, candidates))
+    ]
+    most = np.inf if ranked else WORTH * cost(rows, dim, grid, None)
+    costs = {ranking: cost(rows, dim, grid, ranking) for ranking in possible}
+    return sorted((ranking for ranking in possible if costs[ranking] <= most), key=costs.__getitem__)
+
+
+def cost(rows: int, dim: int, grid: Size, ranking: Ranking | None) -> float:
+    """What a search of an image's patches costs, in multiplications of an INT8 product."""
+    queries = grid[0] * grid[1]
+    if ranking is None:
+        return queries * rows * (dim + VALUE)
+    squares = len(squares_of(grid, ranking.side))
+    ranks = squares * rows * (ranking.dimensions + VALUE)
+    return ranks + GATHERED * squares * ranking.candidates * dim + QUERY * queries * dim
+
+
+def _group(rows: int, candidates: int) -> int:
+    """Rows of a group: three groups at least for each candidate; 0 where there aren't enough rows."""
+    fits = [size for size in (256, 128, 64, 32, 16, 8) if rows >= 3 * candidates * size]
+    return fits[0] if fits else 0
+
+
+class _Sample:
+    """Squares of patches to try rankings on, and their patches' exact distances.
+
+    Args:
+        images: (n, h * w, dim), mean removed.
+        bank: (rows, dim), mean removed.
+        squares: what patches belong together.
+        k: neighbours whose mean distance counts.
+    """
+
+    def __init__(self, images: Floats, bank: Floats, squares: Index, k: int) -> None:
+        count, each = squares.shape
+        few = min(len(images) * count, max(1, PATCHES // each))
+        drawn = np.random.default_rng(0).choice(len(images) * count, few, replace=False)
+        self._patches = images[drawn[:, None] // count, squares[drawn % count]]  # (few, each, dim)
+        self._bank, self._k = bank, k
+        self._exact = self._distances(self._patches, self._nearest)
+
+    @property
+    def size(self) -> int:
+        """Patches."""
+        return self._exact.size
+
+    def off(self, projection: Floats, ranking: Ranking) -> float:
+        """The share of patches that are off, as the graph finds them, but for rounding."""
+        short = self._bank @ projection
+        halves = _half_norms(short)
+
+        def candidates(patches: Floats) -> Index:
+            rank = patches.mean(1) @ projection @ short.T
+            rank -= halves
+            return _candidates(rank, ranking)
+
+        most = OFF * self._exact + FLOOR * float(np.median(self._exact))
+        return float((self._distances(self._patches, candidates) > most).mean())
+
+    def _nearest(self, patches: Floats) -> Index:
+        """(squares, each, k) rows, the exact search's."""
+        rank = patches.reshape(-1, patches.shape[2]) @ self._bank.T
+        rank -= _half_norms(self._bank)
+        return _largest(rank, self._k).reshape(*patches.shape[:2], self._k)
+
+    def _distances(self, patches: Floats, rows_for: Callable[[Floats], Index]) -> Floats:
+        """(squares, each) mean distance to the k nearest of the rows (squares, n) or (squares, each, n)."""
+        found = []
+        step = max(1, BLOCK // (len(self._bank) * patches.shape[1]))
+        for start in range(0, len(patches), step):
+            some = patches[start : start + step]
+            rows = rows_for(some)
+            if rows.ndim == 2:  # one product for all that share candidates
+                near = self._bank[rows]
+                squares = np.einsum("sec,sec->se", some, some)[:, :, None] + 2 * _half_norms(near)[:, None]
+                squares = np.maximum(squares - 2 * (some @ near.transpose(0, 2, 1)), 0)
+            else:
+                apart = some[:, :, None] - self._bank[rows]
+                squares = np.einsum("senc,senc->sen", apart, apart)
+            nearest = np.partition(squares, self._k - 1, axis=2)[:, :, : self._k]
+            found.append(np.sqrt(nearest).mean(2))
+        return np.concatenate(found)
+
+
+def _candidates(rank: Floats, ranking: Ranking) -> NDArray[np.int64]:
+    """(queries, candidates) rows: of each group the best, of those the best."""
+    group = ranking.group
+    whole = rank.shape[1] // group * group
+    grouped = rank[:, :whole].reshape(len(rank), -1, group)
+    rows = grouped.argmax(2) + np.arange(0, whole, group)
+    if whole < rank.shape[1]:
+        rows = np.concatenate([rows, rank[:, whole:].argmax(1)[:, None] + whole], axis=1)
+    values = np.take_along_axis(rank, rows, 1)
+    candidates: NDArray[np.int64] = np.take_along_axis(rows, _largest(values, ranking.candidates), 1)
+    return candidates
+
+
+def _largest(values: Floats, k: int) -> NDArray[np.int64]:
+    """(n, k) columns of each row's largest values, in no order."""
+    largest: Index = np.argpartition(values, -k, axis=1)[:, -k:] if k > 1 else values.argmax(1)[:, None]
+    return largest
+
+
+def _half_norms(rows: Floats) -> Floats:
+    halves: Floats = np.einsum("...d,...d->...", rows, rows) / 2
+    return halves
+
+
+def _mirrored(image: Image) -> Image:
+    return np.ascontiguousarray(image[:, ::-1])
+
+
+__all__ = ["EXACT", "Search", "Wanted", "affordable", "best_search", "choose_search", "cost"]
