@@ -48,7 +48,7 @@ def main() -> None:
                 [_run(arguments, folder, seed, search, Path(scratch)) for search in ("exact", "ranked")]
                 for seed in arguments.seed or [0, 1, 2]
             ]
-            frame = read_image(open_dataset(folder).split.test[0].image)
+            frame = read_image(open_dataset(folder).test[0].image)
             ratio = _time_ratio(pairs[0], frame)
         cells = [folder.name, f"{pairs[0][1].rows:,}"]
         for metric in ("image", "pixel"):

@@ -9,7 +9,7 @@ much. Costs are estimated from measurements (docs/speed.md): a wrong estimate ta
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -34,7 +34,7 @@ PATCHES = 1024
 WORTH = 2 / 3
 """Of the exact search's cost, what a ranking may cost at most."""
 DIMENSIONS = (64, 96, 128, 192, 256)
-CANDIDATES: Mapping[int, tuple[int, ...]] = {2: (16, 32, 64), 1: (4, 8, 16)}
+CANDIDATES: Mapping[int, tuple[int, ...]] = {2: (16, 32, 64, 128), 1: (4, 8, 16, 32, 64)}
 """How many candidates the patches of a square of each side share."""
 VALUE, GATHERED, QUERY = 100, 200, 700
 """Multiplications of an INT8 product that a rank, a candidate's value and a query's cost besides."""
@@ -122,17 +122,27 @@ def best_search(
     mean = bank.mean(0, dtype=np.float64).astype(np.float32)
     centred, axes = bank - mean, principal_axes(bank)
     samples: dict[int, _Sample] = {}
+    promising: dict[tuple[int, int], bool] = {}
     nearest: Search | None = None
-    for ranking in affordable(len(bank), bank.shape[1], grid, k, ranked):
+
+    def tried(ranking: Ranking) -> Search:
+        nonlocal nearest
         if ranking.side not in samples:
             samples[ranking.side] = _Sample(images - mean, centred, squares_of(grid, ranking.side), k)
         sample = samples[ranking.side]
         off = sample.off(turned(axes[:, : ranking.dimensions]), ranking)
         search = Search(ranking, off, bound, sample.size)
-        if off <= bound:
+        nearest = search if nearest is None or off < nearest.off else nearest
+        return search
+
+    possible = affordable(len(bank), bank.shape[1], grid, k, ranked)
+    most = max((ranking.dimensions for ranking in possible), default=0)
+    for ranking in possible:
+        kind = (ranking.side, ranking.candidates)
+        if kind not in promising:  # where many dimensions don't do, few won't
+            promising[kind] = tried(replace(ranking, dimensions=most)).off <= bound
+        if promising[kind] and (search := tried(ranking)).off <= bound:
             return search
-        if nearest is None or off < nearest.off:
-            nearest = search
     return nearest if ranked and nearest is not None else EXACT
 
 
