@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -12,8 +13,15 @@ from edgead.types import Method, Register
 edgead_api = 1
 
 
-def _plain(name: str, paper: str, image_score: ImageScore = TOP_SHARE) -> Method:
-    return Method(name, scorer=name, paper=paper, presets={"paper": {}}, image_score=image_score)
+def _plain(
+    name: str, paper: str, image_score: ImageScore = TOP_SHARE, published: Mapping[str, Any] | None = None
+) -> Method:
+    """A method that needs no training.
+
+    Args:
+        published: what the preset ``paper`` changes.
+    """
+    return Method(name, scorer=name, paper=paper, presets={"paper": published or {}}, image_score=image_score)
 
 
 def _trained(name: str, paper: str, quick: dict[str, Any], postprocessor: str = "gaussian") -> Method:
@@ -26,7 +34,9 @@ def _trained(name: str, paper: str, quick: dict[str, Any], postprocessor: str = 
     return Method(name, name, postprocessor, paper=paper, final_fit=False, presets=presets)
 
 
-PATCHCORE = partial(_plain, "patchcore", "Roth et al., CVPR 2022, arXiv 2106.08265")
+PATCHCORE = partial(
+    _plain, "patchcore", "Roth et al., CVPR 2022, arXiv 2106.08265", published={"search": "exact"}
+)
 PADIM = partial(_plain, "padim", "Defard et al., ICPR 2020 workshops, arXiv 2011.08785")
 SPADE = partial(_plain, "spade", "Cohen and Hoshen 2020, arXiv 2005.02357")
 

@@ -33,9 +33,7 @@ def test_a_table_has_ranges_defaults_presets_and_help():
     assert head == "| option | takes | default (`paper`) | `quick` | what it does |"
     (steps,) = [row for row in rows if row.startswith("| `steps`")]
     assert steps.startswith("| `steps` | integer at least 1, none | `none` | `500` | Training steps, ")
-    assert option_tables.table("patchcore").startswith(
-        "| option | takes | default (`paper`) | what it does |"
-    )
+    assert option_tables.table("padim").startswith("| option | takes | default (`paper`) | what it does |")
 
 
 def test_a_page_without_a_place_is_refused_by_name():
