@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgead.bundle import MANIFEST, Bundle, write_bundle
-from edgead.errors import EngineError, GateError, InputError, OutputError
+from edgead.errors import EdgeadError, EngineError, GateError, InputError, OutputError
 from edgead.files import exists
 from edgead.plugins import registry
 from edgead.runtime.own_engines import OWN
@@ -58,11 +58,21 @@ def timed_targets(distribution: str = "") -> dict[str, Exporter]:
 
     Args:
         distribution: leave out all but this one's; nothing of the others is imported then.
+
+    One that can't be made is logged as a warning.
     """
-    known = registry()
-    names = [e.name for e in known.entries("exporters") if distribution in ("", e.distribution)]
-    made: dict[str, Exporter] = {name: known.get("exporters", name)() for name in names if name != AUTO}
-    return {name: one for name, one in made.items() if not is_timed_elsewhere(one)}
+    known, made = registry(), {}
+    for entry in known.entries("exporters"):
+        if entry.name == AUTO or distribution not in ("", entry.distribution):
+            continue
+        try:
+            one: Exporter = known.get("exporters", entry.name)()
+        except EdgeadError as error:
+            log.warning("target %s is left out: %s", entry.name, error)
+            continue
+        if not is_timed_elsewhere(one):
+            made[entry.name] = one
+    return made
 
 
 def is_timed_elsewhere(exporter: Exporter) -> bool:

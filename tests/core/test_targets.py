@@ -55,6 +55,19 @@ def test_targets_that_are_timed_elsewhere_do_not_compete() -> None:
     assert timed_targets("somebody-else") == {}
 
 
+def test_a_target_that_cannot_be_made_is_told_and_left_out(monkeypatch, caplog) -> None:
+    real = registry().get
+
+    def get(kind: Any, name: str) -> Any:
+        if name == "onnx":
+            raise CompileError("it is broken")
+        return real(kind, name)
+
+    monkeypatch.setattr(registry(), "get", get)
+    assert "onnx" not in timed_targets() and "openvino" in timed_targets()
+    assert "target onnx is left out: it is broken" in caplog.text
+
+
 @pytest.mark.parametrize("best", ["onnx", "openvino"])
 def test_the_fastest_targets_bundle_is_written_with_every_report(
     reference_bundle, tmp_path, monkeypatch, best
