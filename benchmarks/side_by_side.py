@@ -105,12 +105,16 @@ def main() -> None:
         runners = []
         for (target, form), bundle in bundles.items():
             words = [sys.executable, str(HERE / "edgead_runner.py"), folder, str(bundle), str(threads)]
-            runners.append(Competitor(f"edgead {target} {form}", words, form))
+            runner = Competitor(f"edgead {target} {form}", words, form)
+            runner.failure = bundle if isinstance(bundle, str) else ""
+            runners.append(runner)
         for form, hint in (("fp32", "f32"), ("bf16", "bf16")):
             words = [peer, str(HERE / "openvino_runner.py"), folder, theirs.get("model", "-")]
             runner = Competitor(f"anomalib OpenVINO {form}", [*words, str(threads), hint], form)
             runner.peer, runner.made_up_bank = True, not theirs.get("own_bank", False)
             runner.failure = theirs.get("failure", "")
+            if form == "bf16" and not (cpu().units or {}).get("BF16"):
+                runner.failure = "this processor has no BF16 unit"
             runners.append(runner)
         for search in ("torch", "faiss"):
             words = [peer, str(HERE / "torch_runner.py"), folder, str(arguments.weights)]
@@ -165,8 +169,14 @@ def _frames(arguments: argparse.Namespace, work: Path) -> np.ndarray:
     return np.array([not sample.is_good for sample in data.test])
 
 
-def _ours(arguments: argparse.Namespace, work: Path) -> tuple[dict[tuple[str, str], Path], dict[str, float]]:
-    """Fit and export, timed; the bank is kept for those who search it in their own way."""
+def _ours(
+    arguments: argparse.Namespace, work: Path
+) -> tuple[dict[tuple[str, str], Path | str], dict[str, float]]:
+    """Fit and export, timed; the bank is kept for those who search it in their own way.
+
+    Returns:
+        The bundles by target and form, or why there's none; and the seconds that the parts took.
+    """
     files = open_dataset(arguments.dataset).train[: arguments.limit]
     recipe = resolve("patchcore", "resnet18", arguments.weights, [f"coreset_ratio={arguments.ratio}"])
     parts: dict[str, float] = {}
@@ -179,14 +189,14 @@ def _ours(arguments: argparse.Namespace, work: Path) -> tuple[dict[tuple[str, st
     settings = Settings(size=arguments.size, final_fit=False, holdout=0.02)
     reference = fit(recipe, files, settings, work / "ours.edgead", make_progress()).bundle
     np.save(work / "bank.npy", _bank(reference))
-    bundles = {}
+    bundles: dict[tuple[str, str], Path | str] = {}
     for target, forms in (("openvino", FORMS), ("onnx", ("int8", "fp32"))):
         for form in forms:
             out = work / f"{target}-{form}.edgead"
             try:
                 export(reference, registry().get("exporters", target)(), form, out, silent, max_loss=1)
             except EdgeadError as error:
-                print(f"edgead {target} {form}: {error}", file=sys.stderr)
+                bundles[target, form] = str(error)
             else:
                 bundles[target, form] = out
     return bundles, seconds
@@ -231,12 +241,18 @@ def _race(runners: list[Competitor], environment: Mapping[str, str], work: Path)
     with make_progress()("taking turns", ROUNDS * len(alive)) as advance:
         for _ in range(ROUNDS):
             for runner in alive:
-                answer = runner.ask({"frames": BLOCK})
+                advance(1)
+                if runner.failure:
+                    continue
+                try:
+                    answer = runner.ask({"frames": BLOCK})
+                except (ValueError, OSError):
+                    runner.failure = "it ended while it was timed"
+                    continue
                 runner.blocks.append(answer["ms"])
                 runner.peak_bytes = answer["peak_bytes"]
-                advance(1)
     for runner in alive:
-        if not runner.made_up_bank:
+        if not runner.made_up_bank and not runner.failure:
             runner.scores = np.array(runner.ask({"judge": True})["scores"])
         assert runner.process
         runner.process.kill()

@@ -211,6 +211,44 @@ def test_what_auto_takes_is_each_targets_choice_and_then_the_faster(load) -> Non
     assert taken({"onnx fp32": 1.0, "openvino int8": 2.0}) == "onnx fp32"
 
 
+def test_side_by_side_has_a_row_for_each_and_compares_the_peers(load) -> None:
+    side_by_side = load("side_by_side")
+
+    def ran(name: str, ms: list[float], **more: Any) -> Any:
+        facts = {"model_bytes": 2_000_000}
+        one = side_by_side.Competitor(name, [], facts=facts, blocks=[[each] * 3 for each in ms], **more)
+        one.scores = np.array([1.0, 2.0, 3.0, 4.0])
+        return one
+
+    runners = [
+        ran("edgead int8", [2.0, 20.0, 2.0]),
+        ran("edgead fp32", [6.0, 60.0, 8.0]),
+        ran("a peer", [20.0, 200.0, 22.0], peer=True),
+        ran("another", [], peer=True, failure="no module named it"),
+    ]
+    labels = np.array([False, False, True, True])
+    first, own, peer, failed = side_by_side._rows("cookie", runners, labels, {"fp32": 0.001})
+    assert (first.ratio, first.better) == (1.0, "")
+    assert (own.ratio, own.low, own.high, own.better) == (3.0, 3.0, 4.0, "")
+    assert (peer.name, peer.ratio, peer.high, peer.better) == ("cookie: a peer", 10.0, 11.0, "higher")
+    assert peer.shown["image AUROC"] == "100.0" and peer.shown["model MB"] == "2.0"
+    assert failed.ratio is None and failed.why == "no module named it"
+    runners[0].failure = "no bundle"
+    assert all(row.why for row in side_by_side._rows("cookie", runners, labels, {"fp32": 0.001})), (
+        "nothing to hold it against"
+    )
+
+
+def test_fitting_is_held_against_the_peers(load) -> None:
+    fits = load("side_by_side")._fits
+    ours = {"fit + export, INT8": 10.0, "compiling and gating": 6.0}
+    theirs = {"features_s": 5.0, "coreset_s": 30.0, "export_s": 5.0, "own_bank": True}
+    whole, without = fits("cookie", ours, theirs)
+    assert (whole.ratio, without.ratio, whole.better) == (4.0, 10.0, "higher")
+    (missing,) = fits("cookie", ours, {"failure": "no module named anomalib"})
+    assert missing.why == "no module named anomalib"
+
+
 # ---------------------------------------------------------------- older processors
 
 
