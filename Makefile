@@ -6,7 +6,8 @@
 #   make test-plugin   docs/write-a-plugin.md, from wheels in fresh environments (needs a package index)
 # Another Python: make PYTHON=python3.12 demo
 # Benchmarks take data in MVTec's layout, and ResNet-18's weights as .safetensors:
-#   make bench DATA="photos/a photos/b" WEIGHTS=FILE
+#   make bench DATA="photos/a photos/b" WEIGHTS=FILE      one table: side by side, the search, the forms, starting
+#   make bench-compare TABLE=OLD.json                       exits with 1 where the newest table has become slower
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 3600
@@ -14,7 +15,7 @@ FUZZ_SECONDS ?= 3600
 SIDE_BY_SIDE = -n auto --maxprocesses 4 --dist loadfile
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-plugin check bench faults soak fuzz clean
+.PHONY: demo test test-plugin check bench bench-compare bench-accuracy faults soak fuzz clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.has-all
@@ -45,18 +46,24 @@ soak: .venv/.has-dev
 fuzz: .venv/.has-dev
 	.venv/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
+# One table, edgead-bench/table.md and .json. What lacks images, weights, the peers or a processor is in it with the
+# reason. PEERS=none leaves the peers out.
 bench: .venv/.has-dev
+	.venv/bin/python benchmarks/table.py $(DATA) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(PEERS),--peers $(PEERS))
+
+# Whether anything in edgead-bench/table.json is slower than in an older table: ratios alone, by over TOLERANCE (0.15).
+# ALLOW_MISSING=1 on a machine that can't measure all that the older table has.
+bench-compare: .venv/.has-dev
+	@test -n "$(TABLE)" || { echo 'name the older table: make bench-compare TABLE=FILE.json' >&2; exit 2; }
+	.venv/bin/python benchmarks/compare_tables.py $(TABLE) edgead-bench/table.json \
+	  $(if $(TOLERANCE),--tolerance $(TOLERANCE)) $(if $(ALLOW_MISSING),--allow-missing)
+
+# What a form costs in accuracy, through both gates, on three data sets and seeds: an hour or more.
+bench-accuracy: .venv/.has-dev
 	@test -n "$(DATA)" -a -n "$(WEIGHTS)" || { \
-	  echo 'name data and weights: make bench DATA="FOLDER ..." WEIGHTS=resnet18.safetensors' >&2; exit 2; }
+	  echo 'name data and weights: make bench-accuracy DATA="FOLDER ..." WEIGHTS=resnet18.safetensors' >&2; exit 2; }
 	.venv/bin/edgead benchmark --grid benchmarks/accuracy.toml $(addprefix -d ,$(DATA)) --weights $(WEIGHTS) \
 	  --out edgead-bench/accuracy.jsonl
-	.venv/bin/python benchmarks/latency.py $(firstword $(DATA))/train/good --backbone resnet18 --weights $(WEIGHTS)
-	.venv/bin/python benchmarks/nearest.py
-	.venv/bin/edgead fit patchcore $(firstword $(DATA))/train/good --size 256x256 --out edgead-bench/reference.edgead
-	.venv/bin/edgead export edgead-bench/reference.edgead --target openvino --precision int8 --out edgead-bench/int8.edgead
-	.venv/bin/python benchmarks/startup.py edgead-bench/int8.edgead
-	.venv/bin/edgead bench edgead-bench/int8.edgead --rate 30 --rate 100 --rate 300 --frames 6000
-	for data in $(DATA); do .venv/bin/python benchmarks/side_by_side.py $$data --weights $(WEIGHTS) || exit; done
 
 clean:
 	rm -rf .venv .venv-train .venv-peers edgead-demo edgead-bench

@@ -1,12 +1,12 @@
 """edgead beside what a user would otherwise run: same images, weights, bank size and threads, in one run.
 
     python benchmarks/side_by_side.py DATASET_DIR --weights resnet18.safetensors [--size 256x256]
-        [--ratio 0.1] [--limit 200] [--threads N] [--longest 4000] [--peers PYTHON]
+        [--ratio 0.1] [--limit 200] [--threads N] [--longest 4000] [--peers PYTHON|none] [--json FILE]
 
 PatchCore with ResNet-18's layers 2 and 3. The peers (benchmarks/peers/) run in an environment of their own,
 made in ``.venv-peers`` from the package index if need be (some GB). Every competitor is a process that loads
 its model and waits; they take turns in blocks, so a machine that slows down slows all of them, and ratios are
-taken block by block. A peer that fails is in the table with its message.
+taken block by block. A peer that fails or can't be installed is in the table with its message.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper
+from rows import Better, Row, markdown, missing, of_turns, save_rows
 from yardstick import describe, yardstick
 
-from edgead import __version__
 from edgead.bundle import Bundle
 from edgead.datasets import open_dataset
 from edgead.errors import EdgeadError
@@ -50,6 +50,7 @@ BACKBONE_MACS = 1.83e9 / 256**2
 """ResNet-18 to layer3, multiply-adds for each pixel."""
 FORMS: tuple[Precision, ...] = ("int8", "bf16", "fp32")
 ROUNDS, BLOCK = 12, 10
+PART = "side_by_side"
 
 
 @dataclass
@@ -59,6 +60,7 @@ class Competitor:
     name: str
     words: list[str]
     form: str = "fp32"
+    peer: bool = False
     made_up_bank: bool = False
     failure: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -94,46 +96,67 @@ def main() -> None:
     arguments = _arguments()
     threads = arguments.threads or cpu().threads
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MALLOC_MMAP_THRESHOLD_": "1048576"}
-    peer = arguments.peers or _environment()
+    peer, no_peers = _environment(arguments.peers)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         labels = _frames(arguments, work)
         bundles, ours = _ours(arguments, work)
-        theirs = _theirs(arguments, work, peer, threads, environment)
+        theirs = {"failure": no_peers} if no_peers else _theirs(arguments, work, peer, threads, environment)
         runners = []
         for (target, form), bundle in bundles.items():
             words = [sys.executable, str(HERE / "edgead_runner.py"), folder, str(bundle), str(threads)]
-            runners.append(Competitor(f"edgead {__version__} {target} {form}", words, form))
+            runner = Competitor(f"edgead {target} {form}", words, form)
+            runner.failure = bundle if isinstance(bundle, str) else ""
+            runners.append(runner)
         for form, hint in (("fp32", "f32"), ("bf16", "bf16")):
             words = [peer, str(HERE / "openvino_runner.py"), folder, theirs.get("model", "-")]
             runner = Competitor(f"anomalib OpenVINO {form}", [*words, str(threads), hint], form)
-            runner.made_up_bank = not theirs.get("own_bank", False)
+            runner.peer, runner.made_up_bank = True, not theirs.get("own_bank", False)
             runner.failure = theirs.get("failure", "")
+            if form == "bf16" and not (cpu().units or {}).get("BF16"):
+                runner.failure = "this processor has no BF16 unit"
             runners.append(runner)
         for search in ("torch", "faiss"):
             words = [peer, str(HERE / "torch_runner.py"), folder, str(arguments.weights)]
-            runners.append(Competitor(f"torch + {search} fp32", [*words, str(threads), search]))
+            runner = Competitor(f"torch + {search} fp32", [*words, str(threads), search], peer=True)
+            runner.failure = no_peers
+            runners.append(runner)
         _race(runners, environment, work)
         rates = yardstick(threads)
         rows, dim = np.load(work / "bank.npy").shape
         print(f"\n{_machine(threads)}; {arguments.dataset.name}, {arguments.size}, bank {rows} x {dim}")
         height, width = arguments.size
         work_done = 2 * (BACKBONE_MACS * height * width + height // 8 * width // 8 * rows * dim)
-        _print_latencies(runners, labels, {form: work_done / rate / 1e12 for form, rate in rates.items()})
+        at_best = {form: work_done / rate / 1e12 for form, rate in rates.items()}
+        races = _rows(arguments.dataset.name, runners, labels, at_best)
+        print("\n".join(markdown(races)))
         print(describe(rates))
-        _print_fits(ours, theirs)
+        fits = _fits(arguments.dataset.name, ours, theirs)
+        print("\n".join(markdown(fits)))
+        print("; ".join(f"{name} {seconds:.1f} s" for name, seconds in ours.items()))
+        save_rows([*races, *fits], arguments.json)
 
 
-def _environment() -> str:
-    """The peers' interpreter, in ``.venv-peers``."""
+def _environment(named: str | None) -> tuple[str, str]:
+    """The peers' interpreter, made in ``.venv-peers`` if need be; or nothing, and why there are no peers."""
+    if named == "none":
+        return "", "left out, as asked for: --peers none"
+    if named:
+        return named, ""
     folder = Path(".venv-peers")
     python = folder / "bin" / "python"
     if not (folder / ".ready").exists():
         print(f"installing {', '.join(PACKAGES)} into {folder} ...", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+        for words in (
+            [sys.executable, "-m", "venv", str(folder)],
+            [str(python), "-m", "pip", "install", "--quiet", *PACKAGES],
+        ):
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            if done.returncode:
+                told = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+                return "", f"the peers can't be installed ({told[:200]})"
         (folder / ".ready").touch()
-    return str(python)
+    return str(python), ""
 
 
 def _frames(arguments: argparse.Namespace, work: Path) -> np.ndarray:
@@ -146,8 +169,14 @@ def _frames(arguments: argparse.Namespace, work: Path) -> np.ndarray:
     return np.array([not sample.is_good for sample in data.test])
 
 
-def _ours(arguments: argparse.Namespace, work: Path) -> tuple[dict[tuple[str, str], Path], dict[str, float]]:
-    """Fit and export, timed; the bank is kept for those who search it in their own way."""
+def _ours(
+    arguments: argparse.Namespace, work: Path
+) -> tuple[dict[tuple[str, str], Path | str], dict[str, float]]:
+    """Fit and export, timed; the bank is kept for those who search it in their own way.
+
+    Returns:
+        The bundles by target and form, or why there's none; and the seconds that the parts took.
+    """
     files = open_dataset(arguments.dataset).train[: arguments.limit]
     recipe = resolve("patchcore", "resnet18", arguments.weights, [f"coreset_ratio={arguments.ratio}"])
     parts: dict[str, float] = {}
@@ -160,14 +189,14 @@ def _ours(arguments: argparse.Namespace, work: Path) -> tuple[dict[tuple[str, st
     settings = Settings(size=arguments.size, final_fit=False, holdout=0.02)
     reference = fit(recipe, files, settings, work / "ours.edgead", make_progress()).bundle
     np.save(work / "bank.npy", _bank(reference))
-    bundles = {}
+    bundles: dict[tuple[str, str], Path | str] = {}
     for target, forms in (("openvino", FORMS), ("onnx", ("int8", "fp32"))):
         for form in forms:
             out = work / f"{target}-{form}.edgead"
             try:
                 export(reference, registry().get("exporters", target)(), form, out, silent, max_loss=1)
             except EdgeadError as error:
-                print(f"edgead {target} {form}: {error}", file=sys.stderr)
+                bundles[target, form] = str(error)
             else:
                 bundles[target, form] = out
     return bundles, seconds
@@ -212,12 +241,18 @@ def _race(runners: list[Competitor], environment: Mapping[str, str], work: Path)
     with make_progress()("taking turns", ROUNDS * len(alive)) as advance:
         for _ in range(ROUNDS):
             for runner in alive:
-                answer = runner.ask({"frames": BLOCK})
+                advance(1)
+                if runner.failure:
+                    continue
+                try:
+                    answer = runner.ask({"frames": BLOCK})
+                except (ValueError, OSError):
+                    runner.failure = "it ended while it was timed"
+                    continue
                 runner.blocks.append(answer["ms"])
                 runner.peak_bytes = answer["peak_bytes"]
-                advance(1)
     for runner in alive:
-        if not runner.made_up_bank:
+        if not runner.made_up_bank and not runner.failure:
             runner.scores = np.array(runner.ask({"judge": True})["scores"])
         assert runner.process
         runner.process.kill()
@@ -228,56 +263,48 @@ def _machine(threads: int) -> str:
     return f"{cpu().model} ({units}), {threads} threads"
 
 
-def _print_latencies(runners: list[Competitor], labels: np.ndarray, at_best: Mapping[str, float]) -> None:
+def _rows(
+    dataset: str, runners: list[Competitor], labels: np.ndarray, at_best: Mapping[str, float]
+) -> list[Row]:
     """A row each; ``at_best`` has the seconds that the yardstick's rate would take, of each form."""
-    first = runners[0]
-    head = (
-        "",
-        "p50 ms",
-        "p99 ms",
-        f"times {first.name} (blocks)",
-        "of the yardstick",
-        "image AUROC",
-        "peak MB",
-    )
-    print(f"| {' | '.join((*head, 'model MB'))} |\n|{' --- |' * (len(head) + 1)}")
+    first, rows = runners[0], []
     for runner in runners:
-        if runner.failure:
-            print(f"| {runner.name} | failed: {runner.failure} |")
+        name = f"{dataset}: {runner.name}"
+        if runner.failure or first.failure:
+            rows.append(
+                missing(PART, name, runner.failure or f"{first.name} failed, which it's held against")
+            )
             continue
-        pairs = zip(runner.blocks, first.blocks, strict=True)
-        ratios = [np.median(mine) / np.median(best) for mine, best in pairs]
+        medians = [[float(np.median(block)) for block in each.blocks] for each in (runner, first)]
         p50, p99 = np.percentile(np.concatenate(runner.blocks), [50, 99])
-        row = [
-            f"{p50:.2f}",
-            f"{p99:.2f}",
-            f"{np.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})",
-            f"{at_best[runner.form] * 1e3 / p50:.0%}",
-            "-",
-            f"{runner.peak_bytes / 1e6:.0f}",
-            f"{runner.facts['model_bytes'] / 1e6:.1f}",
-        ]
-        if runner.scores is not None:
-            area = auroc(runner.scores[~labels], runner.scores[labels])
-            row[4] = "-" if area is None else f"{100 * area:.1f}"
-        print(f"| {' | '.join([runner.name, *row])} |")
+        area = None if runner.scores is None else auroc(runner.scores[~labels], runner.scores[labels])
+        shown = {
+            "p50 ms": f"{p50:.2f}",
+            "p99 ms": f"{p99:.2f}",
+            "of the yardstick": f"{at_best[runner.form] * 1e3 / p50:.0%}",
+            "image AUROC": "-" if area is None else f"{100 * area:.1f}",
+            "peak MB": f"{runner.peak_bytes / 1e6:.0f}",
+            "model MB": f"{runner.facts['model_bytes'] / 1e6:.1f}",
+        }
+        better: Better = "higher" if runner.peer else ""
+        rows.append(Row(PART, name, f"times {first.name}", *of_turns(*medians), better, "", shown))
+    return rows
 
 
-def _print_fits(ours: Mapping[str, float], theirs: Mapping[str, Any]) -> None:
-    whole, *parts = (f"{name} {seconds:.1f} s" for name, seconds in ours.items())
-    print(f"* edgead: {whole}, of which {', '.join(parts)}")
+def _fits(dataset: str, ours: Mapping[str, float], theirs: Mapping[str, Any]) -> list[Row]:
+    """How long fitting and exporting takes, once each, so without a range."""
+    name = f"{dataset}: anomalib's fit and export"
     if "failure" in theirs:
-        return
-    total = ours["fit + export, INT8"]
-    gates = ours["compiling and gating"]
-    took = {name: theirs[f"{name}_s"] for name in ("features", "coreset", "export")}
-    how = "" if theirs["own_bank"] else f", the coreset reckoned from {theirs['picks_timed']} picks"
-    told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in took.items())
-    print(
-        f"* anomalib {theirs['anomalib']}: {told} for {theirs['bank'][0]} rows{how}: "
-        f"{sum(took.values()) / total:.0f} times edgead's, {sum(took.values()) / (total - gates):.0f} times "
-        "without the gates, which have no counterpart there"
-    )
+        return [missing("fitting", name, theirs["failure"])]
+    took = sum(theirs[f"{part}_s"] for part in ("features", "coreset", "export"))
+    whole, gates = ours["fit + export, INT8"], ours["compiling and gating"]
+    how = "" if theirs["own_bank"] else f" (coreset reckoned from {theirs['picks_timed']} picks)"
+    rows = []
+    for end, seconds in (("", whole), (", without edgead's gates", whole - gates)):
+        shown = {"edgead, s": f"{seconds:.1f}", "anomalib, s": f"{took:.1f}{how}"}
+        ratio = took / seconds
+        rows.append(Row("fitting", name + end, "times edgead's", ratio, ratio, ratio, "higher", "", shown))
+    return rows
 
 
 def _arguments() -> argparse.Namespace:
@@ -291,7 +318,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, default=200)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--longest", type=int, default=4000)
-    parser.add_argument("--peers", help="an interpreter with the peers, instead of making .venv-peers")
+    parser.add_argument("--peers", help="their interpreter, instead of making .venv-peers; none for no peers")
+    parser.add_argument("--json", type=Path, help="also write the rows there")
     return parser.parse_args()
 
 

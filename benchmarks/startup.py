@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from rows import Better, Row, markdown, of_turns, save_rows
 
 FIRST = """
 import time
@@ -32,22 +33,47 @@ loaded = time.perf_counter()
 detector(np.zeros((*detector.rule.size, 3), np.uint8))
 print(imported - began, loaded - imported, time.perf_counter() - loaded)
 """
+BARE = "import numpy, cv2"
+"""What any program of the kind starts with: the rows' measure, in turns with them."""
+PART, OF = "startup", "times a process that only imports NumPy and OpenCV"
+COLUMNS = ("whole process, s", "import edgead", "load", "first prediction")
 DEAREST = 10
 
 
 def main() -> None:
     arguments = _arguments()
-    print("| start | whole process, s | import edgead | load | first prediction |\n|" + " --- |" * 5)
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "EDGEAD_CACHE": folder}
-        _print("without a cache", [_start(arguments, environment, False) for _ in range(arguments.runs)])
-        _print("cache=True, the first", [_start(arguments, environment, True)])
-        _print("cache=True, warm", [_start(arguments, environment, True) for _ in range(arguments.runs)])
-        words = [sys.executable, "-X", "importtime", "-c", _code(arguments, True)]
-        told = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stderr
+    rows, told = starts(arguments)
+    print("\n".join(markdown(rows)))
     lines = re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", told)
     dearest = sorted(((int(own), module) for own, module in lines), reverse=True)[:DEAREST]
     print(f"\n{len(lines)} modules; " + ", ".join(f"{module} {own / 1e3:.0f} ms" for own, module in dearest))
+    save_rows(rows, arguments.json)
+
+
+def starts(arguments: argparse.Namespace) -> tuple[list[Row], str]:
+    """The rows, and what ``-X importtime`` says; the starts of the several kinds take turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "EDGEAD_CACHE": folder}
+        first = _start(arguments, environment, True)
+        bare: list[float] = []
+        seconds: dict[str, list[list[float]]] = {"without a cache": [], "cache=True, warm": []}
+        for _ in range(arguments.runs):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-c", BARE], env=environment, check=True)
+            bare.append(time.perf_counter() - began)
+            for name, found in seconds.items():
+                found.append(_start(arguments, environment, name != "without a cache"))
+        words = [sys.executable, "-X", "importtime", "-c", _code(arguments, True)]
+        told = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stderr
+    rows = [_row(name, found, bare, "lower") for name, found in seconds.items()]
+    rows.insert(1, _row("cache=True, the first", [first], [float(np.median(bare))], ""))
+    return rows, told
+
+
+def _row(name: str, seconds: list[list[float]], bare: list[float], better: Better) -> Row:
+    figures = (f"{value:.3f}" for value in np.median(np.array(seconds), axis=0))
+    shown = dict(zip(COLUMNS, figures, strict=True))
+    return Row(PART, name, OF, *of_turns([whole for whole, *_ in seconds], bare), better, "", shown)
 
 
 def _start(arguments: argparse.Namespace, environment: dict[str, str], kept: bool) -> list[float]:
@@ -62,11 +88,6 @@ def _code(arguments: argparse.Namespace, kept: bool) -> str:
     return FIRST.format(bundle=str(arguments.bundle), engine=arguments.engine, kept=kept)
 
 
-def _print(name: str, seconds: list[list[float]]) -> None:
-    figures = [f"{value:.3f}" for value in np.median(np.array(seconds), axis=0)]
-    print(f"| {name} | {' | '.join(figures)} |", flush=True)
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -74,6 +95,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--engine", default="auto")
+    parser.add_argument("--json", type=Path, help="also write the rows there")
     return parser.parse_args()
 
 

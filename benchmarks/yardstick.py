@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ FORMS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 def yardstick(threads: int | None = None) -> dict[str, float]:
     """Operations per second, two for each multiply-add, in 1e12, of each form; the median of 15 products."""
-    return {form: _rate(_product(form), precision, threads) for form, precision in FORMS.items()}
+    return {form: _rate(form, threads) for form in FORMS}
 
 
 def describe(rates: dict[str, float]) -> str:
@@ -33,8 +34,24 @@ def describe(rates: dict[str, float]) -> str:
     return f"yardstick, TOP/s: {', '.join(parts)}"
 
 
-def _product(form: str) -> onnx.ModelProto:
-    n = SIDE
+def product(form: str, threads: int | None = None, side: int = SIDE) -> Callable[[], None]:
+    """What multiplies two matrices of ``side`` once, on OpenVINO; for runs in turns with something else."""
+    config = {"INFERENCE_PRECISION_HINT": FORMS[form], "PERFORMANCE_HINT": "LATENCY"}
+    if threads is not None:
+        config["INFERENCE_NUM_THREADS"] = str(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "product.onnx"
+        onnx.save(_product(form, side), file)
+        compiled = import_openvino().Core().compile_model(str(file), "CPU", config)
+    request, x = compiled.create_infer_request(), np.random.default_rng(0).random((side, side), np.float32)
+
+    def multiply() -> None:
+        request.infer({0: x}, share_inputs=True)
+
+    return multiply
+
+
+def _product(form: str, n: int) -> onnx.ModelProto:
     weights = np.random.default_rng(0).integers(-127, 128, (n, n)).astype(np.int8)
     x = spox.argument(Tensor(np.float32, (n, n)))
     scale, zero = op.const(np.float32(0.01)), op.const(np.int8(0))
@@ -47,19 +64,11 @@ def _product(form: str) -> onnx.ModelProto:
     return spox.build({"x": x}, {"y": op.reduce_max(op.matmul(left, right), op.const([1]), keepdims=0)})
 
 
-def _rate(model: onnx.ModelProto, precision: str, threads: int | None) -> float:
-    config = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-    if threads is not None:
-        config["INFERENCE_NUM_THREADS"] = str(threads)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "product.onnx"
-        onnx.save(model, file)
-        compiled = import_openvino().Core().compile_model(str(file), "CPU", config)
-    request, x = compiled.create_infer_request(), np.random.default_rng(0).random((SIDE, SIDE), np.float32)
-    times = []
+def _rate(form: str, threads: int | None) -> float:
+    multiply, times = product(form, threads), []
     for _ in range(15):
         start = time.perf_counter()
-        request.infer({0: x}, share_inputs=True)
+        multiply()
         times.append(time.perf_counter() - start)
     return 2 * SIDE**3 / float(np.median(times)) / 1e12
 

@@ -244,6 +244,11 @@ SENTENCES: dict[str, str] = {
     "{image_height} x {image_width}, close to square",
     "input-aspect": "input {height} x {width} (height x width), stretched: the images are about "
     "{image_height} x {image_width} and keep their aspect of {ratio:.2f} to 1",
+    "target-faster": "on this machine the engine of target {other} runs {form} {times:.1f} times as fast as "
+    "that of {target} (processor time on one core; its gates weren't run): `--target {other}` exports for it "
+    "through both gates, and `--target auto` takes the faster of those that pass",
+    "bundle-faster": "on this machine {other} is {times:.1f} times as fast as {bundle}, the same fitted "
+    "model in the same form on another engine: use that one, or let `edgead export --target auto` choose",
     "no-form": "{reason}",
     "form-failed": "{reason}",
     "misses-parity": "parity: score {score:.2%}, map {map:.2%} off the reference, {tolerance:.2%} and "

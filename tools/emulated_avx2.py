@@ -4,7 +4,8 @@
 
 BUNDLE is a reference bundle. ONNX Runtime has no switch for its kernels, so a whole Python runs in qemu's
 user mode as a Haswell of 2013 (Debian's package qemu-user 7.2 or newer knows AVX2); OpenVINO's kernels are
-held to AVX2 by ONEDNN_MAX_CPU_ISA. Printed is how far each is from exact arithmetic.
+held to AVX2 by ONEDNN_MAX_CPU_ISA. Printed is how far each is from exact arithmetic. How fast AVX2 is,
+emulation can't say: see benchmarks/held.py.
 """
 
 from __future__ import annotations

@@ -15,8 +15,10 @@ from edgead.errors import OptionError
 from edgead.extras import explained
 from edgead.plugins import registry
 from edgead.progress import silent
+from edgead.registry import FIRST_PARTY
 
 if TYPE_CHECKING:
+    from edgead.notices import Notice
     from edgead.types import Progress
     from edgead.workbench.form_report import FormReport
 
@@ -46,7 +48,8 @@ def export(
 
     Args:
         bundle: what ``edgead.fit`` returned, its path, or ``NAME`` for ``./NAME.edgead``.
-        target: ``openvino``, ``onnx``, ``jetson`` or a plugin's.
+        target: ``openvino``, ``onnx``, ``jetson`` or a plugin's; or ``auto`` for the one of those that can be
+            timed on this machine whose form is fastest here, each through its own gates.
         out: the compiled bundle; ``./NAME-TARGET.edgead`` by default. An older bundle there is replaced.
         precision: ``auto`` for the fastest form that passes both gates, or ``int8``, ``mixed``, ``bf16``,
             ``fp32``.
@@ -58,8 +61,10 @@ def export(
         progress: reports long work; ``edgead.progress.bar`` is a bar on a terminal.
 
     Returns:
-        The bundle, the form in it, and every form's figures. Notices that the fitted bundle hasn't are
-        logged at WARNING; all of them are, where a path was given.
+        The bundle, the form in it, and every form's figures; with ``auto`` also how each target did. With a
+        target that is named, a notice says where another installed engine runs that form faster here, by
+        over a tenth. Notices that the fitted bundle hasn't are logged at WARNING; all of them are, where a
+        path was given.
 
     Raises:
         edgead.errors.BundleError: the bundle isn't there or can't be trusted.
@@ -77,16 +82,30 @@ def export(
     target = values.text("target", target, "a target's name, 'openvino' for instance")
     values.path("out", out)
     values.called("progress", progress)
-    exporter = registry().get("exporters", target)()
+    automatic = target == "auto"
+    exporter = None if automatic else registry().get("exporters", target)()
+    from edgead.workbench.engine_pace import faster_elsewhere
     from edgead.workbench.export import export as export_form
+    from edgead.workbench.targets import Contestant, export_fastest, is_timed_elsewhere, timed_targets
 
     reference = read(bundle)
     place = compiled_name(reference.path, target) if out is None else Path(out)
     report = on_report or (lambda forms: None)
-    done = export_form(reference, exporter, precision, place, progress, report, max_loss, min_auroc, strict)
+    words = (precision, place, progress, report, max_loss, min_auroc, strict)
+    targets: tuple[Contestant, ...] = ()
+    beside: tuple[Notice, ...] = ()
+    if exporter is None:
+        done, targets = export_fastest(reference, timed_targets(), *words)
+    else:
+        done = export_form(reference, exporter, *words)
+        if not is_timed_elsewhere(exporter):
+            others = {name: one for name, one in timed_targets(FIRST_PARTY).items() if name != target}
+            beside = faster_elsewhere(reference, done.bundle, others)
+    threshold = reference.manifest.threshold.score
+    made = Export(done.bundle, done.chosen, done.forms, threshold, targets, beside)
     told = bundle.notices if isinstance(bundle, Fit) else ()
-    tell(notice for notice in done.bundle.notices if notice not in told)
-    return Export(done.bundle, done.chosen, done.forms, reference.manifest.threshold.score)
+    tell(notice for notice in made.notices if notice not in told)
+    return made
 
 
 __all__ = ["export"]

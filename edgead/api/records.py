@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgead.trust import Accepted
     from edgead.types import Precision
     from edgead.workbench.form_report import FormReport
+    from edgead.workbench.targets import Contestant
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,11 +83,20 @@ class Export(Written):
         chosen: the form in it.
         forms: the figures of every form that was tried.
         fitted_threshold: the fitted bundle's; each form has scores, and so a threshold, of its own.
+        targets: how each target did, where the target was ``auto``.
+        beside: what is so on this machine alone, and so not in the bundle: that another engine is faster.
     """
 
     chosen: Precision
     forms: tuple[FormReport, ...]
     fitted_threshold: float
+    targets: tuple[Contestant, ...] = ()
+    beside: tuple[Notice, ...] = ()
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """The bundle's, and what is so on this machine."""
+        return (*self.bundle.notices, *self.beside)
 
     def __repr__(self) -> str:
         what = f"{self.chosen} for {self.bundle.manifest.target}, threshold {self.threshold:.6g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import click
 from edgead.cli.arguments import Rate
 from edgead.cli.completion import complete_names, complete_paths
 from edgead.cli.fit_options import describe_fit, fit_options, fit_record, threshold_record
-from edgead.cli.forms import explain_choice, print_forms
+from edgead.cli.forms import explain_choice, explain_targets, print_forms
 from edgead.cli.output import json_option, print_json, quiet_option, show_notices, typed
 from edgead.cli.trade_off import kept_record, print_kept
 from edgead.names import shown
@@ -28,7 +29,7 @@ PRECISIONS = ("auto", "int8", "mixed", "bf16", "fp32")
     metavar="NAME",
     shell_complete=complete_names("exporters"),
     required=True,
-    help="What to compile for: openvino, onnx, jetson or a plugin's.",
+    help="What to compile for: openvino, onnx, jetson or a plugin's; auto for the fastest on this machine.",
 )
 @click.option(
     "--precision",
@@ -88,6 +89,7 @@ def command(
 ) -> None:
     """Compile a fitted bundle for a target.
 
+    With --target auto the targets that can be timed here compete, and the fastest that passes is written.
     A bare METHOD is ./METHOD.edgead, which `edgead fit` writes. Each form of the graph has to pass two gates:
     it must give the results of exact arithmetic, and tell good images from defective ones as well as FP32.
     """
@@ -95,7 +97,8 @@ def command(
     from edgead.api.fit import fit
     from edgead.plugins import registry
 
-    registry().get("exporters", target)  # a misspelt one costs no fitting
+    if target != "auto":
+        registry().get("exporters", target)  # a misspelt one costs no fitting
     progress = make_progress(quiet)
     made, fitted = None, {}
     if images:
@@ -117,27 +120,36 @@ def command(
         progress=progress,
     )
     manifest = done.bundle.manifest
+    notices = (*manifest.notices, *done.beside)
+    explain = (
+        partial(explain_targets, done) if done.targets else partial(explain_choice, done.forms, done.chosen)
+    )
+    why = explain(precision)
     if as_json:
-        forms = [{**f.record(), "p50_ms": f.p50_ms, "cpu_ms": f.cpu_ms} for f in done.forms]
-        print_json({"bundle": str(done.bundle.path), "precision": done.chosen, "forms": forms,
+        forms = [
+            {"target": manifest.target, **f.record(), "p50_ms": f.p50_ms, "cpu_ms": f.cpu_ms}
+            for f in done.forms
+        ]
+        print_json({"bundle": str(done.bundle.path), "target": manifest.target, "precision": done.chosen,
+                    "forms": forms, "targets": [{**t.record(), "cpu_ms": t.cpu_ms} for t in done.targets],
                     "threshold": manifest.threshold.score,
                     "calibration": threshold_record(manifest.threshold),
                     "fitted_threshold": done.fitted_threshold,
                     "trade_off": kept_record(done.bundle),
-                    "why": explain_choice(done.forms, done.chosen, precision),
-                    "notices": [notice.record() for notice in manifest.notices], **fitted})  # fmt: skip
+                    "why": why,
+                    "notices": [notice.record() for notice in notices], **fitted})  # fmt: skip
         return
-    for line in explain_choice(done.forms, done.chosen, precision):
+    for line in why:
         click.echo(line)
     size = sum(file.bytes for file in manifest.files)
-    click.echo(f"{done.bundle.path}: {done.chosen} for {target}, {size / 1e6:.1f} MB")
+    click.echo(f"{done.bundle.path}: {done.chosen} for {manifest.target}, {size / 1e6:.1f} MB")
     click.echo(f"threshold {manifest.threshold.score:.4g}: {shown(say(manifest.threshold.notice()))}")
     if f"{manifest.threshold.score:.4g}" != f"{done.fitted_threshold:.4g}":
         said = f"fit said {done.fitted_threshold:.4g}, of FP32"
         click.echo(f"  ({said}: each form has scores and a threshold of its own)")
     print_kept(done.bundle)
     told = made.notices if made else ()
-    show_notices([notice for notice in manifest.notices if notice not in told])
+    show_notices([notice for notice in notices if notice not in told])
     click.echo(f"next: {typed('edgead', 'run', done.bundle.path, 'IMAGES')}")
 
 

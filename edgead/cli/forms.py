@@ -15,6 +15,7 @@ from edgead.cli.output import print_table
 from edgead.notices import say
 
 if TYPE_CHECKING:
+    from edgead.api.records import Export
     from edgead.types import Precision
     from edgead.workbench.form_report import FormReport
 
@@ -44,19 +45,27 @@ def print_forms(forms: Sequence[FormReport]) -> None:
 
     How many layers run in which arithmetic is shown with ``--verbose``.
     """
-    print_table([_row(form) for form in forms], HEADER)
+    several = any(form.target for form in forms)
+    rows = [_row(form) for form in forms]
+    if several:
+        rows = [(form.target, *row) for form, row in zip(forms, rows, strict=True)]
+    print_table(rows, ("target", *HEADER) if several else HEADER)
     compared = any(form.cpu_ms is not None for form in forms)
     for line in LEGEND if compared else LEGEND[1:]:
         click.echo(f"  {line}")
     if logging.getLogger("edgead").isEnabledFor(logging.INFO):
         for form in forms:
             executed = ", ".join(f"{count} in {kind}" for kind, count in sorted(form.execution.items()))
-            click.echo(f"  {form.precision}: convolutions and matrix products: {executed or 'not known'}")
+            click.echo(f"  {_name(form)}: convolutions and matrix products: {executed or 'not known'}")
     for form in forms:
         if form.failure is not None:
-            click.echo(f"{form.precision} can't be used here: {form.failure}")
+            click.echo(f"{_name(form)} can't be used here: {form.failure}")
         elif form.misses:
-            click.echo(f"{form.precision} isn't used, it misses {'; '.join(map(say, form.misses))}")
+            click.echo(f"{_name(form)} isn't used, it misses {'; '.join(map(say, form.misses))}")
+
+
+def _name(form: FormReport) -> str:
+    return f"{form.precision} for {form.target}" if form.target else form.precision
 
 
 def _row(form: FormReport) -> tuple[str, ...]:
@@ -100,6 +109,30 @@ def explain_choice(forms: Sequence[FormReport], chosen: Precision, asked: str) -
     return told
 
 
+def explain_targets(done: Export, asked: str) -> list[str]:
+    """Say which target was taken of several and why, of each other why it wasn't.
+
+    The taken one's forms have a sentence each, as with one target.
+
+    Args:
+        asked: the precision that the user named, or ``auto``.
+    """
+    taken = next(each for each in done.targets if each.target == done.bundle.manifest.target)
+    rivals = [each for each in done.targets if each is not taken]
+    timed = [each for each in rivals if each.cpu_ms is not None]
+    why = "the fastest of what each target would ship" if timed else "the only target that ships anything"
+    told = [f"{taken.target}, {taken.precision}: chosen, {why}"]
+    for each in rivals:
+        if each.precision is None:
+            told.append(f"{each.target}: left out: {each.left_out}")
+        else:
+            ratio = (each.cpu_ms or 0.0) / (taken.cpu_ms or 1.0)
+            pace = f"takes {ratio:.1f} times as long" if ratio >= 1.05 else "about as fast"
+            told.append(f"{each.target}, {each.precision}: passes too, {pace}")
+    mine = [form for form in done.forms if form.target == taken.target]
+    return [*told, *(f"  {line}" for line in explain_choice(mine, done.chosen, asked))]
+
+
 def _pace(form: FormReport, taken: FormReport) -> str:
     if form.cpu_ms is None or taken.cpu_ms is None:
         return ""
@@ -122,4 +155,4 @@ def _against_fp32(form: FormReport, forms: Sequence[FormReport]) -> str:
     return f"{faster}, {lost} against it ({allowed})" if faster else f", {lost} against fp32 ({allowed})"
 
 
-__all__ = ["explain_choice", "print_forms"]
+__all__ = ["explain_choice", "explain_targets", "print_forms"]

@@ -33,7 +33,7 @@ def print_reports(reports: Mapping[str, Any]) -> None:
     try:
         forms = reports["forms"]
         rows = [_form_row(form) for form in forms]
-        misses = [(str(form["precision"]), recorded(miss)) for form in forms for miss in form["misses"]]
+        misses = [(_form_name(form), recorded(miss)) for form in forms for miss in form["misses"]]
     except (KeyError, TypeError, ValueError, AttributeError):
         pass
     else:
@@ -49,10 +49,15 @@ def print_reports(reports: Mapping[str, Any]) -> None:
         print_facts("Reports", rest)
 
 
+def _form_name(form: Mapping[str, Any]) -> str:
+    """The form, and of several targets whose."""
+    return f"{form['precision']} for {form['target']}" if form.get("target") else str(form["precision"])
+
+
 def _form_row(form: Mapping[str, Any]) -> tuple[str, ...]:
     parity, separation = form["parity"] or {}, form["separation"] or {}
     return (
-        str(form["precision"]),
+        _form_name(form),
         "miss" if form["misses"] else "pass",
         *(f"{100 * parity[name]:.2f}" if parity else "-" for name in ("score", "map")),
         str(parity.get("flips", "-")),

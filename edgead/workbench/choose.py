@@ -12,6 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -21,25 +22,30 @@ from edgead.processor import cpu
 from edgead.runtime.session import Session
 from edgead.types import PRECISIONS, Image, Precision
 
+Name = TypeVar("Name", bound=str)
+
 SAME_SPEED = 1.1
 """Forms within this factor of the fastest count as equally fast."""
 RUNS, FEWEST_RUNS, SECONDS = 40, 7, 2.0
 """How often each form is run; fewer where all take longer than that together, but a few in any case."""
 
 
-def processor_ms(sessions: Mapping[Precision, Session], image: Image) -> dict[Precision, float]:
+def processor_ms(
+    sessions: Mapping[Name, Session], image: Image, seconds: float = SECONDS
+) -> dict[Name, float]:
     """Median processor time of one image, milliseconds, the forms in turn.
 
     Args:
-        sessions: of one thread each.
+        sessions: of one thread each, by form or another name.
         image: (H, W, 3) uint8.
+        seconds: processor time that all runs may take, but for the fewest.
     """
-    times: dict[Precision, list[float]] = {form: [] for form in sessions}
+    times: dict[Name, list[float]] = {form: [] for form in sessions}
     for session in sessions.values():
         session(image[None])
     began = time.process_time()
     for turn in range(RUNS):
-        if turn >= FEWEST_RUNS and time.process_time() - began > SECONDS:
+        if turn >= FEWEST_RUNS and time.process_time() - began > seconds:
             break
         for form, session in sessions.items():
             start = time.process_time()
@@ -49,12 +55,12 @@ def processor_ms(sessions: Mapping[Precision, Session], image: Image) -> dict[Pr
 
 
 def remembered_ms(
-    graphs: Mapping[Precision, onnx.ModelProto], engine: str, measure: Callable[[], dict[Precision, float]]
-) -> dict[Precision, float]:
+    graphs: Mapping[Name, onnx.ModelProto], engine: str, measure: Callable[[], dict[Name, float]]
+) -> dict[Name, float]:
     """What was measured of such graphs on this machine, or else what ``measure`` yields now.
 
     Args:
-        graphs: the forms that compete; their weights don't count, only operators and shapes.
+        graphs: the forms that compete, by name; their weights don't count, only operators and shapes.
         engine: what runs them, with its version.
         measure: as ``processor_ms`` yields.
     """

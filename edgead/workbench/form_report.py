@@ -29,6 +29,7 @@ class FormReport:
         p50_ms: median latency here and now; printed, not kept, since it differs from run to run.
         cpu_ms: median processor time of an image on one core, of forms that pass; likewise.
         notices: what is doubtful about the model in this form, though it passes.
+        target: whose form it is, where several targets compete; empty where the bundle says it.
     """
 
     precision: Precision
@@ -41,6 +42,7 @@ class FormReport:
     p50_ms: float | None = None
     cpu_ms: float | None = None
     notices: tuple[Notice, ...] = ()
+    target: str = ""
 
     @property
     def auroc(self) -> float | None:
@@ -73,6 +75,7 @@ class FormReport:
             for gate in (self.parity, self.separation)
         )
         return {
+            **({"target": self.target} if self.target else {}),
             "precision": self.precision,
             "failure": self.failure,
             "parity": parity,

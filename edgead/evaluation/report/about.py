@@ -61,6 +61,7 @@ def _form(report: Mapping[str, Any]) -> dict[str, Any]:
     missed = [*(misses if isinstance(misses, list | tuple) else ()), report.get("failure")]
     return {
         "precision": report.get("precision"),
+        "target": report.get("target"),
         "score": _number(parity.get("score")),
         "map": _number(parity.get("map")),
         "flips": _number(parity.get("flips")),
