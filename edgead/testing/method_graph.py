@@ -21,7 +21,7 @@ from edgead.testing.running import (
     require_agreement,
 )
 from edgead.testing.workshop import Workshop
-from edgead.types import InNumpy
+from edgead.types import InBulk, InNumpy, Scores
 
 
 def declared_outputs(workshop: Workshop) -> None:
@@ -127,6 +127,27 @@ def numpy_agrees(workshop: Workshop) -> None:
         )
 
 
+def bulk_agrees(workshop: Workshop) -> None:
+    """the graph yields the scores that the scorer's own ``in_bulk`` calculates of several images"""
+    from edgead.testing.parts import run_part
+
+    workshop.graph()
+    fitted = workshop.fit()
+    if not isinstance(fitted.scorer, InBulk):
+        raise Skipped("its fitted scorer has no in_bulk(images), which is optional")
+    patch, image = fitted.scorer.in_bulk(fitted.maps)
+    for i, maps in enumerate(fitted.maps):
+        found = run_part(
+            lambda **given: _named(fitted.scorer.graph(given, "fp32")),
+            {name: array[None] for name, array in maps.items()},
+        )
+        require(("image" in found) == (image is not None), "in_bulk() and graph(): one has no image score")
+        own = {"patch": patch[i]} if image is None else {"patch": patch[i], "image": image[i : i + 1]}
+        for name, values in own.items():
+            off = apart(found[name].reshape(values.shape), values)
+            require(off <= 1e-3, f"in_bulk() and graph() are {off:.2%} of the largest {name} score apart")
+
+
 def engines_agree(workshop: Workshop) -> None:
     """ONNX Runtime and OpenVINO yield the same maps and scores in FP32"""
     size = workshop.size
@@ -158,11 +179,16 @@ def compiles_for_every_target(workshop: Workshop) -> None:
             require(off <= TOLERANCE["fp32"], f"target {target}: '{name}' is {off:.2%} off the reference")
 
 
+def _named(scores: Scores) -> dict[str, Any]:
+    return {"patch": scores.patch} if scores.image is None else {"patch": scores.patch, "image": scores.image}
+
+
 def _told(array: NDArray[Any]) -> str:
     return f"{float(array.max()):.6g}"
 
 
 __all__ = [
+    "bulk_agrees",
     "compiles_for_every_target",
     "declared_outputs",
     "engines_agree",

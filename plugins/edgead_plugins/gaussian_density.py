@@ -32,6 +32,7 @@ from edgead.errors import DatasetError
 from edgead.types import BankPrecision, Progress, Size
 from edgead.workbench.graph import parameter, static_shape
 from edgead.workbench.saturation import PAIR, neighbour_sums
+from edgead_plugins.threads import threads
 
 Floats = NDArray[np.float32]
 Form = Literal["full", "low-rank", "diagonal"]
@@ -41,7 +42,8 @@ SHRINK = np.float32(16)
 CLIP = 32.0
 """INT8: deviations are clipped at so many standard deviations of their own channel and position: half as many
 bend the scores of defects, twice as many round those of good parts."""
-_BATCH = 32  # images that one product takes
+_BATCH = 128  # images that one product takes at most: a product of few is mostly traffic of its sums
+_BATCH_BYTES = 256 << 20  # and as many as their features take
 _CHUNK = 128  # positions whose matrices are worked on at a time
 
 
@@ -66,13 +68,33 @@ class GaussianDensity:
     @property
     def spread(self) -> Floats:
         """(positions, d) float32 standard deviations, the ridge included: never 0."""
-        spread: Floats = np.sqrt(self.variance + np.float32(self.ridge))
+        return self._spread_of(slice(None))
+
+    def _spread_of(self, part: slice) -> Floats:
+        spread: Floats = np.sqrt(self.variance[part] + np.float32(self.ridge))
         return spread
 
     def bytes(self, precision: BankPrecision) -> int:
         """What the graph holds of it."""
         positions, d = self.mean.shape
         return density_bytes(positions, d, 0 if self.factor is None else self.factor.shape[1], precision)
+
+    def distances(self, features: Floats) -> Floats:
+        """(n, positions) float32 of n images' features (n, d, positions): ``graph``'s, many at a time."""
+        n, _, positions = features.shape
+        found = np.empty((n, positions), np.float32)
+
+        def measure(_: int, part: slice) -> None:
+            rows = features[:, :, part].transpose(2, 0, 1) - self.mean[part, None]
+            if self.factor is None:
+                rows /= self._spread_of(part)[:, None]
+            else:
+                rows = np.matmul(rows, self.factor[part].transpose(0, 2, 1))
+            found[:, part] = np.sqrt(np.einsum("pnr,pnr->pn", rows, rows)).T
+
+        with threads() as share:
+            share(measure, _chunks(positions))
+        return found
 
     def graph(self, features: Var, precision: BankPrecision, name: str = "gaussian") -> Var:
         """Compose the distances (1, 1, h, w) of ``features`` (1, d, h, w), in the graph being composed.
@@ -89,7 +111,8 @@ class GaussianDensity:
             inverse = parameter(f"{name}_inverse_spread", (1 / (SHRINK * self.spread))[:, None])
             whitened = op.mul(deviation, inverse)
         elif precision == "fp32":
-            factor = np.ascontiguousarray(self.factor.transpose(0, 2, 1)) / SHRINK
+            factor = np.empty(self.factor.transpose(0, 2, 1).shape, np.float32)
+            np.divide(self.factor.transpose(0, 2, 1), SHRINK, out=factor)  # one copy: it may be gigabytes
             whitened = op.matmul(deviation, parameter(f"{name}_factor", factor))
         else:
             whitened = self._whiten_int8(deviation, name)
@@ -191,32 +214,31 @@ def _moments(
     positions = here.stop - here.start
     mean = np.zeros((positions, d))
     scatter = np.zeros((positions, d) if diagonal else (positions, d, d), np.float32)
-    batch = np.empty((positions, _BATCH + 1, d), np.float32)  # the last row in use is the means' shift
+    most = min(_BATCH, max(1, _BATCH_BYTES // (4 * positions * d)))
+    batch = np.empty((positions, most + 1, d), np.float32)  # the last row in use is the means' shift
     n = filled = 0
 
-    def merge() -> None:
-        nonlocal n, filled
-        rows = batch[:, :filled]
+    def add(_: int, part: slice) -> None:
+        rows = batch[part, :filled]
         shift = rows.mean(1, dtype=np.float64)
         rows -= shift[:, None].astype(np.float32)
-        shift -= mean
-        batch[:, filled] = shift * np.sqrt(n * filled / (n + filled))
-        mean[...] += shift * (filled / (n + filled))
-        for start in range(0, positions, _CHUNK):
-            part = slice(start, start + _CHUNK)
-            rows = batch[part, : filled + 1]
-            scatter[part] += (rows * rows).sum(1) if diagonal else np.matmul(rows.transpose(0, 2, 1), rows)
-        n += filled
-        filled = 0
+        shift -= mean[part]
+        batch[part, filled] = shift * np.sqrt(n * filled / (n + filled))
+        mean[part] += shift * (filled / (n + filled))
+        rows = batch[part, : filled + 1]
+        scatter[part] += (rows * rows).sum(1) if diagonal else np.matmul(rows.transpose(0, 2, 1), rows)
 
-    for image in images:
-        batch[:, filled] = image[:, here].T
-        filled += 1
-        if filled == _BATCH:
-            merge()
-        advance(1)
-    if filled:
-        merge()
+    with threads() as share:
+        for image in images:
+            batch[:, filled] = image[:, here].T
+            filled += 1
+            if filled == most:
+                share(add, _chunks(positions))
+                n, filled = n + filled, 0
+            advance(1)
+        if filled:
+            share(add, _chunks(positions))
+            n += filled
     if n == 0:
         raise DatasetError("a density needs at least one good image to be fitted on")
     return n, mean, scatter
@@ -225,17 +247,24 @@ def _moments(
 def _whiten(covariance: Floats, out: Floats, ridge: float, progress: Progress) -> None:
     """Factors into ``out`` (positions, rows, d), which may be ``covariance`` itself; in float64 inside."""
     positions, rows, d = out.shape
-    with progress("whitening", positions) as advance:
-        for start in range(0, positions, _CHUNK):
-            part = slice(start, start + _CHUNK)
-            regular = covariance[part].astype(np.float64)
-            regular += ridge * np.eye(d)
-            if rows == d:
-                out[part] = _inverse_of_lower(np.linalg.cholesky(regular))
-            else:
-                variances, directions = np.linalg.eigh(regular)  # ascending
-                out[part] = (directions[:, :, :rows] / np.sqrt(variances[:, None, :rows])).transpose(0, 2, 1)
-            advance(len(regular))
+    regular_by = ridge * np.eye(d)
+
+    def whiten(_: int, part: slice) -> None:
+        regular = covariance[part].astype(np.float64)
+        regular += regular_by
+        if rows == d:
+            out[part] = _inverse_of_lower(np.linalg.cholesky(regular))
+        else:
+            variances, directions = np.linalg.eigh(regular)  # ascending
+            out[part] = (directions[:, :, :rows] / np.sqrt(variances[:, None, :rows])).transpose(0, 2, 1)
+        advance(len(regular))
+
+    with progress("whitening", positions) as advance, threads() as share:
+        share(whiten, _chunks(positions))
+
+
+def _chunks(positions: int) -> Iterator[slice]:
+    return (slice(start, min(start + _CHUNK, positions)) for start in range(0, positions, _CHUNK))
 
 
 def _inverse_of_lower(factors: NDArray[Any]) -> NDArray[Any]:
