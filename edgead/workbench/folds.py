@@ -86,6 +86,7 @@ def by_folds(
                     good[inside[place]], maxima[inside[place]] = scores, maximum
                 else:
                     bad.append(scores)
+            del fitted  # before there are two: some take hundreds of megabytes
             advance(1)
     return Unseen(candidates, good, maxima, np.array(bad), np.array(areas), count)
 
@@ -105,10 +106,10 @@ def by_holdout(
         good: the held-out images.
         groups: theirs, or None where each is its own.
     """
-    head = _head(recipe, data, fitted)
     drawn = list(draw(iter(enumerate(good)), len(good), data.seed))
     embedded = data.embed(chain(good, (each.image for each in drawn)))
-    found = [judged(head.run(_batch(maps)), candidates) for maps in embedded]
+    finish = _Finish(recipe.postprocessor, data.size)
+    found = [judged(outputs, candidates) for outputs in _run(recipe, data, fitted, embedded, finish)]
     scores, maxima = np.array([each[0] for each in found]), np.array([each[1] for each in found])
     areas = np.array([each.area for each in drawn])
     n = len(good)

@@ -32,6 +32,7 @@ from edgead_plugins.farthest_point import search_bytes
 from edgead_plugins.layers import named_or_at
 from edgead_plugins.nearest import Bank, LoweredBank
 from edgead_plugins.option_kinds import Count, Positive, Share, WholeNumber
+from edgead_plugins.threads import threads
 
 PAPER_WIDTH = 1024
 Floats = NDArray[np.float32]
@@ -223,17 +224,20 @@ def bank_neighbours(bank: Floats, count: int, which: NDArray[np.int64] | None = 
     centred = (bank - bank.mean(0)).astype(np.float32)
     norms = (centred * centred).sum(1)
     nearest = np.empty((len(which), count), np.int32)
-    block = max(1, 2**24 // len(bank))
-    for start in range(0, len(which), block):
-        stop = min(start + block, len(which))
-        here = which[start:stop]
+
+    def find(_: int, rows: slice) -> None:
+        here = which[rows]
         distance = centred[here] @ centred.T
         distance *= -2
         distance += norms
-        distance[np.arange(stop - start), here] = -np.inf
+        distance[np.arange(len(here)), here] = -np.inf
         part = _smallest(distance, count)
         order = np.argsort(np.take_along_axis(distance, part, 1), axis=1, kind="stable")
-        nearest[start:stop] = np.take_along_axis(part, order, 1)
+        nearest[rows] = np.take_along_axis(part, order, 1)
+
+    block = max(1, 2**22 // len(bank))
+    with threads() as share:
+        share(find, (slice(start, start + block) for start in range(0, len(which), block)))
     return nearest
 
 
