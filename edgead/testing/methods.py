@@ -20,7 +20,6 @@ from edgead.testing.method_bundle import (
     runs_without_the_plugin,
 )
 from edgead.testing.method_graph import (
-    bulk_agrees,
     compiles_for_every_target,
     declared_outputs,
     engines_agree,
@@ -98,7 +97,6 @@ CHECKS = (
     keeps_nothing_between_frames,
     larger_is_more_anomalous,
     numpy_agrees,
-    bulk_agrees,
     engines_agree,
     bundle_is_written,
     bundle_round_trips,

@@ -123,16 +123,25 @@ class GaussianDensity:
         """(positions, d, rows) int8 factors for deviations in standard deviations, and (positions, 1, rows)
         float32 scales of a step: factor * spread = quantised / 127 * scale."""
         assert self.factor is not None
-        scaled = self.factor * self.spread[:, None]
-        scale = np.abs(scaled).max(2, keepdims=True)
-        for at, rows in enumerate(scaled):  # one by one: all at once would be another few copies of them
+        positions, rows, d = self.factor.shape
+        steps = np.empty((positions, d, rows), np.int8)
+        scale = np.empty((positions, 1, rows), np.float32)
+
+        def quantise(_: int, part: slice) -> None:  # of all at once there would be a few copies
+            assert self.factor is not None
+            scaled = self.factor[part] * self._spread_of(part)[:, None]
+            largest = np.abs(scaled).max(2)
             # Two neighbours must fit 16 bits together; see ``edgead.workbench.saturation``.
-            pairs = neighbour_sums(rows).astype(np.float32)[:, None]
-            np.maximum(scale[at], pairs * np.float32(127 / (PAIR - 1)), out=scale[at])
-        np.maximum(scale, np.float32(1e-12), out=scale)
-        scaled *= 127 / scale
-        steps = np.rint(scaled, out=scaled).astype(np.int8)
-        return np.ascontiguousarray(steps.transpose(0, 2, 1)), np.ascontiguousarray(scale.transpose(0, 2, 1))
+            pairs = neighbour_sums(scaled).astype(np.float32)
+            np.maximum(largest, pairs * np.float32(127 / (PAIR - 1)), out=largest)
+            np.maximum(largest, np.float32(1e-12), out=largest)
+            scaled *= (127 / largest)[:, :, None]
+            steps[part] = np.rint(scaled, out=scaled).transpose(0, 2, 1)
+            scale[part, 0] = largest
+
+        with threads() as share:
+            share(quantise, _chunks(positions))
+        return steps, scale
 
     def _whiten_int8(self, deviation: Var, name: str) -> Var:
         """Both sides symmetric about 0, so that no offset has to be taken from the product again."""
