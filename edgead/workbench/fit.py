@@ -103,7 +103,9 @@ def _learn(recipe: Recipe, given: Given, folder: Path, checkpoint: Path, progres
         everything = training_data(backbone, given.reading.images, seed, progress, checkpoint / "folds")
         judged, kept = judge_in_folds(ready, backbones["fp32"], everything, given)
         ready = judged.recipe
-        known = partial(_known, kept, given)
+        if 0 < kept.bytes <= KEPT_BYTES:
+            known = partial(_known, kept, given)
+        del kept
     save, of_first = saver(folder, files), known(given.training)
     judge_first = None if judged else judge
     first_forms = forms = fit_forms(ready, backbones, first, save, measured, judge_first, of_first)
@@ -133,10 +135,8 @@ def _unknown(frames: GoodImages) -> None:
     """Nobody has them."""
 
 
-def _known(kept: KeptFeatures, given: Given, frames: GoodImages) -> Callable[[], Iterator[Features]] | None:
-    """FP32's features of some of the good images, where they are few enough to be kept beside a fit."""
-    if not 0 < kept.bytes <= KEPT_BYTES:
-        return None
+def _known(kept: KeptFeatures, given: Given, frames: GoodImages) -> Callable[[], Iterator[Features]]:
+    """FP32's features of some of the good images."""
     place = {path: i for i, path in enumerate(given.reading.images.paths)}
     indices = np.array([place[path] for path in frames.paths])
     return lambda: kept.of(indices)

@@ -69,7 +69,7 @@ def by_folds(
     n = len(frames)
     fold_of = fold_of_each(labels, folds, data.seed)
     finish = _Finish(recipe.postprocessor, data.size)
-    good, maxima = np.empty((n, len(candidates))), np.empty(n)
+    good, maxima = np.full((n, len(candidates)), np.nan), np.full(n, np.nan)
     bad: list[list[float]] = []
     areas: list[float] = []
     count = int(fold_of.max()) + 1

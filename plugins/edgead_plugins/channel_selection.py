@@ -61,10 +61,16 @@ class ChannelSelection:
         parts = []
         for name, chosen in self.chosen(maps).items():
             if chosen.shape[1:] != self.grid:
-                vertical, horizontal = self._axes(name)
-                chosen = np.matmul(np.matmul(vertical, chosen), horizontal.T)
+                chosen = self._enlarged(name, chosen)
             parts.append(chosen.reshape(len(chosen), -1))
         return np.concatenate(parts)
+
+    def _enlarged(self, name: str, chosen: Floats) -> Floats:
+        vertical, horizontal = self._axes(name)
+        if self.upsampling == "nearest":  # copied, as the matrices of zeros and ones do
+            return chosen[:, vertical.argmax(1)[:, None], horizontal.argmax(1)]
+        enlarged: Floats = np.matmul(np.matmul(vertical, chosen), horizontal.T)
+        return enlarged
 
     def graph(self, maps: Mapping[str, Var], name: str) -> Var:
         """(1, d, h, w) of the maps (1, C, h, w) in the graph being composed."""

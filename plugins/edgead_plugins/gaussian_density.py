@@ -266,14 +266,15 @@ def _whiten(covariance: Floats, out: Floats, ridge: float, progress: Progress) -
         else:
             variances, directions = np.linalg.eigh(regular)  # ascending
             out[part] = (directions[:, :, :rows] / np.sqrt(variances[:, None, :rows])).transpose(0, 2, 1)
-        advance(len(regular))
 
     with progress("whitening", positions) as advance, threads() as share:
-        share(whiten, _chunks(positions))
+        for some in _chunks(positions, 16 * _CHUNK):  # a progress may want its calls from one thread
+            share(whiten, _chunks(some.stop, start=some.start))
+            advance(some.stop - some.start)
 
 
-def _chunks(positions: int) -> Iterator[slice]:
-    return (slice(start, min(start + _CHUNK, positions)) for start in range(0, positions, _CHUNK))
+def _chunks(stop: int, size: int = _CHUNK, start: int = 0) -> Iterator[slice]:
+    return (slice(first, min(first + size, stop)) for first in range(start, stop, size))
 
 
 def _inverse_of_lower(factors: NDArray[Any]) -> NDArray[Any]:
