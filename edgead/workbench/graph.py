@@ -272,7 +272,9 @@ def _initialise(initialiser: onnx.TensorProto, name: str, value: NDArray[Any]) -
     initialiser.dims.extend(value.shape)
     initialiser.data_type = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
     initialiser.name = name
-    initialiser.raw_data = value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()
+    content = value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()
+    del value  # nobody else has it: there would be three of it in the next line
+    initialiser.raw_data = content
 
 
 __all__ = [
