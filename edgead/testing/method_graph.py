@@ -21,7 +21,7 @@ from edgead.testing.running import (
     require_agreement,
 )
 from edgead.testing.workshop import Workshop
-from edgead.types import InNumpy
+from edgead.types import InBulk, InNumpy, Scores
 
 
 def declared_outputs(workshop: Workshop) -> None:
@@ -108,23 +108,36 @@ def larger_is_more_anomalous(workshop: Workshop) -> None:
 
 
 def numpy_agrees(workshop: Workshop) -> None:
-    """the graph yields the patch scores that the scorer's own ``in_numpy`` calculates"""
+    """the graph yields the scores that the scorer's own ``in_numpy`` and ``in_bulk`` calculate"""
     from edgead.testing.parts import run_part
 
     workshop.graph()
     fitted = workshop.fit()
-    if not isinstance(fitted.scorer, InNumpy):
-        raise Skipped("its fitted scorer has no in_numpy(maps), which is optional")
-    for maps in fitted.maps:
+    scorer = fitted.scorer
+    if not isinstance(scorer, InNumpy | InBulk):
+        raise Skipped("its fitted scorer has neither in_numpy(maps) nor in_bulk(images), which are optional")
+    patch, image = scorer.in_bulk(fitted.maps) if isinstance(scorer, InBulk) else (None, None)
+    for i, maps in enumerate(fitted.maps):
         found = run_part(
-            lambda **given: {"patch": fitted.scorer.graph(given, "fp32").patch},
+            lambda **given: _named(fitted.scorer.graph(given, "fp32")),
             {name: array[None] for name, array in maps.items()},
-        )["patch"]
-        off = apart(found[0, 0], np.asarray(fitted.scorer.in_numpy(maps)))
-        require(
-            off <= 1e-3,
-            f"in_numpy() and graph() are {off:.2%} of the largest patch score apart: one of them is wrong",
         )
+        if isinstance(scorer, InNumpy):
+            _require_agreeing("in_numpy", "patch", scorer.in_numpy(maps), found["patch"][0, 0])
+        if patch is None:
+            continue
+        require(("image" in found) == (image is not None), "in_bulk() and graph(): one has no image score")
+        _require_agreeing("in_bulk", "patch", patch[i], found["patch"][0, 0])
+        if image is not None:
+            _require_agreeing("in_bulk", "image", image[i : i + 1], found["image"])
+
+
+def _require_agreeing(method: str, what: str, own: NDArray[Any], found: NDArray[Any]) -> None:
+    off = apart(found, np.asarray(own))
+    require(
+        off <= 1e-3,
+        f"{method}() and graph() are {off:.2%} of the largest {what} score apart: one of them is wrong",
+    )
 
 
 def engines_agree(workshop: Workshop) -> None:
@@ -156,6 +169,10 @@ def compiles_for_every_target(workshop: Workshop) -> None:
         for name in reference:
             off = apart(outputs[name], reference[name])
             require(off <= TOLERANCE["fp32"], f"target {target}: '{name}' is {off:.2%} off the reference")
+
+
+def _named(scores: Scores) -> dict[str, Any]:
+    return {"patch": scores.patch} if scores.image is None else {"patch": scores.patch, "image": scores.image}
 
 
 def _told(array: NDArray[Any]) -> str:

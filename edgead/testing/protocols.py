@@ -17,8 +17,10 @@ from edgead.types import (
     Exporter,
     FittedScorer,
     GivesNotices,
+    InBulk,
     InNumpy,
     KeepsNodesInFloat,
+    KeepsPart,
     Layout,
     LearnsDefects,
     LinearMap,
@@ -73,6 +75,8 @@ OPTIONAL: Mapping[type, tuple[str, Callable[[Any], bool]]] = {
     ChoosesImageScore: ("a method with_image_score(image_score)", _takes(1)),
     LinearMap: ("a method matrices(shape, size)", _takes(2)),
     InNumpy: ("a method in_numpy(maps)", _takes(1)),
+    InBulk: ("a method in_bulk(images)", _takes(1)),
+    KeepsPart: ("a method part(maps, data)", _takes(2)),
 }
 """What a plugin's object may have besides, and what it must be then."""
 

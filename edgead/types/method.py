@@ -217,6 +217,34 @@ class InNumpy(Protocol):
         ...
 
 
+@runtime_checkable
+class InBulk(Protocol):
+    """A fitted scorer that can score many images together, without a graph: folds are judged by that.
+
+    Optional: without it each fold's fit becomes a graph, which takes the images one by one.
+    """
+
+    def in_bulk(self, images: Sequence[Features]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return what FP32's ``graph`` makes of n images' maps (C, h, w), what ``embed`` yields.
+
+        Returns:
+            Patch scores (n, h, w), and image scores (n,), or None where ``Scores.image`` is.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsPart(Protocol):
+    """A scorer that looks at a part of its features alone, of many channels at some, say.
+
+    Optional, and only where what it fits is ``InBulk``: all images' features are then kept in less memory.
+    """
+
+    def part(self, maps: Features, data: FittingData) -> Features:
+        """Return the part of one image's maps, copied, that ``fit`` and ``in_bulk`` take in their place."""
+        ...
+
+
 class Scorer(Protocol):
     """A method's own part. The constructor takes ``Options``, stores it and does nothing else.
 
@@ -338,9 +366,11 @@ __all__ = [
     "FittedScorer",
     "FittingData",
     "GivesNotices",
+    "InBulk",
     "InNumpy",
     "InputSpec",
     "KeepsNodesInFloat",
+    "KeepsPart",
     "LearningData",
     "LearnsDefects",
     "LinearMap",

@@ -23,7 +23,7 @@ from edgead import sbom
 from edgead.bundle import Bundle, write_bundle
 from edgead.carried import carried_image
 from edgead.device.calibrate import calibrate
-from edgead.device.parity import check_parity, probe_images
+from edgead.device.parity import probe_images
 from edgead.errors import (
     CompileError,
     EngineError,
@@ -50,6 +50,7 @@ from edgead.types import Artifact, CarriesImages, Exporter, Image, Precision, Pr
 from edgead.version import __version__
 from edgead.workbench.choose import choose
 from edgead.workbench.doubts import MIN_AUROC, check_limit, doubts, refuse_grave
+from edgead.workbench.exact_scores import ExactScores, parity
 from edgead.workbench.form_report import FormReport
 from edgead.workbench.form_scores import form_figures
 from edgead.workbench.graph_bytes import load_graph
@@ -139,6 +140,7 @@ def export(
         artifacts: dict[Precision, Artifact] = {}
         sessions: dict[Precision, Session] = {}
         judged_by: dict[Precision, HeldOut] = {}
+        exact: dict[Precision, ExactScores] = {}
         gate: PrecisionGate | None = None
         advance = stack.enter_context(progress("compiling and gating", len(forms)))
         for form in reversed(forms):  # FP32 first: the others are compared with it
@@ -163,7 +165,8 @@ def export(
                 figures.scores.tolist(), figures.maxima.tolist(), rate, figures.groups or None, by_user
             )
             judged_by[form] = figures
-            report = _judge(form, threshold, sessions[form], graph, probes, folder)
+            exact[form] = ExactScores()
+            report = _judge(form, threshold, sessions[form], graph, probes, folder, exact[form])
             log.info("%s for %s: %s", form, exporter.target, separation)
             log.debug("%s: %s", form, report.parity)
             doubtful = doubts(trial, groups, min_auroc)
@@ -183,7 +186,8 @@ def export(
             (scratch / chosen.precision / name).rename(staging.folder / name)
         more = isinstance(exporter, CarriesImages) and exporter.carries_images
         count = CARRIED_IMAGES if more else CARRIED
-        carried = carry(reference, held[chosen.precision], staging.folder, count)
+        known = exact[chosen.precision]
+        carried = carry(reference, held[chosen.precision], staging.folder, count, known)
         if (teaching := manifest.teaching) is not None:
             (staging.folder / teaching.file).write_bytes(reference.read(teaching.file))
         if any(file.path == sbom.FILE for file in manifest.files):
@@ -257,11 +261,12 @@ def _judge(
     graph: ModelBytes,
     probes: Sequence[Image],
     folder: Path,
+    known: ExactScores,
 ) -> FormReport:
-    reference = ExactSession(graph)
+    """Hold a form against exact arithmetic, whose scores are put into ``known``."""
     return FormReport(
         precision=form,
-        parity=check_parity(session, reference, probes, threshold, form),
+        parity=parity(ExactSession(graph), session, probes, threshold, form, known),
         threshold=threshold,
         execution=session.execution(),
         model_bytes=sum(f.stat().st_size for f in folder.iterdir()),

@@ -11,25 +11,33 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgead.bundle import Bundle, write_bundle
 from edgead.notices import Notice
-from edgead.types import Progress, Trainable
+from edgead.types import Features, Progress, Trainable
 from edgead.workbench.features import training_data
+from edgead.workbench.folds import KeptFeatures
 from edgead.workbench.forms import backbone_forms, fit_forms, trained
 from edgead.workbench.given import Given, Settings, read_given
+from edgead.workbench.good_images import GoodImages
 from edgead.workbench.judging import judge_held_out, judge_in_folds, takes_folds
 from edgead.workbench.recipe import Recipe
 from edgead.workbench.reference import CALIBRATION_FILES, FORM_FILES, Learned, saver, write_reference
 from edgead.workbench.steps import logged
 
 log = logging.getLogger(__name__)
+
+KEPT_BYTES = 512 << 20
+"""FP32's features are kept after the folds up to this much; beyond it the fits have them calculated anew."""
+Known = Callable[[GoodImages], Callable[[], Iterator[Features]] | None]
 
 
 @dataclass(frozen=True)
@@ -90,12 +98,17 @@ def _learn(recipe: Recipe, given: Given, folder: Path, checkpoint: Path, progres
     files = CALIBRATION_FILES if again else FORM_FILES
     measured = () if again else given.held_out  # the features' moments are of the forms that ship
     judged, judge = None, partial(judge_held_out, ready, given)
+    known: Known = _unknown
     if again and not isinstance(recipe.scorer, Trainable) and takes_folds(given):
         everything = training_data(backbone, given.reading.images, seed, progress, checkpoint / "folds")
-        judged = judge_in_folds(ready, backbones["fp32"], everything, given)
+        judged, kept = judge_in_folds(ready, backbones["fp32"], everything, given)
         ready = judged.recipe
-    save = saver(folder, files)
-    first_forms = forms = fit_forms(ready, backbones, first, save, measured, None if judged else judge)
+        if 0 < kept.bytes <= KEPT_BYTES:
+            known = partial(_known, kept, given)
+        del kept
+    save, of_first = saver(folder, files), known(given.training)
+    judge_first = None if judged else judge
+    first_forms = forms = fit_forms(ready, backbones, first, save, measured, judge_first, of_first)
     judged = judged or first_forms.judged
     assert judged is not None, "one of both judged"
     if again:
@@ -106,7 +119,8 @@ def _learn(recipe: Recipe, given: Given, folder: Path, checkpoint: Path, progres
         if ready is not recipe:  # a network of its own, so it's quantised on its own
             backbones, lacking = backbone_forms(ready, final, settings.precisions)
         ready = replace(ready, postprocessor=judged.recipe.postprocessor)
-        forms = fit_forms(ready, backbones, final, saver(folder, FORM_FILES), given.held_out)
+        of_final = known(frames)
+        forms = fit_forms(ready, backbones, final, saver(folder, FORM_FILES), given.held_out, None, of_final)
     return Learned(
         backbone=ready.backbone,
         forms=forms,
@@ -115,6 +129,17 @@ def _learn(recipe: Recipe, given: Given, folder: Path, checkpoint: Path, progres
         lacking=lacking,
         n_images=len(given.reading.images if again else given.training),
     )
+
+
+def _unknown(frames: GoodImages) -> None:
+    """Nobody has them."""
+
+
+def _known(kept: KeptFeatures, given: Given, frames: GoodImages) -> Callable[[], Iterator[Features]]:
+    """FP32's features of some of the good images."""
+    place = {path: i for i, path in enumerate(given.reading.images.paths)}
+    indices = np.array([place[path] for path in frames.paths])
+    return lambda: kept.of(indices)
 
 
 def _naming(prefix: str, progress: Progress) -> Progress:

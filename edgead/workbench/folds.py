@@ -9,9 +9,9 @@ prediction.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,27 @@ from numpy.typing import NDArray
 from edgead.image_score import ImageScore
 from edgead.progress import silent
 from edgead.runtime.exact import ExactSession
-from edgead.types import Features, FittedScorer, FittingData, Image
+from edgead.runtime.session import Outputs
+from edgead.types import (
+    Features,
+    FittedScorer,
+    FittingData,
+    Image,
+    InBulk,
+    KeepsPart,
+    PostProcessor,
+    Scorer,
+    Size,
+)
 from edgead.workbench.good_images import GoodImages
-from edgead.workbench.graph import compose_head
+from edgead.workbench.graph import compose_finish, compose_head
 from edgead.workbench.recipe import Recipe
 from edgead.workbench.unseen import Unseen, draw, judged
 
 MOST_IMAGES = 1000
 """Good images that are judged in folds; of more, a hold-out says as much, and folds take their time."""
+BULK = 32
+"""Images that are scored together at most, where the method can."""
 CACHE_BYTES = 3 << 30
 """Features are kept for all folds up to this much; beyond it each fold has them calculated anew."""
 
@@ -40,6 +53,7 @@ def by_folds(
     labels: Integers,
     candidates: tuple[ImageScore, ...],
     folds: int,
+    features: KeptFeatures,
 ) -> Unseen:
     """Judge every good image by a model that has learned none of its group.
 
@@ -50,24 +64,29 @@ def by_folds(
         labels: (n,) equal within a group.
         candidates: image scores to calculate.
         folds: as many, or one a group where there are fewer.
+        features: of all good images, for all folds.
     """
     n = len(frames)
     fold_of = fold_of_each(labels, folds, data.seed)
-    features = _Features(data)
-    good, maxima = np.empty((n, len(candidates))), np.empty(n)
+    finish = _Finish(recipe.postprocessor, data.size)
+    good, maxima = np.full((n, len(candidates)), np.nan), np.full(n, np.nan)
     bad: list[list[float]] = []
     areas: list[float] = []
     count = int(fold_of.max()) + 1
     with data.progress(f"judging what {count} fits in turn haven't learned", count) as advance:
         for fold in range(count):
             inside, outside = (np.flatnonzero(there) for there in (fold_of == fold, fold_of != fold))
-            head = _fitted_head(recipe, data, features, outside, frames)
-            for i, maps in zip(inside, features.of(inside), strict=True):
-                good[i], maxima[i] = judged(head.run(_batch(maps)), candidates)
+            fitted = _fitted(recipe, data, features, outside, frames)
             drawn = list(draw(_indexed(frames, inside), n, data.seed))
-            for each, maps in zip(drawn, data.embed(d.image for d in drawn), strict=True):
-                bad.append(judged(head.run(_batch(maps)), candidates)[0])
-                areas.append(each.area)
+            areas += [each.area for each in drawn]
+            images = chain(features.of(inside), features.embed(each.image for each in drawn))
+            for place, outputs in enumerate(_run(recipe, data, fitted, images, finish)):
+                scores, maximum = judged(outputs, candidates)
+                if place < len(inside):
+                    good[inside[place]], maxima[inside[place]] = scores, maximum
+                else:
+                    bad.append(scores)
+            del fitted  # before there are two: some take hundreds of megabytes
             advance(1)
     return Unseen(candidates, good, maxima, np.array(bad), np.array(areas), count)
 
@@ -87,10 +106,10 @@ def by_holdout(
         good: the held-out images.
         groups: theirs, or None where each is its own.
     """
-    head = _head(recipe, data, fitted)
     drawn = list(draw(iter(enumerate(good)), len(good), data.seed))
     embedded = data.embed(chain(good, (each.image for each in drawn)))
-    found = [judged(head.run(_batch(maps)), candidates) for maps in embedded]
+    finish = _Finish(recipe.postprocessor, data.size)
+    found = [judged(outputs, candidates) for outputs in _run(recipe, data, fitted, embedded, finish)]
     scores, maxima = np.array([each[0] for each in found]), np.array([each[1] for each in found])
     areas = np.array([each.area for each in drawn])
     n = len(good)
@@ -107,10 +126,10 @@ def fold_of_each(labels: Integers, folds: int, seed: int) -> Integers:
     return fold
 
 
-def _fitted_head(
-    recipe: Recipe, data: FittingData, features: _Features, learned: Integers, frames: GoodImages
-) -> ExactSession:
-    """Fit on some of the images; returns what runs on features."""
+def _fitted(
+    recipe: Recipe, data: FittingData, features: KeptFeatures, learned: Integers, frames: GoodImages
+) -> FittedScorer:
+    """Fit on some of the images."""
     some = frames.subset(learned.tolist())
     part = replace(
         data,
@@ -119,7 +138,38 @@ def _fitted_head(
         features=lambda: features.of(learned),
         progress=silent,
     )
-    return _head(recipe, data, recipe.scorer.fit(part))
+    return recipe.scorer.fit(part)
+
+
+def _run(
+    recipe: Recipe, data: FittingData, fitted: FittedScorer, images: Iterator[Features], finish: _Finish
+) -> Iterator[Outputs]:
+    """What ``compose_head`` yields of each image's features."""
+    if not isinstance(fitted, InBulk):
+        head = _head(recipe, data, fitted)
+        for maps in images:
+            yield head.run(_batch(maps))
+        return
+    while some := list(islice(images, BULK)):
+        patch, own = fitted.in_bulk(some)
+        for i in range(len(some)):
+            yield finish(patch[i], None if own is None else own[i])
+
+
+class _Finish:
+    """The post-processor, in exact arithmetic, for scores from elsewhere."""
+
+    def __init__(self, postprocessor: PostProcessor, size: Size) -> None:
+        self._postprocessor, self._size = postprocessor, size
+        self._session: ExactSession | None = None
+
+    def __call__(self, patch: NDArray[np.float32], own: np.float32 | None) -> Outputs:
+        if self._session is None:
+            h, w = patch.shape
+            model = compose_finish((h, w), self._postprocessor, self._size, own is not None)
+            self._session = ExactSession(model.SerializeToString())
+        given = {"patch": patch[None, None]} | ({} if own is None else {"image": np.array([own])})
+        return {**given, **self._session.run(given)}
 
 
 def _head(recipe: Recipe, data: FittingData, fitted: FittedScorer) -> ExactSession:
@@ -135,27 +185,47 @@ def _indexed(frames: GoodImages, indices: Integers) -> Iterator[tuple[int, Image
     return zip(indices.tolist(), frames.subset(indices.tolist()), strict=True)
 
 
-class _Features:
-    """The features of all good images, calculated once where there's room for them."""
+class KeptFeatures:
+    """The features of all good images, calculated once where there's room for them.
 
-    def __init__(self, data: FittingData) -> None:
-        self._data = data
-        self._kept: list[Features] | None = None
-        bytes_each = 4 * sum(int(np.prod(shape)) for shape in data.shapes.values())
-        if bytes_each * data.n_images <= CACHE_BYTES:
-            with data.progress("reading good images", data.n_images) as advance:
-                self._kept = []
-                for maps in data.features():
-                    self._kept.append({name: array.copy() for name, array in maps.items()})
-                    advance(1)
+    Attributes:
+        bytes: what is kept takes; 0 where there's no room.
+    """
+
+    def __init__(self, data: FittingData, scorer: Scorer) -> None:
+        self._data, self._scorer = data, scorer
+        self._kept: list[Features] = []
+        self.bytes = 0
+        features = self._parts(data.features())
+        first = next(features, None)
+        each = sum(array.nbytes for array in first.values()) if first else 0
+        if first is None or each * data.n_images > CACHE_BYTES:
+            features.close()
+            return
+        with data.progress("reading good images", data.n_images) as advance:
+            for maps in chain([first], features):
+                self._kept.append(maps)
+                advance(1)
+        self.bytes = each * data.n_images
 
     def of(self, indices: Integers) -> Iterator[Features]:
         """Those of some images, ascending."""
-        if self._kept is not None:
+        if self._kept:
             yield from (self._kept[i] for i in indices)
             return
         wanted = set(indices.tolist())
-        yield from self._data.embed(image for i, image in enumerate(self._data.images()) if i in wanted)
+        yield from self.embed(image for i, image in enumerate(self._data.images()) if i in wanted)
+
+    def embed(self, images: Iterable[Image]) -> Iterator[Features]:
+        """The same of other images."""
+        return self._parts(self._data.embed(images))
+
+    def _parts(self, features: Iterator[Features]) -> Generator[Features, None, None]:
+        for maps in features:
+            if isinstance(self._scorer, KeepsPart):
+                yield self._scorer.part(maps, self._data)
+            else:
+                yield {name: array.copy() for name, array in maps.items()}
 
 
-__all__ = ["MOST_IMAGES", "by_folds", "by_holdout", "fold_of_each"]
+__all__ = ["MOST_IMAGES", "KeptFeatures", "by_folds", "by_holdout", "fold_of_each"]

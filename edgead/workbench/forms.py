@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,9 +15,11 @@ from edgead.errors import CompileError, ManifestError, PluginError, one_line
 from edgead.held_out import Moments, moments_of
 from edgead.manifest.strict import UNNAMED, check_plain
 from edgead.notices import Notice
+from edgead.processor import cpu
 from edgead.types import (
     Arithmetic,
     BankPrecision,
+    Features,
     FittedScorer,
     FittingData,
     GivesNotices,
@@ -34,6 +37,8 @@ from edgead.workbench.judging import Judged
 from edgead.workbench.quantize import calibration_indices, quantise_backbone
 from edgead.workbench.recipe import Recipe
 from edgead.workbench.teachable import Teachable
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ def fit_forms(
     save: Callable[[Precision, onnx.ModelProto], None],
     measured: Iterable[Image] = (),
     judge: Callable[[FittedScorer, FittingData], Judged] | None = None,
+    known: Callable[[], Iterator[Features]] | None = None,
 ) -> FittedForms:
     """Fit and compose each form; where the scorer can, all forms keep what FP32 chose.
 
@@ -110,29 +116,44 @@ def fit_forms(
         save: is given each form's graph, one at a time: some take hundreds of megabytes.
         measured: images of the model's size whose features in FP32 are measured.
         judge: is given FP32's scorer before anything is composed; what it says of the post-processor holds.
+        known: FP32's features, where they are there already.
     """
     data = dataclasses.replace(data, backbone=recipe.backbone)  # the trained one, where one was
     chosen: FittedScorer | None = None
+    fitted: FittedScorer | None = None
     found: FittedForms | None = None
     teachable: Teachable | None = None
     for precision, backbone in backbones.items():
         arithmetic: Arithmetic = "bf16" if precision == "bf16" else "f32"
         bank: BankPrecision = "fp32" if precision == "fp32" else "int8"
-        with fitting_data(backbone, recipe.scorer, data, arithmetic) as offer:
-            fitted = chosen.refit(offer) if isinstance(chosen, Refittable) else recipe.scorer.fit(offer)
-            if found is None:
-                facts, notices = _told(recipe, fitted)
-                judged = None if judge is None else judge(fitted, offer)
-                recipe = recipe if judged is None else judged.recipe
-                moments = moments_of(offer.embed(measured))
-                found = FittedForms(tuple(backbones), facts, notices, moments, judged)
+        if precision == "bf16" and fitted is not None and not _calculates_bf16():
+            log.info("this processor has no BF16 unit: the bf16 form's bank is of FP32's features")
+        else:
+            fitted = None  # before there are two: some take hundreds of megabytes
+            with fitting_data(backbone, recipe.scorer, data, arithmetic) as offer:
+                if found is None and known is not None:
+                    offer = dataclasses.replace(offer, features=known)
+                fitted = chosen.refit(offer) if isinstance(chosen, Refittable) else recipe.scorer.fit(offer)
+                if found is None:
+                    facts, notices = _told(recipe, fitted)
+                    judged = None if judge is None else judge(fitted, offer)
+                    recipe = recipe if judged is None else judged.recipe
+                    moments = moments_of(offer.embed(measured))
+                    found = FittedForms(tuple(backbones), facts, notices, moments, judged)
         if chosen is None and isinstance(fitted, Refittable):
             chosen = fitted
         made = compose(backbone, recipe.scorer, fitted, recipe.postprocessor, data.size, bank)
         teachable = made.teachable
         save(precision, made.model)
+        del made
     assert found is not None, "there's always FP32"
     return dataclasses.replace(found, teachable=teachable)
+
+
+def _calculates_bf16() -> bool:
+    """Whether the processor does, or doesn't tell: engines imitate it, five times as slowly as FP32."""
+    units = cpu().units
+    return not units or units["BF16"]
 
 
 def _told(recipe: Recipe, fitted: FittedScorer) -> tuple[Mapping[str, Any], tuple[Notice, ...]]:

@@ -155,6 +155,23 @@ def compose_head(
         return tidy(spox.build(inputs, outputs), arrays_of(parameters))
 
 
+def compose_finish(shape: Size, postprocessor: PostProcessor, size: Size, own: bool) -> onnx.ModelProto:
+    """The post-processor alone, for scores that were calculated elsewhere.
+
+    Args:
+        shape: (h, w) of the scores ``patch`` (1, 1, h, w) float32, which the graph takes, and yields again.
+        own: whether it takes the scorer's own ``image`` score too, (1,) float32.
+    """
+    given = {"patch": spox.argument(Tensor(np.float32, (1, 1, *shape)))}
+    if own:
+        given["image"] = spox.argument(Tensor(np.float32, (1,)))
+    scores = Scores(given["patch"], given.get("image"))
+    with collected_parameters() as parameters:
+        outputs = _finished(scores, postprocessor, size)
+        built = spox.build(given | {name: var for name, (var, _) in parameters.items()}, outputs)
+        return tidy(built, arrays_of(parameters))
+
+
 def _finished(scores: Scores, postprocessor: PostProcessor, size: Size) -> dict[str, Var]:
     """The graph's outputs, checked."""
     shape = static_shape(scores.patch)
@@ -179,8 +196,8 @@ def _inputs(image: Var, parameters: Parameters) -> dict[str, Var]:
 
 
 def arrays_of(parameters: Parameters) -> dict[str, NDArray[Any]]:
-    """The arrays themselves, by name: what ``tidy`` makes initialisers of."""
-    return {name: value for name, (_, value) in parameters.items()}
+    """The arrays themselves, by name, taken out: what ``tidy`` makes initialisers of."""
+    return {name: parameters.pop(name)[1] for name in list(parameters)}
 
 
 @contextmanager
@@ -202,18 +219,22 @@ def _single_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def tidy(model: onnx.ModelProto, arrays: Mapping[str, NDArray[Any]]) -> onnx.ModelProto:
+def tidy(model: onnx.ModelProto, arrays: dict[str, NDArray[Any]]) -> onnx.ModelProto:
     """Make initialisers of a built graph's constants and parameters, each value once.
 
     Nothing in the file varies by run.
 
     Args:
         model: as ``spox.build`` yields it; it's changed.
-        arrays: the parameters, which are the graph's inputs until now; see ``arrays_of``.
+        arrays: the parameters, which are the graph's inputs until now; see ``arrays_of``. It's emptied: they
+            may be gigabytes, and are in the model then.
 
     Returns:
         The same model, checked.
     """
+    # Before the arrays are in it: the checker would write them all out and read them again.
+    model.ir_version = IR_VERSION
+    onnx.checker.check_model(model)
     graph = model.graph
     seen: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     renamed: dict[str, str] = {}
@@ -239,12 +260,21 @@ def tidy(model: onnx.ModelProto, arrays: Mapping[str, NDArray[Any]]) -> onnx.Mod
     kept = [value for value in graph.input if value.name not in arrays]
     del graph.input[:]
     graph.input.extend(kept)
-    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in arrays.items())
+    for name in list(arrays):
+        _initialise(graph.initializer.add(), name, arrays.pop(name))
     graph.name = "edgead"
-    model.ir_version = IR_VERSION
     model.producer_name, model.producer_version, model.doc_string = "edgead", "", ""
-    onnx.checker.check_model(model)
     return model
+
+
+def _initialise(initialiser: onnx.TensorProto, name: str, value: NDArray[Any]) -> None:
+    """As ``numpy_helper.from_array``, in place."""
+    initialiser.dims.extend(value.shape)
+    initialiser.data_type = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
+    initialiser.name = name
+    content = value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()
+    del value  # nobody else has it: there would be three of it in the next line
+    initialiser.raw_data = content
 
 
 __all__ = [
@@ -257,6 +287,7 @@ __all__ = [
     "collected_parameters",
     "compose",
     "compose_features",
+    "compose_finish",
     "compose_head",
     "parameter",
     "static_shape",

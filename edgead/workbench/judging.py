@@ -8,7 +8,7 @@ import onnx
 
 from edgead.types import ChoosesImageScore, FittedScorer, FittingData, LearningData
 from edgead.workbench.features import fitting_data
-from edgead.workbench.folds import MOST_IMAGES, by_folds, by_holdout
+from edgead.workbench.folds import MOST_IMAGES, KeptFeatures, by_folds, by_holdout
 from edgead.workbench.given import Given, groups_with
 from edgead.workbench.image_choice import Choice, candidates_of, choose
 from edgead.workbench.recipe import Recipe
@@ -35,19 +35,25 @@ def takes_folds(given: Given) -> bool:
     return given.settings.folds > 0 and len(given.reading.images) <= MOST_IMAGES
 
 
-def judge_in_folds(recipe: Recipe, graph: onnx.ModelProto, data: LearningData, given: Given) -> Judged:
+def judge_in_folds(
+    recipe: Recipe, graph: onnx.ModelProto, data: LearningData, given: Given
+) -> tuple[Judged, KeptFeatures]:
     """Judge all good images, each by a fit without it.
 
     Args:
         graph: the backbone in FP32.
         data: all good images.
+
+    Returns:
+        What came of it, and the features that it was judged by.
     """
     candidates = candidates_of(recipe.asked, recipe.image_score)
     with fitting_data(graph, recipe.scorer, data) as offer:
         labels, folds = given.grouping.labels, given.settings.folds
-        unseen = by_folds(recipe, offer, given.reading.images, labels, candidates, folds)
+        kept = KeptFeatures(offer, recipe.scorer)
+        unseen = by_folds(recipe, offer, given.reading.images, labels, candidates, folds, kept)
     groups = groups_with(labels, given.standouts)
-    return _decided(recipe, replace(unseen, groups=groups), given)
+    return _decided(recipe, replace(unseen, groups=groups), given), kept
 
 
 def judge_held_out(recipe: Recipe, given: Given, fitted: FittedScorer, data: FittingData) -> Judged:

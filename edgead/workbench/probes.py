@@ -11,6 +11,7 @@ from edgead.manifest import ProbeRecord
 from edgead.runtime.exact import ExactSession
 from edgead.runtime.model_bytes import ModelBytes
 from edgead.runtime.proof import CHANGES, record
+from edgead.workbench.exact_scores import ExactScores
 
 FOLDER = "probes"
 CARRIED = 2
@@ -24,20 +25,24 @@ def held_out(bundle: Bundle) -> list[str]:
     return sorted(file.path for file in bundle.manifest.files if file.path.startswith(f"{FOLDER}/"))
 
 
-def carry(reference: Bundle, form: str, folder: Path, count: int = CARRIED) -> tuple[ProbeRecord, ...]:
+def carry(
+    reference: Bundle, form: str, folder: Path, count: int = CARRIED, known: ExactScores | None = None
+) -> tuple[ProbeRecord, ...]:
     """Copy some held-out images into a bundle in the making, and say what its graph makes of them.
 
     Args:
         reference: the reference bundle, which holds them and the graph.
         form: the graph's file in it.
         count: images to carry.
+        known: scores that the graph's own exact arithmetic has yielded already.
     """
     exact = ExactSession(ModelBytes(form.rpartition("/")[2], reference.read(form)))
-    names = held_out(reference)
-    scores = {
-        name: float(exact(carried_image(reference, name)[None])["score"][0])
-        for name in names[: max(LOOKED_AT, count)]
-    }
+    names, known = held_out(reference), known or ExactScores()
+    scores = {}
+    for name in names[: max(LOOKED_AT, count)]:
+        image = carried_image(reference, name)[None]
+        score = known.of(image)
+        scores[name] = float(exact(image)["score"][0]) if score is None else score
     chosen = sorted(scores, key=lambda name: -scores[name])[:count]
     (folder / FOLDER).mkdir(exist_ok=True)
     for name in chosen:

@@ -49,16 +49,28 @@ class ChannelSelection:
         """Length of an embedding."""
         return sum(len(index) for index in self.indices.values())
 
+    def chosen(self, maps: Mapping[str, Floats]) -> dict[str, Floats]:
+        """The chosen channels of one image's maps (C, h, w), copied; of those maps again themselves."""
+        return {
+            name: maps[name] if len(maps[name]) == len(index) else maps[name][index]
+            for name, index in self.indices.items()
+        }
+
     def embed(self, maps: Mapping[str, Floats]) -> Floats:
-        """(d, h * w) float32 of one image's maps (C, h, w)."""
+        """(d, h * w) float32 of one image's maps (C, h, w), or of their ``chosen``."""
         parts = []
-        for name, index in self.indices.items():
-            chosen: Floats = maps[name][index]
+        for name, chosen in self.chosen(maps).items():
             if chosen.shape[1:] != self.grid:
-                vertical, horizontal = self._axes(name)
-                chosen = np.matmul(np.matmul(vertical, chosen), horizontal.T)
-            parts.append(chosen.reshape(len(index), -1))
+                chosen = self._enlarged(name, chosen)
+            parts.append(chosen.reshape(len(chosen), -1))
         return np.concatenate(parts)
+
+    def _enlarged(self, name: str, chosen: Floats) -> Floats:
+        vertical, horizontal = self._axes(name)
+        if self.upsampling == "nearest":  # copied, as the matrices of zeros and ones do
+            return chosen[:, vertical.argmax(1)[:, None], horizontal.argmax(1)]
+        enlarged: Floats = np.matmul(np.matmul(vertical, chosen), horizontal.T)
+        return enlarged
 
     def graph(self, maps: Mapping[str, Var], name: str) -> Var:
         """(1, d, h, w) of the maps (1, C, h, w) in the graph being composed."""

@@ -32,6 +32,7 @@ from edgead.errors import DatasetError
 from edgead.types import BankPrecision, Progress, Size
 from edgead.workbench.graph import parameter, static_shape
 from edgead.workbench.saturation import PAIR, neighbour_sums
+from edgead_plugins.threads import threads
 
 Floats = NDArray[np.float32]
 Form = Literal["full", "low-rank", "diagonal"]
@@ -41,7 +42,8 @@ SHRINK = np.float32(16)
 CLIP = 32.0
 """INT8: deviations are clipped at so many standard deviations of their own channel and position: half as many
 bend the scores of defects, twice as many round those of good parts."""
-_BATCH = 32  # images that one product takes
+_BATCH = 128  # images that one product takes at most: a product of few is mostly traffic of its sums
+_BATCH_BYTES = 256 << 20  # and as many as their features take
 _CHUNK = 128  # positions whose matrices are worked on at a time
 
 
@@ -66,13 +68,33 @@ class GaussianDensity:
     @property
     def spread(self) -> Floats:
         """(positions, d) float32 standard deviations, the ridge included: never 0."""
-        spread: Floats = np.sqrt(self.variance + np.float32(self.ridge))
+        return self._spread_of(slice(None))
+
+    def _spread_of(self, part: slice) -> Floats:
+        spread: Floats = np.sqrt(self.variance[part] + np.float32(self.ridge))
         return spread
 
     def bytes(self, precision: BankPrecision) -> int:
         """What the graph holds of it."""
         positions, d = self.mean.shape
         return density_bytes(positions, d, 0 if self.factor is None else self.factor.shape[1], precision)
+
+    def distances(self, features: Floats) -> Floats:
+        """(n, positions) float32 of n images' features (n, d, positions): ``graph``'s, many at a time."""
+        n, _, positions = features.shape
+        found = np.empty((n, positions), np.float32)
+
+        def measure(_: int, part: slice) -> None:
+            rows = features[:, :, part].transpose(2, 0, 1) - self.mean[part, None]
+            if self.factor is None:
+                rows /= self._spread_of(part)[:, None]
+            else:
+                rows = np.matmul(rows, self.factor[part].transpose(0, 2, 1))
+            found[:, part] = np.sqrt(np.einsum("pnr,pnr->pn", rows, rows)).T
+
+        with threads() as share:
+            share(measure, _chunks(positions))
+        return found
 
     def graph(self, features: Var, precision: BankPrecision, name: str = "gaussian") -> Var:
         """Compose the distances (1, 1, h, w) of ``features`` (1, d, h, w), in the graph being composed.
@@ -89,7 +111,8 @@ class GaussianDensity:
             inverse = parameter(f"{name}_inverse_spread", (1 / (SHRINK * self.spread))[:, None])
             whitened = op.mul(deviation, inverse)
         elif precision == "fp32":
-            factor = np.ascontiguousarray(self.factor.transpose(0, 2, 1)) / SHRINK
+            factor = np.empty(self.factor.transpose(0, 2, 1).shape, np.float32)
+            np.divide(self.factor.transpose(0, 2, 1), SHRINK, out=factor)  # one copy: it may be gigabytes
             whitened = op.matmul(deviation, parameter(f"{name}_factor", factor))
         else:
             whitened = self._whiten_int8(deviation, name)
@@ -100,16 +123,25 @@ class GaussianDensity:
         """(positions, d, rows) int8 factors for deviations in standard deviations, and (positions, 1, rows)
         float32 scales of a step: factor * spread = quantised / 127 * scale."""
         assert self.factor is not None
-        scaled = self.factor * self.spread[:, None]
-        scale = np.abs(scaled).max(2, keepdims=True)
-        for at, rows in enumerate(scaled):  # one by one: all at once would be another few copies of them
+        positions, rows, d = self.factor.shape
+        steps = np.empty((positions, d, rows), np.int8)
+        scale = np.empty((positions, 1, rows), np.float32)
+
+        def quantise(_: int, part: slice) -> None:  # of all at once there would be a few copies
+            assert self.factor is not None
+            scaled = self.factor[part] * self._spread_of(part)[:, None]
+            largest = np.abs(scaled).max(2)
             # Two neighbours must fit 16 bits together; see ``edgead.workbench.saturation``.
-            pairs = neighbour_sums(rows).astype(np.float32)[:, None]
-            np.maximum(scale[at], pairs * np.float32(127 / (PAIR - 1)), out=scale[at])
-        np.maximum(scale, np.float32(1e-12), out=scale)
-        scaled *= 127 / scale
-        steps = np.rint(scaled, out=scaled).astype(np.int8)
-        return np.ascontiguousarray(steps.transpose(0, 2, 1)), np.ascontiguousarray(scale.transpose(0, 2, 1))
+            pairs = neighbour_sums(scaled).astype(np.float32)
+            np.maximum(largest, pairs * np.float32(127 / (PAIR - 1)), out=largest)
+            np.maximum(largest, np.float32(1e-12), out=largest)
+            scaled *= (127 / largest)[:, :, None]
+            steps[part] = np.rint(scaled, out=scaled).transpose(0, 2, 1)
+            scale[part, 0] = largest
+
+        with threads() as share:
+            share(quantise, _chunks(positions))
+        return steps, scale
 
     def _whiten_int8(self, deviation: Var, name: str) -> Var:
         """Both sides symmetric about 0, so that no offset has to be taken from the product again."""
@@ -191,32 +223,31 @@ def _moments(
     positions = here.stop - here.start
     mean = np.zeros((positions, d))
     scatter = np.zeros((positions, d) if diagonal else (positions, d, d), np.float32)
-    batch = np.empty((positions, _BATCH + 1, d), np.float32)  # the last row in use is the means' shift
+    most = min(_BATCH, max(1, _BATCH_BYTES // (4 * positions * d)))
+    batch = np.empty((positions, most + 1, d), np.float32)  # the last row in use is the means' shift
     n = filled = 0
 
-    def merge() -> None:
-        nonlocal n, filled
-        rows = batch[:, :filled]
+    def add(_: int, part: slice) -> None:
+        rows = batch[part, :filled]
         shift = rows.mean(1, dtype=np.float64)
         rows -= shift[:, None].astype(np.float32)
-        shift -= mean
-        batch[:, filled] = shift * np.sqrt(n * filled / (n + filled))
-        mean[...] += shift * (filled / (n + filled))
-        for start in range(0, positions, _CHUNK):
-            part = slice(start, start + _CHUNK)
-            rows = batch[part, : filled + 1]
-            scatter[part] += (rows * rows).sum(1) if diagonal else np.matmul(rows.transpose(0, 2, 1), rows)
-        n += filled
-        filled = 0
+        shift -= mean[part]
+        batch[part, filled] = shift * np.sqrt(n * filled / (n + filled))
+        mean[part] += shift * (filled / (n + filled))
+        rows = batch[part, : filled + 1]
+        scatter[part] += (rows * rows).sum(1) if diagonal else np.matmul(rows.transpose(0, 2, 1), rows)
 
-    for image in images:
-        batch[:, filled] = image[:, here].T
-        filled += 1
-        if filled == _BATCH:
-            merge()
-        advance(1)
-    if filled:
-        merge()
+    with threads() as share:
+        for image in images:
+            batch[:, filled] = image[:, here].T
+            filled += 1
+            if filled == most:
+                share(add, _chunks(positions))
+                n, filled = n + filled, 0
+            advance(1)
+        if filled:
+            share(add, _chunks(positions))
+            n += filled
     if n == 0:
         raise DatasetError("a density needs at least one good image to be fitted on")
     return n, mean, scatter
@@ -225,17 +256,25 @@ def _moments(
 def _whiten(covariance: Floats, out: Floats, ridge: float, progress: Progress) -> None:
     """Factors into ``out`` (positions, rows, d), which may be ``covariance`` itself; in float64 inside."""
     positions, rows, d = out.shape
-    with progress("whitening", positions) as advance:
-        for start in range(0, positions, _CHUNK):
-            part = slice(start, start + _CHUNK)
-            regular = covariance[part].astype(np.float64)
-            regular += ridge * np.eye(d)
-            if rows == d:
-                out[part] = _inverse_of_lower(np.linalg.cholesky(regular))
-            else:
-                variances, directions = np.linalg.eigh(regular)  # ascending
-                out[part] = (directions[:, :, :rows] / np.sqrt(variances[:, None, :rows])).transpose(0, 2, 1)
-            advance(len(regular))
+    regular_by = ridge * np.eye(d)
+
+    def whiten(_: int, part: slice) -> None:
+        regular = covariance[part].astype(np.float64)
+        regular += regular_by
+        if rows == d:
+            out[part] = _inverse_of_lower(np.linalg.cholesky(regular))
+        else:
+            variances, directions = np.linalg.eigh(regular)  # ascending
+            out[part] = (directions[:, :, :rows] / np.sqrt(variances[:, None, :rows])).transpose(0, 2, 1)
+
+    with progress("whitening", positions) as advance, threads() as share:
+        for some in _chunks(positions, 16 * _CHUNK):  # a progress may want its calls from one thread
+            share(whiten, _chunks(some.stop, start=some.start))
+            advance(some.stop - some.start)
+
+
+def _chunks(stop: int, size: int = _CHUNK, start: int = 0) -> Iterator[slice]:
+    return (slice(first, min(first + size, stop)) for first in range(start, stop, size))
 
 
 def _inverse_of_lower(factors: NDArray[Any]) -> NDArray[Any]:

@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from spox import Var
 
 from edgead.errors import OptionError
 from edgead.notices import Notice
 from edgead.options import check_options
-from edgead.types import Backbone, BankPrecision, FittingData, Scores
+from edgead.types import Backbone, BankPrecision, Features, FittingData, Scores
 from edgead_plugins.backbones.graphs import LARGEST_GRAPH
 from edgead_plugins.channel_selection import ChannelSelection, select_channels
 from edgead_plugins.gaussian_density import (
+    Floats,
     GaussianDensity,
     density_bytes,
     estimate_density,
@@ -98,7 +100,7 @@ class PaDiM:
         """
         options = self.options
         d, rank = self._sizes(sum(channels for channels, _, _ in data.shapes.values()))
-        selection = select_channels(data.shapes, d, data.seed, options.upsampling)
+        selection = self._selection(data)
         h, w = selection.grid
         size = density_bytes(h * w, d, rank, "fp32")
         if size > LARGEST_GRAPH:
@@ -122,6 +124,14 @@ class PaDiM:
             total=data.n_images,
         )
         return FittedPaDiM(density, selection, options.form)
+
+    def part(self, maps: Features, data: FittingData) -> Features:
+        """See ``edgead.types.KeepsPart``: the chosen channels."""
+        return {name: array.copy() for name, array in self._selection(data).chosen(maps).items()}
+
+    def _selection(self, data: FittingData) -> ChannelSelection:
+        d, _ = self._sizes(sum(channels for channels, _, _ in data.shapes.values()))
+        return select_channels(data.shapes, d, data.seed, self.options.upsampling)
 
     def _sizes(self, channels: int) -> tuple[int, int]:
         """Dimensions, and rows of a factor: 0 for the diagonal form."""
@@ -179,6 +189,11 @@ class FittedPaDiM:
     def notices(self) -> Sequence[Notice]:
         """See ``alignment_notices``."""
         return alignment_notices(self.explained)
+
+    def in_bulk(self, images: Sequence[Features]) -> tuple[Floats, None]:
+        """See ``edgead.types.InBulk``."""
+        found = self.density.distances(np.stack([self.selection.embed(maps) for maps in images]))
+        return found.reshape(len(images), *self.selection.grid), None
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
         """See ``edgead.types.FittedScorer``; the image score is left to the finished map's maximum."""

@@ -23,8 +23,9 @@ from spox import Var
 
 from edgead.errors import DatasetError
 from edgead.options import check_options
-from edgead.types import Backbone, BankPrecision, FittingData, Scores
+from edgead.types import Backbone, BankPrecision, Features, FittingData, Scores
 from edgead.workbench.graph import parameter, static_shape
+from edgead_plugins.bulk_search import nearest_rows
 from edgead_plugins.coreset import greedy_coreset, random_projection, streaming_coreset
 from edgead_plugins.embedding import concatenated, pooled
 from edgead_plugins.farthest_point import search_bytes
@@ -32,6 +33,7 @@ from edgead_plugins.layers import named_or_at
 from edgead_plugins.nearest import Bank, LoweredBank
 from edgead_plugins.option_kinds import Count, Positive, Share, WholeNumber
 from edgead_plugins.ranking import EXACT, Search, Wanted, choose_search
+from edgead_plugins.threads import threads
 
 PAPER_WIDTH = 1024
 Floats = NDArray[np.float32]
@@ -192,6 +194,25 @@ class FittedPatchCore:
         embedding = query if count == 1 else None
         return Scores(op.reshape(patch, op.const([1, 1, h, w])), image, embedding)
 
+    def in_bulk(self, images: Sequence[Features]) -> tuple[Floats, Floats]:
+        """See ``edgead.types.InBulk``."""
+        h, w = self.grid
+        rows = len(self.bank)
+        queries = np.concatenate([_rows_of(maps) for maps in images])
+        distance, index = nearest_rows(queries, self.bank, min(self.options.neighbors, rows))
+        patch = distance.mean(1).reshape(len(images), h * w)
+        image = patch.max(1)
+        if self.options.reweighting and rows > 1:
+            highest = patch.argmax(1) + h * w * np.arange(len(images))
+            nearest = index[highest, 0]
+            count = min(self.options.reweighting, rows)
+            around = bank_neighbours(self.bank, count, nearest)
+            off = queries[highest, None] - self.bank[around]
+            apart = np.sqrt((off * off).sum(2))
+            risen = np.exp(apart - apart.max(1, keepdims=True))
+            image = image * (1 - risen[:, 0] / risen.sum(1))
+        return patch.reshape(-1, h, w), image
+
     def _weight(self, bank: LoweredBank, patch: Var, query: Var, index: Var) -> Var:
         """Equation 7: 1 - softmax, at m*, of the highest patch's distances to m* and m*'s neighbours."""
         highest = op.arg_max(patch, axis=0, keepdims=1)  # (1,)
@@ -204,21 +225,30 @@ class FittedPatchCore:
         return op.reshape(op.sub(op.const(np.float32(1)), first), op.const([1]))
 
 
-def bank_neighbours(bank: Floats, count: int) -> NDArray[np.int32]:
-    """(rows, count) int32: each bank row's nearest bank rows by Euclidean distance, itself first."""
+def bank_neighbours(bank: Floats, count: int, which: NDArray[np.int64] | None = None) -> NDArray[np.int32]:
+    """(rows, count) int32: each bank row's nearest bank rows by Euclidean distance, itself first.
+
+    Args:
+        which: the rows that are asked for; all by default.
+    """
+    which = np.arange(len(bank)) if which is None else which
     centred = (bank - bank.mean(0)).astype(np.float32)
     norms = (centred * centred).sum(1)
-    nearest = np.empty((len(bank), count), np.int32)
-    block = max(1, 2**24 // len(bank))
-    for start in range(0, len(bank), block):
-        stop = min(start + block, len(bank))
-        distance = centred[start:stop] @ centred.T
+    nearest = np.empty((len(which), count), np.int32)
+
+    def find(_: int, rows: slice) -> None:
+        here = which[rows]
+        distance = centred[here] @ centred.T
         distance *= -2
         distance += norms
-        distance[np.arange(stop - start), np.arange(start, stop)] = -np.inf
+        distance[np.arange(len(here)), here] = -np.inf
         part = _smallest(distance, count)
         order = np.argsort(np.take_along_axis(distance, part, 1), axis=1, kind="stable")
-        nearest[start:stop] = np.take_along_axis(part, order, 1)
+        nearest[rows] = np.take_along_axis(part, order, 1)
+
+    block = max(1, 2**22 // len(bank))
+    with threads() as share:
+        share(find, (slice(start, start + block) for start in range(0, len(which), block)))
     return nearest
 
 
@@ -245,9 +275,14 @@ def _patches(data: FittingData, description: str) -> Iterator[Floats]:
     """(h * w, dim) embeddings, image by image."""
     with data.progress(description, data.n_images) as advance:
         for maps in data.features():
-            patches = maps["patches"]
-            yield np.ascontiguousarray(patches.reshape(len(patches), -1).T)
+            yield _rows_of(maps)
             advance(1)
+
+
+def _rows_of(maps: Features) -> Floats:
+    """(h * w, dim), not copied."""
+    patches = maps["patches"]
+    return patches.reshape(len(patches), -1).T
 
 
 def _all_patches(data: FittingData, total: int, dim: int) -> Floats:

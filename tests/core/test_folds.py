@@ -14,7 +14,7 @@ from edgead.progress import silent
 from edgead.types import TrainingData
 from edgead.workbench.features import fitting_data, training_data
 from edgead.workbench.fit import Settings, fit
-from edgead.workbench.folds import by_folds, by_holdout, fold_of_each
+from edgead.workbench.folds import KeptFeatures, by_folds, by_holdout, fold_of_each
 from edgead.workbench.form_scores import Curve, form_figures
 from edgead.workbench.good_images import read_known
 from edgead.workbench.precision import Trial
@@ -37,6 +37,10 @@ def material(tmp_path_factory: pytest.TempPathFactory):
     return recipe, graph, data, frames
 
 
+def kept(offer, recipe: Recipe) -> KeptFeatures:
+    return KeptFeatures(offer, recipe.scorer)
+
+
 def patch_scores(recipe: Recipe, graph, data: TrainingData, learned: list[int], judged: int) -> np.ndarray:
     """The distance of each patch of one image to a bank of some others', in plain NumPy."""
     images = list(data.images())
@@ -52,7 +56,7 @@ def test_each_image_is_judged_by_a_fit_on_all_other_folds(material) -> None:
     recipe, graph, data, frames = material
     labels = np.arange(N)
     with fitting_data(graph, recipe.scorer, data) as offer:
-        unseen = by_folds(recipe, offer, frames, labels, CANDIDATES, 4)
+        unseen = by_folds(recipe, offer, frames, labels, CANDIDATES, 4, kept(offer, recipe))
     fold_of = fold_of_each(labels, 4, data.seed)
     assert unseen.folds == 4 and unseen.groups is None and unseen.good.shape == (N, 3)
     for i in (0, 7):
@@ -67,11 +71,29 @@ def test_each_image_is_judged_by_a_fit_on_all_other_folds(material) -> None:
 def test_features_that_find_no_room_are_calculated_for_each_fold(material, monkeypatch) -> None:
     recipe, graph, data, frames = material
     with fitting_data(graph, recipe.scorer, data) as offer:
-        kept = by_folds(recipe, offer, frames, np.arange(N), (TOP_SHARE,), 3)
+        there = by_folds(recipe, offer, frames, np.arange(N), (TOP_SHARE,), 3, kept(offer, recipe))
         monkeypatch.setattr("edgead.workbench.folds.CACHE_BYTES", 0)
-        anew = by_folds(recipe, offer, frames, np.arange(N), (TOP_SHARE,), 3)
-    np.testing.assert_allclose(kept.good, anew.good, rtol=1e-4)
-    np.testing.assert_allclose(kept.bad, anew.bad, rtol=1e-4)
+        empty = kept(offer, recipe)
+        assert empty.bytes == 0
+        anew = by_folds(recipe, offer, frames, np.arange(N), (TOP_SHARE,), 3, empty)
+    np.testing.assert_allclose(there.good, anew.good, rtol=1e-4)
+    np.testing.assert_allclose(there.bad, anew.bad, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["patchcore", "padim"])
+def test_images_judged_together_get_the_scores_that_each_gets_of_its_folds_graph(
+    method: str, material, monkeypatch
+) -> None:
+    _, _, data, frames = material
+    recipe = resolve(method, image_score=PAPER)
+    graph = recipe.backbone.onnx(recipe.scorer.feature_maps(recipe.backbone), data.size)
+    with fitting_data(graph, recipe.scorer, data) as offer:
+        together = by_folds(recipe, offer, frames, np.arange(N), CANDIDATES, 2, kept(offer, recipe))
+        monkeypatch.setattr("edgead.workbench.folds.InBulk", type("Nothing", (), {}))
+        monkeypatch.setattr("edgead.workbench.folds.KeepsPart", type("Nothing", (), {}))
+        alone = by_folds(recipe, offer, frames, np.arange(N), CANDIDATES, 2, kept(offer, recipe))
+    for name in ("good", "bad", "maxima"):
+        np.testing.assert_allclose(getattr(together, name), getattr(alone, name), rtol=2e-4)
 
 
 def test_no_group_is_torn() -> None:

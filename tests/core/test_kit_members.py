@@ -33,6 +33,8 @@ WRONG: dict[str, Any] = {
     "with_image_score": lambda: None,
     "matrices": lambda shape: None,
     "in_numpy": lambda maps, more: None,
+    "in_bulk": lambda: None,
+    "part": lambda maps: None,
 }
 ASKED = {*REQUIRED.values(), *YIELDED}
 

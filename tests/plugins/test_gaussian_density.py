@@ -62,6 +62,25 @@ def test_distances_equal_the_oracles(engine, form, n):
     np.testing.assert_allclose(found, expected(data, query, form), rtol=1e-4)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_distances_of_many_images_together_equal_the_oracles(form):
+    """On a grid of several chunks, of which the last is small."""
+    data, queries = images(40, far=5.0, grid=(17, 16)), images(5, far=5.0, seed=9, grid=(17, 16)) * 2
+    found = fit(data, form)[0].distances(queries)
+    assert found.shape == (5, 17 * 16)
+    for row, query in zip(found, queries, strict=True):
+        np.testing.assert_allclose(row, expected(data, query, form), rtol=1e-4)
+
+
+def test_many_images_take_several_products_and_give_the_moments_of_all(monkeypatch):
+    data = images(50, far=30.0)
+    once = fit(data)[0]
+    monkeypatch.setattr("edgead_plugins.gaussian_density._BATCH", 7)
+    again = fit(data)[0]
+    np.testing.assert_allclose(again.mean, once.mean, rtol=1e-6)
+    np.testing.assert_allclose(again.factor, once.factor, atol=2e-4)
+
+
 def test_features_far_from_the_origin_do_not_cancel():
     data, query = images(50, far=300.0), images(1, far=300.0, seed=9)[0]
     found = scores("onnxruntime", fit(data)[0], query, "fp32")

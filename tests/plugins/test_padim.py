@@ -47,6 +47,16 @@ def maps(seed):
     return {name: rng.normal(size=shape).astype(np.float32) for name, shape in SHAPES.items()}
 
 
+@pytest.mark.parametrize("upsampling", ["nearest", "bilinear"])
+def test_chosen_channels_embed_as_the_whole_maps_do(upsampling):
+    selection = select_channels(SHAPES, 11, 3, upsampling)
+    whole, chosen = maps(1), selection.chosen(maps(1))
+    assert {name: len(array) for name, array in chosen.items()} == {
+        name: len(index) for name, index in selection.indices.items()
+    }
+    np.testing.assert_array_equal(selection.embed(chosen), selection.embed(whole))
+
+
 def training(n=9, seed=0, shapes=SHAPES, descriptions=None):
     def progress(description, total):
         if descriptions is not None:

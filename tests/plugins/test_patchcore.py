@@ -82,12 +82,32 @@ def test_scores_equal_the_oracles(engine, k, reweighting):
     np.testing.assert_allclose(found["image"], [score], rtol=1e-5)
 
 
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("reweighting", [0, 1, 9])
+@pytest.mark.parametrize("rows", [1, 50, 2500])  # the last is searched in two blocks
+def test_scores_of_many_images_together_equal_the_oracles(rows, k, reweighting):
+    rng = np.random.default_rng(k)
+    bank = rng.normal(20, 1, size=(rows, 12)).astype(np.float32)
+    images = [{"patches": rng.normal(20, 2, size=(12, 17, 18)).astype(np.float32)} for _ in range(3)]
+    options = PatchCoreOptions(neighbors=k, reweighting=reweighting)
+    patch, image = FittedPatchCore(bank, (17, 18), options, 9999, np.arange(rows)).in_bulk(images)
+    assert patch.shape == (3, 17, 18) and image.shape == (3,)
+    for i, maps in enumerate(images):
+        queries = maps["patches"].reshape(12, -1).T.astype(np.float64)
+        expected = oracle.patch_scores(queries, bank.astype(np.float64), min(k, rows))
+        np.testing.assert_allclose(patch[i].ravel(), expected, rtol=1e-4)
+        score = oracle.image_score(queries, bank.astype(np.float64), min(k, rows), min(reweighting, rows))
+        np.testing.assert_allclose(image[i], score if rows > 1 else expected.max(), rtol=1e-4)
+
+
 @pytest.mark.parametrize("rows", [40, 64 * 30 + 5])  # the second is searched by groups, and has a rest
 def test_neighbours_of_a_bank_row_start_with_itself(rows):
     bank = np.random.default_rng(0).normal(size=(rows, 5)).astype(np.float32)
     bank[7] = bank[3]  # a duplicate may not push a row out of its own first place
     expected = oracle.distances(bank.astype(np.float64), bank.astype(np.float64))
     found = bank_neighbours(bank, 6)
+    some = np.array([7, 0, 39])
+    np.testing.assert_array_equal(bank_neighbours(bank, 6, some), found[some])
     assert (found[:, 0] == np.arange(rows)).all()
     np.testing.assert_allclose(
         np.take_along_axis(expected, found.astype(np.int64), 1), np.sort(expected, 1)[:, :6], atol=1e-3
