@@ -25,7 +25,6 @@ from edgead.errors import DatasetError
 from edgead.options import check_options
 from edgead.types import Backbone, BankPrecision, Features, FittingData, Scores
 from edgead.workbench.graph import parameter, static_shape
-from edgead_plugins.bulk_search import nearest_rows
 from edgead_plugins.coreset import greedy_coreset, random_projection, streaming_coreset
 from edgead_plugins.embedding import concatenated, pooled
 from edgead_plugins.farthest_point import search_bytes
@@ -198,16 +197,16 @@ class FittedPatchCore:
         """See ``edgead.types.InBulk``."""
         h, w = self.grid
         rows = len(self.bank)
-        queries = np.concatenate([_rows_of(maps) for maps in images])
-        distance, index = nearest_rows(queries, self.bank, min(self.options.neighbors, rows))
-        patch = distance.mean(1).reshape(len(images), h * w)
+        queries = np.stack([_rows_of(maps) for maps in images])
+        distance, index = self.search.in_bulk(self.bank, queries, (h, w), min(self.options.neighbors, rows))
+        patch = distance.mean(2)
         image = patch.max(1)
         if self.options.reweighting and rows > 1:
-            highest = patch.argmax(1) + h * w * np.arange(len(images))
-            nearest = index[highest, 0]
+            highest = np.arange(len(images)), patch.argmax(1)
+            nearest = index[highest][:, 0]
             count = min(self.options.reweighting, rows)
             around = bank_neighbours(self.bank, count, nearest)
-            off = queries[highest, None] - self.bank[around]
+            off = queries[highest][:, None] - self.bank[around]
             apart = np.sqrt((off * off).sum(2))
             risen = np.exp(apart - apart.max(1, keepdims=True))
             image = image * (1 - risen[:, 0] / risen.sum(1))

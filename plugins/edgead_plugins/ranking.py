@@ -8,19 +8,20 @@ much. Costs are estimated from measurements (docs/speed.md): a wrong estimate ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from spox import Var
 
 from edgead.types import BankPrecision, FittingData, Image, Size
+from edgead_plugins.bulk_search import nearest_rows
 from edgead_plugins.nearest import Bank, LoweredBank, Neighbours
 from edgead_plugins.principal import Floats, principal_axes, turned
 from edgead_plugins.ranked import Index, Ranking, lower_ranked, squares_of
+from edgead_plugins.ranked_bulk import RankedRows, ranked_rows
 
 Wanted = Literal["auto", "exact", "ranked"]
 OFF = 1.01
@@ -38,8 +39,6 @@ CANDIDATES: Mapping[int, tuple[int, ...]] = {2: (16, 32, 64, 128), 1: (4, 8, 16,
 """How many candidates the patches of a square of each side share."""
 VALUE, GATHERED, QUERY = 100, 200, 700
 """Multiplications of an INT8 product that a rank, a candidate's value and a query's cost besides."""
-BLOCK = 1 << 24
-"""Ranks that are held at once."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,17 @@ class Search:
             return lowered, lowered.search(query, k)
         ranked = lower_ranked(bank, self.ranking, precision)
         return ranked.bank, ranked.search(query, grid, k)
+
+    def in_bulk(self, bank: Floats, images: Floats, grid: Size, k: int) -> tuple[Floats, Index]:
+        """The same without a graph, for images' patches (n, h * w, dim) float32.
+
+        Returns:
+            Distances (n, h * w, k) float32, ascending, and bank rows of that shape.
+        """
+        if self.ranking is not None:
+            return ranked_rows(images, bank, grid, self.ranking, k)
+        distance, index = nearest_rows(images.reshape(-1, bank.shape[1]), bank, k)
+        return distance.reshape(*images.shape[:2], k), index.reshape(*images.shape[:2], k)
 
 
 EXACT = Search()
@@ -192,73 +202,19 @@ class _Sample:
         drawn = np.random.default_rng(0).choice(len(images) * count, few, replace=False)
         self._patches = images[drawn[:, None] // count, squares[drawn % count]]  # (few, each, dim)
         self._bank, self._k = bank, k
-        self._exact = self._distances(self._patches, self._nearest)
+        exact, _ = nearest_rows(self._patches.reshape(-1, bank.shape[1]), bank, k)
+        self._exact = exact.mean(1).reshape(few, each)
 
     @property
     def size(self) -> int:
         """Patches."""
-        return self._exact.size
+        return int(self._exact.size)
 
     def off(self, projection: Floats, ranking: Ranking) -> float:
-        """The share of patches that are off, as the graph finds them, but for rounding."""
-        short = self._bank @ projection
-        halves = _half_norms(short)
-
-        def candidates(patches: Floats) -> Index:
-            rank = patches.mean(1) @ projection @ short.T
-            rank -= halves
-            return _candidates(rank, ranking)
-
+        """The share of patches that are off."""
+        found, _ = RankedRows(self._bank, projection, ranking).nearest(self._patches, self._k)
         most = OFF * self._exact + FLOOR * float(np.median(self._exact))
-        return float((self._distances(self._patches, candidates) > most).mean())
-
-    def _nearest(self, patches: Floats) -> Index:
-        """(squares, each, k) rows, the exact search's."""
-        rank = patches.reshape(-1, patches.shape[2]) @ self._bank.T
-        rank -= _half_norms(self._bank)
-        return _largest(rank, self._k).reshape(*patches.shape[:2], self._k)
-
-    def _distances(self, patches: Floats, rows_for: Callable[[Floats], Index]) -> Floats:
-        """(squares, each) mean distance to the k nearest of the rows (squares, n) or (squares, each, n)."""
-        found = []
-        step = max(1, BLOCK // (len(self._bank) * patches.shape[1]))
-        for start in range(0, len(patches), step):
-            some = patches[start : start + step]
-            rows = rows_for(some)
-            if rows.ndim == 2:  # one product for all that share candidates
-                near = self._bank[rows]
-                squares = np.einsum("sec,sec->se", some, some)[:, :, None] + 2 * _half_norms(near)[:, None]
-                squares = np.maximum(squares - 2 * (some @ near.transpose(0, 2, 1)), 0)
-            else:
-                apart = some[:, :, None] - self._bank[rows]
-                squares = np.einsum("senc,senc->sen", apart, apart)
-            nearest = np.partition(squares, self._k - 1, axis=2)[:, :, : self._k]
-            found.append(np.sqrt(nearest).mean(2))
-        return np.concatenate(found)
-
-
-def _candidates(rank: Floats, ranking: Ranking) -> NDArray[np.int64]:
-    """(queries, candidates) rows: of each group the best, of those the best."""
-    group = ranking.group
-    whole = rank.shape[1] // group * group
-    grouped = rank[:, :whole].reshape(len(rank), -1, group)
-    rows = grouped.argmax(2) + np.arange(0, whole, group)
-    if whole < rank.shape[1]:
-        rows = np.concatenate([rows, rank[:, whole:].argmax(1)[:, None] + whole], axis=1)
-    values = np.take_along_axis(rank, rows, 1)
-    candidates: NDArray[np.int64] = np.take_along_axis(rows, _largest(values, ranking.candidates), 1)
-    return candidates
-
-
-def _largest(values: Floats, k: int) -> NDArray[np.int64]:
-    """(n, k) columns of each row's largest values, in no order."""
-    largest: Index = np.argpartition(values, -k, axis=1)[:, -k:] if k > 1 else values.argmax(1)[:, None]
-    return largest
-
-
-def _half_norms(rows: Floats) -> Floats:
-    halves: Floats = np.einsum("...d,...d->...", rows, rows) / 2
-    return halves
+        return float((found.mean(2) > most).mean())
 
 
 def _mirrored(image: Image) -> Image:

@@ -11,6 +11,7 @@ import spox.opset.ai.onnx.v18 as op
 from edgead_plugins.nearest import CHUNK_ROWS, Bank
 from edgead_plugins.principal import principal_axes, turned
 from edgead_plugins.ranked import Ranking, lower_ranked, places_in, squares_of
+from edgead_plugins.ranked_bulk import ranked_rows
 from edgead_plugins.ranking import EXACT, Search, affordable, best_search, cost
 from tests.graphs import ENGINES, run
 
@@ -101,6 +102,18 @@ def test_candidates_are_the_best_of_groups_in_the_principal_components():
     np.testing.assert_allclose(found["distance"][:, 0], wanted, rtol=1e-4)
 
 
+@pytest.mark.parametrize("side", [1, 2])
+def test_numpy_finds_what_the_graph_finds(side):
+    rng = np.random.default_rng(side)
+    bank = low_rank(rng, 1000)
+    images, ranking = smooth_images(rng, bank, GRID, 3), Ranking(side, 12, 16, 16)
+    distance, index = ranked_rows(images, bank, GRID, ranking, 2)
+    for number, queries in enumerate(images):
+        found = search("onnxruntime", bank, queries, ranking, "fp32", 2)
+        np.testing.assert_allclose(distance[number], found["distance"], rtol=1e-4)
+        np.testing.assert_array_equal(index[number], found["index"])
+
+
 def test_axes_are_those_of_the_covariance_and_turning_keeps_their_span():
     bank = low_rank(np.random.default_rng(3), 300)
     variance, axes = np.linalg.eigh(np.cov(bank.astype(np.float64).T))
@@ -154,9 +167,9 @@ def test_where_no_ranking_keeps_the_bound_the_search_is_exact():
     rng = np.random.default_rng(10)
     bank = rng.normal(size=(6000, 400)).astype(np.float32)
     images = rng.normal(size=(2, 256, 400)).astype(np.float32)
-    assert best_search(bank, images, (16, 16), 0.01) == EXACT
-    forced = best_search(bank, images, (16, 16), 0.01, ranked=True)
-    assert forced.ranking is not None and forced.off > forced.bound == 0.01
+    assert best_search(bank, images, (16, 16), 0.001) == EXACT
+    forced = best_search(bank, images, (16, 16), 0.001, ranked=True)
+    assert forced.ranking is not None and forced.off > forced.bound == 0.001
 
 
 def test_a_small_bank_is_searched_exactly():
