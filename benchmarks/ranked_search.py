@@ -1,7 +1,7 @@
 """The ranked search alone beside the exact one: time by bank, neighbours, arithmetic and engine, in one run.
 
     python benchmarks/ranked_search.py DATASET_DIR --weights FILE [--backbone resnet18] [--rows 16000]...
-        [--k 1]... [--bound 0.02]
+        [--k 1]... [--bound 0.01]
 
 Real patch embeddings: a coreset of a data set's good training images, 224 x 224, is the bank; the 784 patches
 of a test image are the queries. The ranking is what a fit would choose. *Faster*: processor time
@@ -163,7 +163,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--bound", type=float, default=0.02)
+    parser.add_argument("--bound", type=float, default=0.01)
     for name in ("rows", "k"):
         parser.add_argument(f"--{name}", type=int, action="append")
     return parser.parse_args()

@@ -65,7 +65,7 @@ class PatchCoreOptions:
     """How the bank is searched. exact: all rows in all dimensions; ranked: rows are ranked in fewer, for four
     neighbouring patches at once, and only distances to the best are computed; auto: ranked where that's
     faster by a third and keeps ``search_bound``."""
-    search_bound: Share = 0.02
+    search_bound: Share = 0.01
     """Share of patches whose distance may come out more than 1 % too large by the ranked search."""
     memory_mib: Count = 4096
     """MiB of memory for embeddings while fitting. Beyond it they are read twice, and beyond what one pass

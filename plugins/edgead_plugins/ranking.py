@@ -1,9 +1,10 @@
 """How a memory bank is searched: the cheapest ``Ranking`` that keeps distances, measured on good patches.
 
-A distance counts as *off* where it's more than 1 % larger than the exact search's. Rankings are tried on
-mirrored good images, whose patches are like good ones and not in the bank; of those that keep the share of
-patches that are off within the bound, the cheapest is taken, and none where the exact search costs about as
-much. Costs are estimated from measurements (docs/speed.md): a wrong estimate takes time, never a distance.
+A distance counts as *off* where it's more than 1 % larger than the exact search's, and as *far* over 10 %.
+Rankings are tried on mirrored good images, whose patches are like good ones and not in the bank; of those
+that keep the share of patches that are off within the bound, and of those that are far within a twentieth of
+it, the cheapest is taken, and none where the exact search costs about as much. Costs are estimated from
+measurements (docs/speed.md): a wrong estimate takes time, never a distance.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from edgead_plugins.ranked_bulk import RankedRows, ranked_rows
 Wanted = Literal["auto", "exact", "ranked"]
 OFF = 1.01
 """A distance over so many times the exact one is off."""
+FAR, FAR_SHARE = 1.1, 1 / 20
+"""Over so many times it's far; and the share of the bound that may be, for two engines may disagree there."""
 FLOOR = 0.01
 """And by more than so many median distances: what's next to a row of the bank is good either way."""
 IMAGES, AMONG = 8, 64
@@ -47,22 +50,28 @@ class Search:
 
     Attributes:
         ranking: None for the exact search.
-        off: share of patches whose distance was off, 0 to 1.
-        bound: the largest share that was allowed.
+        off: share of patches whose distance was off, 0 to 1; ``far`` likewise.
+        bound: the largest share that was allowed to be off.
         patches: how many were tried.
     """
 
     ranking: Ranking | None = None
     off: float = 0.0
+    far: float = 0.0
     bound: float = 0.0
     patches: int = 0
+
+    @property
+    def kept(self) -> bool:
+        """Whether the bound was."""
+        return self.off <= self.bound and self.far <= FAR_SHARE * self.bound
 
     @property
     def facts(self) -> Mapping[str, Any]:
         """For the manifest."""
         if self.ranking is None:
             return {"kind": "exact"}
-        found = {"off": self.off, "bound": self.bound, "patches": self.patches}
+        found = {"off": self.off, "far": self.far, "bound": self.bound, "patches": self.patches}
         return {"kind": "ranked", **asdict(self.ranking), **found}
 
     def find(
@@ -140,8 +149,8 @@ def best_search(
         if ranking.side not in samples:
             samples[ranking.side] = _Sample(images - mean, centred, squares_of(grid, ranking.side), k)
         sample = samples[ranking.side]
-        off = sample.off(turned(axes[:, : ranking.dimensions]), ranking)
-        search = Search(ranking, off, bound, sample.size)
+        off, far = sample.off(turned(axes[:, : ranking.dimensions]), ranking)
+        search = Search(ranking, off, far, bound, sample.size)
         nearest = search if nearest is None or off < nearest.off else nearest
         return search
 
@@ -150,8 +159,8 @@ def best_search(
     for ranking in possible:
         kind = (ranking.side, ranking.candidates)
         if kind not in promising:  # where many dimensions don't do, few won't
-            promising[kind] = tried(replace(ranking, dimensions=most)).off <= bound
-        if promising[kind] and (search := tried(ranking)).off <= bound:
+            promising[kind] = tried(replace(ranking, dimensions=most)).kept
+        if promising[kind] and (search := tried(ranking)).kept:
             return search
     return nearest if ranked and nearest is not None else EXACT
 
@@ -210,11 +219,12 @@ class _Sample:
         """Patches."""
         return int(self._exact.size)
 
-    def off(self, projection: Floats, ranking: Ranking) -> float:
-        """The share of patches that are off."""
+    def off(self, projection: Floats, ranking: Ranking) -> tuple[float, float]:
+        """The share of patches that are off, and of those that are far."""
         found, _ = RankedRows(self._bank, projection, ranking).nearest(self._patches, self._k)
-        most = OFF * self._exact + FLOOR * float(np.median(self._exact))
-        return float((found.mean(2) > most).mean())
+        beyond = found.mean(2) - FLOOR * float(np.median(self._exact))
+        off, far = (float((beyond > times * self._exact).mean()) for times in (OFF, FAR))
+        return off, far
 
 
 def _mirrored(image: Image) -> Image:

@@ -59,7 +59,7 @@ class DMADOptions:
     """AdamW's weight decay for the scoring network; the projection has none."""
     search: Wanted = "auto"
     """How the banks are searched: exact, ranked or auto; see PatchCore's option of that name."""
-    search_bound: Share = 0.02
+    search_bound: Share = 0.01
     """Share of patches whose distance may come out more than 1 % too large by the ranked search."""
     memory_mib: Count = 4096
     """MiB of memory for the normal patches that training draws from. Where not all fit, some of each
