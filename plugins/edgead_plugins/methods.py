@@ -38,7 +38,8 @@ PATCHCORE = partial(
     _plain, "patchcore", "Roth et al., CVPR 2022, arXiv 2106.08265", published={"search": "exact"}
 )
 PADIM = partial(_plain, "padim", "Defard et al., ICPR 2020 workshops, arXiv 2011.08785")
-SPADE = partial(_plain, "spade", "Cohen and Hoshen 2020, arXiv 2005.02357")
+SPADE_PAPER = {"neighbors": 50, "gallery": "exact", "correspondence": "pyramid", "squared": True}
+SPADE = partial(_plain, "spade", "Cohen and Hoshen 2020, arXiv 2005.02357", published=SPADE_PAPER)
 
 FYD_QUICK = {"epochs": 20, "batch_size": 8, "learning_rate": 1e-4}
 FYD = partial(_trained, "fyd", "Zheng et al., arXiv 2110.04538", FYD_QUICK)

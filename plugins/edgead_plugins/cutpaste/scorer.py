@@ -127,8 +127,8 @@ class FittedCutPaste:
 def receptive_matrix(patches: int, stride: int, side: int, patch: int) -> NDArray[np.float32]:
     """(side // 4, patches): what each patch counts at each place along one side, a row's sum being 1.
 
-    A patch speaks for its middle most: its weight falls as a Gaussian over its ``patch`` pixels, of the deviation
-    that OpenCV gives a kernel of this length. Places are the middles of 4-pixel cells.
+    A patch speaks for its middle most: its weight falls as a Gaussian over its ``patch`` pixels, of the
+    deviation that OpenCV gives a kernel of this length. Places are the middles of 4-pixel cells.
     """
     sigma = 0.3 * ((patch - 1) * 0.5 - 1) + 0.8
     cells = max(1, side // 4)
