@@ -190,6 +190,24 @@ def test_deterministic_leaves_everything_as_it_was():
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+def test_a_training_ends_where_its_watch_says_so_and_stays_ended(tmp_path):
+    module = nn.Linear(2, 1)
+    run = Run("t", tmp_path, "f", silent, save_every=1000.0)
+    taken = []
+
+    def step(number):
+        taken.append(number)
+        return module(torch.ones(1, 2)).sum() ** 2
+
+    def go():
+        optimiser = torch.optim.SGD(module.parameters(), lr=1e-3)
+        return train(run, module, optimiser, step, 20, steps_per_epoch=4, watch=lambda: len(taken) >= 8)
+
+    losses = go()
+    assert len(losses) == 2 and taken == list(range(8))
+    assert go() == losses and len(taken) == 8  # from the checkpoint: not a step more
+
+
 # ---------------------------------------------------------------- collapse
 
 

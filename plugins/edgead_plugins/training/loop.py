@@ -53,7 +53,7 @@ def train(
     *,
     steps_per_epoch: int = 100,
     scheduler: Any = None,
-    watch: Callable[[], None] | None = None,
+    watch: Callable[[], bool | None] | None = None,
 ) -> list[float]:
     """Take ``steps`` optimiser steps, from the last checkpoint on where there is one.
 
@@ -61,7 +61,8 @@ def train(
         module: everything that learns or keeps a state, buffers included: what a checkpoint holds.
         steps_per_epoch: steps that are reported together, with their mean loss and the time left.
         scheduler: torch's, or None; it takes a step with the optimiser's.
-        watch: called after each epoch; raises ``TrainingError`` where the training has gone wrong.
+        watch: called after each epoch; raises ``TrainingError`` where the training has gone wrong, and
+            returns True where it had better end here.
 
     Returns:
         The mean loss of each epoch.
@@ -70,7 +71,7 @@ def train(
         TrainingError: a loss isn't finite.
         OutputError: a checkpoint can't be written.
     """
-    done, losses, here = 0, list[float](), list[float]()
+    done, losses, here, ended = 0, list[float](), list[float](), False
     if (state := checkpoint.load(run.file, run.fingerprint)) is not None:
         module.load_state_dict(state["module"])
         optimiser.load_state_dict(state["optimiser"])
@@ -78,6 +79,8 @@ def train(
             scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["rng"])
         done, losses, here = state["done"], state["losses"], state["here"]
+        if state["ended"]:
+            return list(losses)
 
     def save() -> None:
         state = {
@@ -88,6 +91,7 @@ def train(
             "done": done,
             "losses": losses,
             "here": here,
+            "ended": ended,
         }
         checkpoint.save(run.file, run.fingerprint, state)
 
@@ -110,11 +114,12 @@ def train(
                     saved = time.monotonic()
         losses.append(sum(here) / len(here))
         here.clear()
-        if watch is not None:
-            watch()
-        if done == steps or time.monotonic() - saved >= run.save_every:
+        ended = watch is not None and watch() is True
+        if ended or done == steps or time.monotonic() - saved >= run.save_every:
             save()
             saved = time.monotonic()
+        if ended:
+            break
     return losses
 
 
