@@ -177,6 +177,10 @@ def test_each_epoch_is_a_permutation_and_the_same_again():
     assert len(set(first.tolist())) == 9
     assert np.array_equal(first, np.concatenate([batch_of(step, 10, 3, 1) for step in range(3)]))
     assert not np.array_equal(batch_of(3, 10, 3, 1), first[:3])
+    parts = [batch_of(step, 10, 3, 1, rest=True) for step in range(8)]
+    assert [len(part) for part in parts] == [3, 3, 3, 1] * 2
+    assert sorted(np.concatenate(parts[:4])) == sorted(np.concatenate(parts[4:])) == list(range(10))
+    assert np.array_equal(np.concatenate(parts[:3]), first)
     assert sorted(batch_of(5, 4, 32, 0).tolist()) == [0, 1, 2, 3]
 
 
