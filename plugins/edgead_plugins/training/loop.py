@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,13 @@ from edgead.errors import TrainingError
 from edgead.types import Progress
 from edgead_plugins.training import checkpoint
 from edgead_plugins.training.pytorch import nn, torch
+
+log = logging.getLogger(__name__)
+
+TIMED = 4
+"""First steps that the whole training's time is estimated from."""
+LONG = 1800.0
+"""Seconds over which that estimate is a warning."""
 
 Step = Callable[[int], Any]
 """Step 0, 1, ... -> its loss, a scalar tensor. What it draws may depend on the step's number and the seed."""
@@ -95,23 +103,52 @@ def train(
         }
         checkpoint.save(run.file, run.fingerprint, state)
 
+    def timed(stop: int) -> str:
+        """Take the first steps and say how long the training will take, before it goes on."""
+        few = min(TIMED, stop - done)
+        with run.progress(f"{run.name}: timing the first steps", few) as advance:
+            for number in range(few):
+                one(stop)
+                if number == 0:
+                    start = time.monotonic()  # the first one allocates
+                advance(1)
+        if few < 2:
+            return ""
+        left = (time.monotonic() - start) / (few - 1) * (steps - done)
+        if left > LONG:
+            sentence = (
+                f"{run.name}: {steps - done:,} steps take about {_duration(left)} here: --preset quick takes "
+                "minutes, an accelerator (-o device=cuda) a fraction; a killed training goes on"
+            )
+            log.warning("%s", sentence)
+            with run.progress(sentence, None):  # for who watches and has no log
+                pass
+        return f", about {_duration(left)}"
+
+    def one(stop: int) -> None:
+        """Take a step, and save where it's time."""
+        nonlocal done, saved
+        here.append(_one(run, optimiser, step, done))
+        if scheduler is not None:
+            scheduler.step()
+        done += 1
+        if done < stop and time.monotonic() - saved >= run.save_every:
+            save()
+            saved = time.monotonic()
+
     began, first, saved = time.monotonic(), done, time.monotonic()
     for epoch in range(len(losses), -(-steps // steps_per_epoch)):
         stop = min((epoch + 1) * steps_per_epoch, steps)
         told = _description(run.name, epoch, -(-steps // steps_per_epoch), losses)
-        if done > first:
+        if done == first:
+            told += timed(stop)
+        else:
             told += f", {_duration((time.monotonic() - began) / (done - first) * (steps - done))} left"
         with run.progress(told, stop - epoch * steps_per_epoch) as advance:
             advance(done - epoch * steps_per_epoch)
             while done < stop:
-                here.append(_one(run, optimiser, step, done))
-                if scheduler is not None:
-                    scheduler.step()
-                done += 1
+                one(stop)
                 advance(1)
-                if done < stop and time.monotonic() - saved >= run.save_every:
-                    save()
-                    saved = time.monotonic()
         losses.append(sum(here) / len(here))
         here.clear()
         ended = watch is not None and watch() is True
