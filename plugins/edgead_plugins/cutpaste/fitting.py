@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
@@ -18,7 +18,7 @@ from edgead_plugins.cutpaste.weaknesses import EXPLAINED, INVISIBLE, OVER_CHANCE
 from edgead_plugins.gaussian_density import estimate_density, explained_by_position
 from edgead_plugins.sampling import evenly_spread
 from edgead_plugins.separation import Trial, trial_of
-from edgead_plugins.synthesis.cutpaste import colour_jitter, cut_paste, scar, translated
+from edgead_plugins.synthesis.cutpaste import Mask, colour_jitter, cut_paste, scar, translated
 from edgead_plugins.training.checkpoint import fingerprint
 from edgead_plugins.training.loop import Run, first_and_last, train
 from edgead_plugins.training.pytorch import functional, nn, torch
@@ -26,6 +26,7 @@ from edgead_plugins.training.seeding import batch_of, deterministic, generator, 
 from edgead_plugins.training.trained import TrainedBackbone, to_backbone
 
 Level = Literal["image", "patch"]
+Paste = Callable[[Image, np.random.Generator, float], tuple[Image, Mask]]
 LOOKED_AT = 32
 """Images that alignment and invisible patches are measured on."""
 PROBES = 16
@@ -142,8 +143,8 @@ def proxies(image: Image, rng: np.random.Generator, level: Level, options: CutPa
         image = translated(image, rng, options.translation)
     image = colour_jitter(image, rng, options.jitter)
     # A scar is as large beside the whole image as the paper's is, on a patch of it too.
-    thin = partial(scar, scale=math.sqrt(height * width) / PAPER_SIDE)
-    pasted = {"3-way": [cut_paste, thin], "cutpaste": [cut_paste], "scar": [thin]}
+    thin: Paste = partial(scar, scale=math.sqrt(height * width) / PAPER_SIDE)
+    pasted: dict[str, list[Paste]] = {"3-way": [cut_paste, thin], "cutpaste": [cut_paste], "scar": [thin]}
     if options.task == "union":
         pasted["union"] = [cut_paste if rng.random() < 0.5 else thin]
     return [image, *(paste(image, rng, options.jitter)[0] for paste in pasted[options.task])]

@@ -142,8 +142,7 @@ class GradientDetector:
         total = np.zeros(image.shape[:2], np.float32)
         for _ in range(settings.samples):
             drawn = rng.normal(0, smooth_deviation(image, settings.noise), (1, *image.shape))
-            drawn = drawn.astype(np.float32)
-            total += self._gradient(given, drawn)
+            total += self._gradient(given, drawn.astype(np.float32))
         return total / np.float32(settings.samples)
 
     def _gradient(self, image: torch.Tensor, noise: Floats) -> Floats:

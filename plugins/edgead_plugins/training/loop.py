@@ -90,6 +90,8 @@ def train(
         if state["ended"]:
             return list(losses)
 
+    began, first, saved = time.monotonic(), done, time.monotonic()
+
     def save() -> None:
         state = {
             "module": module.state_dict(),
@@ -136,7 +138,6 @@ def train(
             save()
             saved = time.monotonic()
 
-    began, first, saved = time.monotonic(), done, time.monotonic()
     for epoch in range(len(losses), -(-steps // steps_per_epoch)):
         stop = min((epoch + 1) * steps_per_epoch, steps)
         told = _description(run.name, epoch, -(-steps // steps_per_epoch), losses)
