@@ -235,6 +235,7 @@ SENTENCES: dict[str, str] = {
     "image-score-by-synthetic-defects": "chosen, since it tells synthetic defects apart best (AUROC: "
     "{names})",
     "threshold-note": "about the threshold: {text}",
+    "input-preset": "input {height} x {width} (height x width), stretched, as the preset has it",
     "input-asked": "input {height} x {width} (height x width), stretched, as asked for",
     "input-mixed": "input {height} x {width} (height x width), stretched: the median aspect, from which "
     "{off:.0%} of the images differ by more than 1.5 times",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from edgead.cli.methods import preset_words
 from edgead.options import describe_options, show
 from edgead.plugins import registry
 
@@ -19,7 +20,10 @@ BEGIN, END = "<!-- options -->", "<!-- end of options -->"
 
 
 def table(name: str) -> str:
-    """A method's options in Markdown: what each takes, its default, its value in each preset, its help."""
+    """A method's options in Markdown: what each takes, its default, its value in each preset, its help.
+
+    Below are each preset's size and backbone, and what is to be known of it.
+    """
     method = registry().get("methods", name)()
     options = describe_options(registry().get("scorers", method.scorer).Options, method.options)
     same = [f"`{preset}`" for preset, values in method.presets.items() if not values]
@@ -32,7 +36,11 @@ def table(name: str) -> str:
         takes = option.type.replace("|", ", ")
         told = option.help.replace("|", "\\|")
         rows.append([f"`{option.name}`", takes, _code(option.default), *given, told])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    told = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    for preset in method.presets:
+        if besides := preset_words(method, preset):
+            told += f"\n`--preset {preset}`: {besides}.\n"
+    return told
 
 
 def written(page: str, name: str) -> str:

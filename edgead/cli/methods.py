@@ -8,6 +8,7 @@ import click
 
 from edgead.cli.completion import complete_names
 from edgead.cli.output import json_option, print_entries, print_json, print_table
+from edgead.types import Method
 
 
 @click.command("methods")
@@ -42,6 +43,19 @@ def command(name: str | None, as_json: bool) -> None:
     for preset, values in method.presets.items():
         words = " ".join(f"-o {key}={show(value)}" for key, value in values.items())
         click.echo(f"\n  --preset {preset}: {words or 'the defaults'}")
+        if told := preset_words(method, preset):
+            click.echo(click.wrap_text(told, 100, "     ", "     "))
     for option in options:
         click.echo(f"\n  -o {option.name}={option.default}  ({option.type})")
         click.echo(click.wrap_text(option.help, 100, "     ", "     "))
+
+
+def preset_words(method: Method, preset: str) -> str:
+    """Beside its options: a preset's input, its backbone, and what is to be known; "" for nothing."""
+    size = method.preset_sizes.get(preset)
+    parts = [
+        "" if size is None else f"--size {size[0]}x{size[1]}",
+        f"--backbone {method.preset_backbones[preset]}" if preset in method.preset_backbones else "",
+        method.preset_notes.get(preset, ""),
+    ]
+    return ", ".join(part for part in parts if part)

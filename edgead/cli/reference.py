@@ -7,6 +7,7 @@ import inspect
 import click
 
 from edgead.cli import VERBS, cli
+from edgead.cli.methods import preset_words
 from edgead.options import describe_options, show
 from edgead.plugins import registry
 from edgead.registry import FIRST_PARTY
@@ -81,7 +82,9 @@ def _methods() -> list[str]:
         described = describe_options(registry().get("scorers", method.scorer).Options, method.options)
         for preset, values in method.presets.items():
             words = " ".join(f"-o {key}={show(value)}" for key, value in values.items())
-            parts.append(f"`--preset {preset}`: {f'`{words}`' if words else 'the defaults'}")
+            told = f"`{words}`" if words else "the defaults"
+            besides = preset_words(method, preset)
+            parts.append(f"`--preset {preset}`: {told}{f'; {besides}' if besides else ''}")
         parts.append("\n".join(f"* `-o {o.name}={o.default}` ({o.type}): {o.help}" for o in described))
     return parts
 

@@ -342,6 +342,9 @@ class Method:
             methods whose training takes long.
         presets: further changes by name, ``--preset``: ``quick`` for a CPU and ``paper`` for the published
             settings, say; ``paper`` keeps the paper's image score too.
+        preset_sizes: by preset, (H, W) of the input in pixels, where the user asks for none.
+        preset_backbones: by preset, the backbone's registered name, where the user names none.
+        preset_notes: by preset, what its user had better know, in words that follow on its name.
         image_score: the method's own, which a fit departs from where synthetic defects clearly speak for
             another.
     """
@@ -355,6 +358,9 @@ class Method:
     final_fit: bool = True
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     image_score: ImageScore = PAPER
+    preset_sizes: Mapping[str, Size] = field(default_factory=dict)
+    preset_backbones: Mapping[str, str] = field(default_factory=dict)
+    preset_notes: Mapping[str, str] = field(default_factory=dict)
 
 
 __all__ = [

@@ -76,7 +76,12 @@ def fit(
     if defects:
         recipe.check_takes_defects()
     with write_bundle(out) as staging:  # first, so that a path that can't be written costs no fitting
+        presets = settings.size is None and recipe.size is not None
+        settings = replace(settings, size=recipe.size) if presets else settings
         given = read_given(recipe.backbone, images, settings, defects, progress)
+        if presets and recipe.size is not None:
+            why = Notice("input-preset", {"height": recipe.size[0], "width": recipe.size[1]})
+            given = replace(given, reading=replace(given.reading, why=why))
         counts = len(given.reading.images), given.reading.images.rule.size, len(given.held_out)
         log.info("%s on %d images of %s, %d of them held out: %s", recipe.method, *counts, recipe.options)
         checkpoint = out.with_name(f"{out.name}.checkpoint")  # beside the bundle, for after a kill

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgead.errors import OptionError, PluginError, UnknownNameError
+from edgead.errors import EdgeadError, OptionError, PluginError, UnknownNameError
 from edgead.image_score import PAPER, ImageScore
 from edgead.manifest import ChosenBy
 from edgead.options import parse_options
 from edgead.plugins import registry
 from edgead.registry import Entry
-from edgead.types import Backbone, ChoosesImageScore, LearnsDefects, Method, PostProcessor, Scorer
+from edgead.types import Backbone, ChoosesImageScore, LearnsDefects, Method, PostProcessor, Scorer, Size
 
 SCORER_NEEDS = ("Options", "feature_maps", "embed", "fit")
 
@@ -33,6 +33,7 @@ class Recipe:
         asked: the image score that the user or a preset named, or the only one that the post-processor has;
             None to choose.
         asked_by: which of these.
+        size: (H, W) of the input that the preset is for, where it's for one.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Recipe:
     image_score: ImageScore = PAPER
     asked: ImageScore | None = None
     asked_by: ChosenBy = "user"
+    size: Size | None = None
 
     def check_takes_defects(self) -> None:
         """Raise ``OptionError`` where the method can't learn from annotated defects."""
@@ -69,7 +71,8 @@ def resolve(
 
     Args:
         method: a registered method.
-        backbone: ``NAME``, ``NAME:ARGUMENT`` or a path that ends in ``.onnx``; None for the method's own.
+        backbone: ``NAME``, ``NAME:ARGUMENT`` or a path that ends in ``.onnx``; None for the preset's, or the
+            method's own.
         weights: the backbone's weights file, where it takes one.
         options: ``key=value`` pairs for the scorer.
         preset: one of the method's; ``options`` are changes to it.
@@ -100,7 +103,7 @@ def resolve(
         method=method,
         scorer_name=recipe.scorer,
         postprocessor_name=recipe.postprocessor,
-        backbone=open_backbone(backbone or recipe.backbone, weights),
+        backbone=_backbone(recipe, preset, backbone, weights),
         scorer=scorer_type(chosen),
         postprocessor=postprocessor,
         options=_as_json(chosen),
@@ -109,7 +112,22 @@ def resolve(
         image_score=recipe.image_score,
         asked=image_score,
         asked_by=asked_by,
+        size=recipe.preset_sizes.get(preset or ""),
     )
+
+
+def _backbone(method: Method, preset: str | None, asked: str | None, weights: Path | None) -> Backbone:
+    published = method.preset_backbones.get(preset or "")
+    if asked is not None or published is None:
+        return open_backbone(asked or method.backbone, weights)
+    try:
+        return open_backbone(published, weights)
+    except EdgeadError as error:
+        error.args = (
+            f"the preset '{preset}' of {method.name} is for the backbone {published}: {error}; or depart "
+            f"from it with another, --backbone {method.backbone} for instance",
+        )
+        raise
 
 
 def _check_scorer(scorer: Any, entry: Entry) -> None:

@@ -7,7 +7,7 @@ that it copies exactly; with ``bilinear`` of half-pixel interpolation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,7 +89,9 @@ class ChannelSelection:
         return make(h, h_out).astype(np.float32), make(w, w_out).astype(np.float32)
 
 
-def select_channels(shapes: Shapes, d: int, seed: int, upsampling: Upsampling) -> ChannelSelection:
+def select_channels(
+    shapes: Shapes, d: int, seed: int | Sequence[int], upsampling: Upsampling
+) -> ChannelSelection:
     """Choose d of all maps' channels at random, each as likely as another.
 
     Args:

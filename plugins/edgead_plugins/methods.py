@@ -7,80 +7,76 @@ from functools import partial
 from typing import Any
 
 from edgead.hookspecs import hookimpl
-from edgead.image_score import TOP_SHARE, ImageScore
+from edgead.image_score import TOP_SHARE
 from edgead.types import Method, Register
+from edgead_plugins import presets
+from edgead_plugins.presets import Published
 
 edgead_api = 1
 
 
-def _plain(
-    name: str, paper: str, image_score: ImageScore = TOP_SHARE, published: Mapping[str, Any] | None = None
+def _plain(name: str, paper: str, published: Published) -> Method:
+    """A method that needs no training; its image score is the mean of the highest patch scores."""
+    return Method(
+        name,
+        scorer=name,
+        paper=paper,
+        presets={"paper": published.options},
+        preset_sizes={"paper": published.size},
+        preset_backbones={"paper": published.backbone},
+        image_score=TOP_SHARE,
+    )
+
+
+def _trained(
+    name: str, paper: str, quick: Mapping[str, Any], published: Published, postprocessor: str = "gaussian"
 ) -> Method:
-    """A method that needs no training.
-
-    Args:
-        published: what the preset ``paper`` changes.
-    """
-    return Method(name, scorer=name, paper=paper, presets={"paper": published or {}}, image_score=image_score)
-
-
-def _trained(name: str, paper: str, quick: dict[str, Any], postprocessor: str = "gaussian") -> Method:
     """A method that trains for long, so it is fitted once.
 
     Args:
-        quick: the preset that takes minutes on a CPU. The defaults are the preset ``paper``.
+        quick: the preset that takes minutes on a CPU.
     """
-    presets = {"quick": quick, "paper": {}}
-    return Method(name, name, postprocessor, paper=paper, final_fit=False, presets=presets)
+    return Method(
+        name,
+        name,
+        postprocessor,
+        paper=paper,
+        final_fit=False,
+        presets={"quick": quick, "paper": published.options},
+        preset_sizes={"paper": published.size},
+        preset_backbones={"paper": published.backbone},
+        preset_notes={"quick": f"gives up {presets.GIVES_UP[name]}"},
+    )
 
 
 PATCHCORE = partial(
-    _plain, "patchcore", "Roth et al., CVPR 2022, arXiv 2106.08265", published={"search": "exact"}
+    _plain, "patchcore", "Roth et al., CVPR 2022, arXiv 2106.08265", published=presets.PATCHCORE
 )
-PADIM = partial(_plain, "padim", "Defard et al., ICPR 2020 workshops, arXiv 2011.08785")
-SPADE = partial(_plain, "spade", "Cohen and Hoshen 2020, arXiv 2005.02357")
-
-FYD_QUICK = {"epochs": 20, "batch_size": 8, "learning_rate": 1e-4}
-FYD = partial(_trained, "fyd", "Zheng et al., arXiv 2110.04538", FYD_QUICK)
-
-MKD_QUICK = {"steps": 500, "batch_size": 16, "image_score": "map"}
-MKD = partial(_trained, "mkd", "Salehi et al., CVPR 2021, arXiv 2011.11108", MKD_QUICK)
-
-CUTPASTE_QUICK = {"steps": 150, "batch_size": 8, "patch_stride": 16}
-CUTPASTE = partial(_trained, "cutpaste", "Li et al., CVPR 2021, arXiv 2104.04015", CUTPASTE_QUICK)
-
-UNINFORMED_STUDENTS_QUICK = {
-    "stride": 4,
-    "width": 0.25,
-    "steps": 3000,
-    "batch_size": 4,
-    "crop": 32,
-    "learning_rate": 2e-3,
-    "decay": True,
-    "teacher_steps": 2500,
-    "teacher_learning_rate": 2e-3,
-    "zoom": 32,
-    "metric": 0.0,
-    "compactness": 0.02,
-}
+PADIM = partial(
+    _plain, "padim", "Defard et al., ICPR 2020 workshops, arXiv 2011.08785", published=presets.PADIM
+)
+SPADE = partial(_plain, "spade", "Cohen and Hoshen 2020, arXiv 2005.02357", published=presets.SPADE)
+FYD = partial(_trained, "fyd", "Zheng et al., arXiv 2110.04538", presets.FYD_QUICK, presets.FYD)
+MKD = partial(_trained, "mkd", "Salehi et al., CVPR 2021, arXiv 2011.11108", presets.MKD_QUICK, presets.MKD)
+CUTPASTE = partial(
+    _trained, "cutpaste", "Li et al., CVPR 2021, arXiv 2104.04015", presets.CUTPASTE_QUICK, presets.CUTPASTE
+)
 UNINFORMED_STUDENTS = partial(
-    _trained, "uninformed-students", "Bergmann et al., CVPR 2020, arXiv 1911.02357", UNINFORMED_STUDENTS_QUICK
+    _trained,
+    "uninformed-students",
+    "Bergmann et al., CVPR 2020, arXiv 1911.02357",
+    presets.UNINFORMED_STUDENTS_QUICK,
+    presets.UNINFORMED_STUDENTS,
 )
-
-DMAD_QUICK = {"coreset_ratio": 0.01, "hidden": 256, "steps": 300, "batch_size": 256}
-DMAD = partial(_trained, "dmad", "Hu et al. 2024, arXiv 2403.12362", DMAD_QUICK)
-
-# With -o map=seg this trains the segmentation too, in 500 steps, which are too few to be of use.
-DESTSEG_QUICK = {
-    "map": "dest",
-    "student_steps": 200,
-    "steps": 500,
-    "batch_size": 4,
-    "head_rate": 0.1,
-    "student_width": 32,
-    "width": 64,
-}
-DESTSEG = partial(_trained, "destseg", "Zhang et al., CVPR 2023, arXiv 2211.11317", DESTSEG_QUICK, "bilinear")
+DMAD = partial(_trained, "dmad", "Hu et al. 2024, arXiv 2403.12362", presets.DMAD_QUICK, presets.DMAD)
+DESTSEG = partial(
+    _trained,
+    "destseg",
+    "Zhang et al., CVPR 2023, arXiv 2211.11317",
+    presets.DESTSEG_QUICK,
+    presets.DESTSEG,
+    "bilinear",
+)
 
 
 @hookimpl

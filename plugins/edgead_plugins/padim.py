@@ -24,6 +24,7 @@ from edgead.notices import Notice
 from edgead.options import check_options
 from edgead.types import Backbone, BankPrecision, Features, FittingData, Scores
 from edgead_plugins.backbones.graphs import LARGEST_GRAPH
+from edgead_plugins.channel_draws import draw_channels
 from edgead_plugins.channel_selection import ChannelSelection, select_channels
 from edgead_plugins.gaussian_density import (
     Floats,
@@ -55,6 +56,9 @@ class PaDiMOptions:
     dimensions: Count | None = None
     """Channels kept, chosen at random by the seed. none: on the line through the paper's two, 100 of 448
     (ResNet-18) and 550 of 1,792 (Wide-ResNet-50-2), and never fewer than 100 where there are so many."""
+    draws: Count = 1
+    """Random choices of channels that are tried on synthetic defects; the best is taken. 1: none is tried, as
+    in the paper."""
     form: Literal["full", "low-rank", "diagonal"] = "full"
     """Covariance at each position. full: the paper's; low-rank: the directions in which good images vary
     least; diagonal: without correlations."""
@@ -100,8 +104,7 @@ class PaDiM:
         """
         options = self.options
         d, rank = self._sizes(sum(channels for channels, _, _ in data.shapes.values()))
-        selection = self._selection(data)
-        h, w = selection.grid
+        h, w = max((h, w) for _, h, w in data.shapes.values())
         size = density_bytes(h * w, d, rank, "fp32")
         if size > LARGEST_GRAPH:
             fits = max(1, LARGEST_GRAPH // (4 * h * w * d) - 1)
@@ -110,6 +113,7 @@ class PaDiM:
                 f"holds 2: choose -o form=low-rank -o rank={min(fits, d)} or less, fewer -o dimensions or "
                 "a smaller --size"
             )
+        selection, tried = draw_channels(data, d, options.draws, options.upsampling, options.ridge)
         small = density_bytes(h * w, d, rank, "int8")
         density = estimate_density(
             lambda: (selection.embed(maps) for maps in data.features()),
@@ -123,10 +127,12 @@ class PaDiM:
             description=f"density of {size / 2**20:.0f} MiB (INT8: {small / 2**20:.0f}): reading good images",
             total=data.n_images,
         )
-        return FittedPaDiM(density, selection, options.form)
+        return FittedPaDiM(density, selection, options.form, tuple(tried))
 
     def part(self, maps: Features, data: FittingData) -> Features:
-        """See ``edgead.types.KeepsPart``: the chosen channels."""
+        """See ``edgead.types.KeepsPart``: the chosen channels; all of them where each fit chooses anew."""
+        if self.options.draws > 1:
+            return {name: array.copy() for name, array in maps.items()}
         return {name: array.copy() for name, array in self._selection(data).chosen(maps).items()}
 
     def _selection(self, data: FittingData) -> ChannelSelection:
@@ -155,11 +161,12 @@ def default_dimensions(channels: int) -> int:
 
 @dataclass(frozen=True)
 class FittedPaDiM:
-    """A density on the grid of the channels chosen."""
+    """A density on the grid of the channels chosen, and what each draw of them separated."""
 
     density: GaussianDensity
     selection: ChannelSelection
     form: str
+    tried: tuple[float, ...] = ()
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -177,6 +184,7 @@ class FittedPaDiM:
                 "images": self.density.n_images,
             },
             "channels": {name: index.tolist() for name, index in self.selection.indices.items()},
+            **({"draws": [round(share, 4) for share in self.tried]} if self.tried else {}),
             "explained_by_position": round(self.explained, 3),
         }
 

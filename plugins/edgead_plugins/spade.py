@@ -6,7 +6,7 @@ nearest is its anomaly. Both stages are in the graph: TopK over the images, a Ga
 
 Where paper and popular code differ: distances are squared and the maps concatenated before the search, as
 in the paper; the code's Euclidean distances are ``squared=false``, and its search in each map for itself,
-averaged at image size, is ``correspondence=layers``. K is the paper's 50 (the code's default is 5). Coarser
+averaged at image size, is ``correspondence=layers``. K is the code's 5 (the paper's is 50). Coarser
 vectors aren't interpolated: a position has its cell's. What is pooled is the last map that the backbone
 yields; the paper pools the network's last layer, which these backbones, cut after stride 16, don't have.
 """
@@ -48,8 +48,9 @@ class SpadeOptions:
 
     layers: tuple[str, ...] = ()
     """Feature maps to compare. Empty: those of stride 4, 8 and 16, the paper's layer1 to layer3."""
-    neighbors: Count = 50
-    """Good images that score and gallery come from (K), at most as many as there are; 50 in the paper."""
+    neighbors: Count = 5
+    """Good images that score and gallery come from (K), at most as many as there are; 50 in the paper, 5 in
+    the popular code, and better here."""
     gallery: Literal["coreset", "exact", "position"] = "coreset"
     """Positions kept of each good image. coreset: those that cover it best; exact: all, as in the paper;
     position: all, but a position is compared with the same position only."""

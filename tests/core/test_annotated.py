@@ -132,7 +132,8 @@ def test_a_folder_given_twice_is_refused(folder, capsys, monkeypatch):
 def test_presets_are_the_methods_own():
     assert resolve("dmad", preset="quick", options=["steps=7"]).options["steps"] == 7
     assert resolve("dmad", preset="quick").options != resolve("dmad").options
-    assert resolve("dmad", preset="paper").options == resolve("dmad").options
+    published = resolve("dmad", "default", preset="paper")
+    assert published.options["steps"] == 5000 and published.size == (224, 224)
     with pytest.raises(UnknownNameError, match="quick"):
         resolve("dmad", preset="quik")
     with pytest.raises(UnknownNameError, match="'quick': known: paper"):

@@ -117,7 +117,9 @@ def test_what_the_user_asks_for_is_taken_whatever_the_defects_say() -> None:
 def test_who_chose_is_told_apart(
     preset: str | None, image_score: ImageScore | None, by: str | None, said: str, tmp_path: Path
 ) -> None:
-    recipe = resolve("patchcore", options=["coreset_ratio=0.05"], preset=preset, image_score=image_score)
+    recipe = resolve(
+        "patchcore", "default", options=["coreset_ratio=0.05"], preset=preset, image_score=image_score
+    )
     assert (recipe.asked, recipe.asked_by) == (PAPER if by else None, by or "user")
     if by is None or (image_score is not None and preset):
         return

@@ -16,13 +16,19 @@ def nearest(query, bank, count=1, forbidden=None):
     return np.array(found)
 
 
-def knowledge(query, bank, count=1, attention=False, forbidden=None):
+def knowledge(query, bank, count=1, reading="nearest", forbidden=None, signed=False):
     query, bank = np.asarray(query, float), np.asarray(bank, float)
     found = []
     for q, index in zip(query, nearest(query, bank, count, forbidden), strict=True):
         rows = bank[index]
-        weights = np.exp([q @ r / np.sqrt(len(q)) for r in rows]) if attention else np.eye(count)[0]
-        found.append(sum(w * np.abs(q - r) for w, r in zip(weights / weights.sum(), rows, strict=True)))
+        far = np.array([np.sqrt(((q - r) ** 2).sum()) for r in rows])
+        weights = {
+            "nearest": np.eye(count)[0],
+            "attention": np.exp([q @ r / np.sqrt(len(q)) for r in rows]),
+            "taper": far.max() * 1.0001 - far,
+        }[reading]
+        said = [q - r if signed else np.abs(q - r) for r in rows]
+        found.append(sum(w * s for w, s in zip(weights / weights.sum(), said, strict=True)))
     return np.array(found)
 
 

@@ -90,10 +90,10 @@ def test_the_covariance_is_scikit_learns():
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_scores_equal_the_oracles(engine):
-    grid = patch_grid(SIZE, STRIDE)
+    grid = patch_grid(SIZE, STRIDE, 64)
     assert grid == (5, 3)
     shapes = {"patches": grid, "embedding": (1, 1)}
-    scorer = CutPaste(CutPasteOptions(patch_stride=STRIDE))
+    scorer = CutPaste(CutPasteOptions(patch_size=64, patch_stride=STRIDE))
     fitted = scorer.fit(training(shapes))
     raw = {name: embeddings(s, 77) for name, s in shapes.items()}
 
@@ -134,7 +134,9 @@ def test_without_patches_the_map_is_the_score(engine):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_patches_alone_leave_the_score_to_the_map(engine):
-    fitted = CutPaste(CutPasteOptions(level="patch", patch_stride=STRIDE)).fit(training({"patches": (5, 3)}))
+    fitted = CutPaste(CutPasteOptions(level="patch", patch_size=64, patch_stride=STRIDE)).fit(
+        training({"patches": (5, 3)})
+    )
 
     def part(**given):
         scores = fitted.graph(given, "fp32")
@@ -146,7 +148,7 @@ def test_patches_alone_leave_the_score_to_the_map(engine):
 
 
 def test_a_receptive_row_is_an_average():
-    matrix = receptive_matrix(9, 8, 128)
+    matrix = receptive_matrix(9, 8, 128, 64)
     assert matrix.shape == (32, 9)
     np.testing.assert_allclose(matrix.sum(1), 1, rtol=1e-6)
     assert matrix[8].argmax() == 0 and matrix[-1].argmax() == 8  # the middle of the first patch is pixel 32
@@ -169,7 +171,9 @@ def test_known_weaknesses_are_said_in_words():
     assert fitted.notices == found and fitted.facts["density"]["embedding"]["from"] == 12
 
 
-@pytest.mark.parametrize("word", ["steps=0", "batch_size=1", "jitter=2", "patch_stride=65", "momentum=1"])
+@pytest.mark.parametrize(
+    "word", ["steps=0", "batch_size=1", "jitter=2", "patch_stride=513", "patch_size=16", "momentum=1"]
+)
 def test_options_out_of_range(word):
     with pytest.raises(OptionError, match=word.split("=")[0]):
         parse_options(CutPasteOptions, [word])
@@ -187,5 +191,27 @@ def test_what_cant_be_trained_is_refused_before(tmp_path):
     )
     with pytest.raises(OptionError, match=r"no map 'b'.*a"):
         CutPaste(CutPasteOptions(layer="b")).train(examples)
-    with pytest.raises(OptionError, match="patches of 64"):
-        CutPaste().train(examples)
+    with pytest.raises(OptionError, match="patches of 64 pixels don't fit into 48 x 96"):
+        CutPaste(CutPasteOptions(patch_size=64)).train(examples)
+    with pytest.raises(OptionError, match="patches of 32 pixels with 33 between them leave gaps"):
+        CutPaste(CutPasteOptions(patch_stride=33)).train(examples)
+
+
+def test_patches_and_rate_are_the_papers_share():
+    """64 of 256, and 0.03 for 32, by hand."""
+    sides = {side: CutPasteOptions().patch((side, side + 40)) for side in (128, 160, 256, 320, 512, 64)}
+    assert sides == {128: 32, 160: 40, 256: 64, 320: 80, 512: 128, 64: 32}
+    assert [CutPasteOptions().rate(n) for n in (32, 8)] == [0.03, 0.0075]
+    assert CutPasteOptions(learning_rate=0.1).rate(8) == 0.1
+
+
+def test_a_kept_backbone_is_said_and_not_also_called_untrained():
+    told = {"loss_over_chance": {"image": 0.95, "patch": 0.95}}
+    told["separation"] = {
+        "image": {"untrained": 0.9, "trained": 0.8},
+        "patch": {"untrained": 0.5, "trained": 0.6},
+    }
+    found = {notice.code: say(notice) for notice in known_weaknesses(told, "both")}
+    assert set(found) == {"cutpaste-kept", "cutpaste-untrained"}
+    assert "image network worse on synthetic defects (AUROC 0.800 after 0.900)" in found["cutpaste-kept"]
+    assert "patch network hardly tells" in found["cutpaste-untrained"]

@@ -28,7 +28,16 @@ from tests.graphs import ENGINES  # noqa: E402
 from tests.plugins.training_support import changed, examples_of  # noqa: E402
 
 SIZE = (96, 80)
-WORDS = ("steps=5", "batch_size=2", "patch_stride=16", "frozen_steps=1", "learning_rate=0.003", "device=cpu")
+WORDS = (
+    "steps=5",
+    "batch_size=2",
+    "patch_size=64",
+    "patch_stride=16",
+    "frozen_steps=1",
+    "learning_rate=0.003",
+    "keep_better=no",
+    "device=cpu",
+)
 
 
 def examples(folder: Path, seed: int = 0, n: int = 5) -> TrainingData:
@@ -48,7 +57,7 @@ def trunk(size=SIZE) -> Trunk:
 def test_a_proxy_for_each_class_the_good_one_first(task, count):
     image = good_image(1, SIZE)
     for level, size in (("image", SIZE), ("patch", (64, 64))):
-        drawn = proxies(image, np.random.default_rng(0), level, CutPasteOptions(task=task))
+        drawn = proxies(image, np.random.default_rng(0), level, CutPasteOptions(task=task, patch_size=64))
         assert [p.shape for p in drawn] == [(*size, 3)] * count
         assert all(not np.array_equal(drawn[0], other) for other in drawn[1:])
 
@@ -56,7 +65,7 @@ def test_a_proxy_for_each_class_the_good_one_first(task, count):
 def test_patches_are_the_tiles_run_one_by_one():
     """Dense extraction against cutting each patch out and running it alone."""
     patch = trunk((64, 64)).eval()
-    both = Embeddings(None, patch, SIZE, 8).eval()
+    both = Embeddings(None, patch, SIZE, 8, 64).eval()
     image = bad_image(2)[: SIZE[0], : SIZE[1]].copy()
     with torch.no_grad():
         found = both(torch.from_numpy(image[None]))["patches"][0].numpy()
@@ -70,7 +79,7 @@ def test_patches_are_the_tiles_run_one_by_one():
 
 def test_many_patches_go_through_in_pieces(monkeypatch):
     patch = trunk((64, 64)).eval()
-    both = Embeddings(None, patch, SIZE, 8).eval()
+    both = Embeddings(None, patch, SIZE, 8, 64).eval()
     image = torch.from_numpy(good_image(1, SIZE)[None])
     with torch.no_grad():
         whole = both(image)["patches"]
@@ -179,8 +188,8 @@ def test_the_whole_graph_equals_torch_and_numpy(bundle, engine, tmp_path):
     kept = {}
     original = Embeddings.__init__
 
-    def keep(self, image, patch, size, stride):
-        original(self, image, patch, size, stride)
+    def keep(self, image, patch, size, stride, patch_side):
+        original(self, image, patch, size, stride, patch_side)
         kept["network"] = self
 
     from edgead.images import list_images, read_image
@@ -219,7 +228,7 @@ def test_the_whole_graph_equals_torch_and_numpy(bundle, engine, tmp_path):
     assert outputs["score"][0] == pytest.approx(distances("embedding")[0], rel=1e-3)
     found = distances("patches").reshape(3, 2)
     for axis, (n, side) in enumerate(zip((3, 2), SIZE, strict=True)):
-        cells = receptive_matrix(n, 16, side).astype(np.float64)
+        cells = receptive_matrix(n, 16, side, 64).astype(np.float64)
         finish = gaussian_matrix(side, 4.0, 33) @ bilinear_matrix(len(cells), side) @ cells
         found = finish @ found if axis == 0 else found @ finish.T
     np.testing.assert_allclose(outputs["anomaly_map"][0, 0], found, rtol=1e-3)
@@ -231,3 +240,76 @@ def test_every_form_was_made_and_facts_are_kept(bundle):
     assert set(reference.forms) == {"fp32", "bf16", "mixed", "int8"}, reference.lacking
     assert facts["density"]["patches"]["dimensions"] == 256 and facts["loss"].keys() == {"image", "patch"}
     assert bundle.manifest.provenance["backbone"]["trained_from"] == "default"
+
+
+@pytest.mark.parametrize("better", ["untrained", "trained"])
+def test_the_backbone_is_kept_where_training_separates_synthetic_defects_worse(better, tmp_path, monkeypatch):
+    """What is kept against the state before the first and after the last step; the rest is chosen here."""
+    from edgead_plugins.cutpaste import fitting
+
+    shares = iter((0.8, 0.7) if better == "untrained" else (0.7, 0.8))
+    seen = []
+
+    def separation(trunk, *rest):
+        seen.append({name: value.clone() for name, value in trunk.state_dict().items()})
+        return next(shares)
+
+    kept = []
+    original = Embeddings.__init__
+
+    def keep(self, image, *rest):
+        original(self, image, *rest)
+        kept.append({name: value.clone() for name, value in image.state_dict().items()})
+
+    monkeypatch.setattr(fitting, "trunk_separation", separation)
+    monkeypatch.setattr(Embeddings, "__init__", keep)
+    told = trained(tmp_path, "keep_better=yes", "level=image", "learning_rate=0.1").provenance["separation"]
+    first, last = (0.8, 0.7) if better == "untrained" else (0.7, 0.8)
+    assert told == {"image": {"untrained": first, "trained": last}}
+    assert any(not torch.equal(seen[0][name], seen[1][name]) for name in seen[0])
+    wanted = seen[0] if better == "untrained" else seen[1]
+    assert all(torch.equal(kept[0][name], wanted[name]) for name in wanted)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_trunks_separation_is_that_of_held_out_distances(whole):
+    """Embeddings one by one, densities and distances in float64, and AUROC by counting pairs."""
+    from edgead_plugins.cutpaste.density import ledoit_wolf
+    from edgead_plugins.cutpaste.keeping import trunk_separation
+    from edgead_plugins.separation import trial_of
+
+    options = CutPasteOptions(patch_size=32, patch_stride=8)
+    trial = trial_of([good_image(i, SIZE) for i in range(9)], 0, good=6, defects=12)
+    net = trunk(SIZE if whole else (32, 32)).eval()
+    found = trunk_separation(net, whole, SIZE, options, trial)
+
+    def embed(image):
+        corners = [(0, 0)] if whole else [(y, x) for y in range(0, 65, 16) for x in range(0, 49, 16)]
+        side = SIZE if whole else (32, 32)
+        with torch.no_grad():
+            rows = [
+                net(torch.from_numpy(image[None, y : y + side[0], x : x + side[1]].copy()))[0]
+                .double()
+                .numpy()
+                for y, x in corners
+            ]
+        return np.array([row / np.linalg.norm(row) for row in rows])
+
+    good, bad = [embed(i) for i in trial.good], [embed(i) for i in trial.bad]
+    scores = {"good": np.zeros(6), "bad": np.zeros(12)}
+    for part in range(4):
+        learnt = np.concatenate([good[i] for i in range(6) if i % 4 != part])
+        covariance, _ = ledoit_wolf(learnt - learnt.mean(0))
+        inverse = np.linalg.inv(covariance)
+        for name, some, whose in (("good", good, np.arange(6)), ("bad", bad, trial.base)):
+            for i, rows in enumerate(some):
+                if whose[i] % 4 == part:
+                    apart = rows - learnt.mean(0)
+                    scores[name][i] = np.sqrt(np.einsum("ni,ij,nj->n", apart, inverse, apart)).max()
+    each = []
+    for least, most in ((0, 0.005), (0.005, 0.03), (0.03, 1)):
+        b = scores["bad"][(trial.areas > least) & (trial.areas <= most)]
+        if len(b):
+            pairs = np.sign(b[:, None] - scores["good"][None])
+            each.append(0.5 + 0.5 * pairs.mean())
+    assert found == pytest.approx(np.mean(each), abs=1e-9)

@@ -84,6 +84,10 @@ def test_masks_are_shrunk_bilinearly_and_rounded():
     edge = np.zeros((1, 8, 8), np.uint8)
     edge[0, :, :2] = 1  # exactly half of a cell
     assert shrunk(torch.from_numpy(edge), (2, 2))[0, 0].tolist() == [[1, 0], [1, 0]]
+    line = np.zeros((1, 8, 8), np.uint8)
+    line[0, 3, :6] = 1  # a row of pixels, which covers a quarter of a cell
+    assert not shrunk(torch.from_numpy(line), (2, 2)).any()
+    assert shrunk(torch.from_numpy(line), (2, 2), touched=True)[0, 0].tolist() == [[1, 1], [0, 0]]
 
 
 # ---------------------------------------------------------------- networks
@@ -123,8 +127,51 @@ def test_the_papers_segmentation_network():
     assert [(m.dilation, m.padding, m.in_channels, m.out_channels) for m in dilated] == [
         ((r, r), (r, r), 256, 256) for r in (6, 12, 18)
     ]
-    assert net.head["project"][0].in_channels == 5 * 256
+    project = net.head["project"][0]
+    assert (project.in_channels, project.out_channels, project.kernel_size) == (4 * 256, 256, (3, 3))
+    assert "point" not in net.head
     assert net(torch.zeros(1, 448, 16, 24, device="meta")).shape == (1, 1, 16, 24)
+
+
+def test_the_head_is_the_authors_pyramid_written_out():
+    """Three dilated convolutions and the mean, side by side, through a 3 x 3, another, and a 1 x 1."""
+    from torch.nn.functional import conv2d
+
+    torch.manual_seed(1)
+    net = Segmentation(12, 6).double().eval()
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+            module.weight.data.uniform_(0.5, 2)
+    x = torch.randn(2, 12, 20, 16).double()
+    state = net.head.state_dict()
+
+    def layer(name, given, **how):
+        y = conv2d(given, state[f"{name}.0.weight"], **how)
+        view = lambda key: state[f"{name}.1.{key}"][None, :, None, None]  # noqa: E731
+        y = (y - view("running_mean")) / (view("running_var") + 1e-5).sqrt() * view("weight") + view("bias")
+        return y.clamp_min(0)
+
+    with torch.no_grad():
+        seen = net.residual(x)
+        parts = [layer(f"dilated_{r}", seen, padding=r, dilation=r) for r in (6, 12, 18)]
+        parts.append(layer("pooled", seen.mean((2, 3), keepdim=True)).expand(2, 6, 20, 16))
+        together = layer("smooth", layer("project", torch.cat(parts, 1), padding=1), padding=1)
+        wanted = conv2d(together, state["last.weight"], state["last.bias"])
+        torch.testing.assert_close(net(x), wanted)
+
+
+def test_the_encoders_blocks_begin_as_their_shortcuts_and_the_decoders_dont():
+    torch.manual_seed(0)
+    student = Student((4, 6, 8), (False, False, False), 2)
+    for stage in student.encoder:
+        for block in stage:
+            x = torch.randn(2, block.first.in_channels, 8, 8)
+            with torch.no_grad():
+                assert torch.equal(block(x), block.shortcut(x).clamp_min(0))
+    for stage in [student.bottom, *student.decoder]:
+        assert all(bool((block.second_norm.weight == 1).all()) for block in stage)
 
 
 def test_the_student_sees_the_normalised_image_and_the_teacher_is_the_backbone():

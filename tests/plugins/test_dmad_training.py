@@ -34,7 +34,15 @@ from tests.plugins import dmad_oracle as oracle  # noqa: E402
 
 SIZE = (64, 48)
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = {"coreset_ratio": 0.1, "hidden": 16, "steps": 12, "batch_size": 64, "device": "cpu"}
+QUICK = {
+    "coreset_ratio": 0.1,
+    "hidden": 16,
+    "steps": 12,
+    "batch_size": 64,
+    "neighbors": 3,
+    "texture_images": 4,
+    "device": "cpu",
+}
 WORDS = [f"{name}={value}" for name, value in QUICK.items()]
 DIM, GRID, N = 10, (4, 6), 6
 
@@ -85,15 +93,16 @@ def test_the_loss_is_three_hinges():
     assert float(found) == pytest.approx(oracle.loss(psi[0], psi[1], None, 0.7, 2.0), rel=1e-6)
 
 
-@pytest.mark.parametrize(("count", "attention"), [(1, False), (3, True)])
-def test_training_sees_the_formulas_knowledge_without_the_images_own_rows(count, attention):
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize(("count", "reading"), [(1, "nearest"), (3, "attention"), (9, "taper")])
+def test_training_sees_the_formulas_knowledge_without_the_images_own_rows(count, reading, signed):
     rng = np.random.default_rng(1)
     rows, query = (rng.gamma(2, 1, (n, DIM)).astype(np.float32) for n in (40, 15))
     whose, mine = rng.integers(0, 4, 40), rng.integers(0, 4, 15)
     bank = Bank(rows, whose)
     index = bank.search(torch.from_numpy(query), count, torch.from_numpy(mine))
-    found = knowledge(bank, torch.from_numpy(query), index).numpy()
-    wanted = oracle.knowledge(query, rows, count, attention, mine[:, None] == whose[None])
+    found = knowledge(bank, torch.from_numpy(query), index, reading, signed).numpy()
+    wanted = oracle.knowledge(query, rows, count, reading, mine[:, None] == whose[None], signed)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     alone = bank.search(torch.from_numpy(query), count).numpy()
     assert np.array_equal(alone, oracle.nearest(query.astype(float), rows.astype(float), count))
@@ -124,13 +133,35 @@ def test_same_seed_same_weights_and_another_seed_others(tmp_path, defects):
     assert same(one, two) and not same(one, other)
 
 
-def test_without_defects_there_is_attention_and_with_them_observed_patches():
+def test_where_no_other_row_is_left_the_last_one_counts_again():
+    bank = Bank(np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1]))
+    query = torch.tensor([[0.0, 0.0, 1.0, 0.4]])
+    assert bank.search(query, 3, torch.tensor([0])).tolist() == [[2, 3, 3]]
+
+
+def test_negatives_in_the_projected_space_are_normal_patches_with_noise_there():
+    """psi's input at one step: the second half is the first with noise of the deviation asked for."""
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Mapper, "forward", lambda self, x, f=Mapper.forward: seen.append(x) or f(self, x))
+        fitted(negatives="projected", projected_noise=0.25, steps=1)
+    normal, noisy = seen[0].detach().chunk(2)
+    assert normal.shape == (64, 3 * DIM)
+    assert float((noisy - normal).std()) == pytest.approx(0.25, rel=0.1)
+
+
+def test_without_defects_there_are_mixtures_and_with_them_observed_and_foreign_patches():
     alone, semi = fitted(), fitted(defects=3)
-    assert alone.attention and alone.memory.parts == (0, 0, 14) and not semi.attention
-    assert semi.memory.parts == (3 * 12, 3 * 50, 14)  # the left half of 4 x 6
+    assert alone.memory.parts == (0, 0, 14) and alone.reading == semi.reading == "taper"
+    assert semi.memory.parts == (3 * 12, 3 * 12, 10)  # the left half of 4 x 6, and a tenth of 4 x 24
+    foreign = np.concatenate([f["patches"].reshape(DIM, -1).T for f in features(2, 4, 2.0)])
+    assert all((foreign == row).all(1).any() for row in semi.memory.abnormal.rows[72:])
+    assert fitted(reading="paper").reading == "attention"
+    assert fitted(defects=3, reading="paper").reading == "nearest"
+    assert fitted(texture_images=0).facts["abnormal_bank"]["noise"] == 14
     wanted = [f["patches"][:, :, :3].reshape(DIM, -1).T for f in features(2, 3, 2.0)]
     assert np.array_equal(semi.memory.abnormal.rows[:36], np.concatenate(wanted))
-    assert semi.facts["knowledge"] == "distance" and semi.facts["abnormal_bank"]["observed"] == 36
+    assert semi.facts["knowledge"] == "taper" and semi.facts["abnormal_bank"]["observed"] == 36
 
 
 def test_training_tells_observed_defects_from_normal_patches():
@@ -140,7 +171,8 @@ def test_training_tells_observed_defects_from_normal_patches():
 
     def mean_score(maps):
         query = np.concatenate([m["patches"].reshape(DIM, -1).T for m in maps]).astype(float)
-        said = [oracle.knowledge(query, bank.rows) for bank in (it.memory.normal, it.memory.abnormal)]
+        banks = (it.memory.normal, it.memory.abnormal)
+        said = [oracle.knowledge(query, bank.rows, 3, "taper") for bank in banks]
         hidden = np.concatenate([query, *said], axis=1) @ it.head.weights + it.head.bias
         return np.maximum(0, it.head.top - np.where(hidden > 0, hidden, 0.2 * hidden) @ it.head.last).mean()
 

@@ -107,7 +107,8 @@ def examples(backbone, folder, images, seed=0):
 
 
 def options(**more):
-    return FYDOptions(**{"epochs": 3, "batch_size": 4, "device": "cpu", **more})
+    kept = {"epochs": 3, "batch_size": 4, "device": "cpu", "learning_rate": 1e-5, "stop_worn": 0.0}
+    return FYDOptions(**{**kept, **more})
 
 
 # ---------------------------------------------------------------- the whole method
@@ -343,6 +344,99 @@ def test_a_collapse_is_reported_and_not_shipped(tiny_network, tmp_path):
     reckless = options(learning_rate=5.0, epochs=30, align_image=False)
     with pytest.raises(TrainingError, match=r"collapsed|the loss is"):
         FYD(reckless).train(examples(tiny_network, tmp_path, lying(8)))
+
+
+def test_features_that_wear_end_the_training_and_are_told(tiny_network, tmp_path, monkeypatch):
+    """The spread of each stage, by its formula in numpy, against what ended the training."""
+    from edgead.notices import say
+
+    looks = []
+
+    def look(self, features, original=fitting.SpreadGuard.look):
+        spreads = []
+        for name in self.names:
+            rows = (
+                features[name]
+                .numpy()
+                .astype(float)
+                .transpose(1, 0, 2, 3)
+                .reshape(features[name].shape[1], -1)
+            )
+            unit = rows / np.maximum(np.sqrt((rows**2).sum(0)), 1e-12)
+            spreads.append(np.sqrt(unit.var(1).sum()))
+        looks.append(np.array(spreads))
+        original(self, features)
+
+    monkeypatch.setattr(fitting.SpreadGuard, "look", look)
+    chosen = options(learning_rate=0.02, epochs=40, align_image=False, align_features=False, stop_worn=0.9)
+    made = FYD(chosen).train(examples(tiny_network, tmp_path, lying(8)))
+    shares = [(each / looks[0]).min() for each in looks]
+    assert shares[-1] < 0.9 and min(shares[:-1]) >= 0.9 and 1 < len(shares) < 41
+    told = made.provenance["trained"]
+    assert told["worn"] and told["epochs"] == len(shares) - 1
+    assert min(made.provenance["spread_left"].values()) == pytest.approx(shares[-1], abs=1e-3)
+    again = FYD(chosen).train(examples(tiny_network, tmp_path, lying(8)))  # from the checkpoint of its end
+    assert again.provenance["weights_sha256"] == made.provenance["weights_sha256"]
+    from edgead_plugins.fyd.scorer import FittedFYD
+
+    class Density:
+        notices, facts = (), {}
+
+    (notice,) = FittedFYD(Density(), told, made.provenance["spread_left"]).notices
+    assert notice.code == "fyd-worn" and f"after {told['epochs']} epochs" in say(notice)
+
+
+def pasted(part, right, down, rng):
+    image = rng.integers(90, 110, (64, 64, 3), np.uint8)
+    image[14 + down : 46 + down, 14 + right : 46 + right] = part
+    return image
+
+
+def scenes(kind, n=10):
+    rng = np.random.default_rng(3)
+    part = cv2.resize(rng.integers(0, 256, (6, 6, 3), np.uint8), (32, 32), interpolation=cv2.INTER_NEAREST)
+    if kind == "surface":
+        return [rng.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(n)]
+    reach = 5 if kind == "moving" else 0
+    return [pasted(part, *rng.integers(-reach, reach + 1, 2), rng) for _ in range(n)]
+
+
+@pytest.mark.parametrize(("kind", "moving"), [("moving", True), ("still", False), ("surface", False)])
+def test_parts_that_move_are_told_and_choose_the_rate(kind, moving, tiny_network, tmp_path):
+    from edgead_plugins.fyd.movement import movement
+
+    images = scenes(kind)
+    assert movement(images).moving == moving
+    made = FYD(options(learning_rate=None, epochs=0)).train(examples(tiny_network, tmp_path, images))
+    told = made.provenance["trained"]
+    assert told["chosen"] and told["moving"] == moving
+    assert told["learning_rate"] == (1e-4 if moving else 1e-5)
+
+
+def test_movement_is_the_share_that_shifted_means_explain(monkeypatch):
+    """One round without turns, by trying every shift in plain numpy."""
+    from edgead_plugins.fyd import movement as module
+
+    monkeypatch.setattr(module, "ANGLES", (0,))
+    monkeypatch.setattr(module, "ROUNDS", 1)
+    images = scenes("moving", 5)
+    grey = []
+    for image in images:
+        g = np.round(image.astype(float) @ [0.114, 0.587, 0.299])
+        grey.append((g - g.mean()) / g.std())
+    lying, placed = [], []
+    for i, g in enumerate(grey):
+        mean = np.mean([o for j, o in enumerate(grey) if j != i], axis=0)[6:-6, 6:-6]
+        every = {
+            (y, x): np.corrcoef(g[y : y + 52, x : x + 52].ravel(), mean.ravel())[0, 1]
+            for y in range(13)
+            for x in range(13)
+        }
+        lying.append(every[6, 6])
+        placed.append(max(every.values()))
+    found = module.movement(images)
+    assert found.lying == pytest.approx(np.mean(np.square(np.maximum(lying, 0))), abs=2e-3)
+    assert found.placed == pytest.approx(np.mean(np.square(np.maximum(placed, 0))), abs=2e-3)
 
 
 def test_without_alignments_and_training_it_is_padim(tiny_network, tmp_path):

@@ -25,6 +25,7 @@ from edgead_plugins.mkd.localisation import (  # noqa: E402
     _OnlyRising,
     finish,
     main,
+    smooth_deviation,
 )
 from edgead_plugins.mkd.network import Cloner, Distillation, loss  # noqa: E402
 from edgead_plugins.training.loop import Run  # noqa: E402
@@ -232,6 +233,43 @@ def test_each_kind_of_gradient_is_another_and_repeats(bundle):
         assert np.array_equal(found, GradientDetector(bundle, settings).localise(image)[1])
         maps.append(found)
     assert not np.allclose(maps[0], maps[1]) and not np.allclose(maps[1], maps[2])
+
+
+def test_guided_gradients_go_through_the_cloners_relus_alone(bundle):
+    """Against the same networks in torch, with hooks on the cloner's ReLUs and none on the source's."""
+    detector = GradientDetector(read_bundle(bundle.path), Localisation("guided"))
+    relus = [n.output[0] for n in _model(detector).graph.node if n.op_type == "Relu"]
+    mine = detector._relus
+    assert 0 < len(mine) < len(relus)
+    image = torch.from_numpy(good_image(3, SIZE)[None])
+    with torch.no_grad():
+        whole = detector._network(image)
+        silenced = detector._network(image, dict.fromkeys(mine, torch.zeros_like))
+    for name, value in whole.items():  # without the cloner's ReLUs the source says what it said
+        assert torch.equal(value, silenced[name]) == name.startswith("source")
+    others = [name for name in relus if name not in mine]
+    with torch.no_grad():
+        deaf = detector._network(image, dict.fromkeys(others, torch.zeros_like))
+    assert all(torch.equal(whole[n], deaf[n]) == n.startswith("cloner") for n in whole)
+
+
+def _model(detector):
+    from edgead.workbench.graph_bytes import load_graph
+    from edgead_plugins.mkd.localisation import _maps_alone
+
+    bundle = detector.bundle
+    return _maps_alone(load_graph(bundle.read(bundle.manifest.model), str(bundle.path)))
+
+
+def test_smooth_gradients_noise_is_the_authors():
+    """sigma = noise over the range, and its square the deviation, by hand, in pixels from 0 to 1."""
+    half = np.full((4, 4, 3), 60, np.uint8)
+    half[0, 0] = 187  # a range of 127 levels
+    found = smooth_deviation(half, 0.05)
+    assert found == pytest.approx(255 * (0.05 / (127 / 255)) ** 2)
+    whole = np.array([[[0, 255, 7]]], np.uint8)
+    assert smooth_deviation(whole, 0.05) == pytest.approx(255 * 0.0025)
+    assert np.isfinite(smooth_deviation(np.zeros((2, 2, 3), np.uint8), 0.05))
 
 
 def test_guided_backpropagation_lets_only_positive_gradients_through_a_relu():

@@ -30,10 +30,12 @@ def test_a_pages_table_is_up_to_date(name):
 
 def test_a_table_has_ranges_defaults_presets_and_help():
     head, _, *rows = option_tables.table("mkd").splitlines()
-    assert head == "| option | takes | default (`paper`) | `quick` | what it does |"
+    assert head == "| option | takes | default | `quick` | `paper` | what it does |"
     (steps,) = [row for row in rows if row.startswith("| `steps`")]
-    assert steps.startswith("| `steps` | integer at least 1, none | `none` | `500` | Training steps, ")
-    assert option_tables.table("padim").startswith("| option | takes | default (`paper`) | what it does |")
+    assert steps.startswith("| `steps` | integer at least 1, none | `none` | `500` |  | Training steps, ")
+    assert option_tables.table("padim").startswith("| option | takes | default | `paper` | what it does |")
+    assert "`--preset paper`: --size 128x128, --backbone timm:vgg16." in rows
+    assert any(row.startswith("`--preset quick`: gives up 500 steps") for row in rows)
 
 
 def test_a_page_without_a_place_is_refused_by_name():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
+import spox.opset.ai.onnx.v18 as op
 
 from edgead.errors import OptionError
 from edgead.images import list_images, read_image
@@ -209,3 +211,86 @@ def test_real_images_equal_the_oracle(shared_data: Path, resnet18_weights: Path)
                 found = session(rule.apply(read_image(file))[None])
                 np.testing.assert_allclose(found["anomaly_map"][0, 0], wanted, rtol=1e-3)
                 np.testing.assert_allclose(found["score"], [wanted.max()], rtol=1e-3)
+
+
+def looked_at(images):
+    """Maps of 3 x 3 channels from an image (64, 48): means of squares of pixels, mixed."""
+    rng = np.random.default_rng(8)
+    mixing = {name: rng.normal(0, 1, (channels, 3)) for name, channels in (("a", 6), ("b", 10))}
+    for image in images:
+        means = {
+            name: image.reshape(64 // side, side, 48 // side, side, 3).mean((1, 3)) / 20
+            for name, side in (("a", 4), ("b", 8))
+        }
+        yield {n: np.einsum("dc,hwc->dhw", mixing[n], m).astype(np.float32) for n, m in means.items()}
+
+
+def test_the_draw_of_channels_that_tells_synthetic_defects_best_is_taken():
+    """Each draw's separation by the oracle's Gaussians, position by position, and pairs counted."""
+    from edgead_plugins.separation import trial_of
+    from tests.bundles import good_image
+
+    images = [good_image(i, (64, 48)) for i in range(10)]
+    shapes = {"a": (6, 16, 12), "b": (10, 8, 6)}
+    data = dataclasses.replace(
+        training(10, seed=4, shapes=shapes),
+        size=(64, 48),
+        images=lambda: iter(images),
+        embed=looked_at,
+        features=lambda: looked_at(images),
+    )
+    fitted = PaDiM(PaDiMOptions(dimensions=5, draws=3)).fit(data)
+    trial = trial_of(images, 4)
+    found = []
+    for seed in (4, [4, 1], [4, 2]):
+        chosen = np.sort(np.random.default_rng(seed).choice(16, 5, replace=False))
+        channels = [chosen[chosen < 6], chosen[chosen >= 6] - 6]
+        good, bad = (
+            np.array([oracle.embed([m["a"], m["b"]], channels) for m in looked_at(some)])
+            for some in (trial.good, trial.bad)
+        )
+        scores = {"good": np.zeros(10), "bad": np.zeros(len(bad))}
+        for part in range(4):
+            means, covariances = oracle.gaussians(good[np.arange(10) % 4 != part], 0.01)
+            for name, some, whose in (("good", good, np.arange(10)), ("bad", bad, trial.base)):
+                for i in np.flatnonzero(whose % 4 == part):
+                    highest = np.sort(oracle.distances(some[i], means, covariances))[-2:]  # 1 % of 192
+                    scores[name][i] = highest.mean()
+        each = []
+        for least, most in ((0, 0.005), (0.005, 0.03), (0.03, 1)):
+            b = scores["bad"][(trial.areas > least) & (trial.areas <= most)]
+            if len(b):
+                each.append(0.5 + 0.5 * np.sign(b[:, None] - scores["good"][None]).mean())
+        found.append(np.mean(each))
+    assert fitted.facts["draws"] == pytest.approx(found, abs=0.003)
+    best = [4, [4, 1], [4, 2]][int(np.argmax(found))]
+    wanted = select_channels(shapes, 5, best, "nearest").indices
+    assert fitted.facts["channels"] == {name: index.tolist() for name, index in wanted.items()}
+    alone = PaDiM(PaDiMOptions(dimensions=5)).fit(data).facts
+    assert "draws" not in alone
+    first = select_channels(shapes, 5, 4, "nearest").indices
+    assert alone["channels"] == {name: index.tolist() for name, index in first.items()}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_image_score_is_the_mean_of_the_highest_hundredth(engine):
+    """PaDiM's own, through the post-processor that its method names."""
+    from edgead.image_score import TOP_SHARE
+    from edgead_plugins.methods import PADIM
+
+    assert PADIM().image_score == TOP_SHARE
+    rng = np.random.default_rng(2)
+    images = [{"a": rng.normal(size=(6, 20, 15)).astype(np.float32)} for _ in range(9)]
+    data = dataclasses.replace(training(9, shapes={"a": (6, 20, 15)}), features=lambda: iter(images))
+    fitted = PaDiM(PaDiMOptions(dimensions=5)).fit(data)
+    given = np.random.default_rng(3).normal(size=(1, 6, 20, 15)).astype(np.float32)
+    finish = Gaussian().with_image_score(TOP_SHARE)
+
+    def part(a):
+        scores = fitted.graph({"a": a}, "fp32")
+        _, score = finish.graph(scores, (20, 15), (80, 60))
+        return {"patch": op.identity(scores.patch), "score": op.identity(score)}
+
+    outputs = run(engine, part, a=given)
+    wanted = np.sort(outputs["patch"].ravel())[-3:].mean()  # 1 % of 300
+    assert outputs["score"][0] == pytest.approx(wanted, rel=1e-5)

@@ -26,12 +26,12 @@ from edgead_plugins.students import pictures  # noqa: E402
 from tests.bundles import good_image, write_images  # noqa: E402
 
 SHORT = {
-    "cutpaste": (64, "steps=2", "frozen_steps=1"),
+    "cutpaste": (64, "steps=2", "frozen_steps=1", "patch_stride=32"),
     "destseg": (32, "student_steps=1", "steps=1"),
-    "dmad": (32, "steps=2"),
+    "dmad": (32, "steps=2", "texture_images=2"),
     "fyd": (32, "epochs=1"),
-    "mkd": (32, "epochs=2"),
-    "uninformed-students": (32, "steps=2", "teacher_steps=2"),
+    "mkd": (32, "epochs=2", "pool=no"),
+    "uninformed-students": (32, "scales=33", "steps=2", "teacher_steps=2"),
 }
 """Side of the images, and how long, which is all that is less than published; one of CutPaste's two steps is
 one of its frozen first ones."""
@@ -59,7 +59,7 @@ def test_the_paper_preset_starts_and_steps(method, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "to_backbone", converted)
     side, *short = SHORT[method]
     write_images(tmp_path / "good", [good_image(i, (side, side)) for i in range(5)])
-    recipe = resolve(method, options=short, preset="paper")
+    recipe = resolve(method, "default", options=short, preset="paper")
     settings = Settings((side, side), holdout=0.4, false_positive_rate=0.3, precisions=("fp32",))
     with nullcontext() if method == "dmad" else pytest.raises(Trained):  # DMAD trains no network of images
         fit(recipe, tmp_path / "good", settings, tmp_path / "m.edgead", silent)

@@ -195,7 +195,7 @@ def test_both_presets_are_options_of_the_method():
     method = registry().get("methods", "uninformed-students")()
     assert set(method.presets) == {"quick", "paper"}
     quick = parse_options(StudentsOptions, [], method.presets["quick"])
-    assert quick != parse_options(StudentsOptions, [], method.presets["paper"]) == StudentsOptions()
+    assert quick != parse_options(StudentsOptions, [], method.presets["paper"])
 
 
 def test_an_unknown_layer_is_refused_before_torch_is_needed(tmp_path):

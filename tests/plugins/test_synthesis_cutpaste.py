@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgead_plugins.synthesis.cutpaste import AREA, colour_jitter, cut_paste, scar
+from edgead_plugins.synthesis.cutpaste import AREA, colour_jitter, cut_paste, scar, translated
 
 
 def image(seed: int = 0, size: tuple[int, int] = (96, 128)) -> np.ndarray:
@@ -73,3 +73,33 @@ def test_jitter_turns_the_hue():
     red[..., 2] = 200
     hues = [colour_jitter(red, np.random.default_rng(s), 0.1)[0, 0] for s in range(10)]
     assert any(h[1] > 20 for h in hues) and any(h[0] > 20 for h in hues)
+
+
+def test_a_scars_size_follows_its_scale():
+    """The longer side of its bounding box: 10 to 25 pixels of 256, turned by 45 degrees at most."""
+    given = image(size=(256, 256))
+    longest = {
+        scale: [max(bounds(scar(given, np.random.default_rng(s), 0.1, scale)[1])) for s in range(80)]
+        for scale in (0.5, 1.0, 2.0)
+    }
+    medians = {scale: np.median(found) for scale, found in longest.items()}
+    assert 0.42 < medians[0.5] / medians[1.0] < 0.62 and 1.7 < medians[2.0] / medians[1.0] < 2.3
+    assert max(longest[0.5]) <= np.hypot(8, 12.5) + 2
+
+
+def test_translation_shifts_and_mirrors():
+    given = image(size=(40, 60))
+    shifts = set()
+    for seed in range(60):
+        found = translated(given, np.random.default_rng(seed), 0.1)
+        padded = np.pad(given, ((4, 4), (6, 6), (0, 0)), mode="reflect")
+        windows = [
+            (dy, dx)
+            for dy in range(-4, 5)
+            for dx in range(-6, 7)
+            if np.array_equal(padded[4 - dy : 44 - dy, 6 - dx : 66 - dx], found)
+        ]
+        assert len(windows) == 1
+        shifts.add(windows[0])
+    assert {dy for dy, _ in shifts} == set(range(-4, 5)) and len({dx for _, dx in shifts}) > 9
+    assert np.array_equal(translated(given, np.random.default_rng(0), 0.0), given)

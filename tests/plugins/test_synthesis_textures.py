@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgead.errors import DatasetError
-from edgead_plugins.synthesis.perlin import perlin_mask, perlin_noise
+from edgead_plugins.synthesis.perlin import crack_mask, perlin_mask, perlin_noise
 from edgead_plugins.synthesis.textures import Textures, blend, synthetic_defect, turned
 from tests.bundles import good_image, write_images
 
@@ -60,6 +60,40 @@ def test_masks_are_irregular_of_many_scales_and_sometimes_empty():
     pieces = [cv2.connectedComponents(m)[0] - 1 for m in masks if m.any()]
     assert min(pieces) <= 2 and max(pieces) > 20
     assert np.array_equal(masks[5], perlin_mask((96, 64), np.random.default_rng(5)))
+
+
+def test_cracks_are_thin_winding_and_as_wide_as_the_image_asks_for():
+    """Widths by opening with ever larger squares: nothing of a crack is wider than 5 pixels of 256."""
+    shares, thick = [], []
+    for seed in range(60):
+        mask = crack_mask((256, 256), np.random.default_rng(seed))
+        assert mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 1}
+        shares.append(mask.mean())
+        thick.append(int(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((9, 9), np.uint8)).sum()))
+    assert 0.002 < np.mean(shares) < 0.08 and np.mean(np.array(shares) > 0) > 0.8
+    assert np.mean(thick) < 0.1 * np.mean(shares) * 256**2
+    small = np.mean([crack_mask((128, 128), np.random.default_rng(s)).mean() for s in range(60)])
+    assert 0.5 < small / np.mean(shares) < 2
+    assert np.array_equal(*(crack_mask((64, 48), np.random.default_rng(1)) for _ in range(2)))
+
+
+def test_the_share_of_cracks_is_heeded():
+    image, textures = np.full((64, 64, 3), 90, np.uint8), Textures(None, (64, 64))
+    wide = {
+        share: np.mean(
+            [synthetic_defect(image, textures, np.random.default_rng(s), share)[1].mean() for s in range(40)]
+        )
+        for share in (0.0, 1.0)
+    }
+    lines = [crack_mask((64, 64), _after_one(s)) for s in range(40)]
+    found = [synthetic_defect(image, textures, np.random.default_rng(s), 1.0)[1] for s in range(40)]
+    assert all(np.array_equal(a, b) for a, b in zip(lines, found, strict=True)) and wide[0.0] != wide[1.0]
+
+
+def _after_one(seed):
+    rng = np.random.default_rng(seed)
+    rng.random()
+    return rng
 
 
 def test_a_blend_is_the_formulas():

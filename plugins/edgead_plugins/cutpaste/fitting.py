@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
-from edgead.types import Image, TrainingData
+from edgead.types import Image, Size, TrainingData
+from edgead_plugins.cutpaste.keeping import trunk_separation
 from edgead_plugins.cutpaste.network import Embeddings, Trunk, make_head
-from edgead_plugins.cutpaste.options import PATCH, CutPasteOptions
-from edgead_plugins.cutpaste.weaknesses import EXPLAINED, INVISIBLE, OVER_CHANCE
+from edgead_plugins.cutpaste.options import PAPER_SIDE, CutPasteOptions
+from edgead_plugins.cutpaste.weaknesses import EXPLAINED, INVISIBLE, OVER_CHANCE, SEPARATION
 from edgead_plugins.gaussian_density import estimate_density, explained_by_position
 from edgead_plugins.sampling import evenly_spread
-from edgead_plugins.synthesis.cutpaste import colour_jitter, cut_paste, scar
+from edgead_plugins.separation import Trial, trial_of
+from edgead_plugins.synthesis.cutpaste import Mask, colour_jitter, cut_paste, scar, translated
 from edgead_plugins.training.checkpoint import fingerprint
 from edgead_plugins.training.loop import Run, first_and_last, train
 from edgead_plugins.training.pytorch import functional, nn, torch
@@ -23,6 +26,7 @@ from edgead_plugins.training.seeding import batch_of, deterministic, generator, 
 from edgead_plugins.training.trained import TrainedBackbone, to_backbone
 
 Level = Literal["image", "patch"]
+Paste = Callable[[Image, np.random.Generator, float], tuple[Image, Mask]]
 LOOKED_AT = 32
 """Images that alignment and invisible patches are measured on."""
 PROBES = 16
@@ -38,11 +42,16 @@ def train_cutpaste(data: TrainingData, layer: str, options: CutPasteOptions) -> 
     wanted = [level for level in levels if options.level in (level, "both")]
     task = {"task": options.task, "steps": options.steps, "images": len(images), "seed": data.seed}
     explained, invisible = _explained(data, layer, images), _invisible(images, data.seed)
+    trial = trial_of(images, data.seed) if options.keep_better else None
     trunks: dict[Level, Trunk] = {}
     losses: dict[Level, list[float]] = {}
+    told: dict[str, dict[str, float]] = {}
     for level in wanted:
         with deterministic(data.seed):
-            trunks[level], losses[level] = _train(data, images, level, layer, options)
+            trunks[level], start, losses[level] = _train(data, images, level, layer, options)
+            if trial is not None:
+                with data.progress(f"trying the {level} network on synthetic defects", None):
+                    told[level] = _keep_better(trunks[level], start, level, data.size, options, trial)
     chance = math.log(
         3 if options.task == "3-way" else 2
     )  # cross-entropy of a network that tells nothing apart
@@ -52,19 +61,42 @@ def train_cutpaste(data: TrainingData, layer: str, options: CutPasteOptions) -> 
         "loss": {level: first_and_last(its) for level, its in losses.items()},
         EXPLAINED: round(explained, 3),
         INVISIBLE: round(invisible, 3),
+        SEPARATION: told,
         OVER_CHANCE: {level: round(its[-1] / chance, 3) for level, its in losses.items()},
     }
-    network = Embeddings(trunks.get("image"), trunks.get("patch"), data.size, options.patch_stride)
+    side = options.patch(data.size) if "patch" in trunks else 1
+    network = Embeddings(trunks.get("image"), trunks.get("patch"), data.size, options.patch_stride, side)
     return to_backbone(network, "cutpaste", data.size, base=data.backbone, facts=facts)
+
+
+State = Mapping[str, torch.Tensor]
+
+
+def _keep_better(
+    trunk: Trunk, start: State, level: Level, size: Size, options: CutPasteOptions, trial: Trial
+) -> dict[str, float]:
+    """Put the trunk back to its start where that separates synthetic defects better; both separations."""
+    end = {name: value.clone() for name, value in trunk.state_dict().items()}
+    found = {}
+    for name, state in (("untrained", start), ("trained", end)):
+        trunk.load_state_dict(state)
+        share = trunk_separation(trunk, level == "image", size, options, trial)
+        found[name] = round(share, 4)
+    if found["untrained"] > found["trained"]:
+        trunk.load_state_dict(start)
+    return found
 
 
 def _train(
     data: TrainingData, images: Sequence[Image], level: Level, layer: str, options: CutPasteOptions
-) -> tuple[Trunk, list[float]]:
+) -> tuple[Trunk, State, list[float]]:
+    """A level's trained trunk, the state that it began with, and the losses."""
     device = pick_device(options.device)
     chosen, rng = _few(images), generator(data.seed, 4)
     probe = [proxies(image, rng, level, options)[0] for image in chosen[:PROBES]]
     trunk = Trunk(data.backbone, layer, torch.from_numpy(np.stack(probe)))
+    start = {name: value.clone() for name, value in trunk.state_dict().items()}
+    rate = options.rate(min(options.batch_size, len(images)))
     head = make_head(trunk.width, options.head_layers, 3 if options.task == "3-way" else 2)
     both = nn.ModuleList([trunk, head]).to(device)
 
@@ -80,10 +112,10 @@ def _train(
 
     optimiser = torch.optim.SGD(
         [
-            *trunk.parameter_groups(options.learning_rate, options.weight_decay),
+            *trunk.parameter_groups(rate, options.weight_decay),
             {"params": list(head.parameters())},
         ],
-        lr=options.learning_rate,
+        lr=rate,
         momentum=options.momentum,
         weight_decay=options.weight_decay,
     )
@@ -92,23 +124,29 @@ def _train(
         data.checkpoint,
         fingerprint(data, method="cutpaste", level=level, layer=layer, options=dataclasses.asdict(options)),
         data.progress,
-        advice=f"lower -o learning_rate={options.learning_rate:g}",
+        advice=f"lower -o learning_rate={rate:g}",
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.steps)
     per_epoch = max(1, min(256, options.steps // 4))
     losses = train(run, both, optimiser, step, options.steps, steps_per_epoch=per_epoch, scheduler=schedule)
-    return trunk.eval().cpu(), losses
+    return trunk.eval().cpu(), start, losses
 
 
 def proxies(image: Image, rng: np.random.Generator, level: Level, options: CutPasteOptions) -> list[Image]:
     """One image of each class of the proxy task, the good one first; for patches, of one random crop."""
+    height, width = image.shape[:2]
     if level == "patch":
-        y, x = (int(rng.integers(0, n - PATCH + 1)) for n in image.shape[:2])
-        image = image[y : y + PATCH, x : x + PATCH]
+        side = options.patch((height, width))
+        y, x = (int(rng.integers(0, n - side + 1)) for n in (height, width))
+        image = image[y : y + side, x : x + side]
+    else:
+        image = translated(image, rng, options.translation)
     image = colour_jitter(image, rng, options.jitter)
-    pasted = {"3-way": [cut_paste, scar], "cutpaste": [cut_paste], "scar": [scar]}
+    # A scar is as large beside the whole image as the paper's is, on a patch of it too.
+    thin: Paste = partial(scar, scale=math.sqrt(height * width) / PAPER_SIDE)
+    pasted: dict[str, list[Paste]] = {"3-way": [cut_paste, thin], "cutpaste": [cut_paste], "scar": [thin]}
     if options.task == "union":
-        pasted["union"] = [cut_paste if rng.random() < 0.5 else scar]
+        pasted["union"] = [cut_paste if rng.random() < 0.5 else thin]
     return [image, *(paste(image, rng, options.jitter)[0] for paste in pasted[options.task])]
 
 

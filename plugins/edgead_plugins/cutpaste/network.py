@@ -6,7 +6,7 @@ from functools import partial
 
 from edgead.errors import OptionError
 from edgead.types import Backbone, Size
-from edgead_plugins.cutpaste.options import EMBEDDING, PATCH, PATCHES, patch_grid
+from edgead_plugins.cutpaste.options import EMBEDDING, PATCHES, patch_grid
 from edgead_plugins.training.onnx_module import OnnxModule
 from edgead_plugins.training.pytorch import nn, torch
 
@@ -105,28 +105,29 @@ def make_head(width: int, layers: int, classes: int) -> nn.Module:
 class Embeddings(nn.Module):  # type: ignore[misc]
     """``image`` (1, H, W, 3) uint8 BGR -> ``PATCHES`` (1, d, rows, columns) and ``EMBEDDING`` (1, d, 1, 1).
 
-    A patch is a tile of 64 x 64, cut out before the network: a fully convolutional pass would see its
+    A patch is a tile, cut out before the network: a fully convolutional pass would see its
     neighbours where the patch network saw zero padding, and give other embeddings.
 
     Args:
         image, patch: the trained trunks, or None for those that aren't wanted.
         size: (H, W).
-        stride: of the patches.
+        stride, side: of the patches, in pixels.
     """
 
-    def __init__(self, image: Trunk | None, patch: Trunk | None, size: Size, stride: int) -> None:
+    def __init__(self, image: Trunk | None, patch: Trunk | None, size: Size, stride: int, side: int) -> None:
         super().__init__()
-        self.image, self.patch, self.grid = image, patch, patch_grid(size, stride)
+        self.image, self.patch, self.side = image, patch, side
+        self.grid = (0, 0) if patch is None else patch_grid(size, stride, side)
         for axis, count in zip(("rows", "columns"), self.grid, strict=True):
-            index = (torch.arange(count)[:, None] * stride + torch.arange(PATCH)).flatten()
+            index = (torch.arange(count)[:, None] * stride + torch.arange(side)).flatten()
             self.register_buffer(axis, index)
 
     def tiles(self, image: torch.Tensor) -> torch.Tensor:
-        """(rows * columns, 64, 64, 3) float32, row by row; cast first: TensorRT moves no 8-bit integers."""
+        """(rows * columns, side, side, 3) float32, row by row; cast first: TensorRT moves no bytes."""
         down, across = self.grid
         repeated = image.float()[0].index_select(0, self.rows).index_select(1, self.columns)
-        apart = repeated.reshape(down, PATCH, across, PATCH, 3)
-        return apart.permute(0, 2, 1, 3, 4).reshape(down * across, PATCH, PATCH, 3)
+        apart = repeated.reshape(down, self.side, across, self.side, 3)
+        return apart.permute(0, 2, 1, 3, 4).reshape(down * across, self.side, self.side, 3)
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         """See the class."""

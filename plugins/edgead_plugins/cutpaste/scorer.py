@@ -11,13 +11,12 @@ import spox.opset.ai.onnx.v18 as op
 from numpy.typing import NDArray
 from spox import Var
 
-from edgead.errors import OptionError
 from edgead.notices import Notice
 from edgead.types import Backbone, BankPrecision, FittingData, Scores, Size, TrainingData
 from edgead_plugins.cosine import unit
 from edgead_plugins.cutpaste.density import EmbeddingDensity, embedding_density
-from edgead_plugins.cutpaste.options import EMBEDDING, PATCH, PATCHES, CutPasteOptions, patch_grid
-from edgead_plugins.cutpaste.weaknesses import known_weaknesses
+from edgead_plugins.cutpaste.options import EMBEDDING, PATCHES, CutPasteOptions, patch_grid
+from edgead_plugins.cutpaste.weaknesses import SEPARATION, known_weaknesses
 from edgead_plugins.layers import deepest_unless
 
 LARGEST_SAMPLE = 100_000
@@ -41,11 +40,8 @@ class CutPaste:
             MissingDependencyError: torch isn't installed.
         """
         layer = deepest_unless(self.options.layer, data.backbone, "cutpaste")
-        if self.options.level != "image" and min(data.size) < PATCH:
-            raise OptionError(
-                f"cutpaste: patches of {PATCH} pixels don't fit into {data.size[0]} x "
-                f"{data.size[1]}: choose a larger --size or -o level=image"
-            )
+        if self.options.level != "image":
+            self.options.patch(data.size)
         from edgead_plugins.cutpaste.fitting import train_cutpaste
 
         return train_cutpaste(data, layer, self.options)
@@ -83,19 +79,27 @@ class CutPaste:
                 name: {"dimensions": len(d.mean), "from": d.n, "shrinkage": round(d.shrinkage, 4)}
                 for name, d in densities.items()
             },
-            **{key: provenance[key] for key in ("training", "loss", "trained_on") if key in provenance},
+            **{
+                key: provenance[key]
+                for key in ("training", "loss", "trained_on", SEPARATION)
+                if key in provenance
+            },
         }
         notices = known_weaknesses(provenance, self.options.level)
-        return FittedCutPaste(densities, data.size, self.options.patch_stride, facts, notices)
+        side = self.options.patch(data.size) if PATCHES in densities else 0
+        if side:
+            facts["patch"] = {"side": side, "stride": self.options.patch_stride}
+        return FittedCutPaste(densities, data.size, self.options.patch_stride, side, facts, notices)
 
 
 @dataclass(frozen=True)
 class FittedCutPaste:
-    """The densities by map, what the patches' places are, facts and notices."""
+    """The densities by map, what the patches' places and side are (0: none), facts and notices."""
 
     densities: Mapping[str, EmbeddingDensity]
     size: Size
     stride: int
+    side: int
     facts: Mapping[str, Any]
     notices: Sequence[Notice] = ()
 
@@ -108,9 +112,9 @@ class FittedCutPaste:
             image = op.reshape(patch, op.const([1]))
         if PATCHES in self.densities:
             scores = self.densities[PATCHES].graph(maps[PATCHES], PATCHES)
-            down, across = patch_grid(self.size, self.stride)
+            down, across = patch_grid(self.size, self.stride, self.side)
             vertical, horizontal = (
-                receptive_matrix(n, self.stride, side)
+                receptive_matrix(n, self.stride, side, self.side)
                 for n, side in zip((down, across), self.size, strict=True)
             )
             spread = op.matmul(op.const(vertical), op.reshape(scores, op.const([down, across])))
@@ -120,16 +124,16 @@ class FittedCutPaste:
         return Scores(patch=patch, image=image)
 
 
-def receptive_matrix(patches: int, stride: int, side: int) -> NDArray[np.float32]:
+def receptive_matrix(patches: int, stride: int, side: int, patch: int) -> NDArray[np.float32]:
     """(side // 4, patches): what each patch counts at each place along one side, a row's sum being 1.
 
-    A patch speaks for its middle most: its weight falls as a Gaussian over its 64 pixels, of the deviation
-    that OpenCV gives a kernel of this length. Places are the middles of 4-pixel cells.
+    A patch speaks for its middle most: its weight falls as a Gaussian over its ``patch`` pixels, of the
+    deviation that OpenCV gives a kernel of this length. Places are the middles of 4-pixel cells.
     """
-    sigma = 0.3 * ((PATCH - 1) * 0.5 - 1) + 0.8
+    sigma = 0.3 * ((patch - 1) * 0.5 - 1) + 0.8
     cells = max(1, side // 4)
     places = (np.arange(cells) + 0.5) * side / cells
-    middles = np.arange(patches) * stride + PATCH / 2
+    middles = np.arange(patches) * stride + patch / 2
     exponent = -0.5 * ((places[:, None] - middles) / sigma) ** 2
     weight = np.exp(exponent - exponent.max(1, keepdims=True))
     return np.asarray(weight / weight.sum(1, keepdims=True), np.float32)

@@ -140,7 +140,8 @@ class _Training:
             seen = self._compared(corrupted)
         with self._arithmetic():
             logits = self.networks.segmentation(seen)
-        return segmentation_loss(logits, shrunk(mask, logits.shape[2:]), self.options.gamma)
+        wanted = shrunk(mask, logits.shape[2:], self.options.cracks > 0)
+        return segmentation_loss(logits, wanted, self.options.gamma)
 
     def _compared(self, images: torch.Tensor) -> torch.Tensor:
         taught, shown = self.networks.look(images)
@@ -162,7 +163,7 @@ class _Training:
     def _corrupted(
         self, good: Sequence[Image], rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        drawn = [synthetic_defect(image, self.textures, rng) for image in good]
+        drawn = [synthetic_defect(image, self.textures, rng, self.options.cracks) for image in good]
         corrupted, masks = ([pair[i] for pair in drawn] for i in (0, 1))
         clean, seen, mask = (
             torch.from_numpy(np.stack(arrays)).to(self.device) for arrays in (good, corrupted, masks)

@@ -30,8 +30,14 @@ def segmentation_loss(logits: torch.Tensor, mask: torch.Tensor, gamma: float) ->
     return focal.mean() + (torch.sigmoid(logits.float()) - mask).abs().mean()
 
 
-def shrunk(mask: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """(N, H, W) masks of 0 and 1 -> (N, 1, h, w): bilinear interpolation, then 1 from one half on."""
+def shrunk(mask: torch.Tensor, size: Sequence[int], touched: bool = False) -> torch.Tensor:
+    """(N, H, W) masks of 0 and 1 -> (N, 1, h, w): bilinear interpolation, then 1 from one half on.
+
+    Args:
+        touched: 1 wherever the mask is anywhere in the position's pixels, so that thin lines aren't lost.
+    """
+    if touched:
+        return functional.adaptive_max_pool2d(mask[:, None].float(), tuple(size))
     found = functional.interpolate(mask[:, None].float(), size=tuple(size), mode="bilinear")
     return (found >= 0.5).float()
 

@@ -21,9 +21,12 @@ class BasicBlock(nn.Module):  # type: ignore[misc]
 
     Args:
         relu: end with ReLU; False where the result is to have values below 0.
+        still: begin as the shortcut alone, the last BatchNorm's scale being 0 (Goyal et al. 2017).
     """
 
-    def __init__(self, entering: int, leaving: int, stride: int = 1, relu: bool = True) -> None:
+    def __init__(
+        self, entering: int, leaving: int, stride: int = 1, relu: bool = True, still: bool = False
+    ) -> None:
         super().__init__()
         self.first = nn.Conv2d(entering, leaving, 3, stride, 1, bias=False)
         self.first_norm = nn.BatchNorm2d(leaving)
@@ -35,6 +38,8 @@ class BasicBlock(nn.Module):  # type: ignore[misc]
                 nn.Conv2d(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving)
             )
         self.relu = relu
+        if still:
+            nn.init.zeros_(self.second_norm.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         inner = functional.relu(self.first_norm(self.first(x)))
@@ -42,8 +47,13 @@ class BasicBlock(nn.Module):  # type: ignore[misc]
         return functional.relu(total) if self.relu else total
 
 
-def _stage(entering: int, leaving: int, stride: int = 1, relu: bool = True) -> nn.Sequential:
-    return nn.Sequential(BasicBlock(entering, leaving, stride), BasicBlock(leaving, leaving, relu=relu))
+def _stage(
+    entering: int, leaving: int, stride: int = 1, relu: bool = True, still: bool = False
+) -> nn.Sequential:
+    return nn.Sequential(
+        BasicBlock(entering, leaving, stride, still=still),
+        BasicBlock(leaving, leaving, relu=relu, still=still),
+    )
 
 
 def _convolve(entering: int, leaving: int, kernel: int, dilation: int = 1) -> nn.Sequential:
@@ -58,6 +68,7 @@ def _convolve(entering: int, leaving: int, kernel: int, dilation: int = 1) -> nn
 class Student(nn.Module):  # type: ignore[misc]
     """ResNet-18 as encoder, and the same in reverse as decoder, from scratch.
 
+    The encoder's residual blocks begin as their shortcuts, as in the authors' code; the decoder's don't.
     Each of the decoder's stages but its first begins with bilinear enlargement to twice the size; the last
     three yield what the teacher's maps are compared with.
 
@@ -72,8 +83,8 @@ class Student(nn.Module):  # type: ignore[misc]
         self.stem = nn.Conv2d(3, width, 7, 2, 3, bias=False)
         self.stem_norm = nn.BatchNorm2d(width)
         self.encoder = nn.Sequential(
-            _stage(width, width),
-            *(_stage(width << i, width << (i + 1), 2) for i in range(3)),
+            _stage(width, width, still=True),
+            *(_stage(width << i, width << (i + 1), 2, still=True) for i in range(3)),
         )
         deepest = width * 8
         wide = [deepest, *reversed(channels)]
@@ -100,7 +111,8 @@ class Segmentation(nn.Module):  # type: ignore[misc]
     """Where teacher and student differ -> the logit of an anomaly, at stride 4.
 
     Two residual blocks, atrous spatial pyramid pooling (Chen et al., DeepLabv3, arXiv 1706.05587), one
-    3 x 3 convolution and one of 1 x 1.
+    3 x 3 convolution and one of 1 x 1. The pyramid is that of the authors' code: dilated convolutions and a
+    pooled branch, no 1 x 1 one, brought together by a 3 x 3 convolution.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -108,10 +120,9 @@ class Segmentation(nn.Module):  # type: ignore[misc]
         self.residual = _stage(channels, width)
         self.head = nn.ModuleDict(
             {
-                "point": _convolve(width, width, 1),
                 **{f"dilated_{rate}": _convolve(width, width, 3, rate) for rate in RATES},
                 "pooled": _convolve(width, width, 1),
-                "project": _convolve((len(RATES) + 2) * width, width, 1),
+                "project": _convolve((len(RATES) + 1) * width, width, 3),
                 "smooth": _convolve(width, width, 3),
                 "last": nn.Conv2d(width, 1, 1),
             }
@@ -122,7 +133,7 @@ class Segmentation(nn.Module):  # type: ignore[misc]
         """(N, C, h, w) -> (N, 1, h, w)."""
         x = self.residual(x)
         head = self.head
-        found = [head["point"](x), *(head[f"dilated_{rate}"](x) for rate in RATES)]
+        found = [head[f"dilated_{rate}"](x) for rate in RATES]
         found.append(head["pooled"](x.mean((2, 3), keepdim=True)).expand_as(x))
         return head["last"](head["smooth"](head["project"](torch.cat(found, 1))))
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from edgead.errors import OptionError
-from edgead.options import check_options
+from edgead.options import Range, check_options
 from edgead_plugins.option_kinds import BatchSize, Count, Factor, Momentum, Positive
 from edgead_plugins.synthesis.textures import Rotation
 
@@ -30,6 +30,10 @@ class DeSTSegOptions:
     """How good images are turned in training. none: not at all; small: by up to 5 degrees; any: by multiples
     of 90 degrees (of 180 where the image isn't square), then by up to 5. The paper's code chooses by
     class."""
+    cracks: Annotated[float, Range(0, 1)] = 0.0
+    """Share of synthetic defects that are thin winding lines, 1 to 4 pixels of 256 wide, in place of the
+    paper's blobs. With any, what the segmentation is to find includes each position that a defect touches,
+    and not only those that it covers by half."""
     layers: tuple[str, ...] = ()
     """The teacher's three feature maps, of stride 4, 8 and 16. Empty: its last of each."""
     top: Count = 100

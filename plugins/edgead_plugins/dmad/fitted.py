@@ -13,14 +13,16 @@ from spox import Var
 
 from edgead.types import BankPrecision, FittingData, Scores
 from edgead.workbench.graph import parameter
+from edgead_plugins.dmad.foreign import foreign_patches
 from edgead_plugins.dmad.knowledge import knowledge
-from edgead_plugins.dmad.memory import Memory, Patches, build_memory, observed_patches
-from edgead_plugins.dmad.options import HIGHEST, PATCHES, SLOPE, DMADOptions
+from edgead_plugins.dmad.memory import Making, Memory, Patches, build_memory, observed_patches
+from edgead_plugins.dmad.options import HIGHEST, PATCHES, SLOPE, DMADOptions, Reading
 from edgead_plugins.nearest import Bank
 from edgead_plugins.patchcore import FittedPatchCore
 from edgead_plugins.ranking import EXACT, Search
 
 Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -59,47 +61,44 @@ class FittedDMAD:
     Attributes:
         memory: the banks.
         coreset: PatchCore's record of the normal bank, which knows the rows' patches.
-        factor: of the pseudo-anomalous features' noise; see ``noise_factor``.
+        making: how the abnormal bank is made of patches.
         head: the trained network.
-        attention: whether the knowledge holds attention.
+        reading: how the banks are read.
         grid: (h, w).
         searches: how the normal and the abnormal bank are searched.
+        foreign: which of other pictures' patches the abnormal bank keeps; None: it's made of all of them.
     """
 
     memory: Memory
     coreset: FittedPatchCore
-    factor: Floats
+    making: Making
     head: Head
-    attention: bool
+    reading: Reading
     grid: tuple[int, int]
     options: DMADOptions
-    seed: int
     told: Mapping[str, Any] = field(default_factory=dict)
     searches: tuple[Search, Search] = (EXACT, EXACT)
+    foreign: Integers | None = None
 
     def refit(self, data: FittingData) -> FittedDMAD:
         """The same network, and both banks' patches as another precision of the backbone embeds them."""
         coreset = self.coreset.refit(data)
         normal = Patches(coreset.bank, self.memory.normal.image)
-        memory = build_memory(
-            normal,
-            observed_patches(data),
-            self.factor,
-            noise=self.options.noise,
-            centre_count=self.options.centre_samples,
-            centre_std=self.options.centre_std,
-            seed=self.seed,
-        )
+        foreign = foreign_patches(data, self.options)
+        foreign = foreign if self.foreign is None else foreign[self.foreign]
+        observed = observed_patches(data, self.options.covered == "any")
+        memory = build_memory(normal, observed, foreign, self.making)
         return replace(self, memory=memory, coreset=coreset)
 
     @property
     def facts(self) -> Mapping[str, Any]:
         """Both banks, and how the network was trained, for the manifest."""
-        observed, centres, pseudo = self.memory.parts
+        observed, centres, made = self.memory.parts
+        kind = "foreign" if self.foreign is not None else "fused" if self.options.texture_images else "noise"
         return {
             "normal_bank": {"rows": len(self.memory.normal), "dim": self.memory.normal.rows.shape[1]},
-            "abnormal_bank": {"observed": observed, "centre_samples": centres, "pseudo": pseudo},
-            "knowledge": "distance and attention" if self.attention else "distance",
+            "abnormal_bank": {"observed": observed, "centre_samples": centres, kind: made},
+            "knowledge": self.reading,
             "patches": self.coreset.n_patches,
             "grid": list(self.grid),
             "search": {"normal": self.searches[0].facts, "abnormal": self.searches[1].facts},
@@ -114,18 +113,18 @@ class FittedDMAD:
         said = []
         banks = (("normal_bank", self.memory.normal), ("abnormal_bank", self.memory.abnormal))
         for (name, patches), search in zip(banks, self.searches, strict=True):
-            count = attended(self.options, self.attention, len(patches))
+            count = attended(self.options, self.reading, len(patches))
             lowered, found = search.find(Bank(patches.rows, name), query, (h, w), count, bank)
-            said.append(knowledge(lowered, query, found.index, self.attention))
+            said.append(knowledge(lowered, query, found.index, self.reading, self.options.signed))
         patch = self.head.graph(query, *said)
         highest, _ = op.top_k(patch, op.const([min(HIGHEST, h * w)]), axis=0)
         image = op.reduce_mean(highest, op.const([0]), keepdims=1)
         return Scores(patch=op.reshape(patch, op.const([1, 1, h, w])), image=image)
 
 
-def attended(options: DMADOptions, attention: bool, rows: int) -> int:
+def attended(options: DMADOptions, reading: Reading, rows: int) -> int:
     """How many rows of a bank a patch's knowledge is of."""
-    return min(options.neighbors, rows) if attention else 1
+    return 1 if reading == "nearest" else min(options.neighbors, rows)
 
 
 __all__ = ["FittedDMAD", "Head", "attended"]

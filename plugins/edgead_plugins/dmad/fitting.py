@@ -11,7 +11,9 @@ import numpy as np
 from edgead.leftovers import scratch_folder
 from edgead.types import FittingData
 from edgead_plugins.dmad.fitted import FittedDMAD, Head, attended
+from edgead_plugins.dmad.foreign import foreign_patches, kept
 from edgead_plugins.dmad.memory import (
+    Making,
     Memory,
     Patches,
     build_memory,
@@ -20,7 +22,7 @@ from edgead_plugins.dmad.memory import (
     observed_patches,
 )
 from edgead_plugins.dmad.network import Bank, Mapper, fold, knowledge, loss
-from edgead_plugins.dmad.options import PATCHES, DMADOptions
+from edgead_plugins.dmad.options import PATCHES, DMADOptions, Reading
 from edgead_plugins.patchcore import FittedPatchCore
 from edgead_plugins.ranking import choose_search
 from edgead_plugins.sampling import evenly_spread
@@ -38,21 +40,22 @@ LOOKED_AT = 20000
 def fit_dmad(data: FittingData, coreset: FittedPatchCore, options: DMADOptions) -> FittedDMAD:
     """Build the abnormal bank and train; see ``DMAD.fit``."""
     normal = normal_patches(data, data.seed, options.memory_mib)
-    observed = observed_patches(data)
-    factor = noise_factor(normal.rows)
+    observed = observed_patches(data, options.covered == "any")
+    making = Making(
+        noise_factor(normal.rows), options.noise, options.centre_samples, options.centre_std, data.seed
+    )
+    foreign = foreign_patches(data, options)
+    few = kept(foreign, options.texture_ratio, options.bank_rows) if len(observed) and len(foreign) else None
     h, w = coreset.grid
     memory = build_memory(
         Patches(coreset.bank, coreset.index // (h * w)),
         observed,
-        factor,
-        noise=options.noise,
-        centre_count=options.centre_samples,
-        centre_std=options.centre_std,
-        seed=data.seed,
+        foreign if few is None else foreign[few],
+        making,
     )
-    attention = not len(observed) if options.attention is None else options.attention
+    reading = options.read_as(len(observed) > 0)
     with deterministic(data.seed):
-        lesson = Lesson(memory, normal, observed, factor, attention, options, data.seed)
+        lesson = Lesson(memory, normal, observed, making.factor, reading, options, data.seed)
         losses = _train(data, lesson)
         told = {
             "training": {"steps": options.steps, "batch_size": options.batch_size, "seed": data.seed},
@@ -67,12 +70,12 @@ def fit_dmad(data: FittingData, coreset: FittedPatchCore, options: DMADOptions) 
             PATCHES,
             options.search,
             options.search_bound,
-            attended(options, attention, len(bank.rows)),
+            attended(options, reading, len(bank.rows)),
         )
         for bank in (memory.normal, memory.abnormal)
     )
     searches = normal_search, abnormal_search
-    return FittedDMAD(memory, coreset, factor, head, attention, (h, w), options, data.seed, told, searches)
+    return FittedDMAD(memory, coreset, making, head, reading, (h, w), options, told, searches, few)
 
 
 class Lesson:
@@ -84,13 +87,13 @@ class Lesson:
         normal: Patches,
         observed: Patches,
         factor: np.ndarray,
-        attention: bool,
+        reading: Reading,
         options: DMADOptions,
         seed: int,
     ) -> None:
         self.device = pick_device(options.device)
         self.normal, self.observed, self.factor = normal, observed, factor
-        self.attention, self.options, self.seed = attention, options, seed
+        self.reading, self.options, self.seed = reading, options, seed
         self.banks = [Bank(p.rows, p.image).moved(self.device) for p in (memory.normal, memory.abnormal)]
         self.mapper = Mapper(normal.rows.shape[1], options.hidden).to(self.device)
 
@@ -108,10 +111,11 @@ class Lesson:
         query = torch.from_numpy(rows).to(self.device)
         said = []
         for bank, image in zip(self.banks, (normal_image, abnormal_image), strict=True):
-            count = min(self.options.neighbors if self.attention else 1, len(bank.rows))
+            count = attended(self.options, self.reading, len(bank.rows))
             with torch.no_grad():
                 own = None if image is None else torch.from_numpy(image).to(self.device)
-                said.append(knowledge(bank, query, bank.search(query, count, own)))
+                index = bank.search(query, count, own)
+                said.append(knowledge(bank, query, index, self.reading, self.options.signed))
         return self.mapper.enhance(query, *said)
 
     def step(self, number: int) -> torch.Tensor:
@@ -120,11 +124,18 @@ class Lesson:
         rng = generator(self.seed, number, 1)
         chosen = batch_of(number, len(self.normal), options.batch_size, self.seed)
         rows, image = self.normal.rows[chosen], self.normal.image[chosen]
-        noise = rng.standard_normal(rows.shape, np.float32) @ self.factor.T * np.float32(options.noise)
-        parts = [self.enhanced(rows, image), self.enhanced(rows + noise, image)]
+        parts = [self.enhanced(rows, image)]
+        if options.negatives == "projected":
+            drawn = rng.standard_normal(tuple(parts[0].shape), np.float32) * np.float32(
+                options.projected_noise
+            )
+            parts.append(parts[0] + torch.from_numpy(drawn).to(self.device))
+        else:
+            drawn = rng.standard_normal(rows.shape, np.float32) @ self.factor.T * np.float32(options.noise)
+            parts.append(self.enhanced(rows + drawn, image))
         if len(self.observed):
-            drawn = rng.integers(0, len(self.observed), max(2, options.batch_size // 4))
-            parts.append(self.enhanced(self.observed.rows[drawn], None, self.observed.image[drawn]))
+            which = rng.integers(0, len(self.observed), max(2, options.batch_size // 4))
+            parts.append(self.enhanced(self.observed.rows[which], None, self.observed.image[which]))
         psi = self.mapper(torch.cat(parts)).split([len(part) for part in parts])
         weights = options.pseudo_weight, options.observed_weight
         return loss(psi[0], psi[1], psi[2] if len(psi) > 2 else None, weights)

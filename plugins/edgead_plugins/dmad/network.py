@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead_plugins.dmad.options import SLOPE
+from edgead_plugins.dmad.options import EVEN, SLOPE, Reading
 from edgead_plugins.training.pytorch import functional, nn, torch
 
 MARGIN = 0.5
@@ -43,15 +43,30 @@ class Bank(nn.Module):  # type: ignore[misc]
         rank = (query - self.mean) @ self.columns - self.halves
         if image is not None:
             rank = rank.masked_fill(image[:, None] == self.image[None], -torch.inf)
-        found: torch.Tensor = rank.topk(count, dim=1).indices
-        return found
+        best, found = rank.topk(count, dim=1)
+        left = best.isfinite()
+        last = found.gather(
+            1, (left.sum(1, keepdim=True) - 1).clamp_min(0)
+        )  # once more where there's no other
+        return torch.where(left, found, last)  # the last one again where there is no other
 
 
-def knowledge(bank: Bank, query: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+def knowledge(
+    bank: Bank, query: torch.Tensor, index: torch.Tensor, reading: Reading, signed: bool = False
+) -> torch.Tensor:
     """What rows ``index`` (queries, k) of a bank say about patches (queries, dim); see ``knowledge.py``."""
     rows, lone = bank.rows[index], query[:, None]
-    weights = functional.softmax((lone * rows).sum(2) * query.shape[1] ** -0.5, dim=1)
-    return (weights[..., None] * (lone - rows).abs()).sum(1)
+    apart = lone - rows
+    said = apart if signed else apart.abs()
+    if reading == "nearest":
+        return said[:, 0]
+    if reading == "attention":
+        weights = functional.softmax((lone * rows).sum(2) * query.shape[1] ** -0.5, dim=1)
+    else:
+        far = apart.square().sum(2).sqrt()
+        lead = (far.amax(1, keepdim=True) + 1e-9) * (1 + EVEN) - far
+        weights = lead / lead.sum(1, keepdim=True)
+    return (weights[..., None] * said).sum(1)
 
 
 class Mapper(nn.Module):  # type: ignore[misc]

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from edgead.types import TrainingData
+from edgead_plugins.fyd.movement import movement
 from edgead_plugins.fyd.network import AlignedNetwork, Predictor, image_loss, similarity_loss
-from edgead_plugins.fyd.options import FYDOptions
+from edgead_plugins.fyd.options import MOVING_RATE, STILL_RATE, TRAINED, FYDOptions
 from edgead_plugins.fyd.transformer import Bounds
 from edgead_plugins.sampling import evenly_spread
 from edgead_plugins.training.checkpoint import fingerprint
@@ -31,7 +32,12 @@ def train_fyd(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) 
 
 def _train(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> TrainedBackbone:
     device = pick_device(options.device)
-    images = torch.from_numpy(np.stack(list(data.images())))
+    frames = list(data.images())
+    moved = movement(frames)
+    rate = options.learning_rate
+    if rate is None:
+        rate = MOVING_RATE if moved.moving else STILL_RATE
+    images = torch.from_numpy(np.stack(frames))
     bounds = Bounds(options.max_rotation, options.max_scale, options.max_shift)
     network = AlignedNetwork(
         data.backbone,
@@ -43,12 +49,13 @@ def _train(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> 
     few = images[evenly_spread(len(images), LOOKED_AT)]
     network.prepare(few)
     predictors = nn.ModuleList(Predictor(channels) for channels, _, _ in network.shapes().values())
-    guard = SpreadGuard(stages)
+    guard = SpreadGuard(stages, worn=options.stop_worn)
     everything = nn.ModuleList([network, predictors, guard]).to(device)
 
-    def watch() -> None:
+    def watch() -> bool:
         with torch.no_grad():
             guard.look(dict(network.run(few.to(device)).maps))
+        return guard.worn_out()
 
     watch()
 
@@ -71,13 +78,12 @@ def _train(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> 
         data.checkpoint,
         fingerprint(data, method="fyd", options=dataclasses.asdict(options), stages=stages),
         data.progress,
-        advice=f"lower -o learning_rate={options.learning_rate:g} or -o "
-        f"image_learning_rate={options.image_learning_rate:g}",
+        advice=f"lower -o learning_rate={rate:g} or -o image_learning_rate={options.image_learning_rate:g}",
     )
     losses = train(
         run,
         everything,
-        _optimiser(network, predictors, options),
+        _optimiser(network, predictors, options, rate),
         step,
         options.epochs * per_epoch,
         steps_per_epoch=per_epoch,
@@ -87,6 +93,15 @@ def _train(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> 
     network.settle(batch.to(device) for batch in images.split(size))
     facts = {
         "training": {"epochs": options.epochs, "batches": per_epoch, "batch_size": size, "seed": data.seed},
+        TRAINED: {
+            "learning_rate": rate,
+            "chosen": options.learning_rate is None,
+            "explained_lying": round(moved.lying, 3),
+            "explained_placed": round(moved.placed, 3),
+            "moving": moved.moving,
+            "epochs": len(losses),
+            "worn": guard.worn_out(),
+        },
         "loss": first_and_last(losses),
         "spread_left": {name: round(share, 3) for name, share in guard.shares().items()},
         "trained_on": device.type,
@@ -95,7 +110,7 @@ def _train(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> 
 
 
 def _optimiser(
-    network: AlignedNetwork, predictors: nn.ModuleList, options: FYDOptions
+    network: AlignedNetwork, predictors: nn.ModuleList, options: FYDOptions, rate: float
 ) -> torch.optim.Optimizer:
     groups: list[dict[str, Any]] = [
         {"params": list(network.backbone.parameters())},
@@ -107,7 +122,7 @@ def _optimiser(
             {"params": list(network.image_transformer.parameters()), "lr": options.image_learning_rate}
         )
     kept = [group for group in groups if group["params"]]
-    return torch.optim.SGD(kept, lr=options.learning_rate, momentum=options.momentum)
+    return torch.optim.SGD(kept, lr=rate, momentum=options.momentum)
 
 
 __all__ = ["train_fyd"]

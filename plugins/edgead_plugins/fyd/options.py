@@ -10,8 +10,13 @@ from edgead.options import Range
 from edgead_plugins.option_kinds import BatchSize, Factor, Momentum, WholeNumber
 from edgead_plugins.padim import PaDiMOptions
 
+MOVING_RATE, STILL_RATE = 1e-4, 1e-5
+"""Learning rates where parts move, and where they don't."""
 ALIGNMENT = "alignment"
 """The trained network's map (1, 6, 1, 1): the 2 x 3 transform that takes an aligned map back to the image."""
+
+TRAINED = "trained"
+"""How it was trained, in the provenance: the learning rate and why, the epochs, whether features wore."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,13 @@ class FYDOptions(PaDiMOptions):
     """Passes over the good images; 50 in a derivative of the paper."""
     batch_size: BatchSize = 32
     """Images in a training step, each of which is compared with another; 32 in a derivative of the paper."""
-    learning_rate: Factor = 1e-5
-    """SGD's learning rate for the backbone, the stages' alignments and the predictors. 0.0001 in a derivative
-    of the paper, which did worse here (docs/methods/fyd.md); 0 trains the image's alignment alone."""
+    learning_rate: Factor | None = None
+    """SGD's learning rate for the backbone, the stages' alignments and the predictors. none: 0.0001, as in a
+    derivative of the paper, where the images show parts that move, else 0.00001, since there the larger one
+    did harm (docs/methods/fyd.md); 0 trains the image's alignment alone."""
+    stop_worn: Annotated[float, Range(0, 1)] = 0.8
+    """End the training after the epoch in which less than this share of the features' spread over images and
+    positions is left: it makes them alike slowly, before they collapse. 0: go on."""
     image_learning_rate: Factor = 0.01
     """SGD's learning rate for the image's alignment; 0.01 in a derivative of the paper."""
     momentum: Momentum = 0.9
@@ -51,4 +60,4 @@ class FYDOptions(PaDiMOptions):
         return PaDiMOptions(**{name: getattr(self, name) for name in names})
 
 
-__all__ = ["ALIGNMENT", "FYDOptions"]
+__all__ = ["ALIGNMENT", "MOVING_RATE", "STILL_RATE", "TRAINED", "FYDOptions"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,9 +16,20 @@ from edgead.errors import OptionError
 from edgead.notices import Notice
 from edgead.types import Backbone, BankPrecision, FittingData, Scores, Size, TrainingData
 from edgead.workbench.graph import static_shape
-from edgead_plugins.fyd.options import ALIGNMENT, FYDOptions
+from edgead_plugins.fyd.options import ALIGNMENT, TRAINED, FYDOptions
 from edgead_plugins.layers import check_known
 from edgead_plugins.padim import FittedPaDiM, PaDiM
+
+RATE = (
+    "learning rate {learning_rate:g}, for {what}: a mean part explains {explained_lying:.0%} of the images "
+    "as they lie and {explained_placed:.0%} moved into place; another with -o learning_rate"
+)
+SENTENCES = {
+    "fyd-moving": RATE.replace("{what}", "parts that move"),
+    "fyd-still": RATE.replace("{what}", "parts or a surface that don't move"),
+    "fyd-worn": "the training ended after {epochs} epochs, with {left:.0%} left of the features' spread: it "
+    "made different places alike; lower -o learning_rate, or compare with padim",
+}
 
 
 class FYD:
@@ -68,24 +79,34 @@ class FYD:
 
         shapes = {name: shape for name, shape in data.shapes.items() if name != ALIGNMENT}
         fitted = self._padim.fit(dataclasses.replace(data, shapes=shapes, features=stages))
-        return FittedFYD(fitted)
+        told = data.backbone.provenance
+        return FittedFYD(fitted, told.get(TRAINED, {}), told.get("spread_left", {}))
 
 
 @dataclass(frozen=True)
 class FittedFYD:
-    """A density of aligned maps."""
+    """A density of aligned maps, how the network was trained, and what is left of its features' spread."""
 
     density: FittedPaDiM
+    trained: Mapping[str, Any] = field(default_factory=dict)
+    spread_left: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """The density's."""
-        return self.density.facts
+        """The density's, and how the network was trained."""
+        return {**self.density.facts, **({TRAINED: dict(self.trained)} if self.trained else {})}
 
     @property
     def notices(self) -> Sequence[Notice]:
-        """The density's."""
-        return self.density.notices
+        """The density's, and what was decided in training."""
+        found = list(self.density.notices)
+        if self.trained.get("chosen"):
+            code = "fyd-moving" if self.trained["moving"] else "fyd-still"
+            found.append(Notice(code, dict(self.trained), SENTENCES[code]))
+        if self.trained.get("worn"):
+            values = {"epochs": self.trained["epochs"], "left": min(self.spread_left.values())}
+            found.append(Notice("fyd-worn", values, SENTENCES["fyd-worn"]))
+        return found
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
         """See ``edgead.types.FittedScorer``; the image score is left to the finished map's maximum."""

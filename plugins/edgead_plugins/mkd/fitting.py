@@ -42,7 +42,7 @@ def _train(data: TrainingData, layers: Mapping[str, bool], options: MKDOptions) 
     known = _lessons(network, images, options, data)
 
     def step(number: int) -> torch.Tensor:
-        batch = torch.from_numpy(batch_of(number, len(images), options.batch_size, data.seed))
+        batch = torch.from_numpy(batch_of(number, len(images), options.batch_size, data.seed, True))
         if known is None:
             with torch.no_grad():
                 taught, shown = network.teach(images[batch].to(device))
@@ -51,7 +51,7 @@ def _train(data: TrainingData, layers: Mapping[str, bool], options: MKDOptions) 
         return loss(taught, network.cloner(shown), options.weights)
 
     size = min(options.batch_size, len(images))
-    per_epoch = len(images) // size
+    per_epoch = -(-len(images) // size)
     steps = options.steps or options.epochs * per_epoch
     run = Run(
         "mkd",

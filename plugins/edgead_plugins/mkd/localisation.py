@@ -47,8 +47,11 @@ class Localisation:
     """How gradients become a map.
 
     Attributes:
-        attribution: guided backpropagation, the plain gradient, or SmoothGrad.
-        samples, noise: of SmoothGrad; the noise's deviation is a share of the range 0..255.
+        attribution: guided backpropagation, through the cloner's ReLUs alone as in the authors' code, the
+            plain gradient, or SmoothGrad.
+        samples, noise: of SmoothGrad. As in the authors' code, and unlike the SmoothGrad paper, the noise's
+            *variance* is what a deviation of ``noise`` over the image's range would be squared: with pixels
+            from 0 to 1 the deviation is (noise / range)^2, 0.0025 for an image from black to white.
         clip: the quantile of an image's map above which values are cut off.
         rescale: bring each image's map to 0..1, as the authors' code does. A good image then has a map as
             strong as a defective one's: without it, maps of different images can be compared.
@@ -103,7 +106,7 @@ class GradientDetector:
         self._weights = MKDOptions(weighted=options["weighted"], weight=options["weight"]).weights
         model = _maps_alone(load_graph(self.bundle.read(manifest.model), str(self.bundle.path)))
         self._network = OnnxModule(manifest.method.name, model).eval()
-        self._relus = [n.output[0] for n in model.graph.node if n.op_type == "Relu"]
+        self._relus = _relus_of_the_cloner(model)
         self._pixels = next(n.output[0] for n in model.graph.node if n.op_type == "Cast")
 
     def read_image(self, path: Path) -> Image:
@@ -138,8 +141,8 @@ class GradientDetector:
         rng = np.random.default_rng(settings.seed)
         total = np.zeros(image.shape[:2], np.float32)
         for _ in range(settings.samples):
-            drawn = rng.normal(0, 255 * settings.noise, (1, *image.shape)).astype(np.float32)
-            total += self._gradient(given, drawn)
+            drawn = rng.normal(0, smooth_deviation(image, settings.noise), (1, *image.shape))
+            total += self._gradient(given, drawn.astype(np.float32))
         return total / np.float32(settings.samples)
 
     def _gradient(self, image: torch.Tensor, noise: Floats) -> Floats:
@@ -160,6 +163,12 @@ class GradientDetector:
         numbers = range(1, len(maps) // 2 + 1)
         each = [disagreement(maps[f"{SOURCE}{n}"], maps[f"{CLONER}{n}"], self._weights) for n in numbers]
         return torch.stack(each).sum(0)
+
+
+def smooth_deviation(image: Image, noise: float) -> float:
+    """SmoothGrad's deviation in grey levels; see ``Localisation``."""
+    span = max(float(np.ptp(image)), 1.0) / 255
+    return 255 * (noise / span) ** 2
 
 
 def finish(gradient: Floats, settings: Localisation) -> Floats:
@@ -188,6 +197,19 @@ class _OnlyRising(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
         return gradient.clamp_min(0)
+
+
+def _relus_of_the_cloner(model: onnx.ModelProto) -> list[str]:
+    """The outputs of the ReLUs that the cloner's maps depend on; the source has its own."""
+    producer = {name: node for node in model.graph.node for name in node.output}
+    left = [value.name for value in model.graph.output if value.name.startswith(CLONER)]
+    seen: set[str] = set()
+    while left:
+        name = left.pop()
+        if name in producer and name not in seen:
+            seen.add(name)
+            left += producer[name].input
+    return [n.output[0] for n in model.graph.node if n.op_type == "Relu" and n.output[0] in seen]
 
 
 def _maps_alone(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -238,4 +260,4 @@ if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 
 
-__all__ = ["GradientDetector", "Localisation", "finish", "main"]
+__all__ = ["GradientDetector", "Localisation", "finish", "main", "smooth_deviation"]

@@ -73,10 +73,11 @@ class StudentsOptions:
     zoom: Annotated[int, Range(16)] = 224
     """Side in pixels that a patch is enlarged to before the backbone sees it."""
     distillation: Factor = 1.0
-    """Weight of the distance to the backbone's features in the teacher's loss."""
-    metric: Factor = 1.0
-    """Weight of the triplet loss in the teacher's loss, which takes three patches instead of one; 0 leaves it
-    out."""
+    """Weight of the distance to the backbone's features in the teacher's loss; 0 leaves the backbone out."""
+    metric: Factor = 0.0
+    """Weight of the triplet loss in the teacher's loss, which takes three patches instead of one. The paper
+    has it in place of distillation, where there's no network to distil from: -o distillation=0 -o metric=1.
+    0 leaves it out."""
     compactness: Factor = 1.0
     """Weight of the correlations between a descriptor's values in the teacher's loss."""
     device: str = "auto"

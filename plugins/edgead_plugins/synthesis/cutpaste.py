@@ -19,7 +19,7 @@ AREA = (0.02, 0.15)
 ASPECT = (0.3, 1 / 0.3)
 """Height over width of a patch; drawn log-uniformly, so that tall and wide are equally likely."""
 SCAR_WIDTH, SCAR_LENGTH = (2, 16), (10, 25)
-"""Pixels."""
+"""Pixels of an image of 256 x 256."""
 SCAR_ANGLE = 45.0
 """Degrees that a scar is turned by at most, either way."""
 
@@ -54,11 +54,27 @@ def cut_paste(image: Image, rng: np.random.Generator, jitter: float = 0.1) -> tu
     return _paste(image, rng, patch, np.ones((h, w), np.uint8))
 
 
-def scar(image: Image, rng: np.random.Generator, jitter: float = 0.1) -> tuple[Image, Mask]:
-    """Copy a thin strip of the image to another place of it, jittered and turned; see ``cut_paste``."""
+def translated(image: Image, rng: np.random.Generator, share: float) -> Image:
+    """Shift by whole pixels, up to this share of each side either way; what that uncovers is mirrored."""
+    dy, dx = (int(rng.integers(-int(share * n), int(share * n) + 1)) for n in image.shape[:2])
+    move = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+    shifted = cv2.warpAffine(
+        image, move, image.shape[1::-1], flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101
+    )
+    return np.asarray(shifted, np.uint8)
+
+
+def scar(
+    image: Image, rng: np.random.Generator, jitter: float = 0.1, scale: float = 1.0
+) -> tuple[Image, Mask]:
+    """Copy a thin strip of the image to another place of it, jittered and turned; see ``cut_paste``.
+
+    Args:
+        scale: factor on its size; the side of the whole image over 256.
+    """
     height, width = image.shape[:2]
-    w = int(np.clip(round(rng.uniform(*SCAR_WIDTH)), 1, width))
-    h = int(np.clip(round(rng.uniform(*SCAR_LENGTH)), 1, height))
+    w = int(np.clip(round(scale * rng.uniform(*SCAR_WIDTH)), 1, width))
+    h = int(np.clip(round(scale * rng.uniform(*SCAR_LENGTH)), 1, height))
     patch = colour_jitter(_cut(image, rng, h, w), rng, jitter)
     angle = rng.uniform(-SCAR_ANGLE, SCAR_ANGLE)
     turn = cv2.getRotationMatrix2D(((w - 1) / 2, (h - 1) / 2), angle, 1.0)
@@ -90,4 +106,4 @@ def _paste(image: Image, rng: np.random.Generator, patch: Image, shape: Mask) ->
     return pasted, mask
 
 
-__all__ = ["colour_jitter", "cut_paste", "scar"]
+__all__ = ["colour_jitter", "cut_paste", "scar", "translated"]

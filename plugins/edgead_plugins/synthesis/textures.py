@@ -16,7 +16,7 @@ import numpy as np
 from edgead.images import list_images, read_image
 from edgead.types import Image, Size
 from edgead_plugins.backbones.generated import generate
-from edgead_plugins.synthesis.perlin import Mask, perlin_mask
+from edgead_plugins.synthesis.perlin import Mask, crack_mask, perlin_mask
 
 Rotation = Literal["none", "small", "any"]
 OPACITY = (0.2, 1.0)
@@ -63,16 +63,20 @@ def blend(image: Image, texture: Image, mask: Mask, opacity: float) -> Image:
     return np.asarray(np.where(mask[..., None] > 0, np.rint(mixed), image), np.uint8)
 
 
-def synthetic_defect(image: Image, textures: Textures, rng: np.random.Generator) -> tuple[Image, Mask]:
+def synthetic_defect(
+    image: Image, textures: Textures, rng: np.random.Generator, cracks: float = 0.0
+) -> tuple[Image, Mask]:
     """Put a synthetic defect onto a good image.
 
     Args:
         image: of the textures' size.
+        cracks: share of defects that are thin lines in place of blobs, 0 to 1.
 
     Returns:
         The image, and the mask (H, W) uint8 of 0 and 1, which may be empty.
     """
-    mask = perlin_mask((image.shape[0], image.shape[1]), rng)
+    thin = cracks > 0 and float(rng.random()) < cracks  # without cracks, nothing is drawn for them
+    mask = (crack_mask if thin else perlin_mask)((image.shape[0], image.shape[1]), rng)
     texture = textures.draw(rng)
     return blend(image, texture, mask, float(rng.uniform(*OPACITY))), mask
 

@@ -24,11 +24,13 @@ class SpreadGuard(nn.Module):  # type: ignore[misc]
     Args:
         names: what is watched, for the message.
         least: the share of the first spread that must be left.
+        worn: the share from which on ``worn_out`` says so: features that go slowly lose what tells defects
+            long before they're all the same.
     """
 
-    def __init__(self, names: tuple[str, ...], least: float = 0.1) -> None:
+    def __init__(self, names: tuple[str, ...], least: float = 0.1, worn: float = 0.0) -> None:
         super().__init__()
-        self.names, self.least = names, least
+        self.names, self.least, self.worn = names, least, worn
         self.register_buffer("first", torch.full((len(names),), float("nan")))
         self.register_buffer("last", torch.full((len(names),), float("nan")))
 
@@ -47,6 +49,10 @@ class SpreadGuard(nn.Module):  # type: ignore[misc]
                     f"the features of '{name}' collapsed: {share:.1%} of their spread is left; lower the "
                     "learning rate or train for fewer epochs"
                 )
+
+    def worn_out(self) -> bool:
+        """Whether the last look found less than ``worn`` left of any spread."""
+        return min(self.shares().values()) < self.worn
 
     def shares(self) -> dict[str, float]:
         """What is left of each first spread, as a share."""

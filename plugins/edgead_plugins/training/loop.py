@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,13 @@ from edgead.errors import TrainingError
 from edgead.types import Progress
 from edgead_plugins.training import checkpoint
 from edgead_plugins.training.pytorch import nn, torch
+
+log = logging.getLogger(__name__)
+
+TIMED = 4
+"""First steps that the whole training's time is estimated from."""
+LONG = 1800.0
+"""Seconds over which that estimate is a warning."""
 
 Step = Callable[[int], Any]
 """Step 0, 1, ... -> its loss, a scalar tensor. What it draws may depend on the step's number and the seed."""
@@ -53,7 +61,7 @@ def train(
     *,
     steps_per_epoch: int = 100,
     scheduler: Any = None,
-    watch: Callable[[], None] | None = None,
+    watch: Callable[[], bool | None] | None = None,
 ) -> list[float]:
     """Take ``steps`` optimiser steps, from the last checkpoint on where there is one.
 
@@ -61,7 +69,8 @@ def train(
         module: everything that learns or keeps a state, buffers included: what a checkpoint holds.
         steps_per_epoch: steps that are reported together, with their mean loss and the time left.
         scheduler: torch's, or None; it takes a step with the optimiser's.
-        watch: called after each epoch; raises ``TrainingError`` where the training has gone wrong.
+        watch: called after each epoch; raises ``TrainingError`` where the training has gone wrong, and
+            returns True where it had better end here.
 
     Returns:
         The mean loss of each epoch.
@@ -70,7 +79,7 @@ def train(
         TrainingError: a loss isn't finite.
         OutputError: a checkpoint can't be written.
     """
-    done, losses, here = 0, list[float](), list[float]()
+    done, losses, here, ended = 0, list[float](), list[float](), False
     if (state := checkpoint.load(run.file, run.fingerprint)) is not None:
         module.load_state_dict(state["module"])
         optimiser.load_state_dict(state["optimiser"])
@@ -78,6 +87,10 @@ def train(
             scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["rng"])
         done, losses, here = state["done"], state["losses"], state["here"]
+        if state["ended"]:
+            return list(losses)
+
+    began, first, saved = time.monotonic(), done, time.monotonic()
 
     def save() -> None:
         state = {
@@ -88,33 +101,63 @@ def train(
             "done": done,
             "losses": losses,
             "here": here,
+            "ended": ended,
         }
         checkpoint.save(run.file, run.fingerprint, state)
 
-    began, first, saved = time.monotonic(), done, time.monotonic()
+    def timed(stop: int) -> str:
+        """Take the first steps and say how long the training will take, before it goes on."""
+        few = min(TIMED, stop - done)
+        with run.progress(f"{run.name}: timing the first steps", few) as advance:
+            for number in range(few):
+                one(stop)
+                if number == 0:
+                    start = time.monotonic()  # the first one allocates
+                advance(1)
+        if few < 2:
+            return ""
+        left = (time.monotonic() - start) / (few - 1) * (steps - done)
+        if left > LONG:
+            sentence = (
+                f"{run.name}: {steps - done:,} steps take about {_duration(left)} here: --preset quick takes "
+                "minutes, an accelerator (-o device=cuda) a fraction; a killed training goes on"
+            )
+            log.warning("%s", sentence)
+            with run.progress(sentence, None):  # for who watches and has no log
+                pass
+        return f", about {_duration(left)}"
+
+    def one(stop: int) -> None:
+        """Take a step, and save where it's time."""
+        nonlocal done, saved
+        here.append(_one(run, optimiser, step, done))
+        if scheduler is not None:
+            scheduler.step()
+        done += 1
+        if done < stop and time.monotonic() - saved >= run.save_every:
+            save()
+            saved = time.monotonic()
+
     for epoch in range(len(losses), -(-steps // steps_per_epoch)):
         stop = min((epoch + 1) * steps_per_epoch, steps)
         told = _description(run.name, epoch, -(-steps // steps_per_epoch), losses)
-        if done > first:
+        if done == first:
+            told += timed(stop)
+        else:
             told += f", {_duration((time.monotonic() - began) / (done - first) * (steps - done))} left"
         with run.progress(told, stop - epoch * steps_per_epoch) as advance:
             advance(done - epoch * steps_per_epoch)
             while done < stop:
-                here.append(_one(run, optimiser, step, done))
-                if scheduler is not None:
-                    scheduler.step()
-                done += 1
+                one(stop)
                 advance(1)
-                if done < stop and time.monotonic() - saved >= run.save_every:
-                    save()
-                    saved = time.monotonic()
         losses.append(sum(here) / len(here))
         here.clear()
-        if watch is not None:
-            watch()
-        if done == steps or time.monotonic() - saved >= run.save_every:
+        ended = watch is not None and watch() is True
+        if ended or done == steps or time.monotonic() - saved >= run.save_every:
             save()
             saved = time.monotonic()
+        if ended:
+            break
     return losses
 
 

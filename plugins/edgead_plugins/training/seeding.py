@@ -45,15 +45,16 @@ def generator(seed: int, *numbers: int) -> np.random.Generator:
     return np.random.default_rng([seed, *numbers])
 
 
-def batch_of(step: int, n_images: int, batch_size: int, seed: int) -> NDArray[np.int64]:
+def batch_of(step: int, n_images: int, batch_size: int, seed: int, rest: bool = False) -> NDArray[np.int64]:
     """The indices of a step's batch: each epoch is a new permutation, and its incomplete end is left out.
 
     Args:
         step: 0, 1, ... through all epochs.
         batch_size: where it's over ``n_images``, a batch is a permutation of all.
+        rest: the incomplete end is a batch of its own, a smaller one.
     """
     size = min(batch_size, n_images)
-    epoch, place = divmod(step, n_images // size)
+    epoch, place = divmod(step, -(-n_images // size) if rest else n_images // size)
     return generator(seed, epoch).permutation(n_images)[place * size : (place + 1) * size]
 
 
