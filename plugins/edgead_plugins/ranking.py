@@ -1,8 +1,8 @@
 """How a memory bank is searched: the cheapest ``Ranking`` that keeps distances, measured on good patches.
 
-A distance counts as *off* where it's more than 1 % larger than the exact search's, and as *far* over 10 %.
+A distance counts as *off* where it's more than 1 % larger than the exact search's, and as *far* over 5 %.
 Rankings are tried on mirrored good images, whose patches are like good ones and not in the bank; of those
-that keep the share of patches that are off within the bound, and of those that are far within a twentieth of
+that keep the share of patches that are off within the bound, and of those that are far within a tenth of
 it, the cheapest is taken, and none where the exact search costs about as much. Costs are estimated from
 measurements (docs/speed.md): a wrong estimate takes time, never a distance.
 """
@@ -27,13 +27,13 @@ from edgead_plugins.ranked_bulk import RankedRows, ranked_rows
 Wanted = Literal["auto", "exact", "ranked"]
 OFF = 1.01
 """A distance over so many times the exact one is off."""
-FAR, FAR_SHARE = 1.1, 1 / 20
+FAR, FAR_SHARE = 1.05, 1 / 10
 """Over so many times it's far; and the share of the bound that may be, for two engines may disagree there."""
 FLOOR = 0.01
 """And by more than so many median distances: what's next to a row of the bank is good either way."""
 IMAGES, AMONG = 8, 64
 """Good images that rankings are tried on, and among how many of the first."""
-PATCHES = 1024
+PATCHES = 2048
 """Patches of theirs."""
 WORTH = 2 / 3
 """Of the exact search's cost, what a ranking may cost at most."""
