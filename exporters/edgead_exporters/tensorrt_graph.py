@@ -6,7 +6,8 @@ What TensorRT's parser doesn't take, and what becomes of it:
   into the mean and the first convolution's bias (and its border into a Pad), out of a search's query into
   the ranking's constants. Both are exact. An activation after a ReLU is unsigned without an offset; it keeps
   its range with 127 steps for 255, TensorRT knows no other. That rounds more; the gates measure it.
-* *8-bit integers that are moved or cast* (a bank's rows are gathered as int8). They're dequantised first.
+* *8-bit integers that are moved or cast* (a bank's rows are gathered as int8, a ranked search's queries too).
+  They're dequantised first.
 * *TopK of one* (k = 1) becomes ReduceMax for the value and ArgMax for the index. In a search with 8-bit
   rows, whose product is exact, the maximum itself gives the distance, |q|^2 - 2 max(q.b - |b|^2 / 2), and no
   row is looked up but for the one position that asks which row it was. In FP32, where TensorRT's TF32 keeps
@@ -29,6 +30,9 @@ MOVES = ("Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice"
 def for_tensorrt(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model in TensorRT's words; what can't be said in them is left, for the check to name."""
     editor = Editor(model)
+    for node in _quantisers(editor):
+        _dequantise_before_moves(editor, node)
+    editor.prune()
     for node in _quantisers(editor):
         _ = _pixels(editor, node) or _query(editor, node) or _activation(editor, node)
     editor.prune()
@@ -105,6 +109,36 @@ def _pixels(editor: Editor, quantiser: onnx.NodeProto) -> bool:
     return True
 
 
+def _dequantise_before_moves(editor: Editor, quantiser: onnx.NodeProto) -> None:
+    """What is moved after it was quantised (a ranked search's queries) is dequantised first, once."""
+    readers = editor.readers(quantiser.output[0])
+    floats = next((node.output[0] for node in readers if node.op_type == "DequantizeLinear"), None)
+    for first in readers:
+        moved = _moved(editor, first)
+        last = None if moved is None else _only_reader(editor, moved, "DequantizeLinear")
+        if moved is None or last is None or _arithmetic(editor, last) != _arithmetic(editor, quantiser):
+            continue
+        if floats is None:
+            floats = editor.add("DequantizeLinear", [quantiser.output[0], *last.input[1:]], "floats")
+        first.input[0] = floats
+        editor.replace(last.output[0], moved)
+
+
+def _arithmetic(editor: Editor, node: onnx.NodeProto) -> tuple[float | None, int | None]:
+    return editor.scalar(node.input[1]), editor.zero_point(node)
+
+
+def _moved(editor: Editor, first: onnx.NodeProto) -> str | None:
+    """What comes of operators that only move values, one after the other, of which this is the first."""
+    node: onnx.NodeProto | None = first
+    moved = None
+    while node is not None and node.op_type in MOVES:
+        moved = node.output[0]
+        readers = editor.readers(moved)
+        node = readers[0] if len(readers) == 1 and readers[0].input[0] == moved else None
+    return moved
+
+
 def _query(editor: Editor, quantiser: onnx.NodeProto) -> bool:
     """``Add 128 steps, Q, DQ``, a query stored unsigned: rounded without the offset, which joins later."""
     add = editor.producer(quantiser.input[0])
@@ -125,12 +159,21 @@ def _query(editor: Editor, quantiser: onnx.NodeProto) -> bool:
             editor.replace(reader.output[0], old)
         elif reader.op_type == "MatMul" and reader.input[0] == old and reader.input[1] != old:
             _add_product(editor, reader, offset)
+        elif (product := _product_of_moved(editor, reader, old)) is not None:
+            _add_product(editor, product, offset)
         else:
             shifted = shifted or editor.add("Add", [old, add.input[1]], "shifted")
             for index, name in enumerate(reader.input):
                 if name == old:
                     reader.input[index] = shifted
     return True
+
+
+def _product_of_moved(editor: Editor, first: onnx.NodeProto, name: str) -> onnx.NodeProto | None:
+    """The one product of ``name`` after operators that only move it, the first of them ``first``."""
+    moved = _moved(editor, first) if first.input[0] == name else None
+    product = None if moved is None else _only_reader(editor, moved, "MatMul")
+    return product if product is not None and product.input[0] == moved != product.input[1] else None
 
 
 def _add_product(editor: Editor, product: onnx.NodeProto, offset: float) -> None:

@@ -29,6 +29,10 @@ Floats = NDArray[np.float32]
 
 LARGEST_PRODUCT = 1 << 25
 """Float32 values that one matrix product may yield: 128 MiB."""
+IN_CACHE = 1 << 19
+"""And those that stay in cache until they are added up: products of more take twice as long (measured)."""
+MOST_PARTS = 64
+"""Into how many products a search is divided for that, at most: a graph of more takes long to compile."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,12 @@ def pyramid(shapes: Mapping[str, tuple[int, int, int]], method: str) -> Pyramid:
                 "choose a --size whose sides are multiples of 16 or 32"
             )
     return Pyramid(ordered)
+
+
+def images_at_once(values: int, k: int) -> int:
+    """How many of k images a product takes, of which one takes so many values: what stays in cache."""
+    step = max(IN_CACHE // values, -(-k // MOST_PARTS))
+    return max(1, min(step, LARGEST_PRODUCT // values))
 
 
 def best_rank(ranks: Sequence[Var], queries: Sequence[int], rows: Sequence[int], images: int) -> Var:

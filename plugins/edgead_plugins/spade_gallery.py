@@ -16,7 +16,7 @@ from edgead_plugins.channel_selection import nearest_matrix
 from edgead_plugins.coreset import greedy_coreset, random_projection
 from edgead_plugins.nearest import Bank
 from edgead_plugins.postprocessors import bilinear_matrix
-from edgead_plugins.pyramid import LARGEST_PRODUCT, Pyramid, best_rank, summed_norms
+from edgead_plugins.pyramid import Pyramid, best_rank, images_at_once, summed_norms
 
 Kind = Literal["coreset", "exact", "position"]
 Correspondence = Literal["pyramid", "layers"]
@@ -84,7 +84,7 @@ class Gallery:
         counts = [len(orders[name]) for name in names]
         rows = [self.rows[name].shape[1] for name in names]
         best: dict[str, Var] = {}
-        step = max(1, LARGEST_PRODUCT // (counts[0] * rows[0]))
+        step = images_at_once(counts[0] * rows[0], k)
         for start in range(0, k, step):
             some = min(step, k - start)
             groups = op.slice(nearest, op.const([start]), op.const([start + some]), op.const([0]))

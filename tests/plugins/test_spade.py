@@ -131,7 +131,7 @@ def test_a_gallery_of_fewer_images_has_its_own_nearest(engine, gallery):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_many_images_are_searched_in_parts(engine, monkeypatch):
-    monkeypatch.setattr("edgead_plugins.spade_gallery.LARGEST_PRODUCT", 2 * 96 * 96)
+    monkeypatch.setattr("edgead_plugins.pyramid.LARGEST_PRODUCT", 2 * 96 * 96)
     options = SpadeOptions(neighbors=7, gallery="exact")
     fitted = Spade(options).fit(training())
     patch, _ = expected(options, maps(5, shift=2), fitted)
