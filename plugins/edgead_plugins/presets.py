@@ -145,6 +145,7 @@ DMAD = Published(
         "reading": "paper",
         "neighbors": 3,
         "signed": True,
+        "pseudo": "fused",
         "texture_images": 32,
         "texture_ratio": 0.1,
         "centre_std": 0.015,

@@ -150,7 +150,7 @@ def test_negatives_in_the_projected_space_are_normal_patches_with_noise_there():
     assert float((noisy - normal).std()) == pytest.approx(0.25, rel=0.1)
 
 
-def test_without_defects_there_are_mixtures_and_with_them_observed_and_foreign_patches():
+def test_without_defects_there_is_noise_or_mixtures_and_with_them_observed_and_foreign_patches():
     alone, semi = fitted(), fitted(defects=3)
     assert alone.memory.parts == (0, 0, 14) and alone.reading == semi.reading == "taper"
     assert semi.memory.parts == (3 * 12, 3 * 12, 10)  # the left half of 4 x 6, and a tenth of 4 x 24
@@ -158,7 +158,11 @@ def test_without_defects_there_are_mixtures_and_with_them_observed_and_foreign_p
     assert all((foreign == row).all(1).any() for row in semi.memory.abnormal.rows[72:])
     assert fitted(reading="paper").reading == "attention"
     assert fitted(defects=3, reading="paper").reading == "nearest"
-    assert fitted(texture_images=0).facts["abnormal_bank"]["noise"] == 14
+    assert alone.facts["abnormal_bank"]["fused"] == 14
+    assert fitted(pseudo="noise").facts["abnormal_bank"]["noise"] == 14
+    assert fitted(pseudo="fused", texture_images=0).facts["abnormal_bank"]["noise"] == 14
+    assert fitted(defects=3, texture_images=0).facts["abnormal_bank"]["noise"] == 14
+    assert not same(alone, fitted(pseudo="noise"))
     wanted = [f["patches"][:, :, :3].reshape(DIM, -1).T for f in features(2, 3, 2.0)]
     assert np.array_equal(semi.memory.abnormal.rows[:36], np.concatenate(wanted))
     assert semi.facts["knowledge"] == "taper" and semi.facts["abnormal_bank"]["observed"] == 36

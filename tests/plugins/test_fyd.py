@@ -132,7 +132,7 @@ def test_scores_and_maps_are_the_oracles(tiny_network, tmp_path, monkeypatch, re
         kept["network"] = network
         return honest(network, *arguments, **named)
 
-    def strong(network, predictors, options):  # so that the alignments are far from the identity
+    def strong(network, predictors, options, rate):  # so that the alignments are far from the identity
         for part in [network.image_transformer, *network.transformers]:
             torch.nn.init.normal_(part.last.weight, 0, 0.3)
         return torch.optim.SGD(network.parameters(), 1e-4)

@@ -131,6 +131,7 @@ NUMBERS = {
         "reading": ("paper", CHOICE),
         "neighbors": (3, OURS),
         "signed": (True, CODE),
+        "pseudo": ("fused", CHOICE),
         "texture_images": (32, OURS),
         "texture_ratio": (0.1, CODE),
         "centre_std": (0.015, CODE),

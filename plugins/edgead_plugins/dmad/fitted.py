@@ -84,9 +84,9 @@ class FittedDMAD:
         """The same network, and both banks' patches as another precision of the backbone embeds them."""
         coreset = self.coreset.refit(data)
         normal = Patches(coreset.bank, self.memory.normal.image)
-        foreign = foreign_patches(data, self.options)
-        foreign = foreign if self.foreign is None else foreign[self.foreign]
         observed = observed_patches(data, self.options.covered == "any")
+        foreign = foreign_patches(data, self.options, len(observed) > 0)
+        foreign = foreign if self.foreign is None else foreign[self.foreign]
         memory = build_memory(normal, observed, foreign, self.making)
         return replace(self, memory=memory, coreset=coreset)
 
@@ -94,7 +94,8 @@ class FittedDMAD:
     def facts(self) -> Mapping[str, Any]:
         """Both banks, and how the network was trained, for the manifest."""
         observed, centres, made = self.memory.parts
-        kind = "foreign" if self.foreign is not None else "fused" if self.options.texture_images else "noise"
+        fused = not observed and self.options.pseudo == "fused" and self.options.texture_images > 0
+        kind = "foreign" if self.foreign is not None else "fused" if fused else "noise"
         return {
             "normal_bank": {"rows": len(self.memory.normal), "dim": self.memory.normal.rows.shape[1]},
             "abnormal_bank": {"observed": observed, "centre_samples": centres, kind: made},

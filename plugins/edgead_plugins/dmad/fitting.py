@@ -44,7 +44,7 @@ def fit_dmad(data: FittingData, coreset: FittedPatchCore, options: DMADOptions) 
     making = Making(
         noise_factor(normal.rows), options.noise, options.centre_samples, options.centre_std, data.seed
     )
-    foreign = foreign_patches(data, options)
+    foreign = foreign_patches(data, options, len(observed) > 0)
     few = kept(foreign, options.texture_ratio, options.bank_rows) if len(observed) and len(foreign) else None
     h, w = coreset.grid
     memory = build_memory(

@@ -16,9 +16,15 @@ from edgead_plugins.synthesis.textures import Textures
 Floats = NDArray[np.float32]
 
 
-def foreign_patches(data: FittingData, options: DMADOptions) -> Floats:
-    """All patches (n, dim) of the pictures, the same for the same seed; none where none are asked for."""
+def foreign_patches(data: FittingData, options: DMADOptions, defects: bool) -> Floats:
+    """All patches (n, dim) of the pictures, the same for the same seed; none where none are asked for.
+
+    Args:
+        defects: whether there are annotated ones; without, they're for mixtures alone.
+    """
     dim, h, w = data.shapes[PATCHES]
+    if not defects and options.pseudo == "noise":
+        return np.empty((0, dim), np.float32)
     textures = Textures(Path(options.textures) if options.textures else None, data.size)
 
     def pictures() -> Iterator[Image]:

@@ -51,11 +51,14 @@ class DMADOptions:
     """Rows of each bank that are read, but for reading=nearest."""
     signed: bool = False
     """Knowledge is q - m, as in the paper's code, instead of |q - m|."""
+    pseudo: Literal["noise", "fused"] = "fused"
+    """What the abnormal bank is without annotated defects. noise: the normal bank's rows with the noise
+    above; fused: each of them mixed with a patch of another picture, as in the paper."""
     textures: str = ""
     """Folder of images of any kind, patches of which are what is abnormal in any product. Empty: pictures
     that edgead generates."""
     texture_images: WholeNumber = 32
-    """Pictures that these patches are from. 0: none, but normal patches with noise."""
+    """Pictures that these patches are from. 0: none, but the normal bank's rows with noise in their place."""
     texture_ratio: Share = 0.1
     """Share of their patches that the abnormal bank keeps with annotated defects; 0.1 in the paper's code."""
     centre_samples: WholeNumber | None = None
