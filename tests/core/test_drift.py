@@ -444,7 +444,7 @@ def test_several_threads_lose_no_frame(bundle: Bundle, monkeypatch: pytest.Monke
                 drift.update(*frame)
             else:
                 drift.missed()
-            assert drift.frames <= 2000 and not drift.detected
+            assert drift.frames <= 2000
 
     threads = [threading.Thread(target=work, args=(i < 2,)) for i in range(4)]
     for thread in threads:

@@ -26,6 +26,8 @@ SIZE = (64, 64)
 APART = {"score": 0.1, "anomaly_map": 0.2}
 """How far a form may be from the same form on x86, whose steps are half as wide; hardly trained ones magnify
 it. A broken graph is further off; export's gates tell good from better."""
+OPTIONS = {"spade": ("neighbors=10",)}
+"""All good images: which are the nearest few, rounding decides for an image that is like none of them."""
 METHODS = [
     pytest.param(name, marks=[pytest.mark.torch] if name in TRAINING else [])
     for name in registry().names("methods")
@@ -43,7 +45,7 @@ def forms(tmp_path_factory):
         folder = tmp_path_factory.mktemp(method)
         images = write_images(folder / "good", [good_image(i, SIZE) for i in range(10)])
         frames, _ = read_known(images, SIZE, 1, silent)
-        recipe = resolve(method, options=TRAINING.get(method, ()))
+        recipe = resolve(method, options=TRAINING.get(method, OPTIONS.get(method, ())))
         data = training_data(recipe.backbone, frames, 0, silent, folder / "checkpoint")
         recipe = trained(recipe, data)
         backbones, lacking = backbone_forms(recipe, data, PRECISIONS)

@@ -153,44 +153,6 @@ def test_a_ranked_search_finds_the_same(precision, k, side):
     np.testing.assert_array_equal(ours[1], theirs[1])
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp32"])
-@pytest.mark.parametrize("side", [1, 2, 4])
-def test_a_ranked_gallery_finds_the_same(precision, side):
-    import dataclasses
-
-    import spox
-
-    from edgead.workbench.graph import arrays_of, collected_parameters, tidy
-    from edgead_plugins.pyramid import pyramid
-    from edgead_plugins.ranked import Ranking
-    from edgead_plugins.ranking import Search
-    from edgead_plugins.spade import FittedSpade, SpadeOptions
-    from edgead_plugins.spade_gallery import Gallery
-
-    rng = np.random.default_rng(1)
-    shapes = {"a": (5, 8, 12), "b": (6, 4, 6), "c": (7, 2, 3)}
-    rows = {n: rng.normal(size=(9, 10, c)).astype(np.float32) for n, (c, _, _) in shapes.items()}
-    shape = pyramid(shapes, "spade")
-    gallery = Gallery("coreset", rows, np.arange(9), np.zeros((9, 10), np.int64), shape)
-    pooled = rng.normal(size=(9, 7)).astype(np.float32)
-    fitted = FittedSpade(pooled, gallery, shape, SpadeOptions(neighbors=4), (32, 48))
-    fitted = dataclasses.replace(fitted, search=Search(Ranking(side, 6, 5, 8)))
-    inputs = {
-        n: rng.normal(size=(1, *s)).astype(np.float32) for n, s in {**shapes, "pooled": (7, 1, 1)}.items()
-    }
-    with collected_parameters() as parameters:
-        maps = {n: spox.argument(spox.Tensor(np.float32, value.shape)) for n, value in inputs.items()}
-        scores = fitted.graph(maps, precision)
-        given = {**maps, **{n: v for n, (v, _) in parameters.items()}}
-        before = tidy(
-            spox.build(given, {"patch": scores.patch, "image": scores.image}), arrays_of(parameters)
-        )
-    after = for_tensorrt(before)
-    check_for_tensorrt(after)
-    for ours, theirs in zip(run(after, **inputs), run(before, **inputs), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
-
-
 def test_an_unsigned_activation_keeps_its_range():
     before = model(
         [
