@@ -21,7 +21,7 @@ from edgead_plugins.layers import check_known
 from edgead_plugins.padim import FittedPaDiM, PaDiM
 
 RATE = (
-    "learning rate {learning_rate:g}, for {what}: a mean part explains {explained_lying:.0%} of the images "
+    "learning rate {learning_rate}, for {what}: a mean part explains {explained_lying:.0%} of the images "
     "as they lie and {explained_placed:.0%} moved into place; another with -o learning_rate"
 )
 SENTENCES = {
