@@ -53,6 +53,11 @@ class Cpu:
         best = next((name for name in names if units.get(name)), "unknown")
         return f"{best} without VNNI" if best.startswith("AVX") else best
 
+    @property
+    def lacks_bf16(self) -> bool:
+        """Whether it has no BF16 unit, as far as the system tells: engines imitate one, or take FP32."""
+        return bool(self.units and not self.units["BF16"])
+
 
 def cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
     """Describe the processor; ``cpuinfo`` is where Linux does."""

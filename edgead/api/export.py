@@ -86,7 +86,8 @@ def export(
     exporter = None if automatic else registry().get("exporters", target)()
     from edgead.workbench.engine_pace import faster_elsewhere
     from edgead.workbench.export import export as export_form
-    from edgead.workbench.targets import Contestant, export_fastest, is_timed_elsewhere, timed_targets
+    from edgead.workbench.targets import Contestant, export_fastest, timed_targets
+    from edgead.workbench.timing import is_timed_elsewhere
 
     reference = read(bundle)
     place = compiled_name(reference.path, target) if out is None else Path(out)

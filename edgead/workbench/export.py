@@ -46,7 +46,7 @@ from edgead.runtime.exact import ExactSession
 from edgead.runtime.model_bytes import ModelBytes, read_model
 from edgead.runtime.session import Session
 from edgead.runtime.warming import warm_up
-from edgead.types import Artifact, CarriesImages, Exporter, Image, Precision, Progress, TimedElsewhere
+from edgead.types import Artifact, CarriesImages, Exporter, Image, Precision, Progress
 from edgead.version import __version__
 from edgead.workbench.choose import choose
 from edgead.workbench.doubts import MIN_AUROC, check_limit, doubts, refuse_grave
@@ -59,7 +59,7 @@ from edgead.workbench.probes import CARRIED, carry, held_out
 from edgead.workbench.reference_check import check_reference
 from edgead.workbench.saturation import unsafe_layers
 from edgead.workbench.steps import logged
-from edgead.workbench.timing import on_one_core, timed
+from edgead.workbench.timing import is_timed_elsewhere, on_one_core, timed
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +119,7 @@ def export(
         raise InputError(
             f"{reference.path}: already compiled for {manifest.target}; export the bundle that fit wrote"
         )
-    if exists(out) and out.samefile(reference.path):
-        raise OutputError(f"{out}: that is the fitted bundle, which export only reads; give another --out")
+    check_apart(out, reference)
     held, judged = manifest.reference.forms, manifest.reference.calibration_forms
     check_reference(reference)
     forms = _forms_to_try(manifest.reference, exporter, precision)
@@ -172,7 +171,7 @@ def export(
             doubtful = doubts(trial, groups, min_auroc)
             reports.insert(0, dataclasses.replace(report, separation=separation, notices=doubtful))
             advance(1)
-        if not isinstance(exporter, TimedElsewhere) or exporter.timed_here:
+        if not is_timed_elsewhere(exporter):
             reports = timed(reports, sessions, good[0])
             load = {form: partial(_loaded, reference, held[form]) for form in forms}
             reports = on_one_core(reports, artifacts, load, scratch, good[0], sessions)
@@ -201,6 +200,12 @@ def export(
             probes=carried,
         )
         return Export(staging.finish(manifest), chosen.precision, tuple(reports))
+
+
+def check_apart(out: Path, reference: Bundle) -> None:
+    """Raise ``OutputError`` where the compiled bundle would take the fitted one's place."""
+    if exists(out) and out.samefile(reference.path):
+        raise OutputError(f"{out}: that is the fitted bundle, which export only reads; give another --out")
 
 
 def _forms_to_try(reference: ReferenceRecord, exporter: Exporter, precision: str) -> list[Precision]:
@@ -242,7 +247,7 @@ def _compile(
         )
     made = exporter.compile(loaded, form, folder)
     processor = cpu()
-    if made.engine_precision == "bf16" and processor.units and not processor.units["BF16"]:
+    if made.engine_precision == "bf16" and processor.lacks_bf16:
         # The engine would calculate in something else, and the gates would judge that.
         raise CompileError(
             f"{form} is left out: this processor ({processor.model}) has no BF16 unit, so it can't be judged "

@@ -126,7 +126,7 @@ def fit_forms(
     for precision, backbone in backbones.items():
         arithmetic: Arithmetic = "bf16" if precision == "bf16" else "f32"
         bank: BankPrecision = "fp32" if precision == "fp32" else "int8"
-        if precision == "bf16" and fitted is not None and not _calculates_bf16():
+        if precision == "bf16" and fitted is not None and cpu().lacks_bf16:
             log.info("this processor has no BF16 unit: the bf16 form's bank is of FP32's features")
         else:
             fitted = None  # before there are two: some take hundreds of megabytes
@@ -148,12 +148,6 @@ def fit_forms(
         del made
     assert found is not None, "there's always FP32"
     return dataclasses.replace(found, teachable=teachable)
-
-
-def _calculates_bf16() -> bool:
-    """Whether the processor does, or doesn't tell: engines imitate it, five times as slowly as FP32."""
-    units = cpu().units
-    return not units or units["BF16"]
 
 
 def _told(recipe: Recipe, fitted: FittedScorer) -> tuple[Mapping[str, Any], tuple[Notice, ...]]:

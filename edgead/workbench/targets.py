@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from edgead.bundle import MANIFEST, Bundle, write_bundle
-from edgead.errors import EdgeadError, EngineError, GateError, InputError, OutputError
-from edgead.files import exists
+from edgead.errors import EdgeadError, EngineError, GateError, InputError
 from edgead.plugins import registry
 from edgead.runtime.own_engines import OWN
-from edgead.types import Exporter, Precision, Progress, TimedElsewhere
+from edgead.types import Exporter, Precision, Progress
 from edgead.workbench.doubts import MIN_AUROC
 from edgead.workbench.engine_pace import Contender, engines_ms
-from edgead.workbench.export import MAX_LOSS, Export, export
+from edgead.workbench.export import MAX_LOSS, Export, check_apart, export
 from edgead.workbench.form_report import FormReport
+from edgead.workbench.timing import is_timed_elsewhere
 
 log = logging.getLogger(__name__)
 
@@ -75,11 +75,6 @@ def timed_targets(distribution: str = "") -> dict[str, Exporter]:
     return made
 
 
-def is_timed_elsewhere(exporter: Exporter) -> bool:
-    """Whether this machine's times say nothing about the target's."""
-    return isinstance(exporter, TimedElsewhere) and not exporter.timed_here
-
-
 def export_fastest(
     reference: Bundle,
     exporters: Mapping[str, Exporter],
@@ -107,8 +102,7 @@ def export_fastest(
         GateError: no target ships anything, for the gates; nothing is written.
         EngineError: none does, and no gate was reached.
     """
-    if exists(out) and out.samefile(reference.path):
-        raise OutputError(f"{out}: that is the fitted bundle, which export only reads; give another --out")
+    check_apart(out, reference)
     able = {name: one for name, one in exporters.items() if precision == AUTO or precision in one.precisions}
     if not able:
         raise InputError(f"precision '{precision}' isn't to be had: no target that is timed here has it")
@@ -164,4 +158,4 @@ def _none_ships(asked: Sequence[Contestant], faults: Sequence[GateError | Engine
     return kind(f"no target passes ({whole}){end}")
 
 
-__all__ = ["AUTO", "Contestant", "export_fastest", "is_timed_elsewhere", "timed_targets"]
+__all__ = ["AUTO", "Contestant", "export_fastest", "timed_targets"]

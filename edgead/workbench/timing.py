@@ -14,12 +14,17 @@ from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import open_as_honoured
 from edgead.runtime.model_bytes import read_model
 from edgead.runtime.session import Session
-from edgead.types import Artifact, Image, Precision
+from edgead.types import Artifact, Exporter, Image, Precision, TimedElsewhere
 from edgead.workbench.choose import processor_ms, remembered_ms
 from edgead.workbench.form_report import FormReport
 
 TIMED_RUNS, FEWEST_RUNS, TIMED_SECONDS = 15, 5, 1.5
 """How often latencies are taken: so often, unless it takes longer than that; but a few times in any case."""
+
+
+def is_timed_elsewhere(exporter: Exporter) -> bool:
+    """Whether this machine's times say nothing about the target's."""
+    return isinstance(exporter, TimedElsewhere) and not exporter.timed_here
 
 
 def timed(
@@ -76,4 +81,4 @@ def on_one_core(
     return [dataclasses.replace(r, cpu_ms=times.get(r.precision)) for r in reports]
 
 
-__all__ = ["on_one_core", "timed"]
+__all__ = ["is_timed_elsewhere", "on_one_core", "timed"]
