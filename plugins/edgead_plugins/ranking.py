@@ -141,28 +141,24 @@ def best_search(
     mean = bank.mean(0, dtype=np.float64).astype(np.float32)
     centred, axes = bank - mean, principal_axes(bank)
     samples: dict[int, _Sample] = {}
-    promising: dict[tuple[int, int], bool] = {}
-    nearest: Search | None = None
+    tried: dict[Ranking, Search] = {}
 
-    def tried(ranking: Ranking) -> Search:
-        nonlocal nearest
-        if ranking.side not in samples:
-            samples[ranking.side] = _Sample(images - mean, centred, squares_of(grid, ranking.side), k)
-        sample = samples[ranking.side]
-        off, far = sample.off(turned(axes[:, : ranking.dimensions]), ranking)
-        search = Search(ranking, off, far, bound, sample.size)
-        nearest = search if nearest is None or off < nearest.off else nearest
-        return search
+    def kept(ranking: Ranking) -> bool:
+        if ranking not in tried:
+            if ranking.side not in samples:
+                samples[ranking.side] = _Sample(images - mean, centred, squares_of(grid, ranking.side), k)
+            sample = samples[ranking.side]
+            off, far = sample.off(turned(axes[:, : ranking.dimensions]), ranking)
+            tried[ranking] = Search(ranking, off, far, bound, sample.size)
+        return tried[ranking].kept
 
     possible = affordable(len(bank), bank.shape[1], grid, k, ranked)
     most = max((ranking.dimensions for ranking in possible), default=0)
     for ranking in possible:
-        kind = (ranking.side, ranking.candidates)
-        if kind not in promising:  # where many dimensions don't do, few won't
-            promising[kind] = tried(replace(ranking, dimensions=most)).kept
-        if promising[kind] and (search := tried(ranking)).kept:
-            return search
-    return nearest if ranked and nearest is not None else EXACT
+        # Where many dimensions don't do, few won't.
+        if kept(replace(ranking, dimensions=most)) and kept(ranking):
+            return tried[ranking]
+    return min(tried.values(), key=lambda search: search.off) if ranked and tried else EXACT
 
 
 def affordable(rows: int, dim: int, grid: Size, k: int, ranked: bool = False) -> list[Ranking]:
