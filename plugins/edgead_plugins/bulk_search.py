@@ -1,4 +1,4 @@
-"""The nearest rows of a memory bank for many images' patches at once, in NumPy."""
+"""The nearest rows of a memory bank, for many images' patches or for its own rows at once, in NumPy."""
 
 from __future__ import annotations
 
@@ -50,6 +50,52 @@ def nearest_rows(queries: Floats, bank: Floats, k: int = 1) -> tuple[Floats, Int
     return np.take_along_axis(distance, order, 1), np.take_along_axis(index, order, 1)
 
 
+def bank_neighbours(bank: Floats, count: int, which: Integers | None = None) -> NDArray[np.int32]:
+    """(rows, count) int32: each bank row's nearest bank rows by Euclidean distance, itself first.
+
+    Args:
+        which: the rows that are asked for; all by default.
+    """
+    which = np.arange(len(bank)) if which is None else which
+    centred = (bank - bank.mean(0)).astype(np.float32)
+    norms = (centred * centred).sum(1)
+    nearest = np.empty((len(which), count), np.int32)
+
+    def find(_: int, rows: slice) -> None:
+        here = which[rows]
+        distance = centred[here] @ centred.T
+        distance *= -2
+        distance += norms
+        distance[np.arange(len(here)), here] = -np.inf
+        part = _smallest(distance, count)
+        order = np.argsort(np.take_along_axis(distance, part, 1), axis=1, kind="stable")
+        nearest[rows] = np.take_along_axis(part, order, 1)
+
+    block = max(1, 2**22 // len(bank))
+    with threads() as share:
+        share(find, (slice(start, start + block) for start in range(0, len(which), block)))
+    return nearest
+
+
+def _smallest(values: Floats, count: int) -> Integers:
+    """Columns (n, count) of each row's smallest values, in no order.
+
+    They are in the ``count`` groups with the smallest minima, so of many columns only those are sorted.
+    """
+    group = 64
+    whole = values.shape[1] // group * group
+    if whole <= 4 * count * group:
+        return np.argpartition(values, count - 1, axis=1)[:, :count]
+    minima = values[:, :whole].reshape(len(values), -1, group).min(2)
+    kept = np.argpartition(minima, count - 1, axis=1)[:, :count]
+    inside = (kept[:, :, None] * group + np.arange(group)).reshape(len(values), -1)
+    rest = np.arange(whole, values.shape[1])[None].repeat(len(values), 0)
+    columns = np.concatenate([inside, rest], axis=1)
+    part = np.argpartition(np.take_along_axis(values, columns, 1), count - 1, axis=1)[:, :count]
+    smallest: Integers = np.take_along_axis(columns, part, 1)
+    return smallest
+
+
 def _best(query: Floats, rows: Floats, k: int) -> Integers:
     """(m, k) rows of the highest products; of equal ones the first."""
     highest = np.full((len(query), k), -np.inf, np.float32)
@@ -73,4 +119,4 @@ def _blocks(count: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
-__all__ = ["nearest_rows"]
+__all__ = ["bank_neighbours", "nearest_rows"]

@@ -25,6 +25,7 @@ from edgead.errors import DatasetError
 from edgead.options import check_options
 from edgead.types import Backbone, BankPrecision, Features, FittingData, Scores
 from edgead.workbench.graph import parameter, static_shape
+from edgead_plugins.bulk_search import bank_neighbours
 from edgead_plugins.coreset import greedy_coreset, random_projection, streaming_coreset
 from edgead_plugins.embedding import concatenated, pooled
 from edgead_plugins.farthest_point import search_bytes
@@ -32,7 +33,6 @@ from edgead_plugins.layers import named_or_at
 from edgead_plugins.nearest import Bank, LoweredBank
 from edgead_plugins.option_kinds import Count, Positive, Share, WholeNumber
 from edgead_plugins.ranking import EXACT, Search, Wanted, choose_search
-from edgead_plugins.threads import threads
 
 PAPER_WIDTH = 1024
 Floats = NDArray[np.float32]
@@ -222,52 +222,6 @@ class FittedPatchCore:
         distances = bank.distances(op.gather(query, highest, axis=0), op.cast(around, to=np.int64))  # (1, b)
         first = op.gather(op.softmax(distances, axis=1), op.const([0]), axis=1)
         return op.reshape(op.sub(op.const(np.float32(1)), first), op.const([1]))
-
-
-def bank_neighbours(bank: Floats, count: int, which: NDArray[np.int64] | None = None) -> NDArray[np.int32]:
-    """(rows, count) int32: each bank row's nearest bank rows by Euclidean distance, itself first.
-
-    Args:
-        which: the rows that are asked for; all by default.
-    """
-    which = np.arange(len(bank)) if which is None else which
-    centred = (bank - bank.mean(0)).astype(np.float32)
-    norms = (centred * centred).sum(1)
-    nearest = np.empty((len(which), count), np.int32)
-
-    def find(_: int, rows: slice) -> None:
-        here = which[rows]
-        distance = centred[here] @ centred.T
-        distance *= -2
-        distance += norms
-        distance[np.arange(len(here)), here] = -np.inf
-        part = _smallest(distance, count)
-        order = np.argsort(np.take_along_axis(distance, part, 1), axis=1, kind="stable")
-        nearest[rows] = np.take_along_axis(part, order, 1)
-
-    block = max(1, 2**22 // len(bank))
-    with threads() as share:
-        share(find, (slice(start, start + block) for start in range(0, len(which), block)))
-    return nearest
-
-
-def _smallest(values: Floats, count: int) -> NDArray[np.int64]:
-    """Columns (n, count) of each row's smallest values, in no order.
-
-    They are in the ``count`` groups with the smallest minima, so of many columns only those are sorted.
-    """
-    group = 64
-    whole = values.shape[1] // group * group
-    if whole <= 4 * count * group:
-        return np.argpartition(values, count - 1, axis=1)[:, :count]
-    minima = values[:, :whole].reshape(len(values), -1, group).min(2)
-    kept = np.argpartition(minima, count - 1, axis=1)[:, :count]
-    inside = (kept[:, :, None] * group + np.arange(group)).reshape(len(values), -1)
-    rest = np.arange(whole, values.shape[1])[None].repeat(len(values), 0)
-    columns = np.concatenate([inside, rest], axis=1)
-    part = np.argpartition(np.take_along_axis(values, columns, 1), count - 1, axis=1)[:, :count]
-    smallest: NDArray[np.int64] = np.take_along_axis(columns, part, 1)
-    return smallest
 
 
 def _patches(data: FittingData, description: str) -> Iterator[Floats]:

@@ -111,7 +111,7 @@ class RankedBank:
 def lower_ranked(bank: Bank, ranking: Ranking, precision: BankPrecision) -> RankedBank:
     """Place a bank in the graph being composed, to be searched by ranking."""
     projection = turned(principal_axes(bank.rows)[:, : ranking.dimensions])
-    rows = short_rows(bank, projection)
+    rows: Floats = np.matmul(bank.rows - bank.mean, projection)
     filled = rows[np.arange(-(-len(rows) // ranking.group) * ranking.group) % len(rows)]
     short = Bank(filled, f"{bank.name}_short").lower(precision)
     halves = short.half_norms.copy()
@@ -122,12 +122,6 @@ def lower_ranked(bank: Bank, ranking: Ranking, precision: BankPrecision) -> Rank
         projection=parameter(f"{bank.name}_projection", projection),
         ranking=ranking,
     )
-
-
-def short_rows(bank: Bank, projection: Floats) -> Floats:
-    """(rows, dimensions) float32: the bank's rows, its mean removed, in the projection's dimensions."""
-    rows: Floats = np.matmul(bank.rows - bank.mean, projection)
-    return rows
 
 
 def squares_of(grid: Size, side: int) -> Index:
@@ -148,4 +142,4 @@ def _joined(parts: list[Var]) -> Var:
     return op.concat(parts, axis=1) if len(parts) > 1 else parts[0]
 
 
-__all__ = ["RankedBank", "Ranking", "lower_ranked", "places_in", "short_rows", "squares_of"]
+__all__ = ["RankedBank", "Ranking", "lower_ranked", "places_in", "squares_of"]

@@ -26,7 +26,7 @@ class RankedRows:
     def __init__(self, bank: Floats, projection: Floats, ranking: Ranking) -> None:
         self._bank, self._projection, self._ranking = bank, projection, ranking
         self._short: Floats = bank @ projection
-        self._halves, self._short_halves = half_norms(bank), half_norms(self._short)
+        self._halves, self._short_halves = _half_norms(bank), _half_norms(self._short)
 
     def nearest(self, patches: Floats, k: int) -> tuple[Floats, Index]:
         """The k nearest candidates of patches (squares, each, dim), mean removed.
@@ -41,7 +41,7 @@ class RankedRows:
         def find(_: int, part: slice) -> None:
             rank = means[part] @ self._short.T
             rank -= self._short_halves
-            rows = candidates(rank, self._ranking)  # (squares, candidates)
+            rows = _candidates(rank, self._ranking)  # (squares, candidates)
             some = patches[part]
             rank = some @ self._bank[rows].transpose(0, 2, 1)
             rank -= self._halves[rows][:, None]
@@ -81,7 +81,7 @@ def ranked_rows(
     return distance.reshape(shape)[:, places], index.reshape(shape)[:, places]
 
 
-def candidates(rank: Floats, ranking: Ranking) -> Index:
+def _candidates(rank: Floats, ranking: Ranking) -> Index:
     """(queries, candidates) rows, of ranks (queries, rows): of each group the best, of those the best."""
     group = ranking.group
     whole = rank.shape[1] // group * group
@@ -93,7 +93,7 @@ def candidates(rank: Floats, ranking: Ranking) -> Index:
     return found
 
 
-def half_norms(rows: Floats) -> Floats:
+def _half_norms(rows: Floats) -> Floats:
     """|row|^2 / 2 of rows (..., dim)."""
     halves: Floats = np.einsum("...d,...d->...", rows, rows) / 2
     return halves
@@ -105,4 +105,4 @@ def _largest(values: Floats, k: int) -> NDArray[np.int64]:
     return largest
 
 
-__all__ = ["RankedRows", "candidates", "half_norms", "ranked_rows"]
+__all__ = ["RankedRows", "ranked_rows"]

@@ -86,7 +86,8 @@ def test_pixels_stay_exact_at_every_level_and_at_the_border(pads):
         np.testing.assert_allclose(run(after, image=image)[0], run(before, image=image)[0], atol=2e-3)
 
 
-def search(precision, k=1, rows=40):
+def searched(rows, find):
+    """A graph that ``find(bank, query)`` composes: distances, and a row."""
     import spox
     import spox.opset.ai.onnx.v18 as op
 
@@ -96,61 +97,54 @@ def search(precision, k=1, rows=40):
     rng = np.random.default_rng(1)
     query = spox.argument(spox.Tensor(np.float32, (30, 16)))
     with collected_parameters() as parameters:
-        bank = Bank(rng.normal(size=(rows, 16)).astype(np.float32)).lower(precision)
-        found = bank.search(query, k)
-        nearest = op.gather(op.gather(found.index, op.const([3]), axis=0), op.const([0]), axis=1)
+        distance, row = find(Bank(rng.normal(size=(rows, 16)).astype(np.float32)), query)
         built = spox.build(
             {"query": query} | {n: v for n, v in _inputs(query, parameters).items() if n != "image"},
-            {"distance": op.identity(found.distance), "row": op.identity(nearest)},
+            {"distance": op.identity(distance), "row": op.identity(row)},
         )
         return tidy(built, arrays_of(parameters))
+
+
+def search(precision, k=1, rows=40):
+    import spox.opset.ai.onnx.v18 as op
+
+    def find(bank, query):
+        found = bank.lower(precision).search(query, k)
+        return found.distance, op.gather(op.gather(found.index, op.const([3]), axis=0), op.const([0]), axis=1)
+
+    return searched(rows, find)
+
+
+def finds_the_same(before):
+    """The graph in TensorRT's words, once it's seen that it finds what it found."""
+    after = for_tensorrt(before)
+    check_for_tensorrt(after)
+    query = np.random.default_rng(2).normal(size=(30, 16)).astype(np.float32)
+    ours, theirs = run(after, query=query), run(before, query=query)
+    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(ours[1], theirs[1])
+    return after
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
 @pytest.mark.parametrize(("k", "rows"), [(1, 40), (3, 40), (1, 5000)])
 def test_a_search_finds_the_same(precision, k, rows):
-    before = search(precision, k, rows)
-    after = for_tensorrt(before)
-    check_for_tensorrt(after)
-    query = np.random.default_rng(2).normal(size=(30, 16)).astype(np.float32)
-    ours, theirs = run(after, query=query), run(before, query=query)
-    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(ours[1], theirs[1])
+    after = finds_the_same(search(precision, k, rows))
     assert ("TopK" in kinds(after)) == (k > 1)
     looked_up = [n for n in after.graph.node if n.op_type == "Gather" and "memory_bank" in n.input[0]]
     assert bool(looked_up) == (precision == "fp32" or k > 1 or rows > 4096)
 
 
-def ranked_search(precision, k, side):
-    import spox
-    import spox.opset.ai.onnx.v18 as op
-
-    from edgead.workbench.graph import _inputs, arrays_of, collected_parameters, tidy
-    from edgead_plugins.nearest import Bank
-    from edgead_plugins.ranked import Ranking, lower_ranked
-
-    rng = np.random.default_rng(1)
-    query = spox.argument(spox.Tensor(np.float32, (30, 16)))
-    with collected_parameters() as parameters:
-        bank = Bank(rng.normal(size=(1100, 16)).astype(np.float32))
-        found = lower_ranked(bank, Ranking(side, 8, 16, 16), precision).search(query, (5, 6), k)
-        built = spox.build(
-            {"query": query} | {n: v for n, v in _inputs(query, parameters).items() if n != "image"},
-            {"distance": op.identity(found.distance), "row": op.identity(found.index)},
-        )
-        return tidy(built, arrays_of(parameters))
-
-
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
 @pytest.mark.parametrize(("k", "side"), [(1, 2), (3, 2), (1, 1)])
 def test_a_ranked_search_finds_the_same(precision, k, side):
-    before = ranked_search(precision, k, side)
-    after = for_tensorrt(before)
-    check_for_tensorrt(after)
-    query = np.random.default_rng(2).normal(size=(30, 16)).astype(np.float32)
-    ours, theirs = run(after, query=query), run(before, query=query)
-    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(ours[1], theirs[1])
+    from edgead_plugins.ranked import Ranking, lower_ranked
+
+    def find(bank, query):
+        found = lower_ranked(bank, Ranking(side, 8, 16, 16), precision).search(query, (5, 6), k)
+        return found.distance, found.index
+
+    finds_the_same(searched(1100, find))
 
 
 def test_an_unsigned_activation_keeps_its_range():

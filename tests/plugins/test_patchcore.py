@@ -17,7 +17,8 @@ from edgead.workbench.features import fitting_data, opened, training_data
 from edgead.workbench.good_images import GoodImages
 from edgead.workbench.graph import compose
 from edgead.workbench.recipe import open_backbone
-from edgead_plugins.patchcore import FittedPatchCore, PatchCore, PatchCoreOptions, bank_neighbours
+from edgead_plugins.bulk_search import bank_neighbours
+from edgead_plugins.patchcore import FittedPatchCore, PatchCore, PatchCoreOptions
 from edgead_plugins.postprocessors import Gaussian
 from tests.graphs import ENGINES, run
 from tests.plugins import patchcore_oracle as oracle
