@@ -63,8 +63,8 @@ class PatchCoreOptions:
     maximum."""
     search: Wanted = "auto"
     """How the bank is searched. exact: all rows in all dimensions; ranked: rows are ranked in fewer, for four
-    neighbouring patches at once, and only distances to the best are computed; auto: ranked where that's
-    faster by a third and keeps ``search_bound``."""
+    neighbouring patches at once where they look alike, and only distances to the best are computed; auto:
+    ranked where that's faster by a third and keeps ``search_bound``."""
     search_bound: Share = 0.01
     """Share of patches whose distance may come out more than 1 % too large by the ranked search."""
     memory_mib: Count = 4096
