@@ -248,6 +248,8 @@ SENTENCES: dict[str, str] = {
     "target-faster": "on this machine the engine of target {other} runs {form} {times:.1f} times as fast as "
     "that of {target} (processor time on one core; its gates weren't run): `--target {other}` exports for it "
     "through both gates, and `--target auto` takes the faster of those that pass",
+    "target-not-timed": "whether the engine of target {other} runs {form} faster on this machine couldn't be "
+    "measured ({reason}); the exported bundle is complete, export again where the comparison matters",
     "bundle-faster": "on this machine {other} is {times:.1f} times as fast as {bundle}, the same fitted "
     "model in the same form on another engine: use that one, or let `edgead export --target auto` choose",
     "no-form": "{reason}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
@@ -206,8 +207,9 @@ def _execution(model: bytes, providers: Sequence[str]) -> Mapping[str, int]:
             ort.InferenceSession(model, options, providers=list(providers))
         except Exception as error:  # the graph has been opened before: only its writing is new
             (folder / "room").write_bytes(bytes(1 << 16))  # a disk that takes nothing says so itself
-            why = f"{os.strerror(errno.EIO)}, onnxruntime: {one_line(error)}"
-            raise OSError(errno.EIO, why) from error
+            told = re.search(r"SystemError : (\d+)", str(error))
+            number = int(told[1]) if told else errno.EIO
+            raise OSError(number, f"{os.strerror(number)}, onnxruntime: {one_line(error)}") from error
         graph = onnx.load(options.optimized_model_filepath).graph
     counts: Counter[str] = Counter()
     for node in graph.node:

@@ -12,7 +12,7 @@ from functools import partial
 
 from edgead.bundle import Bundle
 from edgead.carried import carried_image
-from edgead.errors import EdgeadError
+from edgead.errors import EdgeadError, MissingDependencyError, one_line
 from edgead.leftovers import scratch_folder
 from edgead.machine import installed
 from edgead.notices import Notice
@@ -99,7 +99,7 @@ def faster_elsewhere(reference: Bundle, made: Bundle, others: Mapping[str, Expor
     """Whether another target's engine runs the exported form faster on this machine, by over a tenth.
 
     It's the same form, compiled by the other exporter and timed beside the exported one; the other's gates
-    aren't run. What can't be compared, since an engine isn't installed for instance, is logged at INFO.
+    aren't run. A target without the form, or whose engine isn't installed, is logged at INFO.
 
     Args:
         reference: the fitted bundle.
@@ -107,11 +107,12 @@ def faster_elsewhere(reference: Bundle, made: Bundle, others: Mapping[str, Expor
         others: the other targets by name; those without that form are passed over.
 
     Returns:
-        A notice on the fastest of the others, or nothing.
+        A notice on the fastest of the others, if it's faster, and one for each that couldn't be timed.
     """
     told = made.manifest
     form: Precision = told.precision
     found: dict[str, tuple[float, str]] = {}
+    failed: list[Notice] = []
     for name, exporter in others.items():
         if form not in exporter.precisions:
             log.info("not timed beside target %s: it has no %s", name, form)
@@ -119,17 +120,25 @@ def faster_elsewhere(reference: Bundle, made: Bundle, others: Mapping[str, Expor
         other = Contender(form, partial(_compiled, exporter, reference, form))
         try:
             ms = engines_ms(reference, {told.target: Contender.of(made), name: other})
-        except (EdgeadError, OSError) as error:  # what was asked for is written already
+        except MissingDependencyError as error:
             log.info("not timed beside target %s: %s", name, error)
+            continue
+        except (EdgeadError, OSError) as error:  # what was asked for is written already
+            failed.append(Notice("target-not-timed", {"other": name, "form": form, "reason": _reason(error)}))
             continue
         log.info("%s on one core in ms: %s", form, ms)
         if ms[told.target] > SAME_SPEED * ms[name]:
             found[name] = (ms[told.target] / ms[name], name)
     if not found:
-        return ()
+        return tuple(failed)
     times, name = max(found.values())
     values = {"target": told.target, "other": name, "form": form, "times": times}
-    return (Notice("target-faster", values),)
+    return (Notice("target-faster", values), *failed)
+
+
+def _reason(error: Exception) -> str:
+    """What the error says, without the names of scratch folders."""
+    return (isinstance(error, OSError) and error.strerror) or one_line(error)
 
 
 def _compiled(exporter: Exporter, reference: Bundle, form: Precision) -> Model:

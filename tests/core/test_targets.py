@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -177,9 +179,22 @@ def test_a_comparison_that_fails_costs_nothing_that_was_asked_for(reference_bund
     without = Refused()
     without.precisions = ("int8",)
     with caplog.at_level(logging.INFO, "edgead"):
-        assert engine_pace.faster_elsewhere(reference_bundle, made, {"a": Refused(), "b": without}) == ()
-    assert "not timed beside target a: nothing doing" in caplog.text
+        (notice,) = engine_pace.faster_elsewhere(reference_bundle, made, {"a": Refused(), "b": without})
+    assert notice.code == "target-not-timed" and notice.values["other"] == "a"
+    assert "couldn't be measured (nothing doing)" in say(notice)
     assert "not timed beside target b: it has no fp32" in caplog.text
+
+
+def test_a_full_disk_while_comparing_is_told_by_its_reason(reference_bundle, compiled, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/edgead-scratch-1/model.bin")
+
+    monkeypatch.setattr(engine_pace, "engines_ms", full)
+    made = compiled("onnx").bundle
+    (notice,) = engine_pace.faster_elsewhere(
+        reference_bundle, made, {"a": registry().get("exporters", "onnx")()}
+    )
+    assert "(No space left on device)" in say(notice)
 
 
 def test_engines_are_timed_by_running_them_and_remembered(reference_bundle, compiled, monkeypatch, tmp_path):
