@@ -19,6 +19,7 @@ from edgead.testing.method_bundle import (
     int8_passes_the_gates,
     runs_without_the_plugin,
 )
+from edgead.testing.method_folds import folds_are_like_fits
 from edgead.testing.method_graph import (
     compiles_for_every_target,
     declared_outputs,
@@ -97,6 +98,7 @@ CHECKS = (
     keeps_nothing_between_frames,
     larger_is_more_anomalous,
     numpy_agrees,
+    folds_are_like_fits,
     engines_agree,
     bundle_is_written,
     bundle_round_trips,

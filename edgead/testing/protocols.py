@@ -15,6 +15,7 @@ from edgead.types import (
     CarriesImages,
     ChoosesImageScore,
     Exporter,
+    FitsFolds,
     FittedScorer,
     GivesNotices,
     InBulk,
@@ -77,6 +78,7 @@ OPTIONAL: Mapping[type, tuple[str, Callable[[Any], bool]]] = {
     InNumpy: ("a method in_numpy(maps)", _takes(1)),
     InBulk: ("a method in_bulk(images)", _takes(1)),
     KeepsPart: ("a method part(maps, data)", _takes(2)),
+    FitsFolds: ("a method fit_folds(folds)", _takes(1)),
 }
 """What a plugin's object may have besides, and what it must be then."""
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 import weakref
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edgead.bundle import Bundle
     from edgead.manifest import ReferenceRecord
     from edgead.runtime.detector import Detector
-    from edgead.types import FittedScorer, Image, Precision
+    from edgead.types import FittedScorer, FittingData, Image, Precision, Scorer
     from edgead.workbench.given import Given, Settings
     from edgead.workbench.recipe import Recipe
 
@@ -188,12 +188,29 @@ class Workshop:
         return onnx.load(self.form("fp32"))
 
     def _fit(self) -> Fitted:
-        from edgead.workbench.features import fitting_data, training_data
-        from edgead.workbench.forms import backbone_forms, trained
         from edgead.workbench.graph import compose
 
+        with self._prepared() as (ready, backbone, offer):
+            scorer = ready.scorer.fit(offer)
+            size = offer.size
+            maps = tuple(offer.embed([good_image(500, size), defective_image(500, size)]))
+        return Fitted(
+            compose(backbone, ready.scorer, scorer, ready.postprocessor, size, "fp32").model, scorer, maps
+        )
+
+    @contextmanager
+    def offered(self) -> Iterator[tuple[Scorer, FittingData]]:
+        """The scorer, after training where it trains, and what it's offered to fit on in FP32."""
+        self.graph()
+        with self._prepared() as (ready, _, offer):
+            yield ready.scorer, offer
+
+    @contextmanager
+    def _prepared(self) -> Iterator[tuple[Recipe, onnx.ModelProto, FittingData]]:
+        from edgead.workbench.features import fitting_data, training_data
+        from edgead.workbench.forms import backbone_forms, trained
+
         frames = self._given().training
-        size = frames.rule.size
         # A new one, or a second training would go on.
         checkpoint = self.folder / f"checkpoint-{len(list(self.folder.iterdir()))}"
         checkpoint.mkdir()
@@ -203,11 +220,7 @@ class Workshop:
         ready = trained(recipe, data)
         backbone = backbone_forms(ready, data, ())[0]["fp32"]
         with fitting_data(backbone, ready.scorer, replace(data, backbone=ready.backbone)) as offer:
-            scorer = ready.scorer.fit(offer)
-            maps = tuple(offer.embed([good_image(500, size), defective_image(500, size)]))
-        return Fitted(
-            compose(backbone, ready.scorer, scorer, ready.postprocessor, size, "fp32").model, scorer, maps
-        )
+            yield ready, backbone, offer
 
     def _write_bundle(self) -> Bundle:
         from edgead.workbench.fit import fit

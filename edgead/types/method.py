@@ -245,6 +245,25 @@ class KeepsPart(Protocol):
         ...
 
 
+@runtime_checkable
+class FitsFolds(Protocol):
+    """A scorer that fits again and again, each time without some of the images, for less than so many fits.
+
+    Optional: without it ``fit`` is called once a fold.
+    """
+
+    def fit_folds(self, folds: Sequence[FittingData]) -> Iterator[FittedScorer]:
+        """Yield, for each fold, what is learned from the images of all *other* folds.
+
+        Each must be independent of its fold's images, which it will judge: that's what folds are for.
+
+        Args:
+            folds: two at least; each has the images, features and number of images of one fold, the rest is
+                the same in all. A pass over ``features`` may calculate them anew, so make few.
+        """
+        ...
+
+
 class Scorer(Protocol):
     """A method's own part. The constructor takes ``Options``, stores it and does nothing else.
 
@@ -369,6 +388,7 @@ __all__ = [
     "Defect",
     "FeatureInfo",
     "Features",
+    "FitsFolds",
     "FittedScorer",
     "FittingData",
     "GivesNotices",

@@ -138,7 +138,7 @@ def faster_elsewhere(reference: Bundle, made: Bundle, others: Mapping[str, Expor
 
 def _reason(error: Exception) -> str:
     """What the error says, without the names of scratch folders."""
-    return (isinstance(error, OSError) and error.strerror) or one_line(error)
+    return str(error.strerror or one_line(error)) if isinstance(error, OSError) else str(error)
 
 
 def _compiled(exporter: Exporter, reference: Bundle, form: Precision) -> Model:

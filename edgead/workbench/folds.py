@@ -22,6 +22,7 @@ from edgead.runtime.exact import ExactSession
 from edgead.runtime.session import Outputs
 from edgead.types import (
     Features,
+    FitsFolds,
     FittedScorer,
     FittingData,
     Image,
@@ -73,10 +74,11 @@ def by_folds(
     bad: list[list[float]] = []
     areas: list[float] = []
     count = int(fold_of.max()) + 1
+    fits = _fits(recipe.scorer, data, features, fold_of, frames)
     with data.progress(f"judging what {count} fits in turn haven't learned", count) as advance:
         for fold in range(count):
-            inside, outside = (np.flatnonzero(there) for there in (fold_of == fold, fold_of != fold))
-            fitted = _fitted(recipe, data, features, outside, frames)
+            inside = np.flatnonzero(fold_of == fold)
+            fitted = next(fits)
             drawn = list(draw(_indexed(frames, inside), n, data.seed))
             areas += [each.area for each in drawn]
             images = chain(features.of(inside), features.embed(each.image for each in drawn))
@@ -126,19 +128,27 @@ def fold_of_each(labels: Integers, folds: int, seed: int) -> Integers:
     return fold
 
 
-def _fitted(
-    recipe: Recipe, data: FittingData, features: KeptFeatures, learned: Integers, frames: GoodImages
-) -> FittedScorer:
-    """Fit on some of the images."""
-    some = frames.subset(learned.tolist())
-    part = replace(
-        data,
-        images=lambda: iter(some),
-        n_images=len(some),
-        features=lambda: features.of(learned),
-        progress=silent,
-    )
-    return recipe.scorer.fit(part)
+def _fits(
+    scorer: Scorer, data: FittingData, features: KeptFeatures, fold_of: Integers, frames: GoodImages
+) -> Iterator[FittedScorer]:
+    """For each fold, what is learned from all others; only the one in use is held."""
+
+    def of(which: Integers) -> FittingData:
+        some = frames.subset(which.tolist())
+        return replace(
+            data,
+            images=lambda: iter(some),
+            n_images=len(some),
+            features=lambda: features.of(which),
+            progress=silent,
+        )
+
+    count = int(fold_of.max()) + 1
+    if isinstance(scorer, FitsFolds) and count > 1:
+        yield from scorer.fit_folds([of(np.flatnonzero(fold_of == fold)) for fold in range(count)])
+        return
+    for fold in range(count):
+        yield scorer.fit(of(np.flatnonzero(fold_of != fold)))
 
 
 def _run(
@@ -188,12 +198,15 @@ def _indexed(frames: GoodImages, indices: Integers) -> Iterator[tuple[int, Image
 class KeptFeatures:
     """The features of all good images, calculated once where there's room for them.
 
+    Args:
+        data, frames: the same images.
+
     Attributes:
         bytes: what is kept takes; 0 where there's no room.
     """
 
-    def __init__(self, data: FittingData, scorer: Scorer) -> None:
-        self._data, self._scorer = data, scorer
+    def __init__(self, data: FittingData, scorer: Scorer, frames: GoodImages) -> None:
+        self._data, self._scorer, self._frames = data, scorer, frames
         self._kept: list[Features] = []
         self.bytes = 0
         features = self._parts(data.features())
@@ -213,8 +226,7 @@ class KeptFeatures:
         if self._kept:
             yield from (self._kept[i] for i in indices)
             return
-        wanted = set(indices.tolist())
-        yield from self.embed(image for i, image in enumerate(self._data.images()) if i in wanted)
+        yield from self.embed(self._frames.subset(indices.tolist()))
 
     def embed(self, images: Iterable[Image]) -> Iterator[Features]:
         """The same of other images."""

@@ -50,7 +50,7 @@ def judge_in_folds(
     candidates = candidates_of(recipe.asked, recipe.image_score)
     with fitting_data(graph, recipe.scorer, data) as offer:
         labels, folds = given.grouping.labels, given.settings.folds
-        kept = KeptFeatures(offer, recipe.scorer)
+        kept = KeptFeatures(offer, recipe.scorer, given.reading.images)
         unseen = by_folds(recipe, offer, given.reading.images, labels, candidates, folds, kept)
     groups = groups_with(labels, given.standouts)
     return _decided(recipe, replace(unseen, groups=groups), given), kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from edgead.errors import CompileError, one_line
 from edgead.runtime.openvino_session import import_openvino
 from edgead.types import Artifact, Precision
 from edgead_exporters.coordinates import keep_coordinates_precise
+
+FILES = ("model.xml", "model.bin")
 
 
 class OpenVINOExporter:
@@ -33,18 +36,23 @@ class OpenVINOExporter:
         finally:
             source.unlink()
         _number_nodes(model)
+        save = partial(ov.save_model, model, folder / "model.xml", compress_to_fp16=precision == "bf16")
         try:
-            ov.save_model(model, folder / "model.xml", compress_to_fp16=precision == "bf16")
-        except RuntimeError as error:  # which says nothing of why
-            (folder / "room").write_bytes(bytes(1 << 16))  # a disk that takes nothing says so itself
-            (folder / "room").unlink()
-            why = f"{os.strerror(errno.EIO)}, openvino: {one_line(error)}"
-            raise OSError(errno.EIO, why, str(folder)) from error
+            save()
+        except RuntimeError:  # which says nothing of why
+            for name in FILES:  # a disk that takes nothing, or a right that is missing, says so itself
+                (folder / name).write_bytes(bytes(1 << 16))
+            try:
+                save()  # whatever it was has passed
+            except RuntimeError as error:
+                told = one_line(error).replace(f"{folder}/", "")
+                why = f"{os.strerror(errno.EIO)}, openvino: {told}"
+                raise OSError(errno.EIO, why, str(folder)) from error
         if precision == "bf16":
             keep_coordinates_precise(folder / "model.xml")
         return Artifact(
             "model.xml",
-            ("model.xml", "model.bin"),
+            FILES,
             "openvino",
             engine_precision="bf16" if precision == "bf16" else "f32",
         )

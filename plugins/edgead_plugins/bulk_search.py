@@ -7,18 +7,26 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead_plugins.principal import principal_axes
 from edgead_plugins.threads import threads
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+PRUNED_ROWS, PRUNED_DIMENSIONS = 8_192, 128
+"""A bank of so many rows is searched in so many dimensions first; with fewer rows the whole product is as
+fast."""
+
 _QUERIES, _ROWS = 256, 2048  # one block of the matrix product: 2 MiB, small enough to stay in the cache
+_PAIRS = 4096  # measured at once
 
 
 def nearest_rows(queries: Floats, bank: Floats, k: int = 1) -> tuple[Floats, Integers]:
     """Find the k nearest bank rows of each query, exactly up to float32.
 
-    Ranked by one product and measured anew from the difference, as ``edgead_plugins.nearest`` does.
+    Ranked by one product and measured anew from the difference, as ``edgead_plugins.nearest`` does; the
+    nearest one of many rows in a part of the dimensions first, see ``_pruned``.
 
     Args:
         queries: (m, dim) float32.
@@ -28,8 +36,12 @@ def nearest_rows(queries: Floats, bank: Floats, k: int = 1) -> tuple[Floats, Int
     Returns:
         Euclidean distances (m, k) float32, ascending, and rows (m, k).
     """
+    dim = bank.shape[1]
+    if k == 1 and len(bank) >= PRUNED_ROWS and dim >= 2 * PRUNED_DIMENSIONS:
+        distance, index = _pruned(queries, bank)
+        return distance[:, None], index[:, None]
     mean = bank.mean(0, dtype=np.float64).astype(np.float32)
-    rows = np.empty((len(bank), bank.shape[1] + 1), np.float32)  # (b, -|b|²/2), for a product with (q, 1)
+    rows = np.empty((len(bank), dim + 1), np.float32)  # (b, -|b|²/2), for a product with (q, 1)
     np.subtract(bank, mean, out=rows[:, :-1])
     rows[:, -1] = -(rows[:, :-1].astype(np.float64) ** 2).sum(1) / 2
     distance = np.empty((len(queries), k), np.float32)
@@ -48,6 +60,65 @@ def nearest_rows(queries: Floats, bank: Floats, k: int = 1) -> tuple[Floats, Int
         share(find, _blocks(len(queries), _QUERIES))
     order = np.argsort(distance, axis=1, kind="stable")
     return np.take_along_axis(distance, order, 1), np.take_along_axis(index, order, 1)
+
+
+def _pruned(queries: Floats, bank: Floats) -> tuple[Floats, Integers]:
+    """The nearest row of each query, without measuring those that fewer dimensions prove to be farther.
+
+    With x = (x', x°), along the bank's first principal axes and across them, q.b is at most q'.b' + |q°||b°|
+    (Cauchy-Schwarz): one product in few dimensions bounds all distances from below. The row with the best
+    bound gives one from above, and only rows between the two are measured.
+
+    Returns:
+        Distances (m,) float32, and rows (m,).
+    """
+    mean = bank.mean(0, dtype=np.float64).astype(np.float32)
+    rows = bank - mean
+    axes = principal_axes(bank)[:, :PRUNED_DIMENSIONS].astype(np.float32)
+    norms = _squares(rows)
+    short = _shortened(rows, norms, axes, -norms / 2)
+    # As in farthest_point: what float32's roundings can add up to, of the product and of each side's parts.
+    slack = 4 * (bank.shape[1] + 16) * 2.0**-24
+    longest = float(np.sqrt(norms.max()))
+    distance, index = np.empty(len(queries), np.float32), np.empty(len(queries), np.int64)
+
+    def find(_: int, part: slice) -> None:
+        query = queries[part] - mean
+        squares = _squares(query)
+        most = _shortened(query, squares, axes, np.ones(len(query))) @ short.T  # of q.b - |b|²/2
+        nearest = most.argmax(1)
+        least = _squares(query - rows[nearest])
+        enough = (squares - least) / 2 - slack * (np.sqrt(squares) + longest) ** 2
+        places = np.flatnonzero(most >= enough[:, None].astype(np.float32))
+        at, row = np.divmod(places, len(rows))
+        for some in _blocks(len(at), _PAIRS):
+            apart = _squares(query[at[some]] - rows[row[some]])
+            order = np.lexsort((row[some], apart, at[some]))
+            asked, first = np.unique(at[some][order], return_index=True)
+            apart, found = apart[order][first], row[some][order][first]
+            better = (apart < least[asked]) | ((apart == least[asked]) & (found < nearest[asked]))
+            least[asked[better]], nearest[asked[better]] = apart[better], found[better]
+        distance[part], index[part] = np.sqrt(least), nearest
+
+    with threads() as share:
+        share(find, _blocks(len(queries), _QUERIES))
+    return distance, index
+
+
+def _shortened(x: Floats, squares: Doubles, axes: Floats, last: Doubles) -> Floats:
+    """(n, count + 2): x along ``axes`` (dim, count), its length across them, and a column of the caller's."""
+    count = axes.shape[1]
+    short = np.empty((len(x), count + 2), np.float32)
+    np.matmul(x, axes, out=short[:, :count])
+    short[:, count] = np.sqrt(np.maximum(squares - _squares(short[:, :count]), 0))
+    short[:, count + 1] = last
+    return short
+
+
+def _squares(x: Floats) -> Doubles:
+    """(n,) squared lengths of rows (n, dim), up to float32."""
+    squares: Doubles = np.einsum("nd,nd->n", x, x).astype(np.float64)
+    return squares
 
 
 def bank_neighbours(bank: Floats, count: int, which: Integers | None = None) -> NDArray[np.int32]:

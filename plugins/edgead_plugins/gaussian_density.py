@@ -1,9 +1,6 @@
 """One multivariate Gaussian for each position of a feature map: PaDiM's density, and any method's.
 
-Mean and unbiased covariance are gathered in one pass over the images (Chan, Golub and LeVeque, "Updating
-formulae and a pairwise algorithm for computing sample variances", 1979): each batch is centred on its own
-mean, and the shift between batch mean and running mean enters as one more row of the same product. Nothing
-large is ever subtracted from something large, so float32 sums do, and no image is kept.
+Mean and unbiased covariance are gathered in one pass over the images; see ``edgead_plugins.moments``.
 
 A position's score is the Mahalanobis distance |W (x - mean)| with W^T W = (covariance + ridge I)^-1:
 
@@ -19,20 +16,24 @@ taken of W (x - mean) / 16, which moves FP16's limit to a distance of 4,096.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from itertools import chain
+from typing import Literal
 
 import numpy as np
 import spox.opset.ai.onnx.v18 as op
 from numpy.typing import NDArray
 from spox import Var
 
-from edgead.errors import DatasetError
+from edgead.progress import silent
 from edgead.types import BankPrecision, Progress, Size
 from edgead.workbench.graph import parameter, static_shape
 from edgead.workbench.saturation import PAIR, neighbour_sums
+from edgead_plugins.moments import CHUNK, chunks, moments, without
 from edgead_plugins.threads import threads
+from edgead_plugins.whitening import whiten
 
 Floats = NDArray[np.float32]
 Form = Literal["full", "low-rank", "diagonal"]
@@ -42,9 +43,6 @@ SHRINK = np.float32(16)
 CLIP = 32.0
 """INT8: deviations are clipped at so many standard deviations of their own channel and position: half as many
 bend the scores of defects, twice as many round those of good parts."""
-_BATCH = 128  # images that one product takes at most: a product of few is mostly traffic of its sums
-_BATCH_BYTES = 256 << 20  # and as many as their features take
-_CHUNK = 128  # positions whose matrices are worked on at a time
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ class GaussianDensity:
             found[:, part] = np.sqrt(np.einsum("pnr,pnr->pn", rows, rows)).T
 
         with threads() as share:
-            share(measure, _chunks(positions))
+            share(measure, chunks(positions))
         return found
 
     def graph(self, features: Var, precision: BankPrecision, name: str = "gaussian") -> Var:
@@ -140,7 +138,7 @@ class GaussianDensity:
             scale[part, 0] = largest
 
         with threads() as share:
-            share(quantise, _chunks(positions))
+            share(quantise, chunks(positions))
         return steps, scale
 
     def _whiten_int8(self, deviation: Var, name: str) -> Var:
@@ -190,7 +188,7 @@ def estimate_density(
     Raises:
         DatasetError: there is no image.
     """
-    block = positions if form == "diagonal" else max(_CHUNK, memory_bytes // (4 * d * d))
+    block = positions if form == "diagonal" else max(CHUNK, memory_bytes // (4 * d * d))
     mean = np.empty((positions, d), np.float32)
     variance = np.empty((positions, d), np.float32)
     rows = {"full": d, "low-rank": rank, "diagonal": 0}[form]
@@ -202,95 +200,73 @@ def estimate_density(
         here = slice(start, min(start + block, positions))
         text = description if passes == 1 else f"{description}, pass {number + 1} of {passes}"
         with progress(text, total) as advance:
-            n, centre, scatter = _moments(features(), here, d, form == "diagonal", advance)
+            found = moments(features(), here, d, form == "diagonal", advance)
+        n, scatter = found.n, found.scatter
         scatter /= max(n - 1, 1)
-        mean[here] = centre
+        mean[here] = found.mean
         variance[here] = scatter if form == "diagonal" else np.einsum("pii->pi", scatter)
         if rows:
             target = scatter if whole else factor
             assert target is not None
-            _whiten(scatter, target[:] if whole else target[here], ridge, progress)
+            whiten(scatter, target[:] if whole else target[here], ridge, progress)
         if whole:
             factor = scatter
-        del scatter
+        del found, scatter
     return GaussianDensity(mean, variance, factor, ridge, n)
 
 
-def _moments(
-    images: Iterator[Floats], here: slice, d: int, diagonal: bool, advance: Callable[[int], None]
-) -> tuple[int, NDArray[np.float64], Floats]:
-    """Number of images, mean (positions, d) and sum of outer products (positions, d, d), or of squares."""
-    positions = here.stop - here.start
-    mean = np.zeros((positions, d))
-    scatter = np.zeros((positions, d) if diagonal else (positions, d, d), np.float32)
-    most = min(_BATCH, max(1, _BATCH_BYTES // (4 * positions * d)))
-    batch = np.empty((positions, most + 1, d), np.float32)  # the last row in use is the means' shift
-    n = filled = 0
+def densities_without_each(
+    folds: Sequence[Callable[[], Iterator[Floats]]],
+    positions: int,
+    d: int,
+    *,
+    form: Form = "full",
+    rank: int = 0,
+    ridge: float = 0.01,
+    memory_bytes: int = 1 << 30,
+) -> Iterator[GaussianDensity]:
+    """For each fold, the Gaussians of all the others' images: of the sums of all, its own are taken away.
 
-    def add(_: int, part: slice) -> None:
-        rows = batch[part, :filled]
-        shift = rows.mean(1, dtype=np.float64)
-        rows -= shift[:, None].astype(np.float32)
-        shift -= mean[part]
-        batch[part, filled] = shift * np.sqrt(n * filled / (n + filled))
-        mean[part] += shift * (filled / (n + filled))
-        rows = batch[part, : filled + 1]
-        scatter[part] += (rows * rows).sum(1) if diagonal else np.matmul(rows.transpose(0, 2, 1), rows)
+    Two passes over the images, and one more over each fold for each further block of positions that the
+    memory makes. Arguments as in ``estimate_density``; each fold's ``features`` start a pass over its images.
 
-    with threads() as share:
-        for image in images:
-            batch[:, filled] = image[:, here].T
-            filled += 1
-            if filled == most:
-                share(add, _chunks(positions))
-                n, filled = n + filled, 0
-            advance(1)
-        if filled:
-            share(add, _chunks(positions))
-            n += filled
-    if n == 0:
-        raise DatasetError("a density needs at least one good image to be fitted on")
-    return n, mean, scatter
+    Args:
+        memory_bytes: bound on the covariances in work. Where it doesn't hold those of all positions, each
+            fold's Gaussians are estimated from scratch.
 
-
-def _whiten(covariance: Floats, out: Floats, ridge: float, progress: Progress) -> None:
-    """Factors into ``out`` (positions, rows, d), which may be ``covariance`` itself; in float64 inside."""
-    positions, rows, d = out.shape
-    regular_by = ridge * np.eye(d)
-
-    def whiten(_: int, part: slice) -> None:
-        regular = covariance[part].astype(np.float64)
-        regular += regular_by
-        if rows == d:
-            out[part] = _inverse_of_lower(np.linalg.cholesky(regular))
-        else:
-            variances, directions = np.linalg.eigh(regular)  # ascending
-            out[part] = (directions[:, :, :rows] / np.sqrt(variances[:, None, :rows])).transpose(0, 2, 1)
-
-    with progress("whitening", positions) as advance, threads() as share:
-        for some in _chunks(positions, 16 * _CHUNK):  # a progress may want its calls from one thread
-            share(whiten, _chunks(some.stop, start=some.start))
-            advance(some.stop - some.start)
+    Raises:
+        DatasetError: the other folds have no image.
+    """
+    diagonal = form == "diagonal"
+    rows = {"full": d, "low-rank": rank, "diagonal": 0}[form]
+    each = 4 * d if diagonal else 4 * d * d
+    if each * positions > memory_bytes:
+        for own in range(len(folds)):
+            others = [fold for number, fold in enumerate(folds) if number != own]
+            words = {"form": form, "rank": rank, "ridge": ridge, "memory_bytes": memory_bytes}
+            yield estimate_density(partial(_chained, others), positions, d, progress=silent, **words)  # type: ignore[arg-type]
+        return
+    whole = moments(_chained(folds), slice(0, positions), d, diagonal, lambda done: None)
+    block = max(CHUNK, (memory_bytes - each * positions) // each)
+    for fold in folds:
+        mean, variance = np.empty((positions, d), np.float32), np.empty((positions, d), np.float32)
+        factor = np.empty((positions, rows, d), np.float32) if rows else None
+        for start in range(0, positions, block):
+            here = slice(start, min(start + block, positions))
+            rest = without(whole, moments(fold(), here, d, diagonal, lambda done: None), here)
+            scatter = rest.scatter
+            scatter /= max(rest.n - 1, 1)
+            mean[here] = rest.mean
+            squares = scatter if diagonal else np.einsum("pii->pi", scatter)
+            variance[here] = np.maximum(squares, 0)
+            if factor is not None:
+                whiten(scatter, factor[here], ridge, silent)
+        yield GaussianDensity(mean, variance, factor, ridge, rest.n)
+        del mean, variance, factor
 
 
-def _chunks(stop: int, size: int = _CHUNK, start: int = 0) -> Iterator[slice]:
-    return (slice(first, min(first + size, stop)) for first in range(start, stop, size))
-
-
-def _inverse_of_lower(factors: NDArray[Any]) -> NDArray[Any]:
-    """Invert lower triangular matrices (n, d, d) by halves: numpy has no batched solver that knows the shape,
-    and its general one, a call and a thread team for each matrix, takes 80 times as long."""
-    d = factors.shape[1]
-    if d <= 12:
-        small: NDArray[Any] = np.linalg.inv(factors)
-        return small
-    half = d // 2
-    upper = _inverse_of_lower(np.ascontiguousarray(factors[:, :half, :half]))
-    lower = _inverse_of_lower(np.ascontiguousarray(factors[:, half:, half:]))
-    inverse = np.zeros_like(factors)
-    inverse[:, :half, :half], inverse[:, half:, half:] = upper, lower
-    inverse[:, half:, :half] = -np.matmul(np.matmul(lower, factors[:, half:, :half]), upper)
-    return inverse
+def _chained(folds: Sequence[Callable[[], Iterator[Floats]]]) -> Iterator[Floats]:
+    return chain.from_iterable(fold() for fold in folds)
 
 
 def explained_by_position(density: GaussianDensity, grid: Size) -> float:

@@ -11,9 +11,9 @@ plus 0.01 I; channels are drawn by the fit's seed (the code has a seed of its ow
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -23,12 +23,14 @@ from edgead.errors import OptionError
 from edgead.notices import Notice
 from edgead.options import check_options
 from edgead.types import Backbone, BankPrecision, Features, FittingData, Scores
+from edgead.workbench.features import joined
 from edgead_plugins.backbones.graphs import LARGEST_GRAPH
 from edgead_plugins.channel_draws import draw_channels
 from edgead_plugins.channel_selection import ChannelSelection, select_channels
 from edgead_plugins.gaussian_density import (
     Floats,
     GaussianDensity,
+    densities_without_each,
     density_bytes,
     estimate_density,
     explained_by_position,
@@ -116,7 +118,7 @@ class PaDiM:
         selection, tried = draw_channels(data, d, options.draws, options.upsampling, options.ridge)
         small = density_bytes(h * w, d, rank, "int8")
         density = estimate_density(
-            lambda: (selection.embed(maps) for maps in data.features()),
+            partial(_embedded, selection, data),
             h * w,
             d,
             form=options.form,
@@ -128,6 +130,31 @@ class PaDiM:
             total=data.n_images,
         )
         return FittedPaDiM(density, selection, options.form, tuple(tried))
+
+    def fit_folds(self, folds: Sequence[FittingData]) -> Iterator[FittedPaDiM]:
+        """See ``edgead.types.FitsFolds``: of the sums of all images, a fold's own are taken away.
+
+        Where channels are chosen by trial, each fold is fitted from scratch.
+        """
+        data, options = folds[0], self.options
+        if options.draws > 1:
+            for own in range(len(folds)):
+                yield self.fit(joined([fold for number, fold in enumerate(folds) if number != own]))
+            return
+        d, rank = self._sizes(sum(channels for channels, _, _ in data.shapes.values()))
+        h, w = max((h, w) for _, h, w in data.shapes.values())
+        selection = self._selection(data)
+        densities = densities_without_each(
+            [partial(_embedded, selection, fold) for fold in folds],
+            h * w,
+            d,
+            form=options.form,
+            rank=rank,
+            ridge=options.ridge,
+            memory_bytes=options.memory_mib << 20,
+        )
+        for density in densities:
+            yield FittedPaDiM(density, selection, options.form)
 
     def part(self, maps: Features, data: FittingData) -> Features:
         """See ``edgead.types.KeepsPart``: the chosen channels; all of them where each fit chooses anew."""
@@ -150,6 +177,10 @@ class PaDiM:
         if rank > d:
             raise OptionError(f"padim: rank={rank} of {d} dimensions; choose up to {d}")
         return d, {"full": d, "low-rank": rank, "diagonal": 0}[self.options.form]
+
+
+def _embedded(selection: ChannelSelection, data: FittingData) -> Iterator[Floats]:
+    return (selection.embed(maps) for maps in data.features())
 
 
 def default_dimensions(channels: int) -> int:

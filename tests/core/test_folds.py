@@ -11,7 +11,6 @@ from edgead.errors import OptionError
 from edgead.held_out import HeldOut, read_held_out
 from edgead.image_score import MAXIMUM, PAPER, TOP_SHARE
 from edgead.progress import silent
-from edgead.types import TrainingData
 from edgead.workbench.features import fitting_data, training_data
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.folds import KeptFeatures, by_folds, by_holdout, fold_of_each
@@ -37,32 +36,41 @@ def material(tmp_path_factory: pytest.TempPathFactory):
     return recipe, graph, data, frames
 
 
-def kept(offer, recipe: Recipe) -> KeptFeatures:
-    return KeptFeatures(offer, recipe.scorer)
+def kept(offer, recipe: Recipe, frames) -> KeptFeatures:
+    return KeptFeatures(offer, recipe.scorer, frames)
 
 
-def patch_scores(recipe: Recipe, graph, data: TrainingData, learned: list[int], judged: int) -> np.ndarray:
-    """The distance of each patch of one image to a bank of some others', in plain NumPy."""
-    images = list(data.images())
-    part = dataclasses.replace(data, images=lambda: iter([images[i] for i in learned]), n_images=len(learned))
-    with fitting_data(graph, recipe.scorer, part) as offer:
-        bank = recipe.scorer.fit(offer).bank.astype(np.float64)
-        (maps,) = offer.embed([images[judged]])
-        patches = maps["patches"].reshape(bank.shape[1], -1).T.astype(np.float64)
+def patch_scores(fitted, offer, image: np.ndarray) -> np.ndarray:
+    """The distance of each patch of one image to a bank, in plain NumPy."""
+    bank = fitted.bank.astype(np.float64)
+    (maps,) = offer.embed([image])
+    patches = maps["patches"].reshape(bank.shape[1], -1).T.astype(np.float64)
     return np.sqrt(((patches[:, None] - bank[None]) ** 2).sum(-1).min(1))
+
+
+def of_images(offer, images: list[np.ndarray]):
+    """The same data, of these images alone."""
+    return dataclasses.replace(
+        offer,
+        images=lambda: iter(images),
+        n_images=len(images),
+        features=lambda: offer.embed(images),
+    )
 
 
 def test_each_image_is_judged_by_a_fit_on_all_other_folds(material) -> None:
     recipe, graph, data, frames = material
-    labels = np.arange(N)
-    with fitting_data(graph, recipe.scorer, data) as offer:
-        unseen = by_folds(recipe, offer, frames, labels, CANDIDATES, 4, kept(offer, recipe))
+    labels, images = np.arange(N), list(frames)
     fold_of = fold_of_each(labels, 4, data.seed)
+    with fitting_data(graph, recipe.scorer, data) as offer:
+        unseen = by_folds(recipe, offer, frames, labels, CANDIDATES, 4, kept(offer, recipe, frames))
+        folds = [of_images(offer, [images[i] for i in np.flatnonzero(fold_of == fold)]) for fold in range(4)]
+        fits = list(recipe.scorer.fit_folds(folds))
+        for i in (0, 7):
+            patch = patch_scores(fits[fold_of[i]], offer, images[i])
+            count = max(1, round(0.01 * patch.size))
+            assert unseen.good[i, 2] == pytest.approx(np.sort(patch)[-count:].mean(), rel=1e-4)
     assert unseen.folds == 4 and unseen.groups is None and unseen.good.shape == (N, 3)
-    for i in (0, 7):
-        patch = patch_scores(recipe, graph, data, np.flatnonzero(fold_of != fold_of[i]).tolist(), i)
-        count = max(1, round(0.01 * patch.size))
-        assert unseen.good[i, 2] == pytest.approx(np.sort(patch)[-count:].mean(), rel=1e-4)
     assert len(unseen.bad) == len(unseen.areas) == DRAWN
     assert (unseen.maxima == unseen.good[:, 1]).all()
     assert unseen.bad[:, 2].mean() > unseen.good[:, 2].mean()
@@ -71,13 +79,32 @@ def test_each_image_is_judged_by_a_fit_on_all_other_folds(material) -> None:
 def test_features_that_find_no_room_are_calculated_for_each_fold(material, monkeypatch) -> None:
     recipe, graph, data, frames = material
     with fitting_data(graph, recipe.scorer, data) as offer:
-        there = by_folds(recipe, offer, frames, np.arange(N), (TOP_SHARE,), 3, kept(offer, recipe))
+        there = by_folds(recipe, offer, frames, np.arange(N), (TOP_SHARE,), 3, kept(offer, recipe, frames))
         monkeypatch.setattr("edgead.workbench.folds.CACHE_BYTES", 0)
-        empty = kept(offer, recipe)
+        empty = kept(offer, recipe, frames)
         assert empty.bytes == 0
         anew = by_folds(recipe, offer, frames, np.arange(N), (TOP_SHARE,), 3, empty)
     np.testing.assert_allclose(there.good, anew.good, rtol=1e-4)
     np.testing.assert_allclose(there.bad, anew.bad, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["patchcore", "padim"])
+def test_a_fold_knows_nothing_of_its_own_images(method: str, material) -> None:
+    _, _, data, frames = material
+    recipe = resolve(method, image_score=PAPER)
+    graph = recipe.backbone.onnx(recipe.scorer.feature_maps(recipe.backbone), data.size)
+    images = list(frames)
+    with fitting_data(graph, recipe.scorer, data) as offer:
+        folds = [of_images(offer, images[:4]), of_images(offer, images[4:9]), of_images(offer, images[9:])]
+        changed = [folds[0], of_images(offer, [255 - image for image in images[4:9]]), folds[2]]
+        (maps,) = offer.embed(images[:1])
+        before, after = (
+            [fitted.in_bulk([maps])[0] for fitted in list(recipe.scorer.fit_folds(each))[1:]]
+            for each in (folds, changed)
+        )
+    # The second fold's own images were changed; padim takes them out of sums, which rounds.
+    np.testing.assert_allclose(before[0], after[0], rtol=1e-4 if method == "padim" else 0)
+    assert np.abs(before[1] / after[1] - 1).max() > (0.005 if method == "padim" else 0.05)
 
 
 @pytest.mark.parametrize("method", ["patchcore", "padim"])
@@ -88,10 +115,10 @@ def test_images_judged_together_get_the_scores_that_each_gets_of_its_folds_graph
     recipe = resolve(method, image_score=PAPER)
     graph = recipe.backbone.onnx(recipe.scorer.feature_maps(recipe.backbone), data.size)
     with fitting_data(graph, recipe.scorer, data) as offer:
-        together = by_folds(recipe, offer, frames, np.arange(N), CANDIDATES, 2, kept(offer, recipe))
+        together = by_folds(recipe, offer, frames, np.arange(N), CANDIDATES, 2, kept(offer, recipe, frames))
         monkeypatch.setattr("edgead.workbench.folds.InBulk", type("Nothing", (), {}))
         monkeypatch.setattr("edgead.workbench.folds.KeepsPart", type("Nothing", (), {}))
-        alone = by_folds(recipe, offer, frames, np.arange(N), CANDIDATES, 2, kept(offer, recipe))
+        alone = by_folds(recipe, offer, frames, np.arange(N), CANDIDATES, 2, kept(offer, recipe, frames))
     for name in ("good", "bad", "maxima"):
         np.testing.assert_allclose(getattr(together, name), getattr(alone, name), rtol=2e-4)
 
@@ -112,7 +139,7 @@ def test_held_out_images_are_judged_by_the_fit_that_there_is(material) -> None:
     with fitting_data(graph, recipe.scorer, part) as offer:
         fitted = recipe.scorer.fit(offer)
         unseen = by_holdout(recipe, offer, fitted, frames.subset([0, 1, 2, 3]), (0, 0, 1, 2), (TOP_SHARE,))
-    patch = patch_scores(recipe, graph, data, list(range(4, N)), 2)
+        patch = patch_scores(fitted, offer, list(frames)[2])
     count = max(1, round(0.01 * patch.size))
     assert unseen.good[2, 0] == pytest.approx(np.sort(patch)[-count:].mean(), rel=1e-4)
     assert unseen.folds == 0 and unseen.groups == (0, 0, 1, 2)

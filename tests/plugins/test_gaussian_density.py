@@ -7,7 +7,12 @@ import pytest
 
 from edgead.errors import DatasetError
 from edgead.progress import silent
-from edgead_plugins.gaussian_density import density_bytes, estimate_density, explained_by_position
+from edgead_plugins.gaussian_density import (
+    densities_without_each,
+    density_bytes,
+    estimate_density,
+    explained_by_position,
+)
 from tests.graphs import ENGINES, run
 from tests.plugins import padim_oracle as oracle
 
@@ -75,7 +80,7 @@ def test_distances_of_many_images_together_equal_the_oracles(form):
 def test_many_images_take_several_products_and_give_the_moments_of_all(monkeypatch):
     data = images(50, far=30.0)
     once = fit(data)[0]
-    monkeypatch.setattr("edgead_plugins.gaussian_density._BATCH", 7)
+    monkeypatch.setattr("edgead_plugins.moments._BATCH", 7)
     again = fit(data)[0]
     np.testing.assert_allclose(again.mean, once.mean, rtol=1e-6)
     np.testing.assert_allclose(again.factor, once.factor, atol=2e-4)
@@ -85,6 +90,28 @@ def test_features_far_from_the_origin_do_not_cancel():
     data, query = images(50, far=300.0), images(1, far=300.0, seed=9)[0]
     found = scores("onnxruntime", fit(data)[0], query, "fp32")
     np.testing.assert_allclose(found, expected(data, query, "full"), rtol=1e-3)
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 4 * D * D * 17 * 16, 1])
+@pytest.mark.parametrize("form", FORMS)
+def test_each_folds_density_is_of_the_others_images(form, memory):
+    """With room for all sums, for those of all images and a block of a fold's, and for hardly any."""
+    data, query = images(46, far=5.0, grid=(17, 16)), images(1, far=5.0, seed=9, grid=(17, 16))[0] * 2
+    parts = [data[:13], data[13:14], data[14:30], data[30:]]
+    words = {"form": form, "rank": FORMS[form] or 0, "memory_bytes": memory}
+    found = densities_without_each([lambda own=own: iter(own) for own in parts], 17 * 16, D, **words)
+    for own, density in enumerate(found):
+        others = np.concatenate([part for number, part in enumerate(parts) if number != own])
+        assert density.n_images == len(others)
+        row = density.distances(query[None])[0]
+        np.testing.assert_allclose(row, expected(others, query, form), rtol=1e-4)
+    assert own == len(parts) - 1
+
+
+def test_a_fold_that_has_all_images_leaves_nothing_to_learn():
+    parts = [lambda: iter(images(3)), lambda: iter(())]
+    with pytest.raises(DatasetError, match="at least one good image"):
+        next(densities_without_each(parts, GRID[0] * GRID[1], D))
 
 
 @pytest.mark.parametrize("form", FORMS)
