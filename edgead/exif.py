@@ -92,8 +92,12 @@ def read_directory(data: bytes, at: int | None = None) -> Directory:
     entry, count_format, offset_format = (20, "Q", "Q") if big else (12, "H", "I")
     if at is None:
         (at,) = struct.unpack_from(order + offset_format, data, 8 if big else 4)
+    if at > len(data):  # a big file's offset may be more than struct itself takes
+        raise IndexError("the directory lies beyond the file's end")
     (count,) = struct.unpack_from(order + count_format, data, at)
     at += struct.calcsize(count_format)
+    if at + count * entry > len(data):
+        raise IndexError("the directory is cut short")
     tags: dict[int, int] = {}
     for index in range(min(count, _TAGS)):
         tag, kind = struct.unpack_from(order + "HH", data, at + index * entry)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import stat
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,9 @@ def _is_lossy(kind: str, data: bytes) -> bool:
     if kind == "WebP":
         return b"VP8 " in data[12:16] or (data[12:16] == b"VP8X" and b"VP8L" not in _chunks(data))
     if kind == "TIFF":
-        return exif.read_directory(data).tags.get(_COMPRESSION) in _LOSSY_TIFF
+        with suppress(struct.error, IndexError):  # a decoder may read what this doesn't
+            return exif.read_directory(data).tags.get(_COMPRESSION) in _LOSSY_TIFF
+        return False
     return kind == "JPEG"
 
 

@@ -123,10 +123,11 @@ def fit_forms(
     fitted: FittedScorer | None = None
     found: FittedForms | None = None
     teachable: Teachable | None = None
+    shares = "bf16" in backbones and cpu().lacks_bf16
     for precision, backbone in backbones.items():
         arithmetic: Arithmetic = "bf16" if precision == "bf16" else "f32"
         bank: BankPrecision = "fp32" if precision == "fp32" else "int8"
-        if precision == "bf16" and fitted is not None and cpu().lacks_bf16:
+        if precision == "bf16" and fitted is not None and shares:
             log.info("this processor has no BF16 unit: the bf16 form's bank is of FP32's features")
         else:
             fitted = None  # before there are two: some take hundreds of megabytes
@@ -144,6 +145,8 @@ def fit_forms(
             chosen = fitted
         made = compose(backbone, recipe.scorer, fitted, recipe.postprocessor, data.size, bank)
         teachable = made.teachable
+        if not shares:  # before the graph is written: both may take hundreds of megabytes
+            fitted = None
         save(precision, made.model)
         del made
     assert found is not None, "there's always FP32"

@@ -153,8 +153,8 @@ class PaDiM:
             ridge=options.ridge,
             memory_bytes=options.memory_mib << 20,
         )
-        for density in densities:
-            yield FittedPaDiM(density, selection, options.form)
+        # No loop's variable: it would hold one density while the next is made.
+        yield from map(lambda density: FittedPaDiM(density, selection, options.form), densities)
 
     def part(self, maps: Features, data: FittingData) -> Features:
         """See ``edgead.types.KeepsPart``: the chosen channels; all of them where each fit chooses anew."""
