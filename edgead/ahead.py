@@ -1,0 +1,94 @@
+"""Work on items in several threads, ahead of whoever takes the results: in order, bounded, and lazily.
+
+For what lets go of Python's lock while it works, as decoding and resizing do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:  # who never looks ahead needs none of it
+    from concurrent.futures import Future
+
+ROOM = 256 << 20
+"""Bytes that results may take which nobody has asked for yet; a larger one is worked on alone."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_order(
+    work: Callable[[T], R], items: Iterable[T], weigh: Callable[[R], int], threads: int | None = None
+) -> Generator[R, None, None]:
+    """Yield ``work(item)`` of each item, in their order, while threads are at the next ones.
+
+    Items are taken in the thread that asks for results, one at a time and never more than ``threads`` + 2
+    beyond the results that were asked for; fewer where results are so large that they'd take over ``ROOM``
+    (by the largest so far, so that what grows all at once may take more for a moment).
+
+    Where the work on an item raises, the results of those before it are yielded first, then it's raised and
+    the rest is dropped. Where ``items`` raises, or an interrupt comes while a result is waited for, what was
+    taken is yielded first. No thread is left when it ends, or is closed: what is being worked on is waited
+    for.
+
+    Args:
+        work: is called in any thread, for several items at once.
+        weigh: bytes that an item took, from its result.
+        threads: at most; as many as processors that this process may use if not given.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    source = iter(items)
+    threads = threads or usable_processors()
+    taken: deque[Future[R]] = deque()
+    ended: BaseException | None = None
+    is_over, largest = False, 0
+    pool = ThreadPoolExecutor(threads, "edgead-ahead")
+
+    def take() -> None:
+        nonlocal ended, is_over
+        # Of the first nothing is known, so it goes alone. One more than threads, so that none waits for us.
+        most = min(threads + 1, ROOM // largest) if largest else 1
+        while not is_over and len(taken) < max(1, most):
+            try:
+                item = next(source)
+            except StopIteration:
+                is_over = True
+            except BaseException as error:  # raised below, after what was taken
+                ended, is_over = error, True
+            else:
+                taken.append(pool.submit(work, item))
+
+    try:
+        take()
+        while taken:
+            future = taken.popleft()
+            try:
+                result = future.result()
+            except BaseException as error:
+                if ended is not None or (future.done() and future.exception() is error):
+                    raise
+                ended, is_over = error, True  # an interrupt; the next one isn't held up
+                result = future.result()
+            largest = max(largest, weigh(result))
+            take()
+            yield result
+        if ended is not None:
+            raise ended
+    except GeneratorExit:
+        if ended is not None and not isinstance(ended, Exception):
+            raise ended from None  # an interrupt isn't lost where nobody asks for the rest
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def usable_processors() -> int:
+    """How many logical processors this process may use, at least 1."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+__all__ = ["ROOM", "in_order", "usable_processors"]
