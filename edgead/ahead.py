@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:  # who never looks ahead needs none of it
     from concurrent.futures import Future
 
-ROOM = 256 << 20
+ROOM = 128 << 20
 """Bytes that results may take which nobody has asked for yet; a larger one is worked on alone."""
 
 T = TypeVar("T")
@@ -21,7 +21,11 @@ R = TypeVar("R")
 
 
 def in_order(
-    work: Callable[[T], R], items: Iterable[T], weigh: Callable[[R], int], threads: int | None = None
+    work: Callable[[T], R],
+    items: Iterable[T],
+    weigh: Callable[[R], int],
+    threads: int | None = None,
+    is_slight: Callable[[T], bool] = lambda item: False,
 ) -> Generator[R, None, None]:
     """Yield ``work(item)`` of each item, in their order, while threads are at the next ones.
 
@@ -38,8 +42,9 @@ def in_order(
         work: is called in any thread, for several items at once.
         weigh: bytes that an item took, from its result.
         threads: at most; as many as processors that this process may use if not given.
+        is_slight: whether the work on an item is less than handing it to a thread, so that it's done at once.
     """
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     source = iter(items)
     threads = threads or usable_processors()
@@ -60,7 +65,7 @@ def in_order(
             except BaseException as error:  # raised below, after what was taken
                 ended, is_over = error, True
             else:
-                taken.append(pool.submit(work, item))
+                taken.append(_done(work, item, Future()) if is_slight(item) else pool.submit(work, item))
 
     try:
         take()
@@ -86,9 +91,58 @@ def in_order(
         pool.shutdown(cancel_futures=True)
 
 
+def _done(work: Callable[[T], R], item: T, future: Future[R]) -> Future[R]:
+    try:
+        future.set_result(work(item))
+    except Exception as error:
+        future.set_exception(error)
+    return future
+
+
+class Planned(Generic[T, R]):
+    """Results of items that are asked for one by one, mostly in an order that is known beforehand.
+
+    What is asked for out of that order is worked on then, so that a wrong plan costs time and nothing else.
+
+    Args:
+        plan: the items in the order that they are likely to be asked for.
+        ahead: yields the result of each, in order; it's closed with this.
+        one: the same for a single item.
+    """
+
+    def __init__(
+        self,
+        plan: Iterable[T],
+        ahead: Callable[[Iterable[T]], Generator[R, None, None]],
+        one: Callable[[T], R],
+    ) -> None:
+        self._taken: deque[T] = deque()
+        self._results, self._one = ahead(self._noted(plan)), one
+        self._next: tuple[T, R] | None = None
+
+    def _noted(self, plan: Iterable[T]) -> Iterator[T]:
+        for item in plan:
+            self._taken.append(item)
+            yield item
+
+    def __call__(self, item: T) -> R:
+        if self._next is None:
+            for result in self._results:
+                self._next = self._taken.popleft(), result
+                break
+        if self._next is None or self._next[0] != item:
+            return self._one(item)
+        (_, result), self._next = self._next, None
+        return result
+
+    def close(self) -> None:
+        """Drop what was worked on and not asked for."""
+        self._results.close()
+
+
 def usable_processors() -> int:
     """How many logical processors this process may use, at least 1."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-__all__ = ["ROOM", "in_order", "usable_processors"]
+__all__ = ["ROOM", "Planned", "in_order", "usable_processors"]

@@ -8,7 +8,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgead.ahead import Planned
 from edgead.bundle_names import find_bundle
 from edgead.cli.arguments import camera_options, count_of, engine_options
 from edgead.cli.completion import complete_paths
@@ -25,9 +26,10 @@ from edgead.progress import make_progress
 if TYPE_CHECKING:
     from edgead.cli.verdicts import HeatmapNames, Verdict
     from edgead.device.drift import Drift
-    from edgead.errors import EdgeadError
+    from edgead.errors import EdgeadError, ImageError
     from edgead.notices import Notice
     from edgead.runtime.detector import Detector
+    from edgead.types import Image
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +170,10 @@ def command(
         names = HeatmapNames() if out is not None else None
         lines = sys.stdin.buffer if sys.stdin else ()
         listed = (expand([source], lines) for source in sources)
-        for verdict, error in _judge(listed, detector, limit, out, names, drift):
+        read: Callable[[Path], Image] = detector.read_image
+        if drift is None:  # which learns how long judging takes, with nothing beside it
+            read = stack.enter_context(closing(_ReadAhead(_planned(sources, limit), detector)))
+        for verdict, error in _judge(listed, detector, read, limit, out, names, drift):
             tally.add(verdict)
             if slots is not None and verdict.error is None:
                 slots.frame_judged()
@@ -189,6 +194,7 @@ def command(
 def _judge(
     sources: Iterable[Iterable[str]],
     detector: Detector,
+    read: Callable[[Path], Image],
     limit: int | None,
     out: Path | None,
     names: HeatmapNames | None,
@@ -198,6 +204,7 @@ def _judge(
 
     Args:
         sources: what each source that was typed stands for; the limit is on the frames of each.
+        read: reads an image file.
     """
     from edgead.cli.verdicts import Verdict
     from edgead.errors import (
@@ -214,7 +221,7 @@ def _judge(
     for source, left in _up_to(limit, sources):
         log.debug("source %s", label(source))
         try:
-            for frame in islice(frames(source, detector.read_image), left[0]):
+            for frame in islice(frames(source, read), left[0]):
                 left[0] = None if left[0] is None else left[0] - 1
                 if frame.image is None:
                     error = ImageError(frame.problem or frame.source)
@@ -246,6 +253,34 @@ def _judge(
                 yield verdict, None
         except (InputError, DeviceError) as error:
             yield Verdict(label(source), error=str(error)), error
+
+
+def _planned(sources: Iterable[str], limit: int | None) -> Iterator[Path]:
+    """The image files in the order that they'll be judged; not those on stdin, which come when they like."""
+    from edgead.sources import STDIN, expand, image_files
+
+    for source in sources:
+        if source != STDIN:
+            files = (file for each in expand([source]) for file in image_files(each))
+            yield from islice(files, limit)
+
+
+class _ReadAhead:
+    """Reads image files, the next ones while one is judged."""
+
+    def __init__(self, plan: Iterable[Path], detector: Detector) -> None:
+        self._planned: Planned[Path, Image | ImageError] = Planned(
+            plan, detector.read_ahead, detector.read_image
+        )
+
+    def __call__(self, path: Path) -> Image:
+        read = self._planned(path)
+        if isinstance(read, Exception):
+            raise read
+        return read
+
+    def close(self) -> None:
+        self._planned.close()
 
 
 def _tell(drift: Drift, for_people: bool) -> None:

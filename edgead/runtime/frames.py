@@ -97,7 +97,6 @@ class Frames:
         image = as_bgr(frame, channel_order) if depth is None else as_bgr(frame, channel_order, depth)
         return self._rule.apply(image), image.shape
 
-
     def prepare_own(
         self, frame: NDArray[Any], channel_order: Literal["bgr", "rgb"], depth: int | None
     ) -> tuple[Image, tuple[int, ...]]:
@@ -130,7 +129,11 @@ class Frames:
         def prepare(frame: NDArray[Any]) -> tuple[Image, tuple[int, ...]]:
             return self.prepare(frame, channel_order, depth)
 
-        with closing(in_order(prepare, frames, bytes_of)) as all_prepared:
+        def is_ready(frame: NDArray[Any]) -> bool:
+            is_input = getattr(frame, "shape", None) == (*self._rule.size, 3) and frame.dtype == np.uint8
+            return is_input and frame.flags.c_contiguous and channel_order == "bgr"
+
+        with closing(in_order(prepare, frames, bytes_of, is_slight=is_ready)) as all_prepared:
             yield from all_prepared
 
 

@@ -57,7 +57,7 @@ class ONNXRuntimeEngine:
 
 
 class ONNXRuntimeSession:
-    """See ``edgead.runtime.session.OwningSession``. ONNX Runtime's own sessions serve several threads at once.
+    """See ``edgead.runtime.session.OwningSession``. ONNX Runtime's own sessions serve several threads.
 
     A call works on its caller's thread, beside ONNX Runtime's own, so that with ``cores`` the caller is kept
     on them for as long as the call takes.
