@@ -29,8 +29,8 @@ def in_order(
 ) -> Generator[R, None, None]:
     """Yield ``work(item)`` of each item, in their order, while threads are at the next ones.
 
-    Items are taken in the thread that asks for results, one at a time and never more than ``threads`` + 2
-    beyond the results that were asked for; fewer where results are so large that they'd take over ``ROOM``
+    Items are taken in the thread that asks for results, one at a time and never more than ``threads`` + 1
+    beyond the last result that was asked for; fewer where results are so large that they'd take over ``ROOM``
     (by the largest so far, so that what grows all at once may take more for a moment).
 
     Where the work on an item raises, the results of those before it are yielded first, then it's raised and

@@ -324,8 +324,8 @@ class Detector:
     def read_images(self, paths: Iterable[Path]) -> Iterator[Image]:
         """Read image files as ``read_image`` does, in several threads ahead of the one that's asked for.
 
-        So they are for ``map``, which then is told ``held=True``. At most two more than processors are read
-        ahead, and fewer of large images; see ``edgead.ahead``.
+        So they are for ``map``, which then is told ``held=True``. At most one more than there are processors
+        is read ahead, and fewer of large images; see ``edgead.ahead``.
 
         Raises:
             ImageError: of the first that can't be used, after those before it.
