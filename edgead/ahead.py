@@ -26,6 +26,7 @@ def in_order(
     weigh: Callable[[R], int],
     threads: int | None = None,
     is_slight: Callable[[T], bool] = lambda item: False,
+    finishes: bool = False,
 ) -> Generator[R, None, None]:
     """Yield ``work(item)`` of each item, in their order, while threads are at the next ones.
 
@@ -34,8 +35,7 @@ def in_order(
     (by the largest so far, so that what grows all at once may take more for a moment).
 
     Where the work on an item raises, the results of those before it are yielded first, then it's raised and
-    the rest is dropped. Where ``items`` raises, or an interrupt comes while a result is waited for, what was
-    taken is yielded first. No thread is left when it ends, or is closed: what is being worked on is waited
+    the rest is dropped. Where ``items`` raises, what was taken is yielded first. No thread is left when it ends, or is closed: what is being worked on is waited
     for.
 
     Args:
@@ -43,6 +43,8 @@ def in_order(
         weigh: bytes that an item took, from its result.
         threads: at most; as many as processors that this process may use if not given.
         is_slight: whether the work on an item is less than handing it to a thread, so that it's done at once.
+        finishes: where an interrupt comes while a result is waited for, yield what was taken first, for items
+            that can't be had again; otherwise it's raised at once.
     """
     from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -74,7 +76,8 @@ def in_order(
             try:
                 result = future.result()
             except BaseException as error:
-                if ended is not None or (future.done() and future.exception() is error):
+                is_works_own = future.done() and future.exception() is error
+                if is_works_own or not finishes or ended is not None:
                     raise
                 ended, is_over = error, True  # an interrupt; the next one isn't held up
                 result = future.result()

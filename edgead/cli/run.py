@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgead.ahead import Planned
 from edgead.bundle_names import find_bundle
 from edgead.cli.arguments import camera_options, count_of, engine_options
 from edgead.cli.completion import complete_paths
@@ -26,7 +25,7 @@ from edgead.progress import make_progress
 if TYPE_CHECKING:
     from edgead.cli.verdicts import HeatmapNames, Verdict
     from edgead.device.drift import Drift
-    from edgead.errors import EdgeadError, ImageError
+    from edgead.errors import EdgeadError
     from edgead.notices import Notice
     from edgead.runtime.detector import Detector
     from edgead.types import Image
@@ -115,6 +114,7 @@ def command(
     On a terminal the lines are for people, with a summary; in a pipe or a file they are JSON. What can't be
     judged has a line with "error"; the rest is judged all the same, and the exit code is 2.
     """
+    from edgead.cli.read_ahead import ReadAhead, planned
     from edgead.cli.verdicts import HeatmapNames, Tally, csv_file, print_for_people, print_json_line
     from edgead.device.drift import Drift
     from edgead.errors import DatasetError, SelfTestError
@@ -172,7 +172,7 @@ def command(
         listed = (expand([source], lines) for source in sources)
         read: Callable[[Path], Image] = detector.read_image
         if drift is None:  # which learns how long judging takes, with nothing beside it
-            read = stack.enter_context(closing(_ReadAhead(_planned(sources, limit), detector)))
+            read = stack.enter_context(closing(ReadAhead(planned(sources, limit), detector)))
         for verdict, error in _judge(listed, detector, read, limit, out, names, drift):
             tally.add(verdict)
             if slots is not None and verdict.error is None:
@@ -253,34 +253,6 @@ def _judge(
                 yield verdict, None
         except (InputError, DeviceError) as error:
             yield Verdict(label(source), error=str(error)), error
-
-
-def _planned(sources: Iterable[str], limit: int | None) -> Iterator[Path]:
-    """The image files in the order that they'll be judged; not those on stdin, which come when they like."""
-    from edgead.sources import STDIN, expand, image_files
-
-    for source in sources:
-        if source != STDIN:
-            files = (file for each in expand([source]) for file in image_files(each))
-            yield from islice(files, limit)
-
-
-class _ReadAhead:
-    """Reads image files, the next ones while one is judged."""
-
-    def __init__(self, plan: Iterable[Path], detector: Detector) -> None:
-        self._planned: Planned[Path, Image | ImageError] = Planned(
-            plan, detector.read_ahead, detector.read_image
-        )
-
-    def __call__(self, path: Path) -> Image:
-        read = self._planned(path)
-        if isinstance(read, Exception):
-            raise read
-        return read
-
-    def close(self) -> None:
-        self._planned.close()
 
 
 def _tell(drift: Drift, for_people: bool) -> None:

@@ -133,7 +133,7 @@ class Frames:
             is_input = getattr(frame, "shape", None) == (*self._rule.size, 3) and frame.dtype == np.uint8
             return is_input and frame.flags.c_contiguous and channel_order == "bgr"
 
-        with closing(in_order(prepare, frames, bytes_of, is_slight=is_ready)) as all_prepared:
+        with closing(in_order(prepare, frames, bytes_of, is_slight=is_ready, finishes=True)) as all_prepared:
             yield from all_prepared
 
 

@@ -112,7 +112,8 @@ def test_an_error_comes_after_all_that_was_before_it(error, where):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signal reaches one thread there")
-def test_an_interrupt_while_it_waits_loses_nothing_that_was_taken():
+@pytest.mark.parametrize("finishes", [True, False])
+def test_an_interrupt_while_it_waits_loses_nothing_where_that_was_asked_for(finishes):
     source, go = Source(20), threading.Event()
 
     def work(number):
@@ -126,8 +127,8 @@ def test_an_interrupt_while_it_waits_loses_nothing_that_was_taken():
 
     found = []
     with pytest.raises(KeyboardInterrupt):
-        iter_into(in_order(work, source, light, 2), found)
-    assert found == source.taken and 4 in found and len(found) < 20
+        iter_into(in_order(work, source, light, 2, finishes=finishes), found)
+    assert found == (source.taken if finishes else [0, 1, 2, 3]) and 4 in source.taken and len(found) < 20
     assert not threads_left()
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from edgead.cli import main
-from edgead.cli.run import _planned
+from edgead.cli.read_ahead import planned
 from edgead.cli.verdicts import HeatmapNames
 from edgead.notices import SENTENCES, Notice
 from edgead.runtime.detector import Detector
@@ -490,8 +490,8 @@ def test_files_are_read_ahead_but_not_those_on_stdin_nor_beside_a_drift_that_is_
         assert [Path(str(line["source"])).name[0] for line in lines] == expected
         assert ["error" in line for line in lines] == [name == "b" for name in expected]
         assert [name[0] for name in one_by_one] == known
-    planned = [path.name[0] for path in _planned(["-", *sources, "nowhere", "0", "rtsp://x"], 2)]
-    assert planned == ["a", "b", "d", "a", "b", "a"]
+    plan = planned(["-", *sources, "nowhere", "0", "rtsp://x"], 2)
+    assert [path.name[0] for path in plan] == ["a", "b", "d", "a", "b", "a"]
 
 
 def test_an_empty_list_on_stdin_is_no_success(folder: Path) -> None:
