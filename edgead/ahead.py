@@ -35,16 +35,16 @@ def in_order(
     (by the largest so far, so that what grows all at once may take more for a moment).
 
     Where the work on an item raises, the results of those before it are yielded first, then it's raised and
-    the rest is dropped. Where ``items`` raises, what was taken is yielded first. No thread is left when it ends, or is closed: what is being worked on is waited
-    for.
+    the rest is dropped. Where ``items`` raises, what was taken is yielded first. No thread is left when it
+    ends, or is closed: what is being worked on is waited for.
 
     Args:
         work: is called in any thread, for several items at once.
         weigh: bytes that an item took, from its result.
         threads: at most; as many as processors that this process may use if not given.
         is_slight: whether the work on an item is less than handing it to a thread, so that it's done at once.
-        finishes: where an interrupt comes while a result is waited for, yield what was taken first, for items
-            that can't be had again; otherwise it's raised at once.
+        finishes: where an interrupt comes while a result or an item is waited for, yield what was taken
+            first, for items that can't be had again; otherwise it's raised at once.
     """
     from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -66,6 +66,8 @@ def in_order(
                 is_over = True
             except BaseException as error:  # raised below, after what was taken
                 ended, is_over = error, True
+                if not (finishes or isinstance(error, Exception)):
+                    raise
             else:
                 taken.append(_done(work, item, Future()) if is_slight(item) else pool.submit(work, item))
 

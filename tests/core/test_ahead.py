@@ -103,7 +103,10 @@ def test_an_error_comes_after_all_that_was_before_it(error, where):
             raise error
         return number
 
-    for run in (in_order(work, range(20), light, 3), in_order(abs, Source(where, error), light, 3)):
+    for run in (
+        in_order(work, range(20), light, 3),
+        in_order(abs, Source(where, error), light, 3, finishes=True),
+    ):
         found = []
         with pytest.raises(type(error)) as raised:
             iter_into(run, found)
@@ -150,10 +153,17 @@ def test_closing_waits_for_what_is_worked_on_and_starts_nothing_more():
 
 
 def test_an_interrupt_of_the_source_is_not_lost_where_nobody_asks_for_the_rest():
-    results = in_order(abs, Source(2, KeyboardInterrupt()), light, 4)
+    results = in_order(abs, Source(2, KeyboardInterrupt()), light, 4, finishes=True)
     assert next(results) == 0
     with pytest.raises(KeyboardInterrupt):
         results.close()
+
+
+def test_an_interrupt_of_the_source_is_raised_at_once_where_nothing_is_to_be_finished():
+    found = []
+    with pytest.raises(KeyboardInterrupt):
+        iter_into(in_order(abs, Source(5, KeyboardInterrupt()), light, 2), found)
+    assert found == [0, 1] and not threads_left()
 
 
 def test_a_plan_saves_time_and_a_wrong_one_changes_nothing():

@@ -88,8 +88,10 @@ def test_a_frame_of_the_models_size_is_the_engines_own_input_in_a_call(detector,
 
 
 def test_in_a_map_it_is_where_frames_are_held_and_a_copy_where_they_are_not(detector, given):
+    before = [frame.copy() for frame in EXACT]
     list(detector.map(EXACT, held=True))
     assert shared(given, EXACT) == [True] * len(EXACT)
+    assert all((frame == copy).all() for frame, copy in zip(EXACT, before, strict=True)), "written into"
     given.clear()
     list(detector.map(EXACT))
     assert shared(given, EXACT) == [False] * len(EXACT)
