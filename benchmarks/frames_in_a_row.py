@@ -39,7 +39,7 @@ SLOW = 1.3
 def main() -> None:
     arguments = _arguments()
     larger = tuple(int(side) for side in arguments.larger.split("x"))
-    print(f"machine: {cpu()}\n")
+    print(f"{cpu().model}, {cpu().kind}, {cpu().threads} threads\n")
     rates: list[Row] = []
     tails: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:

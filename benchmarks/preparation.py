@@ -46,7 +46,7 @@ def main() -> None:
         "in the graph": lambda: swapped(frame),
     }
     rows += _rows("RGB to BGR", ways, 10 * arguments.rounds)
-    print(f"machine: {cpu()}\n")
+    print(f"{cpu().model}, {cpu().kind}, {cpu().threads} threads\n")
     print("\n".join(markdown(rows)))
 
 
