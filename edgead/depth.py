@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,24 @@ DEPTHS = (10, 12, 14)
 HOT = 0.001
 """Share of an image's pixels that may be hot, or a glint, and say nothing of its depth."""
 _NAMED = 3
+
+
+class Looked(NamedTuple):
+    """What there's to note of one 16-bit image: its largest value, the bits of that, and those of all but its
+    hot pixels."""
+
+    largest: int
+    most: int
+    usual: int
+
+
+def look(pixels: NDArray[Any]) -> Looked | None:
+    """Look at an image, (H, W) or (H, W, C) uint8 or uint16; None where it has 8 bits."""
+    if pixels.dtype.itemsize != 2:
+        return None
+    largest = int(pixels.max())
+    most = largest.bit_length()
+    return Looked(largest, most, _bits_without_hot(pixels, most))
 
 
 class DepthUse:
@@ -41,16 +59,18 @@ class DepthUse:
 
     def see(self, pixels: NDArray[Any], path: Path | None = None) -> None:
         """Take note of an image, (H, W) or (H, W, C) uint8 or uint16; its path serves to name it."""
-        if pixels.dtype.itemsize != 2:
+        self.note(look(pixels), path)
+
+    def note(self, looked: Looked | None, path: Path | None = None) -> None:
+        """Take note of an image that ``look`` has been shown, in another thread for instance."""
+        if looked is None:
             return
-        largest = int(pixels.max())
-        most = largest.bit_length()
         self.images += 1
-        self.largest = max(self.largest, largest)
-        self._usual[_bits_without_hot(pixels, most)] += 1
-        self._most[most] += 1
-        if path is not None and len(self._paths[most]) < _NAMED:
-            self._paths[most].append(path)
+        self.largest = max(self.largest, looked.largest)
+        self._usual[looked.usual] += 1
+        self._most[looked.most] += 1
+        if path is not None and len(self._paths[looked.most]) < _NAMED:
+            self._paths[looked.most].append(path)
 
     @property
     def bits(self) -> int:
@@ -112,4 +132,4 @@ def to_8_bits(depth: int) -> NDArray[np.uint8]:
     return table
 
 
-__all__ = ["DEPTHS", "HOT", "DepthUse", "to_8_bits"]
+__all__ = ["DEPTHS", "HOT", "DepthUse", "Looked", "look", "to_8_bits"]

@@ -7,6 +7,7 @@ judged have seen the same arithmetic.
 from __future__ import annotations
 
 import stat
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -189,18 +190,31 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
+_quiet = threading.Lock()
+_asked = 0
+_before = 0
+
+
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV from writing its own warnings to stderr; what went wrong is said in our words."""
     # Its own log; what libjpeg prints about damage inside a picture can't be turned off from here. OpenCV 5
-    # keeps the two functions in another module than 4.9.
+    # keeps the two functions in another module than 4.9. There's one level for all threads: the first turns
+    # it down, and the last one back.
+    global _asked, _before
     log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
-    before = log.getLogLevel()
-    log.setLogLevel(0)  # silent
+    with _quiet:
+        if not _asked:
+            _before = log.getLogLevel()
+            log.setLogLevel(0)  # silent
+        _asked += 1
     try:
         yield
     finally:
-        log.setLogLevel(before)
+        with _quiet:
+            _asked -= 1
+            if not _asked:
+                log.setLogLevel(_before)
 
 
 __all__ = [

@@ -52,6 +52,20 @@ class Frame:
         return base if self.index is None else f"{base}.{self.index:06d}"
 
 
+def image_files(source: str) -> Iterator[Path]:
+    """Yield the image files that ``frames`` will read for a source; none for what isn't one, or can't be."""
+    path = Path(source)
+    try:
+        if is_url(source) or is_device(source) or (camera_number(source) is not None and not exists(path)):
+            return
+        if is_folder(path):
+            yield from list_images(path)
+        elif is_file(path) and path.suffix.lower() not in VIDEO_SUFFIXES:
+            yield path
+    except EdgeadError:  # said where its frames are asked for
+        return
+
+
 def frames(source: str, read: Callable[[Path], Image] = read_image) -> Iterator[Frame]:
     """Yield the frames of a source in order.
 
@@ -208,4 +222,14 @@ def _live(source: str, opened: str | int, advice: str) -> Iterator[Frame]:
         raise ImageError(f"{name}: cut short or damaged: {damage}; start again")
 
 
-__all__ = ["STDIN", "VIDEO_SUFFIXES", "Frame", "check_sources", "count", "expand", "frames", "label"]
+__all__ = [
+    "STDIN",
+    "VIDEO_SUFFIXES",
+    "Frame",
+    "check_sources",
+    "count",
+    "expand",
+    "frames",
+    "image_files",
+    "label",
+]

@@ -8,7 +8,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgead.errors import EdgeadError
     from edgead.notices import Notice
     from edgead.runtime.detector import Detector
+    from edgead.types import Image
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,7 @@ def command(
     On a terminal the lines are for people, with a summary; in a pipe or a file they are JSON. What can't be
     judged has a line with "error"; the rest is judged all the same, and the exit code is 2.
     """
+    from edgead.cli.read_ahead import ReadAhead, planned
     from edgead.cli.verdicts import HeatmapNames, Tally, csv_file, print_for_people, print_json_line
     from edgead.device.drift import Drift
     from edgead.errors import DatasetError, SelfTestError
@@ -168,7 +170,10 @@ def command(
         names = HeatmapNames() if out is not None else None
         lines = sys.stdin.buffer if sys.stdin else ()
         listed = (expand([source], lines) for source in sources)
-        for verdict, error in _judge(listed, detector, limit, out, names, drift):
+        read: Callable[[Path], Image] = detector.read_image
+        if drift is None:  # which learns how long judging takes, with nothing beside it
+            read = stack.enter_context(closing(ReadAhead(planned(sources, limit), detector)))
+        for verdict, error in _judge(listed, detector, read, limit, out, names, drift):
             tally.add(verdict)
             if slots is not None and verdict.error is None:
                 slots.frame_judged()
@@ -189,6 +194,7 @@ def command(
 def _judge(
     sources: Iterable[Iterable[str]],
     detector: Detector,
+    read: Callable[[Path], Image],
     limit: int | None,
     out: Path | None,
     names: HeatmapNames | None,
@@ -198,6 +204,7 @@ def _judge(
 
     Args:
         sources: what each source that was typed stands for; the limit is on the frames of each.
+        read: reads an image file.
     """
     from edgead.cli.verdicts import Verdict
     from edgead.errors import (
@@ -214,7 +221,7 @@ def _judge(
     for source, left in _up_to(limit, sources):
         log.debug("source %s", label(source))
         try:
-            for frame in islice(frames(source, detector.read_image), left[0]):
+            for frame in islice(frames(source, read), left[0]):
                 left[0] = None if left[0] is None else left[0] - 1
                 if frame.image is None:
                     error = ImageError(frame.problem or frame.source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,21 +77,20 @@ def judge(
     problems: dict[Path, str] = {}
 
     def frames() -> Iterator[Image]:
-        for path in paths:
-            try:
-                frame = detector.read_image(path)
-            except ImageError as error:
-                problems[path] = str(error)
-                continue
-            if thumbnails:
-                image = rule.apply(frame)
-                thumbs.append(thumbnail(image))
-                frame = image if rule.mode == "stretch" else frame  # the rule leaves such a one as it is
-            shapes.append(frame.shape)
-            yield frame
+        with closing(detector.read_ahead(paths)) as read:
+            for path, frame in zip(paths, read, strict=True):
+                if isinstance(frame, ImageError):
+                    problems[path] = str(frame)
+                    continue
+                if thumbnails:
+                    image = rule.apply(frame)
+                    thumbs.append(thumbnail(image))
+                    frame = image if rule.mode == "stretch" else frame  # the rule leaves such a one as it is
+                shapes.append(frame.shape)
+                yield frame
 
     with progress(f"judging {what}", len(paths)) as advance:
-        for index, prediction in enumerate(detector.map(frames())):
+        for index, prediction in enumerate(detector.map(frames(), held=True)):
             showing = prediction.anomaly_map[rule.valid_area(shapes[index])]
             scores.append(prediction.score)
             maxima.append(float(showing.max()))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -218,16 +219,15 @@ def evaluate(
     under_way: list[tuple[int, Image]] = []
 
     def frames() -> Iterator[Image]:
-        for index, sample in enumerate(samples):
-            try:
-                frame = detector.read_image(sample.image)
-            except ImageError as error:
-                problems.append(str(error))
-                continue
-            under_way.append((index, frame))
-            yield frame
+        with closing(detector.read_ahead(sample.image for sample in samples)) as read:
+            for index, frame in enumerate(read):
+                if isinstance(frame, ImageError):
+                    problems.append(str(frame))
+                    continue
+                under_way.append((index, frame))
+                yield frame
 
-    for prediction in detector.map(frames()):
+    for prediction in detector.map(frames(), held=True):
         index, frame = under_way.pop(0)
         sample, mask = samples[index], checked.mask(index)
         judged = Judged(sample, prediction.score, prediction.score > limit)

@@ -10,7 +10,7 @@ import logging
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from copy import copy
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from edgead.bundle import Bundle, read_bundle
-from edgead.errors import ForeignLessonError, OptionError, UnknownNameError, UnsignedError
+from edgead.errors import ForeignLessonError, ImageError, OptionError, UnknownNameError, UnsignedError
 from edgead.manifest import DEFAULT, ThresholdRecord
 from edgead.names import shown
 from edgead.notices import Notice
@@ -321,6 +321,25 @@ class Detector:
         """
         return self._frames.read(path)
 
+    def read_images(self, paths: Iterable[Path]) -> Iterator[Image]:
+        """Read image files as ``read_image`` does, in several threads ahead of the one that's asked for.
+
+        So they are for ``map``, which then is told ``held=True``. At most one more than there are processors
+        is read ahead, and fewer of large images; see ``edgead.ahead``.
+
+        Raises:
+            ImageError: of the first that can't be used, after those before it.
+        """
+        with closing(self.read_ahead(paths)) as images:
+            for image in images:
+                if isinstance(image, ImageError):
+                    raise image
+                yield image
+
+    def read_ahead(self, paths: Iterable[Path]) -> Generator[Image | ImageError, None, None]:
+        """As ``read_images``, but yield an image's error in its place and go on."""
+        return self._frames.read_ahead(paths)
+
     def depth_notice(self) -> Notice | None:
         """What to ask about the 16-bit files that were read so far, where their depth was never told."""
         return self._frames.depth_notice()
@@ -374,10 +393,10 @@ class Detector:
                 come from ``PendingPrediction.wait``.
         """
         limits = self.limits(product)
-        image, shape = self._frames.prepare(frame, channel_order, depth)
+        image, shape = self._frames.prepare_own(frame, channel_order, depth)
         state = self._state
         self._tester.between_frames(state.session, limits)
-        started = state.session.start(image[None])
+        started = getattr(state.session, "start_owned", state.session.start)(image[None])
         return PendingPrediction(started, lambda out: self._predict(out, shape, limits, state.taught))
 
     def map(
@@ -387,11 +406,20 @@ class Detector:
         channel_order: Literal["bgr", "rgb"] = "bgr",
         depth: int | None = None,
         product: str | None = None,
+        held: bool = False,
     ) -> Iterator[Prediction]:
         """Judge many frames of one product for throughput, several at a time; yields in their order.
 
-        Where ``frames`` raises, or gives what isn't a frame, the predictions of all frames before it are
-        yielded first, and then it's raised.
+        Frames are taken one at a time, by the thread that asks for predictions. Where ``frames`` raises, or
+        gives what isn't a frame, the predictions of all frames before it are yielded first, and then it's
+        raised.
+
+        Args:
+            frames: each may be changed once the next one is asked for: what is left of it to read is copied.
+            channel_order, depth, product: as a call takes them.
+            held: no frame is changed before its prediction is yielded. None is copied then, and they are
+                prepared in several threads; for that some more are taken ahead, so it's for frames that are
+                there already, and not for a live camera.
 
         Raises:
             FrameError, InferenceError: as a call does, of the first frame without a prediction.
@@ -399,15 +427,18 @@ class Detector:
         """
         limits = self.limits(product)
         shapes: deque[tuple[int, ...]] = deque()
+        state = self._state
+        run = getattr(state.session, "map_owned", state.session.map)
 
         def images() -> Iterator[Image]:
-            for frame in frames:
-                image, shape = self._frames.prepare(frame, channel_order, depth)
+            for image, shape in prepared:
                 shapes.append(shape)
                 yield image[None]
 
-        state = self._state
-        with closing(state.session.map(images())) as all_outputs:
+        with (
+            closing(self._frames.prepare_all(frames, channel_order, depth, held)) as prepared,
+            closing(run(images())) as all_outputs,
+        ):
             for outputs in all_outputs:
                 self._tester.between_frames(state.session, limits)
                 yield self._predict(outputs, shapes.popleft(), limits, state.taught)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.depth import DepthUse
-from edgead.errors import OptionError
-from edgead.images import as_bgr, check_depth, read_image
+from edgead.ahead import in_order
+from edgead.depth import DepthUse, Looked, look
+from edgead.errors import ImageError, OptionError
+from edgead.images import as_8_bits, as_bgr, check_depth, read_image, read_pixels
 from edgead.notices import Notice
 from edgead.resize import ResizeRule
 from edgead.runtime.engine_options import whole
@@ -49,6 +53,24 @@ class Frames:
         """Read an image file, (H, W, 3) uint8 BGR; raises ImageError as ``edgead.images.read_image``."""
         return read_image(path, self.depth, self._use)
 
+    def read_ahead(self, paths: Iterable[Path]) -> Generator[Image | ImageError, None, None]:
+        """Read image files in several threads: of each its image, or why it can't be used, in their order."""
+
+        def read(path: Path) -> tuple[Path, Image | ImageError, Looked | None]:
+            try:
+                pixels = read_pixels(path)
+                return path, as_8_bits(path, pixels, self.depth), look(pixels)
+            except ImageError as error:
+                return path, error, None
+
+        def bytes_of(one: tuple[Path, Image | ImageError, Looked | None]) -> int:
+            return 0 if isinstance(one[1], ImageError) else one[1].nbytes
+
+        with closing(in_order(read, paths, bytes_of)) as all_read:
+            for path, image, looked in all_read:
+                self._use.note(looked, path)
+                yield image
+
     def depth_notice(self) -> Notice | None:
         """What to ask about the 16-bit files that were read so far, where their depth was never told."""
         return self._use.notice() if self.depth is None else None
@@ -74,6 +96,45 @@ class Frames:
                 )
         image = as_bgr(frame, channel_order) if depth is None else as_bgr(frame, channel_order, depth)
         return self._rule.apply(image), image.shape
+
+    def prepare_own(
+        self, frame: NDArray[Any], channel_order: Literal["bgr", "rgb"], depth: int | None
+    ) -> tuple[Image, tuple[int, ...]]:
+        """As ``prepare``; the frame may be changed afterwards, for the image has no memory of it."""
+        image, shape = self.prepare(frame, channel_order, depth)
+        return image.copy() if np.may_share_memory(image, frame) else image, shape
+
+    def prepare_all(
+        self,
+        frames: Iterable[NDArray[Any]],
+        channel_order: Literal["bgr", "rgb"],
+        depth: int | None,
+        held: bool,
+    ) -> Generator[tuple[Image, tuple[int, ...]], None, None]:
+        """Yield what ``prepare`` makes of each frame, in order.
+
+        Args:
+            held: nobody changes the frames before their images are used: they are prepared in several threads
+                ahead of that, and an image may have its frame's memory. Otherwise each is prepared when it
+                is asked for, by ``prepare_own``, before the next one is taken.
+        """
+        if not held:
+            for frame in frames:
+                yield self.prepare_own(frame, channel_order, depth)
+            return
+
+        def bytes_of(prepared: tuple[Image, tuple[int, ...]]) -> int:
+            return prepared[0].nbytes + math.prod(prepared[1])
+
+        def prepare(frame: NDArray[Any]) -> tuple[Image, tuple[int, ...]]:
+            return self.prepare(frame, channel_order, depth)
+
+        def is_ready(frame: NDArray[Any]) -> bool:
+            is_input = getattr(frame, "shape", None) == (*self._rule.size, 3) and frame.dtype == np.uint8
+            return is_input and frame.flags.c_contiguous and channel_order == "bgr"
+
+        with closing(in_order(prepare, frames, bytes_of, is_slight=is_ready, finishes=True)) as all_prepared:
+            yield from all_prepared
 
 
 def _agreed(known: int | None, given: int | None) -> int | None:

@@ -12,6 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
@@ -25,6 +26,7 @@ from edgead.leftovers import scratch_folder
 from edgead.runtime.contract import only_input
 from edgead.runtime.cores import check_cores, pinned
 from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.in_a_row import in_a_row
 from edgead.runtime.model_bytes import ModelBytes
 from edgead.runtime.nvidia import device as nvidia_device
 from edgead.runtime.onnx_outputs import with_outputs
@@ -56,7 +58,7 @@ class ONNXRuntimeEngine:
 
 
 class ONNXRuntimeSession:
-    """See ``edgead.runtime.session.Session``. ONNX Runtime's own sessions serve several threads at once.
+    """See ``edgead.runtime.session.OwningSession``. ONNX Runtime's own sessions serve several threads.
 
     A call works on its caller's thread, beside ONNX Runtime's own, so that with ``cores`` the caller is kept
     on them for as long as the call takes.
@@ -160,8 +162,17 @@ class ONNXRuntimeSession:
     def start(self, image: NDArray[np.uint8]) -> Pending:
         return self._worker.start(self, image)
 
+    def start_owned(self, image: NDArray[np.uint8]) -> Pending:
+        return self._worker.start(self, image, copy=False)
+
     def map(self, images: Iterable[NDArray[np.uint8]]) -> Generator[Outputs, None, None]:
-        return (self(image) for image in images)
+        return self.map_owned(image.copy() for image in images)
+
+    def map_owned(self, images: Iterable[NDArray[np.uint8]]) -> Generator[Outputs, None, None]:
+        # One after another, for each uses all of the session's threads; on a thread of its own, so that the
+        # next image is made ready, and the outputs of the last one looked at, beside it.
+        worker = Worker(self._cores)
+        return in_a_row(images, partial(worker.start, self, copy=False), 1)
 
     def _run(self, image: NDArray[np.uint8]) -> Outputs:
         try:

@@ -28,6 +28,7 @@ from edgead.runtime.compiled_cache import graph_entry
 from edgead.runtime.contract import only_input
 from edgead.runtime.cores import check_cores, pinned
 from edgead.runtime.engine_options import EngineOptions
+from edgead.runtime.in_a_row import in_a_row
 from edgead.runtime.model_bytes import ModelBytes
 from edgead.runtime.own_engines import HEAVY, OWN, Named, inference_error, lacks, not_installed
 from edgead.runtime.pending import seconds, timed_out
@@ -55,7 +56,7 @@ class OpenVINOEngine:
 
 
 class OpenVINOSession:
-    """See ``edgead.runtime.session.Session``; ``cached`` tells whether the compiled graph was found.
+    """See ``edgead.runtime.session.OwningSession``; ``cached`` tells whether the compiled graph was found.
 
     An OpenVINO request holds one image and its outputs, so a call takes one that nobody uses, or makes one,
     and gives it back once the outputs are copied. There are never more than threads that call at once and
@@ -117,44 +118,24 @@ class OpenVINOSession:
             return self._run(image)
 
     def start(self, image: NDArray[np.uint8]) -> OpenVINOPending:
+        # The source may use its array again for the next image, so the request has a copy. It isn't
+        # asked to copy by itself: it would, into the array that it shared in the call before.
+        return self.start_owned(image.copy())
+
+    def start_owned(self, image: NDArray[np.uint8]) -> OpenVINOPending:
         request = self._take()
         try:
-            # The source may use its array again for the next image, so the request has a copy. It isn't
-            # asked to copy by itself: it would, into the array that it shared in the call before.
-            request.start_async({0: image.copy()}, share_inputs=True)
+            request.start_async({0: image}, share_inputs=True)
         except Exception as error:
             self._give_back(request)
             raise self._failed(error) from error
         return OpenVINOPending(self, request)
 
     def map(self, images: Iterable[NDArray[np.uint8]]) -> Generator[Outputs, None, None]:
-        source, width = iter(images), self._streams()
-        under_way: deque[OpenVINOPending] = deque()
-        ended: BaseException | None = None
-        try:
-            while True:
-                try:
-                    image = next(source)
-                except StopIteration:
-                    break
-                except BaseException as error:  # raised below, after what is under way
-                    ended = error
-                    break
-                if len(under_way) == width:
-                    yield under_way.popleft().wait()
-                under_way.append(self.start(image))
-            while under_way:
-                yield under_way.popleft().wait()
-            if ended is not None:
-                raise ended
-        except GeneratorExit:
-            if ended is not None and not isinstance(ended, Exception):
-                raise ended from None  # an interrupt isn't lost where nobody asks for the rest
-            raise
-        finally:
-            for pending in under_way:  # left where the caller closes, or where one failed
-                with suppress(Exception):
-                    pending.wait()
+        return in_a_row(images, self.start, self._streams())
+
+    def map_owned(self, images: Iterable[NDArray[np.uint8]]) -> Generator[Outputs, None, None]:
+        return in_a_row(images, self.start_owned, self._streams())
 
     def execution(self) -> Mapping[str, int]:
         counts: Counter[str] = Counter()

@@ -36,11 +36,14 @@ class Worker:
         self._pool: ThreadPoolExecutor | None = None
         self._making = threading.Lock()
 
-    def start(self, run: Callable[[NDArray[np.uint8]], Outputs], image: NDArray[np.uint8]) -> Pending:
-        """Let the thread run a copy of an image.
+    def start(
+        self, run: Callable[[NDArray[np.uint8]], Outputs], image: NDArray[np.uint8], *, copy: bool = True
+    ) -> Pending:
+        """Let the thread run an image.
 
         Args:
             run: the session's call.
+            copy: run a copy of the image, for it may change meanwhile.
         """
         from concurrent.futures import ThreadPoolExecutor
 
@@ -50,7 +53,7 @@ class Worker:
             pool = self._pool
         with pinned(self._cores):  # where the pool makes its thread now, it inherits the cores
             try:
-                return _Future(pool.submit(run, image.copy()))
+                return _Future(pool.submit(run, image.copy() if copy else image))
             except RuntimeError as error:  # the interpreter is going away
                 raise InferenceError(f"nothing can be started any more: {error}") from error
 

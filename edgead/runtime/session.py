@@ -99,6 +99,19 @@ class Session(Protocol):
 
 
 @runtime_checkable
+class OwningSession(Session, Protocol):
+    """A session that can do without copies, as edgead's own two can; nobody else's needs to."""
+
+    def start_owned(self, image: NDArray[np.uint8]) -> Pending:
+        """As ``start``, of an image that nobody changes before its outputs are there: it isn't copied."""
+        ...
+
+    def map_owned(self, images: Iterable[NDArray[np.uint8]]) -> Generator[Outputs, None, None]:
+        """As ``map``, of images that nobody changes before their outputs are yielded: none is copied."""
+        ...
+
+
+@runtime_checkable
 class Engine(Protocol):
     """What runs graphs. Making one is cheap and imports nothing heavy: that's for ``open``."""
 
@@ -136,4 +149,4 @@ def members(protocol: type) -> list[str]:
     return sorted(own | inspect.get_annotations(protocol).keys())
 
 
-__all__ = ["Engine", "Outputs", "Pending", "Session", "members"]
+__all__ = ["Engine", "Outputs", "OwningSession", "Pending", "Session", "members"]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgead.bundle import read_bundle
+from edgead.errors import ImageError
 from edgead.evaluation.evaluate import Evaluation, Judged, evaluate
 from edgead.evaluation.report.gallery import Entry, Gallery
 from edgead.evaluation.verdicts import verdicts
@@ -43,7 +44,15 @@ class Detector:
     depth_notice = staticmethod(lambda: None)
     limits = staticmethod(lambda: BUNDLE.manifest.threshold)
 
-    def map(self, frames):
+    def read_ahead(self, paths):
+        for path in paths:
+            try:
+                yield self.read_image(path)
+            except ImageError as error:
+                yield error
+
+    def map(self, frames, held):
+        assert held, "the frames stay as they are: none needs to be copied"
         for frame in frames:
             anomaly_map = self.rule.apply(frame)[..., 0].astype(np.float32) / 50 * THRESHOLD
             score = float(anomaly_map.max())

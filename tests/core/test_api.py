@@ -204,14 +204,15 @@ def test_the_calls_print_nothing_and_log_what_they_doubt(
 def test_an_image_that_cannot_be_judged_is_logged(
     mean: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = edgead.Detector.read_image
+    real = edgead.Detector.read_ahead
 
-    def read(self, path):
-        if path.name == "1.png" and path.parent.name == "spot":
-            raise edgead.errors.ImageError(f"{path}: went away")
-        return real(self, path)
+    def read(self, paths):
+        paths = list(paths)
+        for path, image in zip(paths, real(self, paths), strict=True):
+            is_gone = path.name == "1.png" and path.parent.name == "spot"
+            yield edgead.errors.ImageError(f"{path}: went away") if is_gone else image
 
-    monkeypatch.setattr(edgead.Detector, "read_image", read)
+    monkeypatch.setattr(edgead.Detector, "read_ahead", read)
     found = edgead.evaluate("mean", "set", draws=0)
     assert len(found.problems) == 1 and len(found.images) == 5
     assert any("went away" in record.getMessage() for record in caplog.records)

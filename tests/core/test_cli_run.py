@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 
 from edgead.cli import main
+from edgead.cli.read_ahead import planned
 from edgead.cli.verdicts import HeatmapNames
 from edgead.notices import SENTENCES, Notice
+from edgead.runtime.detector import Detector
 from tests.mean_bundle import HEIGHT, WIDTH, picture, write_mean_bundle
 
 pytest.importorskip("onnx", reason="needs the [fit] extra")
@@ -466,6 +468,30 @@ def test_a_limit_is_on_each_source_as_it_was_typed(folder: Path, capsys: pytest.
     write("many/a.png", "many/b.png", "many/c.png")
     lines, _ = run(capsys, "many/*.png", "many", "many/a.png", "--limit", "2")
     assert [str(line["source"])[-5] for line in lines] == ["a", "b", "a", "b", "a"]
+
+
+def test_files_are_read_ahead_but_not_those_on_stdin_nor_beside_a_drift_that_is_learned(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("many/a.png", "many/b.png", "many/c.png", "d.png")
+    Path("many/b.png").write_bytes(b"no image")
+    video("v.avi", 2)
+    one_by_one: list[str] = []
+    read_image = Detector.read_image
+    monkeypatch.setattr(
+        Detector, "read_image", lambda self, path: one_by_one.append(path.name) or read_image(self, path)
+    )
+    sources = ("many", "v.avi", "d.png", "many/*.png", "many/a.png")
+    expected = ["a", "b", "c", "v", "v", "d", "a", "b", "c", "a"]
+    for words, known in (((), []), (("--drift", "line.json"), [name for name in expected if name != "v"])):
+        one_by_one.clear()
+        lines, _ = run(capsys, *sources, *words, code=2)
+        lines = [line for line in lines if "source" in line]
+        assert [Path(str(line["source"])).name[0] for line in lines] == expected
+        assert ["error" in line for line in lines] == [name == "b" for name in expected]
+        assert [name[0] for name in one_by_one] == known
+    plan = planned(["-", *sources, "nowhere", "0", "rtsp://x"], 2)
+    assert [path.name[0] for path in plan] == ["a", "b", "d", "a", "b", "a"]
 
 
 def test_an_empty_list_on_stdin_is_no_success(folder: Path) -> None:

@@ -164,8 +164,8 @@ class Bright(Detector):
     def __init__(self) -> None:
         self.judged = 0
 
-    def map(self, frames):
-        for prediction in super().map(frames):
+    def map(self, frames, held):
+        for prediction in super().map(frames, held):
             self.judged += 1
             yield prediction
 
