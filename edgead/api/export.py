@@ -13,7 +13,6 @@ from edgead.api.records import Export, Fit
 from edgead.bundle_names import compiled_name
 from edgead.errors import OptionError
 from edgead.extras import explained
-from edgead.plugins import registry
 from edgead.progress import silent
 from edgead.registry import FIRST_PARTY
 
@@ -82,13 +81,12 @@ def export(
     target = values.text("target", target, "a target's name, 'openvino' for instance")
     values.path("out", out)
     values.called("progress", progress)
-    automatic = target == "auto"
-    exporter = None if automatic else registry().get("exporters", target)()
     from edgead.workbench.engine_pace import faster_elsewhere
     from edgead.workbench.export import export as export_form
-    from edgead.workbench.targets import Contestant, export_fastest, timed_targets
+    from edgead.workbench.targets import Contestant, export_fastest, exporter_named, timed_targets
     from edgead.workbench.timing import is_timed_elsewhere
 
+    exporter = exporter_named(target)
     reference = read(bundle)
     place = compiled_name(reference.path, target) if out is None else Path(out)
     report = on_report or (lambda forms: None)

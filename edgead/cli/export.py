@@ -95,10 +95,9 @@ def command(
     """
     from edgead.api.export import export
     from edgead.api.fit import fit
-    from edgead.plugins import registry
+    from edgead.workbench.targets import exporter_named
 
-    if target != "auto":
-        registry().get("exporters", target)  # a misspelt one costs no fitting
+    exporter_named(target)  # a misspelt one costs no fitting
     progress = make_progress(quiet)
     made, fitted = None, {}
     if images:

@@ -7,6 +7,7 @@ timed against the others, in turn, in processor time on one core, as the forms o
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgead.bundle import MANIFEST, Bundle, write_bundle
-from edgead.errors import EdgeadError, EngineError, GateError, InputError
+from edgead.errors import EdgeadError, EngineError, GateError, InputError, UnknownNameError
 from edgead.plugins import registry
 from edgead.runtime.own_engines import OWN
 from edgead.types import Exporter, Precision, Progress
@@ -51,6 +52,23 @@ class Contestant:
     def record(self) -> dict[str, Any]:
         """The part that the manifest keeps, which no clock has a say in."""
         return {"target": self.target, "precision": self.precision, "left_out": self.left_out or None}
+
+
+def exporter_named(target: str) -> Exporter | None:
+    """The exporter of a target's name; None for ``auto``.
+
+    Raises:
+        UnknownNameError: nobody registers it; the near matches are listed, ``auto`` too.
+    """
+    if target == AUTO:
+        return None
+    try:
+        made: Exporter = registry().get("exporters", target)()
+    except UnknownNameError as error:
+        if difflib.get_close_matches(target, [AUTO], cutoff=0.5):
+            raise UnknownNameError(error.kind, target, [*error.known, AUTO]) from None
+        raise
+    return made
 
 
 def timed_targets(distribution: str = "") -> dict[str, Exporter]:
@@ -158,4 +176,4 @@ def _none_ships(asked: Sequence[Contestant], faults: Sequence[GateError | Engine
     return kind(f"no target passes ({whole}){end}")
 
 
-__all__ = ["AUTO", "Contestant", "export_fastest", "timed_targets"]
+__all__ = ["AUTO", "Contestant", "export_fastest", "exporter_named", "timed_targets"]

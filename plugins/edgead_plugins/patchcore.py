@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from spox import Var
 
 from edgead.errors import DatasetError
+from edgead.notices import Notice
 from edgead.options import check_options
 from edgead.types import Backbone, BankPrecision, Features, FittingData, Scores
 from edgead.workbench.graph import parameter, static_shape
@@ -206,6 +207,11 @@ class FittedPatchCore:
         rows, dim = self.bank.shape
         bank = {"rows": rows, "dim": dim, "int8_bytes": rows * dim, "patches": self.n_patches}
         return {"bank": bank, "search": self.search.facts}
+
+    @property
+    def notices(self) -> Sequence[Notice]:
+        """Where ``search`` isn't what was asked for."""
+        return self.search.notices
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
         """See ``edgead.types.FittedScorer``."""

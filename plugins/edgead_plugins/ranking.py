@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from spox import Var
 
+from edgead.notices import Notice
 from edgead.types import BankPrecision, FittingData, Image, Size
 from edgead_plugins.bulk_search import nearest_rows
 from edgead_plugins.nearest import Bank, LoweredBank, Neighbours
@@ -25,6 +26,16 @@ from edgead_plugins.ranked import Index, Ranking, lower_ranked, squares_of
 from edgead_plugins.ranked_bulk import RankedRows, ranked_rows
 
 Wanted = Literal["auto", "exact", "ranked"]
+Why = Literal["asked", "few-rows", "no-gain", "bound"]
+NOT_RANKED = (
+    "search=ranked was asked for, but the bank has too few rows to rank, so it's searched exactly; leave the "
+    "option out, or keep more rows"
+)
+BEYOND = (
+    "search=ranked was asked for, but no ranking keeps the bound: {off:.1%} of patches come out over 1 % too "
+    "far ({bound:.1%} allowed), {far:.1%} over 5 %; leave the option out for the exact search, or raise "
+    "search_bound"
+)
 OFF = 1.01
 """A distance over so many times the exact one is off."""
 FAR, FAR_SHARE = 1.05, 1 / 10
@@ -53,6 +64,9 @@ class Search:
         off: share of patches whose distance was off, 0 to 1; ``far`` likewise.
         bound: the largest share that was allowed to be off.
         patches: how many were tried.
+        why: why it's the exact one: ``asked`` for, ``few-rows`` to make groups of, ``no-gain`` in time by any
+            ranking, or ``bound``, which none kept.
+        wanted: whether a ranking was asked for.
     """
 
     ranking: Ranking | None = None
@@ -60,6 +74,8 @@ class Search:
     far: float = 0.0
     bound: float = 0.0
     patches: int = 0
+    why: Why = "asked"
+    wanted: bool = False
 
     @property
     def kept(self) -> bool:
@@ -70,9 +86,21 @@ class Search:
     def facts(self) -> Mapping[str, Any]:
         """For the manifest."""
         if self.ranking is None:
-            return {"kind": "exact"}
+            return {"kind": "exact", "why": self.why}
         found = {"off": self.off, "far": self.far, "bound": self.bound, "patches": self.patches}
         return {"kind": "ranked", **asdict(self.ranking), **found}
+
+    @property
+    def notices(self) -> list[Notice]:
+        """That what was asked for can't be had, or not as well as asked."""
+        if not self.wanted:
+            return []
+        if self.ranking is None:
+            return [Notice("search-not-ranked", {}, NOT_RANKED)]
+        if not self.kept:
+            values = {"off": self.off, "far": self.far, "bound": self.bound}
+            return [Notice("search-beyond-bound", values, BEYOND)]
+        return []
 
     def find(
         self, bank: Bank, query: Var, grid: Size, k: int, precision: BankPrecision
@@ -118,12 +146,17 @@ def choose_search(
     """
     dim, h, w = data.shapes[name]
     ranked = wanted == "ranked"
-    if wanted == "exact" or not affordable(len(bank), dim, (h, w), k, ranked):
+    if wanted == "exact":
         return EXACT
+    if not affordable(len(bank), dim, (h, w), k, ranked):
+        any_at_all = affordable(len(bank), dim, (h, w), k, True)
+        return Search(why="no-gain" if any_at_all else "few-rows", wanted=ranked)
     step = max(1, min(data.n_images, AMONG) // IMAGES)
     few = islice(data.images(), 0, step * IMAGES, step)
     maps = [found[name].reshape(dim, -1).T for found in data.embed(map(_mirrored, few))]
-    return best_search(bank, np.stack(maps), (h, w), bound, k, ranked) if maps else EXACT
+    if not maps:  # nothing shows that a bound would be kept
+        return Search(why="bound", wanted=ranked)
+    return best_search(bank, np.stack(maps), (h, w), bound, k, ranked)
 
 
 def best_search(
@@ -157,8 +190,10 @@ def best_search(
     for ranking in possible:
         # Where many dimensions don't do, few won't.
         if kept(replace(ranking, dimensions=most)) and kept(ranking):
-            return tried[ranking]
-    return min(tried.values(), key=lambda search: search.off) if ranked and tried else EXACT
+            return replace(tried[ranking], wanted=ranked)
+    if ranked and tried:
+        return replace(min(tried.values(), key=lambda search: search.off), wanted=True)
+    return Search(why="bound" if tried else "no-gain", wanted=ranked)
 
 
 def affordable(rows: int, dim: int, grid: Size, k: int, ranked: bool = False) -> list[Ranking]:

@@ -157,6 +157,13 @@ def test_a_plugins_engine_has_to_be_asked_for(reference_bundle, tmp_path, monkey
 # ---------------------------------------------------------------- a named target
 
 
+def test_a_misspelt_auto_is_understood(reference_bundle) -> None:
+    with pytest.raises(InputError, match="no target named 'autoo': did you mean auto"):
+        edgead.export(reference_bundle, "autoo")
+    with pytest.raises(InputError, match="'onx': did you mean onnx"):
+        edgead.export(reference_bundle, "onx")
+
+
 def test_a_faster_engine_is_told_with_the_next_step(reference_bundle, tmp_path, monkeypatch, caplog) -> None:
     say_times(monkeypatch, {"onnx": 3.3, "openvino": 1.5})
     words = {"precision": "fp32", "max_loss": 0.2}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import spox.opset.ai.onnx.v18 as op
 
+from edgead.notices import say
 from edgead_plugins.nearest import CHUNK_ROWS, Bank
 from edgead_plugins.principal import principal_axes, turned
 from edgead_plugins.ranked import Ranking, lower_ranked, places_in, squares_of
 from edgead_plugins.ranked_bulk import ranked_rows
-from edgead_plugins.ranking import EXACT, Search, affordable, best_search, cost
+from edgead_plugins.ranking import EXACT, Search, affordable, best_search, choose_search, cost
 from tests.graphs import ENGINES, run
 
 DIM = 48
@@ -161,7 +163,8 @@ def test_the_cheapest_within_the_bound_is_taken():
     assert [cost(6000, 200, grid, ranking) for ranking in possible] == sorted(
         cost(6000, 200, grid, ranking) for ranking in possible
     )
-    assert best_search(bank, images, grid, 0.02) == EXACT  # too many are far
+    exact = best_search(bank, images, grid, 0.02)
+    assert exact.ranking is None and exact.why == "bound"  # too many are far
 
 
 def test_where_no_ranking_keeps_the_bound_the_search_is_exact():
@@ -169,9 +172,12 @@ def test_where_no_ranking_keeps_the_bound_the_search_is_exact():
     rng = np.random.default_rng(10)
     bank = rng.normal(size=(6000, 400)).astype(np.float32)
     images = rng.normal(size=(2, 256, 400)).astype(np.float32)
-    assert best_search(bank, images, (16, 16), 0.001) == EXACT
+    exact = best_search(bank, images, (16, 16), 0.001)
+    assert exact.facts == {"kind": "exact", "why": "bound"} and exact.notices == []
     forced = best_search(bank, images, (16, 16), 0.001, ranked=True)
     assert forced.ranking is not None and forced.off > forced.bound == 0.001
+    (notice,) = forced.notices
+    assert f"{forced.off:.1%} of patches" in say(notice) and "(0.1% allowed)" in say(notice)
 
 
 def test_a_small_bank_is_searched_exactly():
@@ -180,8 +186,21 @@ def test_a_small_bank_is_searched_exactly():
     assert all(ranking.candidates >= 30 for ranking in affordable(20_000, 384, (32, 32), 30))
 
 
+@pytest.mark.parametrize(
+    ("rows", "wanted", "why"),
+    [(40, "ranked", "few-rows"), (40, "auto", "few-rows"), (600, "auto", "no-gain"), (600, "exact", "asked")],
+)
+def test_why_a_bank_is_searched_exactly_is_told(rows, wanted, why):
+    bank = np.random.default_rng(0).normal(size=(rows, 384)).astype(np.float32)
+    data = SimpleNamespace(shapes={"patches": (384, 32, 32)})
+    found = choose_search(bank, data, "patches", wanted, 0.01)
+    assert found.ranking is None and found.facts["why"] == why
+    told = [say(notice) for notice in found.notices]
+    assert len(told) == (wanted == "ranked") and all("too few rows" in text for text in told)
+
+
 def test_facts_say_how_it_is_searched():
-    assert EXACT.facts == {"kind": "exact"}
+    assert EXACT.facts == {"kind": "exact", "why": "asked"}
     facts = Search(Ranking(2, 96, 32, 128), 0.01, 0.0, 0.02, 1024).facts
     assert facts["kind"] == "ranked" and facts["dimensions"] == 96 and facts["off"] == 0.01
     assert replace(EXACT, bound=0.5).facts == EXACT.facts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import spox.opset.ai.onnx.v18 as op
 from numpy.typing import NDArray
 from spox import Var
 
+from edgead.notices import Notice
 from edgead.types import BankPrecision, FittingData, Scores
 from edgead.workbench.graph import parameter
 from edgead_plugins.dmad.foreign import foreign_patches
@@ -105,6 +106,11 @@ class FittedDMAD:
             "search": {"normal": self.searches[0].facts, "abnormal": self.searches[1].facts},
             **self.told,
         }
+
+    @property
+    def notices(self) -> Sequence[Notice]:
+        """Where a bank's ``search`` isn't what was asked for; once, if it's so of both."""
+        return list({notice.code: notice for search in self.searches for notice in search.notices}.values())
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
         """See ``edgead.types.FittedScorer``."""
