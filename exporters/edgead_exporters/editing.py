@@ -129,7 +129,7 @@ class Editor:
 
     def _fresh(self, hint: str) -> str:
         self._count += 1
-        return f"{hint}.trt{self._count}"
+        return f"{hint}.{self._count}"
 
     def _sliced(self, source: NDArray[Any], node: onnx.NodeProto) -> NDArray[Any] | None:
         bounds = [self.value(name) for name in node.input[1:4]]

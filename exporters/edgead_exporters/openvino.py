@@ -14,12 +14,16 @@ from edgead.errors import CompileError, one_line
 from edgead.runtime.openvino_session import import_openvino
 from edgead.types import Artifact, Precision
 from edgead_exporters.coordinates import keep_coordinates_precise
+from edgead_exporters.products import as_convolutions
 
 FILES = ("model.xml", "model.bin")
 
 
 class OpenVINOExporter:
-    """Converts the ONNX graph as it is; OpenVINO reads its QuantizeLinear/DequantizeLinear as INT8."""
+    """Converts the ONNX graph as it is, but for integer products; see ``edgead_exporters.products``.
+
+    OpenVINO reads its QuantizeLinear/DequantizeLinear as INT8.
+    """
 
     target = "openvino"
     precisions: tuple[Precision, ...] = ("int8", "mixed", "bf16", "fp32")
@@ -28,7 +32,7 @@ class OpenVINOExporter:
         """See ``edgead.types.Exporter``. BF16 stores its weights in FP16, all others as they are."""
         ov = import_openvino()
         source = folder / "source.onnx"
-        onnx.save(graph, source)
+        onnx.save(as_convolutions(graph) if precision in ("int8", "mixed") else graph, source)
         try:
             model = ov.Core().read_model(source)
         except RuntimeError as error:
