@@ -4,8 +4,9 @@
 
 First an INT8 matrix product of queries and a bank, said as a MatMul and as a 1 x 1 convolution, beside one in
 FP32: the same multiplications in other kernels, in turns, in processor time on one core. Then of each BUNDLE,
-which ``edgead fit`` wrote, the kernels that take most of a frame, by OpenVINO's own counters: shares, since
-those count other work on the machine too.
+which ``edgead fit`` wrote, a frame by what the ``openvino`` target writes, products said as convolutions,
+over a frame by the graph as it was composed, in turns; and the kernels that take most of the former, by
+OpenVINO's own counters: shares, since those count other work on the machine too.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from spox import Tensor, Var
 
 from edgead.bundle import read_bundle
 from edgead.runtime.openvino_session import import_openvino
+from edgead_exporters.products import as_convolutions
 
 RUNS, TURNS = 9, 25
 MOST = 3
@@ -87,15 +89,34 @@ def child(asked: dict[str, Any]) -> None:
         told = spread(*of_turns(mine, times[PRODUCTS[-1]]))
         print(f"| {name} | {', '.join(sorted(kinds[name]))} | {told} | {np.median(mine):.1f} |", flush=True)
     if asked["bundles"]:
-        print("\n| method | form | kernels, of a frame's time |\n| --- | --- | --- |")
+        print("\n| method | form | a frame, over the graph as composed (turns) | kernels, of its time |")
+        print("| --- | --- | --- | --- |")
     for path in asked["bundles"]:
         bundle = read_bundle(Path(path))
         kept = bundle.manifest.reference
         assert kept is not None, f"{path}: give what fit wrote"
         for form in (asked["form"], "fp32"):
-            shares = _shares(bundle.read(kept.forms[form]), bundle.manifest.input.size)
-            told = ", ".join(f"{kernel} {share:.0%}" for kernel, share in shares)
-            print(f"| {bundle.manifest.method.name} | {form} | {told} |", flush=True)
+            composed, size = bundle.read(kept.forms[form]), bundle.manifest.input.size
+            written, ratio = composed, "-"
+            if form != "fp32":
+                written = as_convolutions(onnx.load_model_from_string(composed)).SerializeToString()
+                ratio = spread(*_frames(written, composed, size))
+            told = ", ".join(f"{kernel} {share:.0%}" for kernel, share in _shares(written, size))
+            print(f"| {bundle.manifest.method.name} | {form} | {ratio} | {told} |", flush=True)
+
+
+def _frames(one: bytes, other: bytes, size: tuple[int, int]) -> tuple[float, float, float]:
+    """A frame's processor time by one graph over that by the other, and the range of most turns."""
+    image = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
+    requests = [_compile(graph, False).create_infer_request() for graph in (one, other)]
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range(TURNS + 1):
+        for request, mine in zip(requests, times, strict=True):
+            began = time.process_time()
+            request.infer({0: image})
+            if turn:
+                mine.append(time.process_time() - began)
+    return of_turns(*times)
 
 
 def _shares(graph: bytes, size: tuple[int, int]) -> list[tuple[str, float]]:
