@@ -51,12 +51,12 @@ def in_order(
     source = iter(items)
     threads = threads or usable_processors()
     taken: deque[Future[R]] = deque()
-    ended: BaseException | None = None
+    ended = Deferred()
     is_over, largest = False, 0
     pool = ThreadPoolExecutor(threads, "edgead-ahead")
 
     def take() -> None:
-        nonlocal ended, is_over
+        nonlocal is_over
         # Of the first nothing is known, so it goes alone. One more than threads, so that none waits for us.
         most = min(threads + 1, ROOM // largest) if largest else 1
         while not is_over and len(taken) < max(1, most):
@@ -65,35 +65,53 @@ def in_order(
             except StopIteration:
                 is_over = True
             except BaseException as error:  # raised below, after what was taken
-                ended, is_over = error, True
+                ended.error, is_over = error, True
                 if not (finishes or isinstance(error, Exception)):
                     raise
             else:
                 taken.append(_done(work, item, Future()) if is_slight(item) else pool.submit(work, item))
 
     try:
-        take()
-        while taken:
-            future = taken.popleft()
-            try:
-                result = future.result()
-            except BaseException as error:
-                is_works_own = future.done() and future.exception() is error
-                if is_works_own or not finishes or ended is not None:
-                    raise
-                ended, is_over = error, True  # an interrupt; the next one isn't held up
-                result = future.result()
-            largest = max(largest, weigh(result))
+        with ended:
             take()
-            yield result
-        if ended is not None:
-            raise ended
-    except GeneratorExit:
-        if ended is not None and not isinstance(ended, Exception):
-            raise ended from None  # an interrupt isn't lost where nobody asks for the rest
-        raise
+            while taken:
+                future = taken.popleft()
+                try:
+                    result = future.result()
+                except BaseException as error:
+                    is_works_own = future.done() and future.exception() is error
+                    if is_works_own or not finishes or ended.error is not None:
+                        raise
+                    ended.error, is_over = error, True  # an interrupt; the next one isn't held up
+                    result = future.result()
+                largest = max(largest, weigh(result))
+                take()
+                yield result
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+class Deferred:
+    """An error that is raised when a generator's work is done, as the end of a ``with`` in it.
+
+    Where the generator is closed before, an interrupt is raised all the same and other errors are dropped.
+
+    Attributes:
+        error: what will be raised.
+    """
+
+    error: BaseException | None = None
+
+    def __enter__(self) -> Deferred:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.error is None:
+            return
+        if kind is None:
+            raise self.error
+        if kind is GeneratorExit and not isinstance(self.error, Exception):
+            raise self.error from None  # an interrupt isn't lost where nobody asks for the rest
 
 
 def _done(work: Callable[[T], R], item: T, future: Future[R]) -> Future[R]:
@@ -150,4 +168,4 @@ def usable_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-__all__ = ["ROOM", "Planned", "in_order", "usable_processors"]
+__all__ = ["ROOM", "Deferred", "Planned", "in_order", "usable_processors"]
