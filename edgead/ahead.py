@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Generic, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Generic, TypeGuard, TypeVar
 
 if TYPE_CHECKING:  # who never looks ahead needs none of it
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 ROOM = 128 << 20
 """Bytes that results may take which nobody has asked for yet; a larger one is worked on alone."""
@@ -36,7 +37,8 @@ def in_order(
 
     Where the work on an item raises, the results of those before it are yielded first, then it's raised and
     the rest is dropped. Where ``items`` raises, what was taken is yielded first. No thread is left when it
-    ends, or is closed: what is being worked on is waited for.
+    ends, or is closed: what is being worked on is waited for. Where no thread can be had, as when the
+    interpreter is going away, items are worked on by the caller's.
 
     Args:
         work: is called in any thread, for several items at once.
@@ -46,14 +48,20 @@ def in_order(
         finishes: where an interrupt comes while a result or an item is waited for, yield what was taken
             first, for items that can't be had again; otherwise it's raised at once.
     """
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
 
     source = iter(items)
     threads = threads or usable_processors()
     taken: deque[Future[R]] = deque()
     ended: BaseException | None = None
     is_over, largest = False, 0
-    pool = ThreadPoolExecutor(threads, "edgead-ahead")
+    pool = executor(threads, "edgead-ahead")
+
+    def begun(item: T) -> Future[R]:
+        if pool is not None and not is_slight(item):
+            with suppress(RuntimeError):  # no thread can be started any more
+                return pool.submit(work, item)
+        return done(work, item, Future())
 
     def take() -> None:
         nonlocal ended, is_over
@@ -69,7 +77,7 @@ def in_order(
                 if not (finishes or isinstance(error, Exception)):
                     raise
             else:
-                taken.append(_done(work, item, Future()) if is_slight(item) else pool.submit(work, item))
+                taken.append(begun(item))
 
     try:
         take()
@@ -79,6 +87,8 @@ def in_order(
                 result = future.result()
             except BaseException as error:
                 is_works_own = future.done() and future.exception() is error
+                if is_works_own and is_interrupt(ended):
+                    raise ended from error
                 if is_works_own or not finishes or ended is not None:
                     raise
                 ended, is_over = error, True  # an interrupt; the next one isn't held up
@@ -89,19 +99,35 @@ def in_order(
         if ended is not None:
             raise ended
     except GeneratorExit:
-        if ended is not None and not isinstance(ended, Exception):
-            raise ended from None  # an interrupt isn't lost where nobody asks for the rest
+        if is_interrupt(ended):
+            raise ended from None  # it isn't lost where nobody asks for the rest
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
 
 
-def _done(work: Callable[[T], R], item: T, future: Future[R]) -> Future[R]:
+def executor(threads: int, name: str) -> ThreadPoolExecutor | None:
+    """Threads of that name; None where the interpreter is going away and lets none be started."""
+    try:
+        from concurrent.futures import ThreadPoolExecutor
+    except RuntimeError:  # it asks to be told of the end, which has begun
+        return None
+    return ThreadPoolExecutor(threads, name)
+
+
+def done(work: Callable[[T], R], item: T, future: Future[R]) -> Future[R]:
+    """Work on an item at once; the future says what came of it."""
     try:
         future.set_result(work(item))
     except Exception as error:
         future.set_exception(error)
     return future
+
+
+def is_interrupt(error: BaseException | None) -> TypeGuard[BaseException]:
+    """Whether it's to end the program, so that no fault that comes later may hide it."""
+    return error is not None and not isinstance(error, Exception)
 
 
 class Planned(Generic[T, R]):
@@ -150,4 +176,4 @@ def usable_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-__all__ = ["ROOM", "Planned", "in_order", "usable_processors"]
+__all__ = ["ROOM", "Planned", "done", "executor", "in_order", "is_interrupt", "usable_processors"]

@@ -9,6 +9,7 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.ahead import is_interrupt
 from edgead.runtime.session import Outputs, Pending
 
 
@@ -35,8 +36,10 @@ def in_a_row(
         nonlocal ended
         try:
             outputs = under_way[0].wait()
-        except Exception:
+        except Exception as error:
             under_way.popleft()
+            if is_interrupt(ended):
+                raise ended from error
             raise
         except BaseException as error:
             if ended is not None:
@@ -67,8 +70,8 @@ def in_a_row(
         if ended is not None:
             raise ended
     except GeneratorExit:
-        if ended is not None and not isinstance(ended, Exception):
-            raise ended from None  # an interrupt isn't lost where nobody asks for the rest
+        if is_interrupt(ended):
+            raise ended from None  # it isn't lost where nobody asks for the rest
         raise
     finally:
         for pending in under_way:  # left where the caller closes, or where one failed
