@@ -43,7 +43,7 @@ def whiten(covariance: Floats, out: Floats, ridge: float, progress: Progress) ->
 def _lower(regular: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
     """Cholesky factors (n, d, d) of matrices whose eigenvalues are at least ``ridge``, or are made so."""
     with suppress(np.linalg.LinAlgError):
-        return np.linalg.cholesky(regular)
+        return np.asarray(np.linalg.cholesky(regular), np.float64)
     variances, directions = np.linalg.eigh(regular)
     roots = directions * np.sqrt(np.maximum(variances, ridge))[:, None]
     # Where roots^T = QR, R^T is such a factor, but for signs. Factoring their product might fail again.
