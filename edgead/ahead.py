@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Generic, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:  # who never looks ahead needs none of it
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -53,7 +53,7 @@ def in_order(
     source = iter(items)
     threads = threads or usable_processors()
     taken: deque[Future[R]] = deque()
-    ended: BaseException | None = None
+    ended = Deferred()
     is_over, largest = False, 0
     pool = executor(threads, "edgead-ahead")
 
@@ -64,7 +64,7 @@ def in_order(
         return done(work, item, Future())
 
     def take() -> None:
-        nonlocal ended, is_over
+        nonlocal is_over
         # Of the first nothing is known, so it goes alone. One more than threads, so that none waits for us.
         most = min(threads + 1, ROOM // largest) if largest else 1
         while not is_over and len(taken) < max(1, most):
@@ -73,38 +73,58 @@ def in_order(
             except StopIteration:
                 is_over = True
             except BaseException as error:  # raised below, after what was taken
-                ended, is_over = error, True
+                ended.error, is_over = error, True
                 if not (finishes or isinstance(error, Exception)):
                     raise
             else:
                 taken.append(begun(item))
 
     try:
-        take()
-        while taken:
-            future = taken.popleft()
-            try:
-                result = future.result()
-            except BaseException as error:
-                is_works_own = future.done() and future.exception() is error
-                if is_works_own and is_interrupt(ended):
-                    raise ended from error
-                if is_works_own or not finishes or ended is not None:
-                    raise
-                ended, is_over = error, True  # an interrupt; the next one isn't held up
-                result = future.result()
-            largest = max(largest, weigh(result))
+        with ended:
             take()
-            yield result
-        if ended is not None:
-            raise ended
-    except GeneratorExit:
-        if is_interrupt(ended):
-            raise ended from None  # it isn't lost where nobody asks for the rest
-        raise
+            while taken:
+                future = taken.popleft()
+                try:
+                    result = future.result()
+                except BaseException as error:
+                    is_works_own = future.done() and future.exception() is error
+                    if is_works_own or not finishes or ended.error is not None:
+                        raise
+                    ended.error, is_over = error, True  # an interrupt; the next one isn't held up
+                    result = future.result()
+                largest = max(largest, weigh(result))
+                take()
+                yield result
     finally:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
+
+
+class Deferred:
+    """An error that is raised when a generator's work is done, as the end of a ``with`` in it.
+
+    Where the generator is closed before, or fails, an interrupt is raised all the same and other errors are
+    dropped.
+
+    Attributes:
+        error: what will be raised.
+    """
+
+    error: BaseException | None = None
+
+    def __enter__(self) -> Deferred:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if self.error is None:
+            return
+        if error is None:
+            raise self.error
+        if not isinstance(self.error, Exception):  # an interrupt isn't lost
+            if isinstance(error, GeneratorExit):  # where nobody asks for the rest
+                raise self.error from None
+            if isinstance(error, Exception):  # or the rest fails
+                raise self.error from error
 
 
 def executor(threads: int, name: str) -> ThreadPoolExecutor | None:
@@ -123,11 +143,6 @@ def done(work: Callable[[T], R], item: T, future: Future[R]) -> Future[R]:
     except Exception as error:
         future.set_exception(error)
     return future
-
-
-def is_interrupt(error: BaseException | None) -> TypeGuard[BaseException]:
-    """Whether it's to end the program, so that no fault that comes later may hide it."""
-    return error is not None and not isinstance(error, Exception)
 
 
 class Planned(Generic[T, R]):
@@ -176,4 +191,4 @@ def usable_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-__all__ = ["ROOM", "Planned", "done", "executor", "in_order", "is_interrupt", "usable_processors"]
+__all__ = ["ROOM", "Deferred", "Planned", "done", "executor", "in_order", "usable_processors"]

@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.ahead import is_interrupt
+from edgead.ahead import Deferred
 from edgead.runtime.session import Outputs, Pending
 
 
@@ -30,49 +30,41 @@ def in_a_row(
     """
     source = iter(images)
     under_way: deque[Pending] = deque()
-    ended: BaseException | None = None
+    ended = Deferred()
 
     def oldest() -> Outputs:
-        nonlocal ended
         try:
             outputs = under_way[0].wait()
-        except Exception as error:
+        except Exception:
             under_way.popleft()
-            if is_interrupt(ended):
-                raise ended from error
             raise
         except BaseException as error:
-            if ended is not None:
+            if ended.error is not None:
                 raise
-            ended = error  # an interrupt; the next one isn't held up
+            ended.error = error  # an interrupt; the next one isn't held up
             outputs = under_way[0].wait()
         under_way.popleft()
         return outputs
 
     try:
-        while ended is None:
-            try:
-                image = next(source)
-            except StopIteration:
-                break
-            except BaseException as error:  # raised below, after what is under way
-                ended = error
-                break
-            outputs = oldest() if len(under_way) == width else None
-            try:
-                under_way.append(start(image))
-            except Exception as error:
-                ended = ended or error
-            if outputs is not None:
-                yield outputs
-        while under_way:
-            yield oldest()
-        if ended is not None:
-            raise ended
-    except GeneratorExit:
-        if is_interrupt(ended):
-            raise ended from None  # it isn't lost where nobody asks for the rest
-        raise
+        with ended:
+            while ended.error is None:
+                try:
+                    image = next(source)
+                except StopIteration:
+                    break
+                except BaseException as error:  # raised after what is under way
+                    ended.error = error
+                    break
+                outputs = oldest() if len(under_way) == width else None
+                try:
+                    under_way.append(start(image))
+                except Exception as error:
+                    ended.error = ended.error or error
+                if outputs is not None:
+                    yield outputs
+            while under_way:
+                yield oldest()
     finally:
         for pending in under_way:  # left where the caller closes, or where one failed
             with suppress(Exception):

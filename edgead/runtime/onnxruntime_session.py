@@ -219,8 +219,8 @@ def _execution(model: bytes, providers: Sequence[str]) -> Mapping[str, int]:
         except Exception as error:  # the graph has been opened before: only its writing is new
             (folder / "room").write_bytes(bytes(1 << 16))  # a disk that takes nothing says so itself
             told = re.search(r"SystemError : (\d+)", str(error))
-            number = int(told[1]) if told else errno.EIO
-            raise OSError(number, f"{os.strerror(number)}, onnxruntime: {one_line(error)}") from error
+            reason = os.strerror(int(told[1]) if told else errno.EIO)
+            raise OSError(errno.EIO, f"{reason}, onnxruntime: {one_line(error)}") from error
         graph = onnx.load(options.optimized_model_filepath).graph
     counts: Counter[str] = Counter()
     for node in graph.node:

@@ -162,15 +162,33 @@ def density_bytes(positions: int, d: int, rows: int, precision: BankPrecision) -
     return positions * (8 * d + rows * d + 4 * rows)
 
 
+@dataclass(frozen=True)
+class Estimation:
+    """How Gaussians are estimated.
+
+    Attributes:
+        form: see the module's text.
+        rank: how many directions the low-rank form keeps, 1 to d.
+        ridge: added to the covariance's diagonal; above 0.
+        memory_bytes: bound on the covariances in work, 4 d^2 bytes a position; the result comes on top.
+    """
+
+    form: Form = "full"
+    rank: int = 0
+    ridge: float = 0.01
+    memory_bytes: int = 1 << 30
+
+    def rows(self, d: int) -> int:
+        """Rows of a factor; 0 for the diagonal form, which has none."""
+        return {"full": d, "low-rank": self.rank, "diagonal": 0}[self.form]
+
+
 def estimate_density(
     features: Callable[[], Iterator[Floats]],
     positions: int,
     d: int,
+    how: Estimation = Estimation(),
     *,
-    form: Form = "full",
-    rank: int = 0,
-    ridge: float = 0.01,
-    memory_bytes: int = 1 << 30,
     progress: Progress,
     description: str = "reading good images",
     total: int | None = None,
@@ -179,20 +197,18 @@ def estimate_density(
 
     Args:
         features: starts a pass: (d, positions) float32 for each image, the same at every pass.
-        form: see the module's text; ``rank`` is how many directions the low-rank form keeps, 1 to d.
-        ridge: added to the covariance's diagonal; above 0.
-        memory_bytes: bound on the covariances in work, 4 d^2 bytes a position; the result comes on top,
-            except that full factors are written over their covariances. At least 128 positions at a time.
+        how: full factors are written over their covariances, so they take no memory on top. At least 128
+            positions are worked on at a time.
         description, total: for ``progress``, with the number of images.
 
     Raises:
         DatasetError: there is no image.
     """
-    block = positions if form == "diagonal" else max(CHUNK, memory_bytes // (4 * d * d))
+    block = positions if how.form == "diagonal" else max(CHUNK, how.memory_bytes // (4 * d * d))
     mean = np.empty((positions, d), np.float32)
     variance = np.empty((positions, d), np.float32)
-    rows = {"full": d, "low-rank": rank, "diagonal": 0}[form]
-    whole = form == "full" and block >= positions
+    rows = how.rows(d)
+    whole = how.form == "full" and block >= positions
     factor = None if whole or not rows else np.empty((positions, rows, d), np.float32)
     passes = -(-positions // block)
     n = 0
@@ -200,30 +216,26 @@ def estimate_density(
         here = slice(start, min(start + block, positions))
         text = description if passes == 1 else f"{description}, pass {number + 1} of {passes}"
         with progress(text, total) as advance:
-            found = moments(features(), here, d, form == "diagonal", advance)
+            found = moments(features(), here, d, how.form == "diagonal", advance)
         n, scatter = found.n, found.scatter
         scatter /= max(n - 1, 1)
         mean[here] = found.mean
-        variance[here] = scatter if form == "diagonal" else np.einsum("pii->pi", scatter)
+        variance[here] = scatter if how.form == "diagonal" else np.einsum("pii->pi", scatter)
         if rows:
             target = scatter if whole else factor
             assert target is not None
-            whiten(scatter, target[:] if whole else target[here], ridge, progress)
+            whiten(scatter, target[:] if whole else target[here], how.ridge, progress)
         if whole:
             factor = scatter
         del found, scatter
-    return GaussianDensity(mean, variance, factor, ridge, n)
+    return GaussianDensity(mean, variance, factor, how.ridge, n)
 
 
 def densities_without_each(
     folds: Sequence[Callable[[], Iterator[Floats]]],
     positions: int,
     d: int,
-    *,
-    form: Form = "full",
-    rank: int = 0,
-    ridge: float = 0.01,
-    memory_bytes: int = 1 << 30,
+    how: Estimation = Estimation(),
 ) -> Iterator[GaussianDensity]:
     """For each fold, the Gaussians of all the others' images: of the sums of all, its own are taken away.
 
@@ -231,23 +243,21 @@ def densities_without_each(
     memory makes. Arguments as in ``estimate_density``; each fold's ``features`` start a pass over its images.
 
     Args:
-        memory_bytes: bound on the covariances in work. Where it doesn't hold those of all positions, each
-            fold's Gaussians are estimated from scratch.
+        how: where its ``memory_bytes`` don't hold the covariances of all positions, each fold's Gaussians are
+            estimated from scratch.
 
     Raises:
         DatasetError: the other folds have no image.
     """
-    diagonal = form == "diagonal"
-    rows = {"full": d, "low-rank": rank, "diagonal": 0}[form]
+    diagonal, rows = how.form == "diagonal", how.rows(d)
     each = 4 * d if diagonal else 4 * d * d
-    if each * positions > memory_bytes:
+    if each * positions > how.memory_bytes:
         for own in range(len(folds)):
             others = [fold for number, fold in enumerate(folds) if number != own]
-            words = {"form": form, "rank": rank, "ridge": ridge, "memory_bytes": memory_bytes}
-            yield estimate_density(partial(_chained, others), positions, d, progress=silent, **words)  # type: ignore[arg-type]
+            yield estimate_density(partial(_chained, others), positions, d, how, progress=silent)
         return
     whole = moments(_chained(folds), slice(0, positions), d, diagonal, lambda done: None)
-    block = max(CHUNK, (memory_bytes - each * positions) // each)
+    block = max(CHUNK, (how.memory_bytes - each * positions) // each)
     for fold in folds:
         mean, variance = np.empty((positions, d), np.float32), np.empty((positions, d), np.float32)
         factor = np.empty((positions, rows, d), np.float32) if rows else None
@@ -260,8 +270,8 @@ def densities_without_each(
             squares = scatter if diagonal else np.einsum("pii->pi", scatter)
             variance[here] = np.maximum(squares, 0)
             if factor is not None:
-                whiten(scatter, factor[here], ridge, silent)
-        yield GaussianDensity(mean, variance, factor, ridge, rest.n)
+                whiten(scatter, factor[here], how.ridge, silent)
+        yield GaussianDensity(mean, variance, factor, how.ridge, rest.n)
         del mean, variance, factor
 
 

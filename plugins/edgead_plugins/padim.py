@@ -28,6 +28,7 @@ from edgead_plugins.backbones.graphs import LARGEST_GRAPH
 from edgead_plugins.channel_draws import draw_channels
 from edgead_plugins.channel_selection import ChannelSelection, select_channels
 from edgead_plugins.gaussian_density import (
+    Estimation,
     Floats,
     GaussianDensity,
     densities_without_each,
@@ -121,10 +122,7 @@ class PaDiM:
             partial(_embedded, selection, data),
             h * w,
             d,
-            form=options.form,
-            rank=rank,
-            ridge=options.ridge,
-            memory_bytes=options.memory_mib << 20,
+            self._estimation(rank),
             progress=data.progress,
             description=f"density of {size / 2**20:.0f} MiB (INT8: {small / 2**20:.0f}): reading good images",
             total=data.n_images,
@@ -148,10 +146,7 @@ class PaDiM:
             [partial(_embedded, selection, fold) for fold in folds],
             h * w,
             d,
-            form=options.form,
-            rank=rank,
-            ridge=options.ridge,
-            memory_bytes=options.memory_mib << 20,
+            self._estimation(rank),
         )
         # No loop's variable: it would hold one density while the next is made.
         yield from map(lambda density: FittedPaDiM(density, selection, options.form), densities)
@@ -165,6 +160,10 @@ class PaDiM:
     def _selection(self, data: FittingData) -> ChannelSelection:
         d, _ = self._sizes(sum(channels for channels, _, _ in data.shapes.values()))
         return select_channels(data.shapes, d, data.seed, self.options.upsampling)
+
+    def _estimation(self, rank: int) -> Estimation:
+        options = self.options
+        return Estimation(options.form, rank, options.ridge, options.memory_mib << 20)
 
     def _sizes(self, channels: int) -> tuple[int, int]:
         """Dimensions, and rows of a factor: 0 for the diagonal form."""

@@ -320,10 +320,13 @@ def violations(
 def overcome(verb: Verb, path: str) -> bool:
     """Whether there's a second way, which a success has taken: then there's nothing to say.
 
-    A bundle's exchange with the older one becomes two renames, and of the folders for temporary files Python
-    takes the next one where its trial file can't be written.
+    A bundle's exchange with the older one becomes two renames; of the folders for temporary files Python
+    takes the next one where its trial file can't be written; and OpenVINO, which doesn't say why it couldn't
+    write, is asked once more.
     """
-    return path in verb.bundles or re.fullmatch(r"tmp/[a-z0-9_]{8}", path) is not None
+    if path in verb.bundles or re.fullmatch(r"tmp/[a-z0-9_]{8}", path):
+        return True
+    return path.endswith(("/model.xml", "/model.bin")) and ("scratch" in path or ".partial-" in path)
 
 
 def _plain(names: set[str]) -> set[str]:

@@ -8,6 +8,7 @@ import pytest
 from edgead.errors import DatasetError
 from edgead.progress import silent
 from edgead_plugins.gaussian_density import (
+    Estimation,
     densities_without_each,
     density_bytes,
     estimate_density,
@@ -37,7 +38,7 @@ def fit(data, form="full", **more):
         return iter(data)
 
     density = estimate_density(
-        features, data.shape[2], data.shape[1], form=form, rank=FORMS[form] or 0, progress=silent, **more
+        features, data.shape[2], data.shape[1], Estimation(form, FORMS[form] or 0, **more), progress=silent
     )
     return density, len(passes)
 
@@ -99,8 +100,8 @@ def test_each_folds_density_is_of_the_others_images(form, memory):
     """With room for all sums, for those of all images and a block of a fold's, and for hardly any."""
     data, query = images(46, far=5.0, grid=(17, 16)), images(1, far=5.0, seed=9, grid=(17, 16))[0] * 2
     parts = [data[:13], data[13:14], data[14:30], data[30:]]
-    words = {"form": form, "rank": FORMS[form] or 0, "memory_bytes": memory}
-    found = densities_without_each([lambda own=own: iter(own) for own in parts], 17 * 16, D, **words)
+    how = Estimation(form, FORMS[form] or 0, memory_bytes=memory)
+    found = densities_without_each([lambda own=own: iter(own) for own in parts], 17 * 16, D, how)
     for own, density in enumerate(found):
         others = np.concatenate([part for number, part in enumerate(parts) if number != own])
         assert density.n_images == len(others)

@@ -15,7 +15,7 @@ from edgead_plugins.cutpaste.keeping import trunk_separation
 from edgead_plugins.cutpaste.network import Embeddings, Trunk, make_head
 from edgead_plugins.cutpaste.options import PAPER_SIDE, CutPasteOptions
 from edgead_plugins.cutpaste.weaknesses import EXPLAINED, INVISIBLE, OVER_CHANCE, SEPARATION
-from edgead_plugins.gaussian_density import estimate_density, explained_by_position
+from edgead_plugins.gaussian_density import Estimation, estimate_density, explained_by_position
 from edgead_plugins.sampling import evenly_spread
 from edgead_plugins.separation import Trial, trial_of
 from edgead_plugins.synthesis.cutpaste import Mask, colour_jitter, cut_paste, scar, translated
@@ -168,7 +168,7 @@ def _explained(data: TrainingData, layer: str, images: Sequence[Image]) -> float
         lambda: (m.reshape(channels, h * w) for m in maps),
         h * w,
         channels,
-        form="diagonal",
+        Estimation("diagonal"),
         progress=data.progress,
         total=len(maps),
     )
