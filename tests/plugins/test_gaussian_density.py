@@ -115,12 +115,10 @@ def test_each_folds_density_is_of_the_others_images(form, memory):
 def test_features_whose_rounding_exceeds_the_ridge_have_a_density(form, scale):
     """Of the whole and of folds: what float32 loses of a covariance may be more than the ridge."""
     data = scale * images(20, d=40)
-    words = {"form": form, "rank": 5 if form == "low-rank" else 0}
+    how = Estimation(form, 5 if form == "low-rank" else 0)
     parts = [data[:5], data[5:10], data[10:]]
-    folds = densities_without_each(
-        [lambda own=own: iter(own) for own in parts], GRID[0] * GRID[1], 40, **words
-    )
-    whole = estimate_density(lambda: iter(data), GRID[0] * GRID[1], 40, progress=silent, **words)
+    folds = densities_without_each([lambda own=own: iter(own) for own in parts], GRID[0] * GRID[1], 40, how)
+    whole = estimate_density(lambda: iter(data), GRID[0] * GRID[1], 40, how, progress=silent)
     with np.errstate(invalid="raise", divide="raise", over="raise"):
         for density in (whole, *folds):
             assert np.isfinite(density.distances(data)).all()
