@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:  # who never looks ahead needs none of it
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 ROOM = 128 << 20
 """Bytes that results may take which nobody has asked for yet; a larger one is worked on alone."""
@@ -36,7 +37,8 @@ def in_order(
 
     Where the work on an item raises, the results of those before it are yielded first, then it's raised and
     the rest is dropped. Where ``items`` raises, what was taken is yielded first. No thread is left when it
-    ends, or is closed: what is being worked on is waited for.
+    ends, or is closed: what is being worked on is waited for. Where no thread can be had, as when the
+    interpreter is going away, items are worked on by the caller's.
 
     Args:
         work: is called in any thread, for several items at once.
@@ -46,14 +48,20 @@ def in_order(
         finishes: where an interrupt comes while a result or an item is waited for, yield what was taken
             first, for items that can't be had again; otherwise it's raised at once.
     """
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
 
     source = iter(items)
     threads = threads or usable_processors()
     taken: deque[Future[R]] = deque()
     ended = Deferred()
     is_over, largest = False, 0
-    pool = ThreadPoolExecutor(threads, "edgead-ahead")
+    pool = executor(threads, "edgead-ahead")
+
+    def begun(item: T) -> Future[R]:
+        if pool is not None and not is_slight(item):
+            with suppress(RuntimeError):  # no thread can be started any more
+                return pool.submit(work, item)
+        return done(work, item, Future())
 
     def take() -> None:
         nonlocal is_over
@@ -69,7 +77,7 @@ def in_order(
                 if not (finishes or isinstance(error, Exception)):
                     raise
             else:
-                taken.append(_done(work, item, Future()) if is_slight(item) else pool.submit(work, item))
+                taken.append(begun(item))
 
     try:
         with ended:
@@ -88,13 +96,15 @@ def in_order(
                 take()
                 yield result
     finally:
-        pool.shutdown(cancel_futures=True)
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
 
 
 class Deferred:
     """An error that is raised when a generator's work is done, as the end of a ``with`` in it.
 
-    Where the generator is closed before, an interrupt is raised all the same and other errors are dropped.
+    Where the generator is closed before, or fails, an interrupt is raised all the same and other errors are
+    dropped.
 
     Attributes:
         error: what will be raised.
@@ -105,16 +115,29 @@ class Deferred:
     def __enter__(self) -> Deferred:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if self.error is None:
             return
-        if kind is None:
+        if error is None:
             raise self.error
-        if kind is GeneratorExit and not isinstance(self.error, Exception):
-            raise self.error from None  # an interrupt isn't lost where nobody asks for the rest
+        if not isinstance(self.error, Exception):  # an interrupt isn't lost
+            if isinstance(error, GeneratorExit):  # where nobody asks for the rest
+                raise self.error from None
+            if isinstance(error, Exception):  # or the rest fails
+                raise self.error from error
 
 
-def _done(work: Callable[[T], R], item: T, future: Future[R]) -> Future[R]:
+def executor(threads: int, name: str) -> ThreadPoolExecutor | None:
+    """Threads of that name; None where the interpreter is going away and lets none be started."""
+    try:
+        from concurrent.futures import ThreadPoolExecutor
+    except RuntimeError:  # it asks to be told of the end, which has begun
+        return None
+    return ThreadPoolExecutor(threads, name)
+
+
+def done(work: Callable[[T], R], item: T, future: Future[R]) -> Future[R]:
+    """Work on an item at once; the future says what came of it."""
     try:
         future.set_result(work(item))
     except Exception as error:
@@ -168,4 +191,4 @@ def usable_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-__all__ = ["ROOM", "Deferred", "Planned", "in_order", "usable_processors"]
+__all__ = ["ROOM", "Deferred", "Planned", "done", "executor", "in_order", "usable_processors"]

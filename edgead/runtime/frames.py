@@ -130,8 +130,10 @@ class Frames:
             return self.prepare(frame, channel_order, depth)
 
         def is_ready(frame: NDArray[Any]) -> bool:
-            is_input = getattr(frame, "shape", None) == (*self._rule.size, 3) and frame.dtype == np.uint8
-            return is_input and frame.flags.c_contiguous and channel_order == "bgr"
+            is_input = isinstance(frame, np.ndarray) and frame.shape == (*self._rule.size, 3)
+            return (
+                is_input and frame.dtype == np.uint8 and frame.flags.c_contiguous and channel_order == "bgr"
+            )
 
         with closing(in_order(prepare, frames, bytes_of, is_slight=is_ready, finishes=True)) as all_prepared:
             yield from all_prepared

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.errors import InferenceError, OptionError, TimedOutError
+from edgead.ahead import done, executor
+from edgead.errors import OptionError, TimedOutError
 from edgead.runtime.cores import pinned
 from edgead.runtime.session import Outputs, Pending
 from edgead.types import Prediction
@@ -39,23 +41,25 @@ class Worker:
     def start(
         self, run: Callable[[NDArray[np.uint8]], Outputs], image: NDArray[np.uint8], *, copy: bool = True
     ) -> Pending:
-        """Let the thread run an image.
+        """Let the thread run an image; where none can be had any more, it's run before this returns.
 
         Args:
             run: the session's call.
             copy: run a copy of the image, for it may change meanwhile.
         """
-        from concurrent.futures import ThreadPoolExecutor
+        from concurrent.futures import Future
 
         with self._making:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(1, "edgead-worker")
+                self._pool = executor(1, "edgead-worker")
             pool = self._pool
-        with pinned(self._cores):  # where the pool makes its thread now, it inherits the cores
-            try:
-                return _Future(pool.submit(run, image.copy() if copy else image))
-            except RuntimeError as error:  # the interpreter is going away
-                raise InferenceError(f"nothing can be started any more: {error}") from error
+        image = image.copy() if copy else image
+        if pool is not None:
+            # Where the pool makes its thread now, it inherits the cores. Where the interpreter is going away,
+            # while another thread still judges, it makes none.
+            with pinned(self._cores), suppress(RuntimeError):
+                return _Future(pool.submit(run, image))
+        return _Future(done(run, image, Future()))
 
 
 class _Future:

@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 
 from edgead.cache import remembered
+from edgead.plugins import registry
 from edgead.processor import cpu
 from edgead.runtime.session import Session
 from edgead.types import PRECISIONS, Image, Precision
@@ -61,11 +62,12 @@ def remembered_ms(
 
     Args:
         graphs: the forms that compete, by name; their weights don't count, only operators and shapes.
-        engine: what runs them, with its version.
+        engine: what runs them, with its version. Every exporter's version counts as well.
         measure: as ``processor_ms`` yields.
     """
     shapes = [f"{form} {_structure(graph)}" for form, graph in sorted(graphs.items())]
-    entry = remembered("speeds", [engine, cpu().identity, *shapes])
+    makers = sorted({f"{one.distribution} {one.version}" for one in registry().entries("exporters")})
+    entry = remembered("speeds", [engine, cpu().identity, *makers, *shapes])
     try:
         content = entry.read()
         found = json.loads(content.tobytes()) if content is not None else {}

@@ -16,6 +16,7 @@ from itertools import chain, islice
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.errors import PluginError
 from edgead.image_score import ImageScore
 from edgead.progress import silent
 from edgead.runtime.exact import ExactSession
@@ -66,6 +67,9 @@ def by_folds(
         candidates: image scores to calculate.
         folds: as many, or one a group where there are fewer.
         features: of all good images, for all folds.
+
+    Raises:
+        PluginError: a scorer that fits folds together yields fewer than there are.
     """
     n = len(frames)
     fold_of = fold_of_each(labels, folds, data.seed)
@@ -78,7 +82,12 @@ def by_folds(
     with data.progress(f"judging what {count} fits in turn haven't learned", count) as advance:
         for fold in range(count):
             inside = np.flatnonzero(fold_of == fold)
-            fitted = next(fits)
+            fitted = next(fits, None)
+            if fitted is None:
+                raise PluginError(
+                    f"{recipe.provenance.get('distribution', '?')}: scorer '{recipe.scorer_name}': "
+                    f"its fit_folds() of {count} folds yields {fold}: one for each"
+                )
             drawn = list(draw(_indexed(frames, inside), n, data.seed))
             areas += [each.area for each in drawn]
             images = chain(features.of(inside), features.embed(each.image for each in drawn))

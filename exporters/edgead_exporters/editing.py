@@ -19,6 +19,8 @@ class Editor:
         self.nodes: list[onnx.NodeProto] = list(self._model.graph.node)
         self._constants = {value.name: value for value in self._model.graph.initializer}
         self._count = 0
+        self._taken = {value.name for value in (*self._model.graph.input, *self._model.graph.initializer)}
+        self._taken.update(name for node in self.nodes for name in (node.name, *node.output))
 
     def producer(self, name: str) -> onnx.NodeProto | None:
         """The node that makes a tensor, or None for an input or a constant."""
@@ -128,8 +130,10 @@ class Editor:
         return result
 
     def _fresh(self, hint: str) -> str:
-        self._count += 1
-        return f"{hint}.{self._count}"
+        while True:  # who trained the network may have counted in the same way
+            self._count += 1
+            if (name := f"{hint}.{self._count}") not in self._taken:
+                return name
 
     def _sliced(self, source: NDArray[Any], node: onnx.NodeProto) -> NDArray[Any] | None:
         bounds = [self.value(name) for name in node.input[1:4]]

@@ -19,14 +19,18 @@ def as_convolutions(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy in which each product of (queries, dim) with int8 constants (rows, dim) is a convolution.
 
     The constants are as the graph composes them: dequantised with one step, then transposed; perhaps a slice
-    of a larger one. Products with anything else stay as they are.
+    of a larger one. Products with anything else stay as they are, and so does one that the graph yields or
+    that a branch's own graph may read. A graph without such a product is returned itself.
     """
     editor = Editor(model)
+    found_rows = [(node, _rows(editor, node.input[1])) for node in editor.nodes if node.op_type == "MatMul"]
+    if all(rows is None for _, rows in found_rows) or any(_has_graphs(node) for node in editor.nodes):
+        return model
     shapes = _shapes(model)
-    for node in [node for node in editor.nodes if node.op_type == "MatMul"]:
-        rows = _rows(editor, node.input[1])
+    yielded = {value.name for value in model.graph.output}
+    for node, rows in found_rows:
         shape = shapes.get(node.input[0], ())
-        if rows is None or len(shape) != 2 or not all(shape):
+        if rows is None or node.output[0] in yielded or len(shape) != 2 or not all(shape):
             continue
         queries, dim = shape
         height = next(h for h in range(int(queries**0.5), 0, -1) if queries % h == 0)
@@ -44,6 +48,12 @@ def as_convolutions(model: onnx.ModelProto) -> onnx.ModelProto:
         editor.replace(name, editor.add("Reshape", [found, flat], name))
         editor.nodes.remove(node)
     return editor.finish()
+
+
+def _has_graphs(node: onnx.NodeProto) -> bool:
+    """Whether it's a branch or a loop: what its graphs read from outside isn't among its inputs."""
+    kinds = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+    return any(each.type in kinds for each in node.attribute)
 
 
 def _rows(editor: Editor, name: str) -> onnx.NodeProto | None:

@@ -20,6 +20,7 @@ fast."""
 
 _QUERIES, _ROWS = 256, 2048  # one block of the matrix product: 2 MiB, small enough to stay in the cache
 _PAIRS = 4096  # measured at once
+_BOUNDS = 1 << 23  # bounds that a thread holds: 32 MiB, and a multiple where few rows can be ruled out
 
 
 def nearest_rows(queries: Floats, bank: Floats, k: int = 1) -> tuple[Floats, Integers]:
@@ -82,6 +83,8 @@ def _pruned(queries: Floats, bank: Floats) -> tuple[Floats, Integers]:
     longest = float(np.sqrt(norms.max()))
     distance, index = np.empty(len(queries), np.float32), np.empty(len(queries), np.int64)
 
+    block = max(1, min(_QUERIES, _BOUNDS // len(rows)))
+
     def find(_: int, part: slice) -> None:
         query = queries[part] - mean
         squares = _squares(query)
@@ -101,16 +104,21 @@ def _pruned(queries: Floats, bank: Floats) -> tuple[Floats, Integers]:
         distance[part], index[part] = np.sqrt(least), nearest
 
     with threads() as share:
-        share(find, _blocks(len(queries), _QUERIES))
+        share(find, _blocks(len(queries), block))
     return distance, index
 
 
 def _shortened(x: Floats, squares: Doubles, axes: Floats, last: Doubles) -> Floats:
-    """(n, count + 2): x along ``axes`` (dim, count), its length across them, and a column of the caller's."""
-    count = axes.shape[1]
+    """(n, count + 2): x along ``axes`` (dim, count), its length across them, and a column of the caller's.
+
+    The length is an upper bound: as the difference of two squares it may be rounded to 0, and a row that is
+    a little way across the axes may be the nearest of one that is far across them.
+    """
+    dim, count = axes.shape
     short = np.empty((len(x), count + 2), np.float32)
     np.matmul(x, axes, out=short[:, :count])
-    short[:, count] = np.sqrt(np.maximum(squares - _squares(short[:, :count]), 0))
+    across = np.maximum(squares - _squares(short[:, :count]), 0)
+    short[:, count] = np.sqrt(across + (dim + 16) * 2.0**-24 * squares)
     short[:, count + 1] = last
     return short
 

@@ -26,6 +26,7 @@ from edgead.errors import DatasetError
 from edgead.notices import Notice
 from edgead.options import check_options
 from edgead.types import Backbone, BankPrecision, Features, FittingData, Scores
+from edgead.workbench.features import joined
 from edgead.workbench.graph import parameter, static_shape
 from edgead_plugins.bulk_search import bank_neighbours
 from edgead_plugins.coreset import greedy_coreset, random_projection, streaming_coreset
@@ -120,14 +121,18 @@ class PatchCore:
         is the coreset of what all the others offer (Indyk et al., "Composable core-sets for diversity and
         coverage maximization", PODS 2014). So each patch is searched in two folds' worth of work instead of
         ten, and no bank knows its own fold. Banks are searched exactly. Measured in docs/coreset.md.
+
+        Where what they offer doesn't fit ``memory_mib``, each bank is selected from scratch.
         """
         totals = [_patches_of(data) for data in folds]
         dim, h, w = folds[0].shapes["patches"]
-        share = _SURPLUS * self._bank_rows(sum(totals), dim) / sum(totals)
-        offers = [
-            self._select(data, min(total, math.ceil(share * total)))[0]
-            for data, total in zip(folds, totals, strict=True)
-        ]
+        most = self._bank_rows(sum(totals), dim)
+        counts = [min(total, math.ceil(_SURPLUS * most / sum(totals) * total)) for total in totals]
+        if self._merging_bytes(sum(counts), most, dim) > self.options.memory_mib * 2**20:
+            for own in range(len(folds)):
+                yield self.fit(joined([fold for number, fold in enumerate(folds) if number != own]))
+            return
+        offers = [self._select(data, count)[0] for data, count in zip(folds, counts, strict=True)]
         for fold, (data, own) in enumerate(zip(folds, totals, strict=True)):
             rows = np.concatenate([offer for other, offer in enumerate(offers) if other != fold])
             total = sum(totals) - own
@@ -158,6 +163,12 @@ class PatchCore:
             progress=data.progress,
         )
         return _gather(data, index, dim), index
+
+    def _merging_bytes(self, offered: int, picks: int, dim: int) -> int:
+        """What a coreset of offered rows takes at most, with all that the folds offer and the bank."""
+        narrow = self.options.projection if self._projects(dim) else dim
+        held = 4 * offered * (2 * dim + narrow * self._projects(dim)) + 4 * picks * dim
+        return held + search_bytes(offered, picks, narrow)
 
     def _shortened(self, rows: Floats, seed: int) -> Floats:
         """(n, narrow) of rows (n, dim): what the coreset is selected in."""

@@ -28,8 +28,8 @@ from edgead_plugins.ranked_bulk import RankedRows, ranked_rows
 Wanted = Literal["auto", "exact", "ranked"]
 Why = Literal["asked", "few-rows", "no-gain", "bound"]
 NOT_RANKED = (
-    "search=ranked was asked for, but the bank has too few rows to rank, so it's searched exactly; leave the "
-    "option out, or keep more rows"
+    "search=ranked was asked for, but the bank has too few rows to rank, or too few values in a row, so it's "
+    "searched exactly; leave the option out, or keep more rows of over {dimensions} values"
 )
 BEYOND = (
     "search=ranked was asked for, but no ranking keeps the bound: {off:.1%} of patches come out over 1 % too "
@@ -96,7 +96,7 @@ class Search:
         if not self.wanted:
             return []
         if self.ranking is None:
-            return [Notice("search-not-ranked", {}, NOT_RANKED)]
+            return [Notice("search-not-ranked", {"dimensions": DIMENSIONS[0]}, NOT_RANKED)]
         if not self.kept:
             values = {"off": self.off, "far": self.far, "bound": self.bound}
             return [Notice("search-beyond-bound", values, BEYOND)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,11 @@ Floats = NDArray[np.float32]
 
 
 def whiten(covariance: Floats, out: Floats, ridge: float, progress: Progress) -> None:
-    """Factors into ``out`` (positions, rows, d), which may be ``covariance`` itself; in float64 inside."""
+    """Factors into ``out`` (positions, rows, d), which may be ``covariance`` itself; in float64 inside.
+
+    Covariances are float32 sums, so of features with variances beyond 1e4 or so what is rounded may be more
+    than the ridge, and an eigenvalue below 0. As that of a covariance can't be, it's taken as ``ridge``.
+    """
     positions, rows, d = out.shape
     regular_by = ridge * np.eye(d)
 
@@ -23,15 +28,28 @@ def whiten(covariance: Floats, out: Floats, ridge: float, progress: Progress) ->
         regular = covariance[part].astype(np.float64)
         regular += regular_by
         if rows == d:
-            out[part] = _inverse_of_lower(np.linalg.cholesky(regular))
+            out[part] = _inverse_of_lower(_lower(regular, ridge))
         else:
             variances, directions = np.linalg.eigh(regular)  # ascending
+            np.maximum(variances, ridge, out=variances)
             out[part] = (directions[:, :, :rows] / np.sqrt(variances[:, None, :rows])).transpose(0, 2, 1)
 
     with progress("whitening", positions) as advance, threads() as share:
         for some in chunks(positions, 16 * CHUNK):  # a progress may want its calls from one thread
             share(whiten, chunks(some.stop, start=some.start))
             advance(some.stop - some.start)
+
+
+def _lower(regular: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
+    """Cholesky factors (n, d, d) of matrices whose eigenvalues are at least ``ridge``, or are made so."""
+    with suppress(np.linalg.LinAlgError):
+        return np.asarray(np.linalg.cholesky(regular), np.float64)
+    variances, directions = np.linalg.eigh(regular)
+    roots = directions * np.sqrt(np.maximum(variances, ridge))[:, None]
+    # Where roots^T = QR, R^T is such a factor, but for signs. Factoring their product might fail again.
+    upper = np.linalg.qr(roots.transpose(0, 2, 1), mode="r")
+    upper *= np.sign(np.einsum("nii->ni", upper))[:, :, None]
+    return np.ascontiguousarray(upper.transpose(0, 2, 1))
 
 
 def _inverse_of_lower(factors: NDArray[Any]) -> NDArray[Any]:

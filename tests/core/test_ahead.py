@@ -135,6 +135,18 @@ def test_an_interrupt_while_it_waits_loses_nothing_where_that_was_asked_for(fini
     assert not threads_left()
 
 
+def test_an_interrupt_is_not_hidden_by_an_item_that_fails_after_it():
+    def work(number):
+        if number == 1:
+            raise ValueError("the file")
+        return number
+
+    found = []
+    with pytest.raises(KeyboardInterrupt) as raised:
+        iter_into(in_order(work, Source(2, KeyboardInterrupt()), light, 4, finishes=True), found)
+    assert found == [0] and isinstance(raised.value.__cause__, ValueError)
+
+
 def test_closing_waits_for_what_is_worked_on_and_starts_nothing_more():
     begun, done = [], []
 

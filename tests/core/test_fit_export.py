@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -355,6 +356,10 @@ def test_what_was_measured_of_graphs_of_the_same_shapes_is_taken_again(tmp_path,
     for text in ("", "{", '{"int8": -1, "fp32": 1}', '{"int8": 1}', "[1]"):
         next(f for f in (tmp_path / "speeds").iterdir() if '"int8": 1.0' in f.read_text()).write_text(text)
         assert remembered_ms(first, "onnxruntime", measured(1.0))["int8"] == 1.0, "damage is measured anew"
+    known = choose_module.registry()
+    newer = [dataclasses.replace(one, version="99") for one in known.entries("exporters")]
+    monkeypatch.setattr(choose_module, "registry", lambda: SimpleNamespace(entries=lambda kind: newer))
+    assert remembered_ms(first, "onnxruntime", measured(3.0))["int8"] == 3.0, "others compile other graphs"
 
 
 # ---------------------------------------------------------------- faults

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import islice
 
 import numpy as np
 import pytest
 
-from edgead.errors import OptionError
+from edgead.errors import OptionError, PluginError
 from edgead.held_out import HeldOut, read_held_out
 from edgead.image_score import MAXIMUM, PAPER, TOP_SHARE
 from edgead.progress import silent
@@ -121,6 +122,19 @@ def test_images_judged_together_get_the_scores_that_each_gets_of_its_folds_graph
         alone = by_folds(recipe, offer, frames, np.arange(N), CANDIDATES, 2, kept(offer, recipe, frames))
     for name in ("good", "bad", "maxima"):
         np.testing.assert_allclose(getattr(together, name), getattr(alone, name), rtol=2e-4)
+
+
+def test_a_scorer_that_yields_too_few_fits_is_named(material) -> None:
+    _, graph, data, frames = material
+
+    class Short(type(material[0].scorer)):
+        def fit_folds(self, folds):
+            return islice(super().fit_folds(folds), 1)
+
+    recipe = dataclasses.replace(material[0], scorer=Short(material[0].scorer.options))
+    told = pytest.raises(PluginError, match=r"'patchcore'.* of 3 folds yields 1")
+    with fitting_data(graph, recipe.scorer, data) as offer, told:
+        by_folds(recipe, offer, frames, np.arange(N), (TOP_SHARE,), 3, kept(offer, recipe, frames))
 
 
 def test_no_group_is_torn() -> None:

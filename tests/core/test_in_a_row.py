@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from itertools import islice
 
@@ -203,10 +205,11 @@ def test_held_frames_before_the_sources_error_are_judged_first(detector, error, 
     assert [same(one, detector(frame)) for one, frame in zip(found, KINDS[:n], strict=True)] == [True] * n
 
 
-def test_a_held_frame_that_is_none_raises_after_those_before_it(detector):
+@pytest.mark.parametrize("none", [np.zeros((9, 9), np.float32), memoryview(EXACT[0]), None])
+def test_a_held_frame_that_is_none_raises_after_those_before_it(detector, none):
     found = []
-    with pytest.raises(FrameError, match="float32"):
-        for prediction in detector.map([*KINDS[:4], np.zeros((9, 9), np.float32), *KINDS], held=True):
+    with pytest.raises(FrameError, match=r"float32|numpy array"):
+        for prediction in detector.map([*KINDS[:4], none, *KINDS], held=True):
             found.append(prediction)
     assert len(found) == 4
 
@@ -278,6 +281,47 @@ def test_what_fails_comes_after_those_before_it_and_the_rest_is_waited_for(width
                 found.append(outputs)
         assert raised.value is error and found == [0, 1, 2, 3, 4]
         assert all(one.waited for one in made)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_an_interrupt_is_not_hidden_by_what_fails_after_it(width):
+    errors = {5: KeyboardInterrupt(), 6: InferenceError("the unit")}
+    with pytest.raises(KeyboardInterrupt) as raised:
+        for _ in in_a_row(range(20), lambda n: Late(n, errors.get(n)), width):
+            pass
+    assert raised.value.__cause__ is errors[6]
+
+
+LATE = """
+import sys, threading
+if {early}:
+    import concurrent.futures.thread
+from functools import partial
+import numpy as np
+from edgead.ahead import in_order
+from edgead.runtime.in_a_row import in_a_row
+from edgead.runtime.pending import Worker
+
+def judge():
+    main.join()
+    ended = threading.Event()
+    threading.Timer(0.3, ended.set).start()  # by then threads are told of the end
+    ended.wait()
+    images = (np.full(3, n, np.uint8) for n in range(4))
+    start = partial(Worker().start, lambda image: image, copy=False)
+    print([int(image[0]) for image in in_a_row(images, start, 1)], list(in_order(abs, [3, 4], abs, 2)))
+
+main = threading.main_thread()
+threading.Thread(target=judge).start()
+"""
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["threads in use", "none so far"])
+def test_a_thread_that_outlives_the_main_one_goes_on_judging(early):
+    done = subprocess.run(
+        [sys.executable, "-c", LATE.format(early=early)], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "[0, 1, 2, 3] [3, 4]", done.stderr
 
 
 # ---------------------------------------------------------------- files

@@ -76,6 +76,62 @@ def test_other_products_stay(kind) -> None:
     assert [node.op_type for node in as_convolutions(model).graph.node].count("MatMul") == 1
 
 
+def test_a_product_that_the_graph_yields_stays_and_others_do_not() -> None:
+    model = product(6, 40)
+    more = model.graph.node.add()
+    matmul = next(node for node in model.graph.node if node.op_type == "MatMul")
+    more.CopyFrom(matmul)
+    more.name, more.output[0] = "again", "again"
+    model.graph.output.append(onnx.helper.make_tensor_value_info("again", onnx.TensorProto.FLOAT, (6, 40)))
+    there = as_convolutions(model)
+    kinds = [node.op_type for node in there.graph.node]
+    assert (kinds.count("MatMul"), kinds.count("Conv")) == (1, 1)
+    x = np.random.default_rng(1).normal(size=(6, DIM)).astype(np.float32)
+    for a, b in zip(run(model, x), run(there, x), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_new_names_are_nobody_elses() -> None:
+    """A network's own tensors may be numbered alike: TorchScript names them input.1, input.2."""
+    model = product(6, 40)
+    matmul = next(node for node in model.graph.node if node.op_type == "MatMul")
+    last, own = matmul.output[0], model.graph.output[0].name
+    matmul.output[0] = "input"
+    for number in range(1, 13):
+        before = "input" if number == 1 else f"input.{number - 1}"
+        kind = "Neg" if number == 1 else "Identity"
+        model.graph.node.append(onnx.helper.make_node(kind, [before], [f"input.{number}"]))
+    for node in model.graph.node:
+        node.input[:] = ["input.12" if name == last else name for name in node.input]
+    if last == own:
+        model.graph.node.append(onnx.helper.make_node("Identity", ["input.12"], [own]))
+    there = as_convolutions(model)
+    onnx.checker.check_model(there)
+    assert "Conv" in [node.op_type for node in there.graph.node]
+    x = np.random.default_rng(1).normal(size=(6, DIM)).astype(np.float32)
+    for a, b in zip(run(model, x), run(there, x), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_a_graph_with_branches_stays() -> None:
+    """What their own graphs read is known to nobody here."""
+    model = product(6, 40)
+    matmul = next(node for node in model.graph.node if node.op_type == "MatMul")
+    value = onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, (6, 40))
+    branch = onnx.helper.make_graph(
+        [onnx.helper.make_node("Neg", [matmul.output[0]], ["z"])], "branch", [], [value]
+    )
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "which"))
+    model.graph.node.append(
+        onnx.helper.make_node("If", ["which"], ["chosen"], then_branch=branch, else_branch=branch)
+    )
+    model.graph.output.append(onnx.helper.make_tensor_value_info("chosen", onnx.TensorProto.FLOAT, (6, 40)))
+    there = as_convolutions(model)
+    x = np.random.default_rng(1).normal(size=(6, DIM)).astype(np.float32)
+    for a, b in zip(run(model, x), run(there, x), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_openvino_calculates_the_same_integers_with_and_without_vnni(tmp_path) -> None:
     model = product(36, 300)
     OpenVINOExporter().compile(model, "int8", tmp_path)

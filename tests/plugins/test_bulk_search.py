@@ -43,6 +43,38 @@ def test_the_nearest_row_is_the_naive_searchs(monkeypatch, kind, few) -> None:
     np.testing.assert_allclose(wanted[np.arange(len(queries)), index[:, 0]], wanted.min(1), **slack)
 
 
+def test_the_bound_is_one_where_rounding_hides_what_is_across_the_axes() -> None:
+    """Rows that are hardly across the axes, and queries wholly: q.b is the product of the lengths across."""
+    rng = np.random.default_rng(1)
+    turn, _ = np.linalg.qr(rng.standard_normal((DIM, DIM)))
+    rows = np.zeros((2000, DIM))
+    rows[:, :64] = rng.standard_normal((2000, 64))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows[:, 64] = 6e-4
+    queries = np.eye(1, DIM, 64).repeat(5, 0)
+    axes = turn[:64].T.astype(np.float32)  # those of the first 64 columns, before the turn
+    x, y = ((each @ turn).astype(np.float32) for each in (queries, rows))
+    short = [bulk_search._shortened(z, bulk_search._squares(z), axes, np.ones(len(z))) for z in (x, y)]
+    bound = short[0][:, :-1].astype(np.float64) @ short[1][:, :-1].T.astype(np.float64)
+    assert (bound >= x.astype(np.float64) @ y.T.astype(np.float64) - 1e-6).all()
+
+
+def test_a_large_bank_is_searched_in_blocks_of_few_queries(monkeypatch) -> None:
+    bank, queries = material("low rank", 700, 301)
+    monkeypatch.setattr(bulk_search, "PRUNED_ROWS", 1)
+    wanted = nearest_rows(queries, bank)
+    sizes = []
+    shortened = bulk_search._shortened
+    monkeypatch.setattr(bulk_search, "_BOUNDS", 700 * 9 + 5)
+    monkeypatch.setattr(
+        bulk_search, "_shortened", lambda x, *more: sizes.append(len(x)) or shortened(x, *more)
+    )
+    found = nearest_rows(queries, bank)
+    assert sorted(sizes)[-2:] == [9, 700] and sum(sizes) == 700 + 301
+    np.testing.assert_array_equal(found[1], wanted[1])
+    np.testing.assert_allclose(found[0], wanted[0], rtol=1e-6)
+
+
 def test_fewer_dimensions_measure_fewer_rows(monkeypatch) -> None:
     measured = []
     squares = bulk_search._squares

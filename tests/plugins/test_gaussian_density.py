@@ -14,6 +14,7 @@ from edgead_plugins.gaussian_density import (
     estimate_density,
     explained_by_position,
 )
+from edgead_plugins.whitening import whiten
 from tests.graphs import ENGINES, run
 from tests.plugins import padim_oracle as oracle
 
@@ -107,6 +108,34 @@ def test_each_folds_density_is_of_the_others_images(form, memory):
         row = density.distances(query[None])[0]
         np.testing.assert_allclose(row, expected(others, query, form), rtol=1e-4)
     assert own == len(parts) - 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("scale", [1e3, 1e5])
+def test_features_whose_rounding_exceeds_the_ridge_have_a_density(form, scale):
+    """Of the whole and of folds: what float32 loses of a covariance may be more than the ridge."""
+    data = scale * images(20, d=40)
+    how = Estimation(form, 5 if form == "low-rank" else 0)
+    parts = [data[:5], data[5:10], data[10:]]
+    folds = densities_without_each([lambda own=own: iter(own) for own in parts], GRID[0] * GRID[1], 40, how)
+    whole = estimate_density(lambda: iter(data), GRID[0] * GRID[1], 40, how, progress=silent)
+    with np.errstate(invalid="raise", divide="raise", over="raise"):
+        for density in (whole, *folds):
+            assert np.isfinite(density.distances(data)).all()
+            if density.factor is not None:  # no direction has less variance than the ridge
+                lengths = np.linalg.norm(density.factor, axis=2)
+                assert lengths.max() <= 1.001 * density.ridge**-0.5
+
+
+def test_a_covariance_that_rounding_made_irregular_is_the_nearest_regular_one():
+    rng = np.random.default_rng(0)
+    axes, _ = np.linalg.qr(rng.normal(size=(3, 9, 9)))
+    variances = np.linspace(-0.5, 4, 9)
+    given = ((axes * variances) @ axes.transpose(0, 2, 1)).astype(np.float32)
+    factor = np.empty((3, 9, 9), np.float32)
+    whiten(given, factor, 0.01, silent)
+    expected = (axes / np.maximum(variances + 0.01, 0.01)) @ axes.transpose(0, 2, 1)
+    np.testing.assert_allclose(factor.transpose(0, 2, 1) @ factor, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_a_fold_that_has_all_images_leaves_nothing_to_learn():

@@ -17,6 +17,7 @@ from edgead.workbench.features import fitting_data, opened, training_data
 from edgead.workbench.good_images import GoodImages
 from edgead.workbench.graph import compose
 from edgead.workbench.recipe import open_backbone
+from edgead_plugins import patchcore
 from edgead_plugins.bulk_search import bank_neighbours
 from edgead_plugins.patchcore import FittedPatchCore, PatchCore, PatchCoreOptions
 from edgead_plugins.postprocessors import Gaussian
@@ -141,6 +142,28 @@ def test_little_memory_means_a_second_pass_not_a_refusal():
         for f in (fitted, plenty)
     ]
     assert spread[0] < 1.3 * spread[1], "merged from groups, the bank covers the patches much worse"
+
+
+@pytest.mark.parametrize("little", [False, True])
+def test_what_folds_offer_is_held_where_memory_allows_it(little, monkeypatch):
+    """Nearly all patches are kept, so that the folds together offer all of them."""
+    options = PatchCoreOptions(coreset_ratio=0.9, memory_mib=69 if little else 4096, projection=8)
+    folds, merged = [], []
+    for n in (6, 2, 4):
+        offer, _, _ = training(n=n, dim=96, grid=(24, 24))
+        own = lambda offer=offer, n=n: ({"patches": m["patches"] + n} for m in offer.features())  # noqa: E731
+        folds.append(dataclasses.replace(offer, features=own))
+    coreset = patchcore.greedy_coreset
+
+    def watched(points, picks, **words):
+        merged.append(len(points))
+        return coreset(points, picks, **words)
+
+    monkeypatch.setattr(patchcore, "greedy_coreset", watched)
+    banks = [fitted.bank for fitted in PatchCore(options).fit_folds(folds)]
+    assert [bank.shape for bank in banks] == [(int(0.9 * 576 * n), 96) for n in (6, 10, 8)]
+    # Each fold's own coreset first, then each of what two of them offer; or of the other folds' patches.
+    assert [size // 576 for size in merged] == ([6, 10, 8] if little else [6, 2, 4, 6, 10, 8])
 
 
 def test_refitting_keeps_the_patches_and_takes_the_new_features():

@@ -199,6 +199,13 @@ def test_why_a_bank_is_searched_exactly_is_told(rows, wanted, why):
     assert len(told) == (wanted == "ranked") and all("too few rows" in text for text in told)
 
 
+def test_rows_of_few_values_are_not_ranked_however_many_there_are():
+    bank = np.random.default_rng(0).normal(size=(20_000, 64)).astype(np.float32)
+    found = choose_search(bank, SimpleNamespace(shapes={"patches": (64, 32, 32)}), "patches", "ranked", 0.01)
+    (notice,) = found.notices
+    assert found.facts == {"kind": "exact", "why": "few-rows"} and "rows of over 64 values" in say(notice)
+
+
 def test_facts_say_how_it_is_searched():
     assert EXACT.facts == {"kind": "exact", "why": "asked"}
     facts = Search(Ranking(2, 96, 32, 128), 0.01, 0.0, 0.02, 1024).facts
