@@ -99,8 +99,8 @@ class Session(Protocol):
 
 
 @runtime_checkable
-class OwningSession(Session, Protocol):
-    """A session that can do without copies, as edgead's own two can; nobody else's needs to."""
+class OwningSession(Protocol):
+    """A session that can do without copies, too, as edgead's own two can; nobody else's needs to."""
 
     def start_owned(self, image: NDArray[np.uint8]) -> Pending:
         """As ``start``, of an image that nobody changes before its outputs are there: it isn't copied."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgead.notices import Notice
 from edgead.registry import Kind
-from edgead.runtime.session import Engine, Pending, Session, members
+from edgead.runtime.session import Engine, OwningSession, Pending, Session, members
 from edgead.testing.check import require
 from edgead.types import (
     Backbone,
@@ -79,6 +79,7 @@ OPTIONAL: Mapping[type, tuple[str, Callable[[Any], bool]]] = {
     InBulk: ("a method in_bulk(images)", _takes(1)),
     KeepsPart: ("a method part(maps, data)", _takes(2)),
     FitsFolds: ("a method fit_folds(folds)", _takes(1)),
+    OwningSession: ("a method that takes an image, or images", _takes(1)),
 }
 """What a plugin's object may have besides, and what it must be then."""
 

@@ -35,6 +35,9 @@ WRONG: dict[str, Any] = {
     "in_numpy": lambda maps, more: None,
     "in_bulk": lambda: None,
     "part": lambda maps: None,
+    "fit_folds": lambda: None,
+    "start_owned": None,
+    "map_owned": lambda: None,
 }
 ASKED = {*REQUIRED.values(), *YIELDED}
 
