@@ -25,7 +25,7 @@ from edgead.datasets import open_dataset
 from edgead.processor import cpu
 from edgead.progress import silent
 from edgead.types import Features, FittedScorer, FittingData
-from edgead.workbench.features import fitting_data, joined, training_data
+from edgead.workbench.features import all_but, fitting_data, training_data
 from edgead.workbench.folds import fold_of_each
 from edgead.workbench.good_images import read_known
 from edgead.workbench.recipe import resolve
@@ -52,8 +52,7 @@ def _row(arguments: argparse.Namespace, offer: FittingData, maps: list[Features]
 
     def alone(seed: int) -> Iterable[FittedScorer]:
         for fold in range(count):
-            others = joined([part for other, part in enumerate(parts) if other != fold])
-            yield scorer.fit(replace(others, seed=seed))
+            yield scorer.fit(replace(all_but(parts, fold), seed=seed))
 
     exact, exact_seconds = _judged(alone(0), own)
     shared, seconds = _judged(scorer.fit_folds(parts), own)

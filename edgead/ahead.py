@@ -5,11 +5,12 @@ For what lets go of Python's lock while it works, as decoding and resizing do.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from edgead.processor import usable_processors
 
 if TYPE_CHECKING:  # who never looks ahead needs none of it
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -186,9 +187,4 @@ class Planned(Generic[T, R]):
         self._results.close()
 
 
-def usable_processors() -> int:
-    """How many logical processors this process may use, at least 1."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-__all__ = ["ROOM", "Deferred", "Planned", "done", "executor", "in_order", "usable_processors"]
+__all__ = ["ROOM", "Deferred", "Planned", "done", "executor", "in_order"]

@@ -71,9 +71,14 @@ def cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
     flags = (facts.get("flags") or facts.get("Features") or "").split()
     units = {name: any(flag in flags for flag in known) for name, known in _UNITS.items()} if flags else None
     model = facts.get("model name") or platform.processor() or platform.machine()
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = usable_processors()
     told = (platform.machine(), model, *(facts.get(key, "") for key in _WHICH), *sorted(flags))
     return Cpu(model, threads, units, hashlib.sha256("\n".join(told).encode()).hexdigest()[:32])
 
 
-__all__ = ["Cpu", "cpu"]
+def usable_processors() -> int:
+    """How many logical processors this process may use, at least 1."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+__all__ = ["Cpu", "cpu", "usable_processors"]

@@ -20,7 +20,7 @@ APART = 0.1
 
 def folds_are_like_fits(workshop: Workshop) -> None:
     """what its ``fit_folds`` learns without a fold is near what ``fit`` learns of the other folds"""
-    from edgead.workbench.features import joined
+    from edgead.workbench.features import all_but
 
     if not isinstance(workshop.recipe().scorer, FitsFolds):  # before it trains
         raise Skipped("its scorer has no fit_folds(folds), which is optional")
@@ -35,7 +35,7 @@ def folds_are_like_fits(workshop: Workshop) -> None:
             require(yielded <= count, f"fit_folds() of {count} folds yields more: one for each")
             if not isinstance(fitted, InBulk):
                 continue
-            alone = scorer.fit(joined([part for other, part in enumerate(parts) if other != number]))
+            alone = scorer.fit(all_but(parts, number))
             own = list(parts[number].features())
             found, wanted = (float(np.median(_patch(each, own))) for each in (fitted, alone))
             require(

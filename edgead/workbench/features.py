@@ -77,8 +77,9 @@ def fitting_data(
         )
 
 
-def joined(parts: Sequence[FittingData]) -> FittingData:
-    """The images of all parts, one after another; for a scorer's ``fit_folds``."""
+def all_but(folds: Sequence[FittingData], own: int) -> FittingData:
+    """The images of all folds but one, one after another; for a scorer's ``fit_folds``."""
+    parts = [fold for number, fold in enumerate(folds) if number != own]
     return replace(
         parts[0],
         images=lambda: chain.from_iterable(part.images() for part in parts),

@@ -23,7 +23,7 @@ from edgead.errors import OptionError
 from edgead.notices import Notice
 from edgead.options import check_options
 from edgead.types import Backbone, BankPrecision, Features, FittingData, Scores
-from edgead.workbench.features import joined
+from edgead.workbench.features import all_but
 from edgead_plugins.backbones.graphs import LARGEST_GRAPH
 from edgead_plugins.channel_draws import draw_channels
 from edgead_plugins.channel_selection import ChannelSelection, select_channels
@@ -137,7 +137,7 @@ class PaDiM:
         data, options = folds[0], self.options
         if options.draws > 1:
             for own in range(len(folds)):
-                yield self.fit(joined([fold for number, fold in enumerate(folds) if number != own]))
+                yield self.fit(all_but(folds, own))
             return
         d, rank = self._sizes(sum(channels for channels, _, _ in data.shapes.values()))
         h, w = max((h, w) for _, h, w in data.shapes.values())

@@ -26,7 +26,7 @@ from edgead.errors import DatasetError
 from edgead.notices import Notice
 from edgead.options import check_options
 from edgead.types import Backbone, BankPrecision, Features, FittingData, Scores
-from edgead.workbench.features import joined
+from edgead.workbench.features import all_but
 from edgead.workbench.graph import parameter, static_shape
 from edgead_plugins.bulk_search import bank_neighbours
 from edgead_plugins.coreset import greedy_coreset, random_projection, streaming_coreset
@@ -130,7 +130,7 @@ class PatchCore:
         counts = [min(total, math.ceil(_SURPLUS * most / sum(totals) * total)) for total in totals]
         if self._merging_bytes(sum(counts), most, dim) > self.options.memory_mib * 2**20:
             for own in range(len(folds)):
-                yield self.fit(joined([fold for number, fold in enumerate(folds) if number != own]))
+                yield self.fit(all_but(folds, own))
             return
         offers = [self._select(data, count)[0] for data, count in zip(folds, counts, strict=True)]
         for fold, (data, own) in enumerate(zip(folds, totals, strict=True)):

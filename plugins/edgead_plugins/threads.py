@@ -8,11 +8,12 @@ inside its loops and products.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+
+from edgead.processor import usable_processors
 
 MOST = 4
 """Threads used at most: with more, what Python does between two products takes the gain."""
@@ -37,7 +38,7 @@ def threads() -> Iterator[Share]:
     """
     from threadpoolctl import threadpool_limits
 
-    count = min(MOST, _cores())
+    count = min(MOST, usable_processors())
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(count) as pool:
 
         def share(work: Work, parts: Iterable[slice]) -> None:
@@ -62,9 +63,3 @@ def threads() -> Iterator[Share]:
                 waiting.clear()
 
         yield share
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

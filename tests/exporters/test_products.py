@@ -47,6 +47,12 @@ def run(model: onnx.ModelProto, x: np.ndarray) -> list[np.ndarray]:
     return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
 
 
+def assert_same(queries: int, model: onnx.ModelProto, there: onnx.ModelProto) -> None:
+    x = np.random.default_rng(1).normal(size=(queries, DIM)).astype(np.float32)
+    for a, b in zip(run(model, x), run(there, x), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("queries", [1, 7, 36, 50])
 @pytest.mark.parametrize("cut", [None, slice(5, 25)])
 def test_the_sums_are_the_same(queries, cut) -> None:
@@ -54,9 +60,7 @@ def test_the_sums_are_the_same(queries, cut) -> None:
     there = as_convolutions(model)
     kinds = [node.op_type for node in there.graph.node]
     assert "MatMul" not in kinds and kinds.count("Conv") == 1
-    x = np.random.default_rng(1).normal(size=(queries, DIM)).astype(np.float32)
-    for a, b in zip(run(model, x), run(there, x), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    assert_same(queries, model, there)
     # The bank is in the graph once, whoever reads it.
     assert [tuple(v.dims) for v in there.graph.initializer if len(v.raw_data) >= 40 * DIM] == [(40, DIM)]
 
@@ -86,9 +90,7 @@ def test_a_product_that_the_graph_yields_stays_and_others_do_not() -> None:
     there = as_convolutions(model)
     kinds = [node.op_type for node in there.graph.node]
     assert (kinds.count("MatMul"), kinds.count("Conv")) == (1, 1)
-    x = np.random.default_rng(1).normal(size=(6, DIM)).astype(np.float32)
-    for a, b in zip(run(model, x), run(there, x), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    assert_same(6, model, there)
 
 
 def test_new_names_are_nobody_elses() -> None:
@@ -108,9 +110,7 @@ def test_new_names_are_nobody_elses() -> None:
     there = as_convolutions(model)
     onnx.checker.check_model(there)
     assert "Conv" in [node.op_type for node in there.graph.node]
-    x = np.random.default_rng(1).normal(size=(6, DIM)).astype(np.float32)
-    for a, b in zip(run(model, x), run(there, x), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    assert_same(6, model, there)
 
 
 def test_a_graph_with_branches_stays() -> None:

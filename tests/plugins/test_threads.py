@@ -16,7 +16,7 @@ PARTS = [slice(i, i + 3) for i in range(0, 300, 3)]
 
 @pytest.fixture(params=[1, 2, 4])
 def cores(request, monkeypatch):
-    monkeypatch.setattr(module, "_cores", lambda: request.param)
+    monkeypatch.setattr(module, "usable_processors", lambda: request.param)
     return request.param
 
 
