@@ -33,7 +33,7 @@ from edgead.runtime.model_bytes import model_of
 from edgead.runtime.pending import PendingPrediction
 from edgead.runtime.proof import prove
 from edgead.runtime.self_test import SelfTest, SelfTester
-from edgead.runtime.session import Outputs, Session
+from edgead.runtime.session import Outputs, OwningSession, Session
 from edgead.runtime.verdict import judge
 from edgead.runtime.warming import warm_up
 from edgead.teaching import required
@@ -396,7 +396,9 @@ class Detector:
         image, shape = self._frames.prepare_own(frame, channel_order, depth)
         state = self._state
         self._tester.between_frames(state.session, limits)
-        started = getattr(state.session, "start_owned", state.session.start)(image[None])
+        session = state.session
+        start = session.start_owned if isinstance(session, OwningSession) else session.start
+        started = start(image[None])
         return PendingPrediction(started, lambda out: self._predict(out, shape, limits, state.taught))
 
     def map(
@@ -428,7 +430,8 @@ class Detector:
         limits = self.limits(product)
         shapes: deque[tuple[int, ...]] = deque()
         state = self._state
-        run = getattr(state.session, "map_owned", state.session.map)
+        session = state.session
+        run = session.map_owned if isinstance(session, OwningSession) else session.map
 
         def images() -> Iterator[Image]:
             for image, shape in prepared:
