@@ -1,4 +1,4 @@
-"""Train the ``default`` backbone: a small student learns a teacher's feature maps on generated pictures.
+"""Train the ``default`` backbone, or ``default-small``: a small student learns a teacher's feature maps on generated pictures.
 
     python tools/train_default.py --teacher-weights resnet18_layer1-3.safetensors --bf16 \\
         --out default.onnx --checkpoint state.pt
@@ -23,12 +23,12 @@ import cv2
 import torch
 from distillation.judge import agreement, detection, of_student, of_teacher
 from distillation.pictures import Moments, Window, channel_moments, make_chunk
-from distillation.student import MEAN, STD, Student, to_onnx
+from distillation.student import MEAN, NETWORKS, STD, Student, to_onnx
 from distillation.teacher import Teacher
 from torch import Tensor
 
-SCRIPT_VERSION = 2
-SETTINGS = ("seed", "rounds", "chunk", "uses", "batch", "side", "lr", "bf16")
+SCRIPT_VERSION = 3
+SETTINGS = ("network", "seed", "rounds", "chunk", "uses", "batch", "side", "lr", "bf16")
 """What a run is made of; a checkpoint of others isn't resumed."""
 LICENCES = {"resnet18": "torchvision's ResNet-18 (ImageNet1K V1); licence BSD-3-Clause"}
 
@@ -52,10 +52,12 @@ def learning_rate(done: float, highest: float) -> float:
     return highest * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - 0.04) / 0.96)))
 
 
-def new_student(seed: int, teacher: Teacher, moments: Moments, device: torch.device) -> Student:
+def new_student(
+    args: argparse.Namespace, teacher: Teacher, moments: Moments, device: torch.device
+) -> Student:
     """Random weights, but for the level of the maps, which BatchNorm would learn slowly."""
-    torch.manual_seed(seed)
-    student = Student(teacher.channels)
+    torch.manual_seed(args.seed)
+    student = Student(teacher.channels, NETWORKS[args.network])
     for norm, (mean, deviation) in zip(student.last_norms(), moments, strict=True):
         norm.bias.data.copy_((mean / deviation).flatten())
         norm.weight.data.fill_(0.5)
@@ -63,7 +65,7 @@ def new_student(seed: int, teacher: Teacher, moments: Moments, device: torch.dev
 
 
 def train(args: argparse.Namespace, teacher: Teacher, moments: Moments, device: torch.device) -> Student:
-    student = new_student(args.seed, teacher, moments, device).train()
+    student = new_student(args, teacher, moments, device).train()
     optimiser = torch.optim.AdamW(student.parameters(), lr=args.lr, weight_decay=1e-4)
     first = _resume(args, student, optimiser)
     window = Window(teacher, args.seed, args.side, args.chunk, args.uses)
@@ -95,7 +97,7 @@ def train(args: argparse.Namespace, teacher: Teacher, moments: Moments, device: 
     return student.eval()
 
 
-def _settings(args: argparse.Namespace) -> dict[str, float]:
+def _settings(args: argparse.Namespace) -> dict[str, float | str]:
     return {key: getattr(args, key) for key in SETTINGS}
 
 
@@ -124,7 +126,7 @@ def judge(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Print and return agreement and detection of random weights, the trained ones and the teacher."""
     reference = of_teacher(teacher, moments)
-    untrained = new_student(args.seed, teacher, moments, device).eval()
+    untrained = new_student(args, teacher, moments, device).eval()
     networks = {"random weights": of_student(untrained, device), "trained": of_student(student, device)}
     agreed = {name: agreement(n, reference, args.seed, args.held_out) for name, n in networks.items()}
     for name, report in agreed.items():
@@ -178,6 +180,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--teacher", default="resnet18", help="a backbone of edgead: resnet18, timm:NAME, ..."
     )
+    parser.add_argument("--network", choices=list(NETWORKS), default="default", help="which one to train")
     parser.add_argument("--teacher-weights", type=Path, help="the teacher's .safetensors")
     parser.add_argument("--out", type=Path, required=True, help="the ONNX file to write")
     parser.add_argument("--checkpoint", type=Path, help="written after each round, resumed from")

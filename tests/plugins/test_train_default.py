@@ -70,13 +70,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_export_folds_batch_norm(script: ModuleType) -> None:
+@pytest.mark.parametrize("network", ["default", "default-small"])
+def test_export_folds_batch_norm(script: ModuleType, network: str) -> None:
     import torch
-    from distillation.student import Student, to_onnx
+    from distillation.student import NETWORKS, Student, to_onnx
     from onnx.reference import ReferenceEvaluator
 
     torch.manual_seed(0)
-    student = Student((64, 128, 256)).eval()
+    student = Student((64, 128, 256), NETWORKS[network]).eval()
     for module in student.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             for tensor, low, high in (

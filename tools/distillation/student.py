@@ -26,23 +26,34 @@ class Layer(NamedTuple):
     shortcut: bool = False
 
 
-STAGES: Mapping[str, Sequence[Layer]] = {
-    "stage1": (Layer(32, 5, 2), Layer(48, stride=2), Layer(48, shortcut=True), Layer(0)),
-    "stage2": (Layer(96, stride=2), Layer(96, shortcut=True), Layer(0)),
-    "stage3": (Layer(192, stride=2), Layer(192, dilation=2, shortcut=True), Layer(0)),
+Stages = Mapping[str, Sequence[Layer]]
+STAGES = ("stage1", "stage2", "stage3")
+
+NETWORKS: Mapping[str, Stages] = {
+    "default": {
+        "stage1": (Layer(32, 5, 2), Layer(48, stride=2), Layer(48, shortcut=True), Layer(0)),
+        "stage2": (Layer(96, stride=2), Layer(96, shortcut=True), Layer(0)),
+        "stage3": (Layer(192, stride=2), Layer(192, dilation=2, shortcut=True), Layer(0)),
+    },
+    "default-small": {
+        "stage1": (Layer(16, 5, 2), Layer(32, stride=2), Layer(32, shortcut=True), Layer(0)),
+        "stage2": (Layer(48, stride=2), Layer(48, shortcut=True), Layer(0)),
+        "stage3": (Layer(96, stride=2), Layer(96, dilation=2, shortcut=True), Layer(0)),
+    },
 }
-"""Channels are multiples of 16 for the INT8 kernels of CPUs and GPUs. A dilation lets stage3 see further at
-no cost; a shortcut costs next to nothing."""
+"""By the name of the backbone that each becomes. Channels are multiples of 16 for the INT8 kernels of CPUs and
+GPUs. A dilation lets stage3 see further at no cost; a shortcut costs next to nothing."""
 
 
 class Student(nn.Module):
     """(N, 3, H, W) to the three stages' maps, of ``channels`` channels each."""
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int], layers_of: Stages) -> None:
         super().__init__()
+        self.layers_of = layers_of
         entering = 3
         self.stages = nn.ModuleDict()
-        for (name, layers), of_teacher in zip(STAGES.items(), channels, strict=True):
+        for (name, layers), of_teacher in zip(layers_of.items(), channels, strict=True):
             blocks = nn.ModuleList()
             for layer in layers:
                 out, border = layer.channels or of_teacher, layer.dilation * (layer.kernel // 2)
@@ -56,7 +67,7 @@ class Student(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps = []
-        for blocks, layers in zip(self.stages.values(), STAGES.values(), strict=True):
+        for blocks, layers in zip(self.stages.values(), self.layers_of.values(), strict=True):
             for block, layer in zip(blocks, layers, strict=True):
                 x = F.relu(block(x) + x if layer.shortcut else block(x))
             maps.append(x)
@@ -102,7 +113,7 @@ def to_onnx(student: Student, facts: Mapping[str, str]) -> onnx.ModelProto:
         )
 
     current, outputs = "input", []
-    for stage, layers in STAGES.items():
+    for stage, layers in student.layers_of.items():
         blocks = student.stages[stage]
         for i, (block, layer) in enumerate(zip(blocks, layers, strict=True)):
             leaving = convolve(block, f"{stage}.{i}", current)
