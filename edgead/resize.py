@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Protocol, get_args
 
 import cv2
 import numpy as np
@@ -19,6 +19,39 @@ Box = tuple[int, int, int, int]
 """x, y, width, height in pixels."""
 PAD = (104, 116, 124)
 """BGR of a letterbox's border: ImageNet's mean, which a network's own zero padding stands for too."""
+
+
+class FrameRule(Protocol):
+    """How frames and maps lie on each other: as ``ResizeRule`` or ``edgead.windows.WindowRule`` have it."""
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of the model's input."""
+        ...
+
+    def apply(self, frame: Image) -> Image:
+        """What is judged, (H, W, 3) uint8, of a frame (h, w, 3) uint8; the same bits for the same frame."""
+        ...
+
+    def map_size(self, frame_shape: Sequence[int]) -> Size:
+        """(height, width) of a frame's map."""
+        ...
+
+    def valid_area(self, frame_shape: Sequence[int]) -> tuple[slice, slice]:
+        """The rows and columns of the map that show the frame."""
+        ...
+
+    def valid_box(self, frame_shape: Sequence[int]) -> Box:
+        """The same as a box (x, y, width, height)."""
+        ...
+
+    def to_frame(self, box: Box, frame_shape: Sequence[int]) -> Box:
+        """Map a box (x, y, width, height) of the map to the frame pixels that it touches."""
+        ...
+
+    def area_scale(self, frame_shape: Sequence[int]) -> float:
+        """How many of the frame's pixels one pixel of the map stands for."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,13 +76,17 @@ class ResizeRule:
     def apply(self, frame: Image) -> Image:
         """Resize (h, w, 3) uint8 to a contiguous (H, W, 3) uint8; the same bits for the same frame."""
         rows, columns = self.valid_area(frame.shape)
-        inner = _resize(frame, (rows.stop - rows.start, columns.stop - columns.start))
+        inner = resized(frame, (rows.stop - rows.start, columns.stop - columns.start))
         if inner.shape[:2] == self.size:
             return np.ascontiguousarray(inner)
         canvas = np.empty((*self.size, 3), np.uint8)
         canvas[:] = PAD
         canvas[rows, columns] = inner
         return canvas
+
+    def map_size(self, frame_shape: Sequence[int]) -> Size:
+        """(height, width) of the map of a frame: the model's input size."""
+        return self.size
 
     def valid_area(self, frame_shape: Sequence[int]) -> tuple[slice, slice]:
         """Return the rows and columns of the input that show the frame; a letterbox pads the others."""
@@ -96,7 +133,8 @@ def _interval(start: int, stop: int, valid: slice, frame_side: int) -> tuple[int
     return first, max(first, min(last, frame_side))
 
 
-def _resize(frame: Image, size: Size) -> Image:
+def resized(frame: Image, size: Size) -> Image:
+    """Bring (h, w, 3) uint8 to a size: by areas along a side that shrinks, else linearly."""
     h, w = frame.shape[:2]
     # INTER_AREA averages only while both sides shrink, so a side that grows waits for a step of its own.
     small = (min(h, size[0]), min(w, size[1]))
@@ -152,4 +190,4 @@ def choose_resize(
     return ResizeRule(size), Notice(why, told)
 
 
-__all__ = ["PAD", "Box", "ResizeRule", "choose_resize"]
+__all__ = ["PAD", "Box", "FrameRule", "ResizeRule", "choose_resize", "resized"]

@@ -9,6 +9,15 @@ SENTENCES: dict[str, str] = {
     "{images:is|are} learned, the other {others:#image} in it {others:is|are} not",
     "copies-across": "{images:#image} in different groups look like near copies ({names}): check that "
     "--group {by} tells parts apart, for a part that is learned and held out makes the threshold too low",
+    "in-windows": "frames are judged in windows of {height} x {width} pixels that overlap, {margin} pixels "
+    "from their edges belonging to a neighbour",
+    "in-scaled-windows": "frames are shrunk by {scale:g} and judged in windows of {height} x {width} pixels "
+    "that overlap, {margin} pixels from their edges belonging to a neighbour",
+    "windows-learned": "{images:#image} {images:is|are} cut into {windows} windows of {height} x {width}, "
+    "{learned} of which are learned; all are judged",
+    "edges-reach-far": "a map's values change by up to {change:.0%} of the highest of good images with where "
+    "a window lies, {margin} pixels from its edge, which is as far as windows overlap ({wanted:.0%} is "
+    "wanted): verdicts near the threshold may depend on it; give larger windows, --size",
     "few-held-out": "only {parts:#held-out part} {parts:judges|judge} this model, and threshold and gates "
     "say little with fewer than {wanted}; give more images, or a larger --holdout",
     "flat-scores": "all {images:#held-out image} score the same, {score}, so the threshold says nothing of "
@@ -232,6 +241,7 @@ SENTENCES: dict[str, str] = {
     "image-score-by-postprocessor": "the only one that the method's post-processor has",
     "image-score-by-method": "the method's own; no other tells synthetic defects apart clearly better "
     "(AUROC: {names})",
+    "image-score-by-windows": "as frames are judged in windows",
     "image-score-by-synthetic-defects": "chosen, since it tells synthetic defects apart best (AUROC: "
     "{names})",
     "threshold-note": "about the threshold: {text}",

@@ -1,23 +1,26 @@
 """Windows: a frame larger than the model's input, judged piece by piece, each pixel by one of them.
 
-Near a window's edge a network sees its own padding instead of the frame, so that scores there are others. Windows
-therefore overlap, and each owns its *core*: what is at least a margin from those of its edges that aren't the
-frame's. The cores tile the frame.
+Near a window's edge a network sees its own padding instead of the frame, so that scores there are others.
+Windows therefore overlap, and each owns its *core*: what is at least a margin from those of its edges that
+aren't the frame's. The cores tile the frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgead.errors import OptionError
 from edgead.types import Image, Size
 
 STEP = 16
-"""Windows start at multiples of this, but the last of a row or column: a feature map's strides divide it, so that
-neighbours lay the same grid over the frame."""
+"""Windows start at multiples of this, but the last of a row or column: a feature map's strides divide it, so
+that neighbours lay the same grid over the frame."""
+MAX_SCALE = 64
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def spans(length: int, side: int, margin: int) -> list[Span]:
     if length <= side:
         return [Span(0, 0, length)]
     starts = [*range(0, length - side, step), length - side]
-    ends = [(after + start + side) // 2 for start, after in zip(starts, starts[1:], strict=False)] + [length]
+    ends = [*((after + start + side) // 2 for start, after in pairwise(starts)), length]
     return [Span(*each) for each in zip(starts, [0, *ends[:-1]], ends, strict=True)]
 
 
@@ -95,12 +98,14 @@ def cut(frame: Image, window: Window, size: Size) -> Image:
     return np.ascontiguousarray(inside)
 
 
-def stitched(shape: Sequence[int], parts: Iterator[tuple[Window, np.ndarray]]) -> np.ndarray:
+def stitched(
+    shape: Sequence[int], parts: Iterable[tuple[Window, NDArray[np.float32]]]
+) -> NDArray[np.float32]:
     """One map of a frame, (height, width) float32, from its windows' (H, W): of each its core."""
-    whole = np.zeros(tuple(shape[:2]), np.float32)
+    whole = np.zeros((shape[0], shape[1]), np.float32)
     for window, part in parts:
         whole[window.core] = part[window.core_inside]
     return whole
 
 
-__all__ = ["STEP", "Span", "Window", "cut", "spans", "stitched", "windows"]
+__all__ = ["MAX_SCALE", "STEP", "Span", "Window", "cut", "spans", "stitched", "windows"]

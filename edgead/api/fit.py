@@ -45,6 +45,8 @@ def fit(
     group: str | None = None,
     image_score: str | float = "auto",
     folds: int = 10,
+    windows: bool = False,
+    scale: float = 1.0,
     progress: Progress = silent,
 ) -> Fit:
     """Fit a method on good images and write the reference bundle; as ``edgead fit``.
@@ -78,6 +80,9 @@ def fit(
             unless synthetic defects clearly speak for another.
         folds: fits that judge, in turn, good images that they haven't learned, for the threshold; 0: the
             held-out images alone, as for methods that train a network.
+        windows: whether a frame that is larger than the input is judged in overlapping windows of ``size``
+            (256 x 256 by default) rather than squeezed; a frame's score is the maximum of its map.
+        scale: frames are shrunk by this first, 1 or more, where they are judged in windows.
         progress: reports long work; ``edgead.progress.bar`` is a bar on a terminal.
 
     Returns:
@@ -104,6 +109,8 @@ def fit(
         depth=values.maybe_whole("depth", depth),
         group=values.maybe_text("group", group, "a regular expression, 'parent' or 'grandparent'"),
         folds=values.whole("folds", folds, 0),
+        windows=bool(values.maybe_flag("windows", windows)),
+        scale=values.number("scale", scale),
     )
     recipe = _resolve(
         values.text("method", method, "a method's name, 'patchcore' for instance"),

@@ -64,6 +64,19 @@ def fit_options(function: F) -> F:
             callback=parse_size,
             help="Input height and width, stretched to (default: chosen from the images).",
         ),
+        click.option(
+            "--windows",
+            is_flag=True,
+            help="Judge a frame that is larger than the input in overlapping windows of --size (default "
+            "256x256), unsqueezed, so that small defects stay; its score is the maximum of its map.",
+        ),
+        click.option(
+            "--scale",
+            metavar="FACTOR",
+            type=float,
+            default=1.0,
+            help="Shrink frames by this first, for --windows (default 1).",
+        ),
         depth_option,
         click.option(
             "--preset",
@@ -156,6 +169,7 @@ def describe_fit(bundle: Bundle, why: Notice) -> list[str]:
         f"{f' and {n} defects' if (n := counts.get('defects')) else ''}, {_whence(manifest)}",
         say(why),
         *_image_score(manifest),
+        *(say(notice) for notice in windows_notices(manifest)),
         *([f"16-bit images are read as {depth} bits, here and on the camera"] if depth > 8 else []),
         f"threshold {threshold.score:.4g} for a false-positive rate of {threshold.false_positive_rate:.2%}: "
         f"{say(threshold.notice())}",
@@ -171,6 +185,17 @@ def _whence(manifest: Manifest) -> str:
         return f"threshold from all of them, each judged by that one of {folds} fits that hasn't learned it"
     whence = "of them, held out of a first fit" if manifest.reference.calibration_forms else "more"
     return f"threshold from {manifest.held_out.n_images} {whence}"
+
+
+def windows_notices(manifest: Manifest) -> list[Notice]:
+    """How frames are judged in windows, where they are."""
+    from edgead.notices import Notice
+
+    if (own := manifest.windows) is None:
+        return []
+    height, width = manifest.input.size
+    values = {"height": height, "width": width, "margin": own.margin, "scale": own.scale}
+    return [Notice("in-windows" if own.scale == 1 else "in-scaled-windows", values)]
 
 
 def _image_score(manifest: Manifest) -> list[str]:
@@ -207,6 +232,7 @@ def fit_record(bundle: Bundle, why: Notice) -> dict[str, Any]:
             "why": say(why),
             "choice": why.record(),
         },
+        "windows": None if manifest.windows is None else dataclasses.asdict(manifest.windows),
         "threshold": threshold_record(manifest.threshold),
         "judged": {"images": manifest.threshold.n_images, "folds": held_out.folds},
         "image_score": None if chosen is None else dataclasses.asdict(chosen),

@@ -9,6 +9,7 @@ import click
 
 from edgead.bundle_names import find_bundle
 from edgead.cli.completion import complete_paths
+from edgead.cli.fit_options import windows_notices
 from edgead.cli.output import json_option, print_table
 from edgead.cli.readable import print_facts, print_reports
 from edgead.cli.trade_off import kept_record, print_kept
@@ -51,6 +52,7 @@ def command(bundle: str, as_json: bool) -> None:
         ("method", f"{method.name} ({parts_of(method)})"),
         ("options", f"{options} seed={method.seed}".strip()),
         ("input", f"{rule.size[0]}x{rule.size[1]} (height x width), {rule.channel_order}, {rule.resize}"),
+        *(("windows", say(notice)) for notice in windows_notices(manifest)),
         ("target", f"{manifest.target}, runs on {manifest.engine}"),
         ("precision", f"{manifest.precision} (the rest in {manifest.engine_precision})"),
         *image_score_rows(method),

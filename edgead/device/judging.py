@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from edgead.files import sha256_of
 from edgead.folders import GOOD_FOLDERS, list_images
 from edgead.images import unusable
 from edgead.names import shown
+from edgead.resize import ResizeRule
 from edgead.runtime.detector import Detector
 from edgead.sampling import spread
 from edgead.types import Image, Progress
@@ -67,7 +69,7 @@ def judge(
         EngineError: as the detector raises it.
     """
     rule = detector.rule
-    room = max(1, MAP_BYTES // (4 * rule.size[0] * rule.size[1]))
+    room = max(1, MAP_BYTES // (4 * math.prod(rule.size)))
     wanted = set(spread(len(paths), room)) if maps else set()
     scores: list[float] = []
     maxima: list[float] = []
@@ -85,7 +87,8 @@ def judge(
                 if thumbnails:
                     image = rule.apply(frame)
                     thumbs.append(thumbnail(image))
-                    frame = image if rule.mode == "stretch" else frame  # the rule leaves such a one as it is
+                    if isinstance(rule, ResizeRule) and rule.mode == "stretch":
+                        frame = image  # the rule leaves such a one as it is
                 shapes.append(frame.shape)
                 yield frame
 
@@ -96,6 +99,9 @@ def judge(
             maxima.append(float(showing.max()))
             if index in wanted:
                 kept[index] = np.array(showing, np.float32)
+                if sum(each.nbytes for each in kept.values()) > MAP_BYTES:  # frames in windows: of any size
+                    wanted = set(sorted(wanted)[::2])
+                    kept = {which: each for which, each in kept.items() if which in wanted}
             advance(1)
     if problems:
         raise unusable(problems, len(paths))

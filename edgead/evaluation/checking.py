@@ -6,6 +6,7 @@ model's size here, once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,26 @@ from edgead.masks import Doubts, read_marks, to_input
 from edgead.masks.file import bytes_of
 from edgead.names import shown
 from edgead.notices import Notice
-from edgead.resize import ResizeRule
+from edgead.resize import FrameRule
 from edgead.types import Sample, Size
 
 SHOWN = 10
 """How many files an error message names."""
 ANY_SIZE: Size = (32, 32)
 """To check files by before a model's size is known."""
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A mask, eight pixels a byte; one without bits marks nothing."""
+
+    size: Size
+    bits: NDArray[np.uint8] | None = None
+
+    def mask(self) -> NDArray[np.bool_]:
+        if self.bits is None:
+            return np.zeros(self.size, bool)
+        return np.unpackbits(self.bits, count=math.prod(self.size)).reshape(self.size).astype(bool)
 
 
 @dataclass(frozen=True)
@@ -39,23 +53,20 @@ class Checked:
     """
 
     notices: tuple[Notice, ...]
-    _size: Size
-    _packed: tuple[NDArray[np.uint8] | None, ...]
+    _masks: tuple[_Packed | None, ...]
 
     def mask(self, index: int) -> NDArray[np.bool_] | None:
-        """The mask of a sample at the model's size, (H, W) bool; None where nobody marked the defect.
+        """The mask of a sample at its map's size, (H, W) bool; None where nobody marked the defect.
 
         A good image's is empty. So may be that of a defective one as far as anybody knows: one whose masks
         mark nothing has None.
         """
-        packed = self._packed[index]
-        if packed is None:
-            return None
-        return np.unpackbits(packed, count=self._size[0] * self._size[1]).reshape(self._size).astype(bool)
+        packed = self._masks[index]
+        return None if packed is None else packed.mask()
 
 
 def check(
-    samples: Sequence[Sample], rule: ResizeRule, advance: Callable[[int], None] = lambda done: None
+    samples: Sequence[Sample], rule: FrameRule, advance: Callable[[int], None] = lambda done: None
 ) -> Checked:
     """Check every file.
 
@@ -67,12 +78,11 @@ def check(
             them, ``SHOWN`` at most.
     """
     doubts = Doubts(rule.size)
-    packed: list[NDArray[np.uint8] | None] = []
+    packed: list[_Packed | None] = []
     problems: list[InputError] = []
-    nothing = np.packbits(np.zeros(rule.size, bool))
     for sample in samples:
         try:
-            packed.append(_check(sample, rule, doubts, nothing))
+            packed.append(_check(sample, rule, doubts))
         except InputError as error:
             problems.append(error)
         advance(1)
@@ -82,13 +92,12 @@ def check(
         named = " | ".join(str(problem) for problem in problems[:SHOWN])
         more = f" | and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise DatasetError(f"{len(problems)} of {len(samples)} test images can't be used: {named}{more}")
-    return Checked(doubts.notices(), rule.size, tuple(packed))
+    return Checked(doubts.notices(), tuple(packed))
 
 
-def _check(
-    sample: Sample, rule: ResizeRule, doubts: Doubts, nothing: NDArray[np.uint8]
-) -> NDArray[np.uint8] | None:
+def _check(sample: Sample, rule: FrameRule, doubts: Doubts) -> _Packed | None:
     shape, stated = _look(sample.image)
+    nothing = _Packed(rule.map_size(shape))
     if not sample.masks:
         return nothing if sample.is_good else None
     marks = read_marks(sample.masks, shape, sample.image, stated)
@@ -101,7 +110,7 @@ def _check(
         return nothing
     scaled = to_input(marks.marked, rule)
     doubts.add(sample.image, marks, scaled)
-    return np.packbits(scaled.marked) if scaled.regions else None
+    return _Packed(scaled.marked.shape, np.packbits(scaled.marked)) if scaled.regions else None
 
 
 def _look(path: Path) -> tuple[Size, int]:

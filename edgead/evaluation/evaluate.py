@@ -234,7 +234,8 @@ def evaluate(
         area = detector.rule.valid_area(frame.shape)
         pixels.add(prediction.anomaly_map[area], None if mask is None else mask[area], bad=not sample.is_good)
         images.append(judged)
-        on_image(judged, frame, prediction, np.zeros(detector.rule.size, bool) if mask is None else mask)
+        marks = np.zeros(prediction.anomaly_map.shape, bool) if mask is None else mask
+        on_image(judged, frame, prediction, marks)
     if not images:
         raise DatasetError(f"no test image can be read: {problems[0]}")
     scores = np.array([j.score for j in images])

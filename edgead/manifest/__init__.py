@@ -29,6 +29,7 @@ from edgead.manifest.records import (
     Rule,
     TeachingRecord,
     ThresholdRecord,
+    WindowsRecord,
     WrappedMethod,
     parts_of,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "Rule",
     "TeachingRecord",
     "ThresholdRecord",
+    "WindowsRecord",
     "WrappedMethod",
     "check_thresholds",
     "is_product",

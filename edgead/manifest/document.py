@@ -26,12 +26,14 @@ from edgead.manifest.records import (
     ReferenceRecord,
     TeachingRecord,
     ThresholdRecord,
+    WindowsRecord,
     WrappedMethod,
 )
 from edgead.manifest.sealing import DIGEST, SEALED, check_canonical, check_digest, sealed
 from edgead.manifest.strict import ADDED, MANIFEST, Document, check_plain, load, plain, read
 from edgead.notices import Notice
 from edgead.types import Precision
+from edgead.windows import MAX_SCALE, STEP
 
 
 def _unsealed(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,6 +89,7 @@ class Manifest:
         notices: what whoever uses the bundle should know of it.
         files: every file but the manifest; the bundle's writer fills it in.
         teaching: what teaching takes; None where the method has no bank, or an older edgead wrote the bundle.
+        windows: how a frame is judged in windows; None where it's resized as a whole.
         format: the number of the format that it was read from.
     """
 
@@ -109,6 +112,7 @@ class Manifest:
     notices: tuple[Notice, ...] = ()
     files: tuple[FileRecord, ...] = ()
     teaching: TeachingRecord | None = field(default=None, metadata=ADDED)
+    windows: WindowsRecord | None = field(default=None, metadata=ADDED)
     format: int = FORMAT
 
     @property
@@ -222,6 +226,16 @@ def _check(manifest: Manifest) -> None:
             ("teaching.file", not files or teaching.file in files, "a listed file"),
             ("teaching.embedding", 1 <= len(teaching.embedding) <= 200, "a tensor's name"),
             ("teaching.patch", 1 <= len(teaching.patch) <= 200, "a tensor's name"),
+        ]
+    if (windows := manifest.windows) is not None:
+        shorter = min(manifest.input.size)
+        checks += [
+            ("windows.margin", 0 <= 2 * windows.margin <= shorter - STEP, "under half of a window's side"),
+            ("windows.scale", 1 <= windows.scale <= MAX_SCALE, f"1 to {MAX_SCALE}"),
+            ("windows.distances", len(windows.distances) <= 1 << 10, "1024 at most"),
+            ("windows.changes", len(windows.changes) == len(windows.distances), "one a distance"),
+            ("windows.changes", all(change >= 0 for change in windows.changes), "0 or more"),
+            ("windows", manifest.teaching is None, "null in a bundle that can be taught"),
         ]
     _require(checks)
 

@@ -31,7 +31,7 @@ DEFAULT = "default"
 """The product of a bundle for one, and of a frame of which nobody says what it shows."""
 
 
-ChosenBy = Literal["user", "preset", "postprocessor", "method", "synthetic-defects"]
+ChosenBy = Literal["user", "preset", "postprocessor", "method", "synthetic-defects", "windows"]
 """Who or what chose an image score."""
 
 
@@ -41,8 +41,8 @@ class ImageScoreRecord:
 
     Attributes:
         rule, share: as ``edgead.image_score.ImageScore`` has them.
-        chosen: by the user, a preset, a post-processor that has no other, the method, or on synthetic
-            defects.
+        chosen: by the user, a preset, a post-processor that has no other, the method, on synthetic defects,
+            or since frames are judged in windows.
         separations: by rule, of all that came into question: AUROC of good images that the judging fit hadn't
             learned against synthetic defects on them, 0 to 1, sizes of defects weighing alike.
     """
@@ -131,6 +131,31 @@ class InputRecord:
     resize: Resize
     channel_order: Literal["bgr"] = "bgr"
     depth: int = 8
+
+
+@dataclass(frozen=True)
+class WindowsRecord:
+    """A frame is judged in overlapping windows of the graph's input size; see ``edgead.windows``.
+
+    The thresholds are whole frames': a frame's score is the largest value of its map.
+
+    Attributes:
+        margin: pixels of a window, from those of its edges that aren't the frame's, that a neighbour judges.
+        scale: pixels of the frame that a window's pixel stands for along each side, 1 or more.
+        distances: pixels from a window's edge, ascending, at which ``changes`` was measured.
+        changes: how much a map's value there depends on where the window lies, as a share of the highest
+            values of good images: 99 % of the pixels at this distance or further change by less.
+    """
+
+    margin: int
+    scale: float
+    distances: tuple[int, ...] = ()
+    changes: tuple[float, ...] = ()
+
+    @property
+    def change(self) -> float | None:
+        """``changes`` at the margin; None where it wasn't measured there."""
+        return dict(zip(self.distances, self.changes, strict=True)).get(self.margin)
 
 
 @dataclass(frozen=True)
@@ -317,6 +342,7 @@ __all__ = [
     "Rule",
     "TeachingRecord",
     "ThresholdRecord",
+    "WindowsRecord",
     "WrappedMethod",
     "parts_of",
 ]

@@ -14,7 +14,7 @@ from edgead.exif import UPRIGHT
 from edgead.masks.file import MaskFile, read_mask_file
 from edgead.masks.scale import Scaled, scale
 from edgead.names import shown
-from edgead.resize import ResizeRule
+from edgead.resize import FrameRule
 from edgead.types import Size
 
 
@@ -61,17 +61,17 @@ def read_marks(
     return Marks(marked, tuple(read), turned)
 
 
-def to_input(marked: NDArray[np.bool_], rule: ResizeRule) -> Scaled:
-    """Bring marks of a frame's size to the model's input, (height, width) of the rule."""
+def to_input(marked: NDArray[np.bool_], rule: FrameRule) -> Scaled:
+    """Bring marks of a frame's size to its map's, ``map_size`` of the rule."""
     rows, columns = rule.valid_area(marked.shape)
     inner = scale(marked, (rows.stop - rows.start, columns.stop - columns.start))
-    whole = np.zeros(rule.size, bool)
+    whole = np.zeros(rule.map_size(marked.shape), bool)
     whole[rows, columns] = inner.marked
     return replace(inner, marked=whole)
 
 
-def read_mask(files: Sequence[Path], rule: ResizeRule, frame_shape: Size) -> NDArray[np.bool_]:
-    """Where any of an image's masks marks, at the model's size: (H, W) bool; raises as ``read_marks``."""
+def read_mask(files: Sequence[Path], rule: FrameRule, frame_shape: Size) -> NDArray[np.bool_]:
+    """Where any of an image's masks marks, at the map's size: (H, W) bool; raises as ``read_marks``."""
     return to_input(read_marks(files, frame_shape).marked, rule).marked
 
 

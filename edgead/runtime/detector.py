@@ -24,21 +24,22 @@ from edgead.errors import ForeignLessonError, ImageError, OptionError, UnknownNa
 from edgead.manifest import DEFAULT, ThresholdRecord
 from edgead.names import shown
 from edgead.notices import Notice
-from edgead.resize import ResizeRule
 from edgead.runtime.engine_options import EngineOptions, whole
 from edgead.runtime.engines import engine_of, open_session
 from edgead.runtime.frames import Frames
+from edgead.runtime.in_windows import StartedFrame, judged_in_windows
 from edgead.runtime.lessons import Taught, taught
 from edgead.runtime.model_bytes import model_of
 from edgead.runtime.pending import PendingPrediction
 from edgead.runtime.proof import prove
 from edgead.runtime.self_test import SelfTest, SelfTester
-from edgead.runtime.session import Outputs, OwningSession, Session
+from edgead.runtime.session import Outputs, OwningSession, Pending, Session
 from edgead.runtime.verdict import judge
 from edgead.runtime.warming import warm_up
 from edgead.teaching import required
 from edgead.trust import AnyTrust, Trust
 from edgead.types import Image, Prediction
+from edgead.window_rule import WindowRule, rule_of
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ class Detector:
         bundle: the verified bundle.
         product: whose thresholds hold where a call names no product.
         threshold: that product's, on the image score.
-        rule: the resize rule.
+        rule: how frames and maps lie on each other: resized as a whole, or in windows.
         depth: significant bits of uint16 frames and 16-bit files, what ``read_image`` should be given; None
             where the bundle has learned none and nothing was said.
         runs_on: engine and device, and for a Jetson's bundle why nothing better, in one line.
@@ -167,11 +168,13 @@ class Detector:
         self._thresholds = self._in_force(bundle)
         self.product = DEFAULT if product is None else product
         self.threshold = self.limits().score
-        self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
+        self.rule = rule_of(manifest)
         self._frames = Frames(self.rule, manifest.input.depth, depth, bundle.path.name)
         self.depth = self._frames.depth
         self._engine = engine_of(bundle, engine)
-        self._options = replace(options, precision=manifest.engine_precision)
+        windows = manifest.windows is not None  # several are under way at once, whatever is asked
+        throughput = options.throughput or windows
+        self._options = replace(options, precision=manifest.engine_precision, throughput=throughput)
         self._spare: Session | None = None  # compiled for teaching, until the first lesson needs it
         self._state = self._opened(bundle, None)
         self.runs_on = self._session.runs_on
@@ -371,7 +374,11 @@ class Detector:
         image, shape = self._frames.prepare(frame, channel_order, depth)
         state = self._state
         self._tester.between_frames(state.session, limits)
-        return self._predict(state.session(image[None]), shape, limits, state.taught)
+        if isinstance(self.rule, WindowRule):
+            (outputs,) = judged_in_windows(state.session, [image], self.rule)
+        else:
+            outputs = state.session(image[None])
+        return self._predict(outputs, shape, limits, state.taught)
 
     def start(
         self,
@@ -397,8 +404,12 @@ class Detector:
         state = self._state
         self._tester.between_frames(state.session, limits)
         session = state.session
-        start = session.start_owned if isinstance(session, OwningSession) else session.start
-        started = start(image[None])
+        started: Pending
+        if isinstance(self.rule, WindowRule):
+            started = StartedFrame(session, image, self.rule)
+        else:
+            start = session.start_owned if isinstance(session, OwningSession) else session.start
+            started = start(image[None])
         return PendingPrediction(started, lambda out: self._predict(out, shape, limits, state.taught))
 
     def map(
@@ -430,17 +441,22 @@ class Detector:
         limits = self.limits(product)
         shapes: deque[tuple[int, ...]] = deque()
         state = self._state
-        session = state.session
+        session, rule = state.session, self.rule
         run = session.map_owned if isinstance(session, OwningSession) else session.map
 
         def images() -> Iterator[Image]:
             for image, shape in prepared:
                 shapes.append(shape)
-                yield image[None]
+                yield image
+
+        def outputs_of() -> Generator[Outputs, None, None]:
+            if isinstance(rule, WindowRule):
+                return judged_in_windows(session, images(), rule)
+            return run(image[None] for image in images())
 
         with (
             closing(self._frames.prepare_all(frames, channel_order, depth, held)) as prepared,
-            closing(run(images())) as all_outputs,
+            closing(outputs_of()) as all_outputs,
         ):
             for outputs in all_outputs:
                 self._tester.between_frames(state.session, limits)

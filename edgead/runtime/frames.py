@@ -18,7 +18,7 @@ from edgead.depth import DepthUse, Looked, look
 from edgead.errors import ImageError, OptionError
 from edgead.images import as_8_bits, as_bgr, check_depth, read_image, read_pixels
 from edgead.notices import Notice
-from edgead.resize import ResizeRule
+from edgead.resize import FrameRule
 from edgead.runtime.engine_options import whole
 from edgead.types import Image
 
@@ -43,7 +43,7 @@ class Frames:
         depth: significant bits of uint16 frames and 16-bit files; None where nothing is known of them.
     """
 
-    def __init__(self, rule: ResizeRule, learned: int, depth: int | None, name: str) -> None:
+    def __init__(self, rule: FrameRule, learned: int, depth: int | None, name: str) -> None:
         self.depth = _agreed(learned if learned > 8 else None, depth)
         self._rule, self._name = rule, name
         self._use = DepthUse()

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.resize import ResizeRule
+from edgead.resize import FrameRule
 from edgead.types import Region
 
 MIN_AREA = 4
@@ -16,12 +16,12 @@ MIN_AREA = 4
 
 
 def find_regions(
-    anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_], rule: ResizeRule, frame_shape: Sequence[int]
+    anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_], rule: FrameRule, frame_shape: Sequence[int]
 ) -> tuple[Region, ...]:
     """Return the mask's 8-connected areas, the highest peak first.
 
     Args:
-        anomaly_map: (H, W) float32 at the model's input size.
+        anomaly_map: (H, W) float32, of the rule's ``map_size``.
         mask: (H, W) bool.
         rule: what made the input of the frame.
         frame_shape: (height, width, ...) of the frame.

@@ -10,7 +10,7 @@ import numpy as np
 from edgead.areas import without_small
 from edgead.errors import NotFiniteError
 from edgead.manifest import ThresholdRecord
-from edgead.resize import ResizeRule
+from edgead.resize import FrameRule
 from edgead.runtime.lessons import Taught
 from edgead.runtime.regions import find_regions
 from edgead.runtime.session import Outputs
@@ -20,7 +20,7 @@ from edgead.types import Placement, Prediction
 def judge(
     outputs: Outputs,
     frame_shape: Sequence[int],
-    rule: ResizeRule,
+    rule: FrameRule,
     limits: ThresholdRecord,
     depth: int | None,
     name: str,
@@ -29,7 +29,7 @@ def judge(
     """The verdict on one frame.
 
     Args:
-        outputs: ``score`` (1,) and ``anomaly_map`` (1, 1, H, W), float32.
+        outputs: ``score`` (1,) and ``anomaly_map`` (1, 1, H, W), float32, of the rule's ``map_size``.
         frame_shape: (height, width, ...) of the frame.
         rule: what made the graph's input of it.
         limits: the thresholds that hold.

@@ -24,6 +24,7 @@ from edgead.types import (
     KeepsPart,
     Layout,
     LearnsDefects,
+    LearnsPositions,
     LinearMap,
     PostProcessor,
     Refittable,
@@ -68,6 +69,7 @@ def _takes(count: int) -> Callable[[Any], bool]:
 OPTIONAL: Mapping[type, tuple[str, Callable[[Any], bool]]] = {
     KeepsNodesInFloat: ("a sequence of names, and not one text", _is_list_of(str)),
     LearnsDefects: ("True or False", _is_flag),
+    LearnsPositions: ("True or False", _is_flag),
     CarriesImages: ("True or False", _is_flag),
     TimedElsewhere: ("True or False", _is_flag),
     GivesNotices: ("a sequence of edgead.notices.Notice", _is_list_of(Notice)),

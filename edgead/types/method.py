@@ -314,6 +314,17 @@ class LearnsDefects(Protocol):
     learns_defects: ClassVar[bool]
 
 
+@runtime_checkable
+class LearnsPositions(Protocol):
+    """A scorer that learns what is usual at each place of a frame, so that it can't judge windows of one.
+
+    Attributes:
+        learns_positions: whether it does, with its options; False is as good as nothing.
+    """
+
+    learns_positions: bool
+
+
 class PostProcessor(Protocol):
     """From patch scores to the graph's two outputs."""
 
@@ -399,6 +410,7 @@ __all__ = [
     "KeepsPart",
     "LearningData",
     "LearnsDefects",
+    "LearnsPositions",
     "LinearMap",
     "Method",
     "PostProcessor",

@@ -159,7 +159,8 @@ def export(
                 continue
             gate = gate or PrecisionGate(judge, good, defects, max_loss, manifest.method.seed)
             trial, separation = gate.judge(judge)
-            figures = form_figures(unseen, trial, gate.fp32(trial), groups or ())
+            in_windows = manifest.windows is not None
+            figures = form_figures(unseen, trial, gate.fp32(trial), groups or (), in_windows)
             threshold = calibrate(
                 figures.scores.tolist(), figures.maxima.tolist(), rate, figures.groups or None, by_user
             )
@@ -334,7 +335,7 @@ def _manifest(
 def _probe_groups(manifest: Manifest) -> tuple[int, ...] | None:
     """The groups of the images in the bundle, or None where each counts."""
     assert manifest.reference is not None, "export reads reference bundles"
-    if manifest.held_out is None or manifest.held_out.folds:
+    if manifest.held_out is None or manifest.held_out.folds or manifest.windows is not None:
         return manifest.reference.probe_groups or None
     return manifest.held_out.groups or None
 

@@ -28,11 +28,12 @@ from edgead.types import (
 )
 from edgead.workbench.good_images import GoodImages
 from edgead.workbench.graph import FEATURE_PREFIX, compose_features
+from edgead.workbench.pieces import Pieces
 
 
 def training_data(
     backbone: Backbone,
-    frames: GoodImages,
+    frames: GoodImages | Pieces,
     seed: int,
     progress: Progress,
     checkpoint: Path,

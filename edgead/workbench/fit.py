@@ -19,16 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from edgead.bundle import Bundle, write_bundle
 from edgead.notices import Notice
-from edgead.types import Features, Progress, Trainable
+from edgead.types import Features, Progress, Trainable, TrainingData
+from edgead.workbench.edges import measure_edges
 from edgead.workbench.features import training_data
 from edgead.workbench.folds import KeptFeatures
 from edgead.workbench.forms import backbone_forms, fit_forms, trained
 from edgead.workbench.given import Given, Settings, read_given
 from edgead.workbench.good_images import GoodImages
 from edgead.workbench.judging import judge_held_out, judge_in_folds, takes_folds
+from edgead.workbench.pieces import Pieces, cut_up
 from edgead.workbench.recipe import Recipe
 from edgead.workbench.reference import CALIBRATION_FILES, FORM_FILES, Learned, saver, write_reference
 from edgead.workbench.steps import logged
@@ -37,7 +40,7 @@ log = logging.getLogger(__name__)
 
 KEPT_BYTES = 512 << 20
 """FP32's features are kept after the folds up to this much; beyond it the fits have them calculated anew."""
-Known = Callable[[GoodImages], Callable[[], Iterator[Features]] | None]
+Known = Callable[[GoodImages | Pieces], Callable[[], Iterator[Features]] | None]
 
 
 @dataclass(frozen=True)
@@ -85,48 +88,65 @@ def fit(
         counts = len(given.reading.images), given.reading.images.rule.size, len(given.held_out)
         log.info("%s on %d images of %s, %d of them held out: %s", recipe.method, *counts, recipe.options)
         checkpoint = out.with_name(f"{out.name}.checkpoint")  # beside the bundle, for after a kill
-        learned = _learn(recipe, given, staging.folder, checkpoint, progress)
+        if given.pieces is not None:
+            recipe = recipe.for_windows()
+        given, learned = _learn(recipe, given, staging.folder, checkpoint, progress)
         bundle = write_reference(staging, recipe, given, learned)
         shutil.rmtree(checkpoint, ignore_errors=True)
         return Fit(bundle, given.reading.why)
 
 
-def _learn(recipe: Recipe, given: Given, folder: Path, checkpoint: Path, progress: Progress) -> Learned:
-    """Fit the forms, once or twice, and save their graphs into the folder."""
+def _learn(
+    recipe: Recipe, given: Given, folder: Path, checkpoint: Path, progress: Progress
+) -> tuple[Given, Learned]:
+    """Fit the forms, once or twice, and save their graphs into the folder.
+
+    Returns:
+        What was given, in windows as wide apart as their edges allow, where it's in windows.
+    """
     settings = given.settings
     backbone, seed, defects = recipe.backbone, settings.seed, given.annotated
 
     again = recipe.final_fit if settings.final_fit is None else settings.final_fit
-    first = training_data(backbone, given.training, seed, progress, checkpoint / "first", defects)
+    learning = given.to_learn(given.training)
+    first = training_data(backbone, learning, seed, progress, checkpoint / "first", defects)
     ready = trained(recipe, first)
     backbones, lacking = backbone_forms(ready, first, settings.precisions)
+    if given.pieces is not None:
+        given = _recut(ready, backbones["fp32"], given, first)
+        learning = given.to_learn(given.training)
+        first = replace(first, images=lambda: iter(learning), n_images=len(learning))
     files = CALIBRATION_FILES if again else FORM_FILES
-    measured = () if again else given.held_out  # the features' moments are of the forms that ship
+    measured = (
+        () if again else given.to_judge(given.held_out)
+    )  # the features' moments are of the forms that ship
     judged, judge = None, partial(judge_held_out, ready, given)
     known: Known = _unknown
     if again and not isinstance(recipe.scorer, Trainable) and takes_folds(given):
-        everything = training_data(backbone, given.reading.images, seed, progress, checkpoint / "folds")
+        judged_images = given.to_judge(given.reading.images)
+        everything = training_data(backbone, judged_images, seed, progress, checkpoint / "folds")
         judged, kept = judge_in_folds(ready, backbones["fp32"], everything, given)
         ready = judged.recipe
         if 0 < kept.bytes <= KEPT_BYTES:
-            known = partial(_known, kept, given)
+            known = partial(_known, kept, judged_images)
         del kept
-    save, of_first = saver(folder, files), known(given.training)
+    save, of_first = saver(folder, files), known(learning)
     judge_first = None if judged else judge
     first_forms = forms = fit_forms(ready, backbones, first, save, measured, judge_first, of_first)
     judged = judged or first_forms.judged
     assert judged is not None, "one of both judged"
     if again:
         final_progress = _naming("final fit", progress)
-        frames = given.reading.images
+        frames = given.to_learn(given.reading.images)
         final = training_data(backbone, frames, seed, final_progress, checkpoint / "final", defects)
         ready = trained(recipe, final)
         if ready is not recipe:  # a network of its own, so it's quantised on its own
             backbones, lacking = backbone_forms(ready, final, settings.precisions)
         ready = replace(ready, postprocessor=judged.recipe.postprocessor)
         of_final = known(frames)
-        forms = fit_forms(ready, backbones, final, saver(folder, FORM_FILES), given.held_out, None, of_final)
-    return Learned(
+        unseen = given.to_judge(given.held_out)
+        forms = fit_forms(ready, backbones, final, saver(folder, FORM_FILES), unseen, None, of_final)
+    return given, Learned(
         backbone=ready.backbone,
         forms=forms,
         calibration_forms=first_forms.precisions if again else (),
@@ -136,14 +156,30 @@ def _learn(recipe: Recipe, given: Given, folder: Path, checkpoint: Path, progres
     )
 
 
-def _unknown(frames: GoodImages) -> None:
+def _recut(recipe: Recipe, graph: onnx.ModelProto, given: Given, data: TrainingData) -> Given:
+    """Measure how far a window's edge reaches, and cut windows with that margin."""
+    assert given.pieces is not None
+    frames, pieces = given.reading.images, given.pieces
+    edges = measure_edges(recipe, graph, given.training, pieces.of(given.training.paths), data)
+    log.info("margin %d: %s", edges.margin, dict(zip(edges.distances, edges.changes, strict=True)))
+    notices = (*given.notices, *edges.notices())
+    if edges.margin != pieces.rule.margin:
+        rule = replace(pieces.rule, margin=edges.margin)
+        pieces, told = cut_up(frames, rule, data.progress)
+        notices = (*(n for n in notices if n.code not in {each.code for each in told}), *told)
+    return replace(given, pieces=pieces, edges=edges, notices=notices)
+
+
+def _unknown(frames: GoodImages | Pieces) -> None:
     """Nobody has them."""
 
 
-def _known(kept: KeptFeatures, given: Given, frames: GoodImages) -> Callable[[], Iterator[Features]]:
+def _known(
+    kept: KeptFeatures, known: GoodImages | Pieces, frames: GoodImages | Pieces
+) -> Callable[[], Iterator[Features]]:
     """FP32's features of some of the good images."""
-    place = {path: i for i, path in enumerate(given.reading.images.paths)}
-    indices = np.array([place[path] for path in frames.paths])
+    place = {key: i for i, key in enumerate(known.keys)}
+    indices = np.array([place[key] for key in frames.keys])
     return lambda: kept.of(indices)
 
 

@@ -35,11 +35,14 @@ from edgead.types import (
 )
 from edgead.workbench.good_images import GoodImages
 from edgead.workbench.graph import compose_finish, compose_head
+from edgead.workbench.pieces import Pieces
 from edgead.workbench.recipe import Recipe
-from edgead.workbench.unseen import Unseen, draw, judged
+from edgead.workbench.unseen import Drawn, Unseen, judged
+from edgead.workbench.unseen_pieces import areas_of, core_of, drawn_on, of_frames
 
-MOST_IMAGES = 1000
-"""Good images that are judged in folds; of more, a hold-out says as much, and folds take their time."""
+MOST_IMAGES, MOST_WINDOWS = 1000, 4000
+"""Good images that are judged in folds; of more, a hold-out says as much, and folds take their time. So many
+windows where frames are judged in them: a threshold counts frames."""
 BULK = 32
 """Images that are scored together at most, where the method can."""
 CACHE_BYTES = 3 << 30
@@ -51,7 +54,7 @@ Integers = NDArray[np.int64]
 def by_folds(
     recipe: Recipe,
     data: FittingData,
-    frames: GoodImages,
+    frames: GoodImages | Pieces,
     labels: Integers,
     candidates: tuple[ImageScore, ...],
     folds: int,
@@ -61,8 +64,8 @@ def by_folds(
 
     Args:
         recipe: its post-processor yields the paper's image score; from its map the others are calculated.
-        data: all good images, and their features in FP32.
-        frames: the same images.
+        data: all good images, and their features in FP32; or their windows.
+        frames: the same images, or windows.
         labels: (n,) equal within a group.
         candidates: image scores to calculate.
         folds: as many, or one a group where there are fewer.
@@ -76,7 +79,7 @@ def by_folds(
     finish = _Finish(recipe.postprocessor, data.size)
     good, maxima = np.full((n, len(candidates)), np.nan), np.full(n, np.nan)
     bad: list[list[float]] = []
-    areas: list[float] = []
+    defects: list[Drawn] = []
     count = int(fold_of.max()) + 1
     fits = _fits(recipe.scorer, data, features, fold_of, frames)
     with data.progress(f"judging what {count} fits in turn haven't learned", count) as advance:
@@ -88,25 +91,28 @@ def by_folds(
                     f"{recipe.provenance.get('distribution', '?')}: scorer '{recipe.scorer_name}': "
                     f"its fit_folds() of {count} folds yields {fold}: one for each"
                 )
-            drawn = list(draw(_indexed(frames, inside), n, data.seed))
-            areas += [each.area for each in drawn]
+            drawn = drawn_on(frames, inside, n, data.seed)
+            defects += drawn
             images = chain(features.of(inside), features.embed(each.image for each in drawn))
+            of = [*inside.tolist(), *(each.base for each in drawn)]
             for place, outputs in enumerate(_run(recipe, data, fitted, images, finish)):
-                scores, maximum = judged(outputs, candidates)
+                scores, maximum = judged(outputs, candidates, core_of(frames, of[place]))
                 if place < len(inside):
                     good[inside[place]], maxima[inside[place]] = scores, maximum
                 else:
                     bad.append(scores)
             del fitted  # before there are two: some take hundreds of megabytes
             advance(1)
-    return Unseen(candidates, good, maxima, np.array(bad), np.array(areas), count)
+    return of_frames(
+        frames, defects, Unseen(candidates, good, maxima, np.array(bad), areas_of(defects), count)
+    )
 
 
 def by_holdout(
     recipe: Recipe,
     data: FittingData,
     fitted: FittedScorer,
-    good: GoodImages,
+    good: GoodImages | Pieces,
     groups: tuple[int, ...] | None,
     candidates: tuple[ImageScore, ...],
 ) -> Unseen:
@@ -114,17 +120,21 @@ def by_holdout(
 
     Args:
         fitted: what was fitted on other images.
-        good: the held-out images.
-        groups: theirs, or None where each is its own.
+        good: the held-out images, or their windows.
+        groups: the images', or None where each is its own.
     """
-    drawn = list(draw(iter(enumerate(good)), len(good), data.seed))
+    n = len(good)
+    drawn = drawn_on(good, np.arange(n), n, data.seed)
     embedded = data.embed(chain(good, (each.image for each in drawn)))
     finish = _Finish(recipe.postprocessor, data.size)
-    found = [judged(outputs, candidates) for outputs in _run(recipe, data, fitted, embedded, finish)]
+    of = [*range(n), *(each.base for each in drawn)]
+    found = [
+        judged(outputs, candidates, core_of(good, index))
+        for index, outputs in zip(of, _run(recipe, data, fitted, embedded, finish), strict=True)
+    ]
     scores, maxima = np.array([each[0] for each in found]), np.array([each[1] for each in found])
-    areas = np.array([each.area for each in drawn])
-    n = len(good)
-    return Unseen(candidates, scores[:n], maxima[:n], scores[n:], areas, 0, groups)
+    unseen = Unseen(candidates, scores[:n], maxima[:n], scores[n:], areas_of(drawn), 0, groups)
+    return of_frames(good, drawn, unseen)
 
 
 def fold_of_each(labels: Integers, folds: int, seed: int) -> Integers:
@@ -138,11 +148,17 @@ def fold_of_each(labels: Integers, folds: int, seed: int) -> Integers:
 
 
 def _fits(
-    scorer: Scorer, data: FittingData, features: KeptFeatures, fold_of: Integers, frames: GoodImages
+    scorer: Scorer,
+    data: FittingData,
+    features: KeptFeatures,
+    fold_of: Integers,
+    frames: GoodImages | Pieces,
 ) -> Iterator[FittedScorer]:
     """For each fold, what is learned from all others; only the one in use is held."""
+    learned = np.array(frames.learned) if isinstance(frames, Pieces) else np.ones(len(frames), bool)
 
     def of(which: Integers) -> FittingData:
+        which = which[learned[which]]
         some = frames.subset(which.tolist())
         return replace(
             data,
@@ -200,10 +216,6 @@ def _batch(maps: Features) -> dict[str, NDArray[np.float32]]:
     return {name: array[None] for name, array in maps.items()}
 
 
-def _indexed(frames: GoodImages, indices: Integers) -> Iterator[tuple[int, Image]]:
-    return zip(indices.tolist(), frames.subset(indices.tolist()), strict=True)
-
-
 class KeptFeatures:
     """The features of all good images, calculated once where there's room for them.
 
@@ -214,7 +226,7 @@ class KeptFeatures:
         bytes: what is kept takes; 0 where there's no room.
     """
 
-    def __init__(self, data: FittingData, scorer: Scorer, frames: GoodImages) -> None:
+    def __init__(self, data: FittingData, scorer: Scorer, frames: GoodImages | Pieces) -> None:
         self._data, self._scorer, self._frames = data, scorer, frames
         self._kept: list[Features] = []
         self.bytes = 0
@@ -249,4 +261,4 @@ class KeptFeatures:
                 yield {name: array.copy() for name, array in maps.items()}
 
 
-__all__ = ["MOST_IMAGES", "KeptFeatures", "by_folds", "by_holdout", "fold_of_each"]
+__all__ = ["MOST_IMAGES", "MOST_WINDOWS", "KeptFeatures", "by_folds", "by_holdout", "fold_of_each"]

@@ -18,7 +18,9 @@ from edgead.workbench.precision import Trial
 Scores = NDArray[np.float64]
 
 
-def form_figures(known: HeldOut | None, trial: Trial, fp32: Trial, groups: tuple[int, ...]) -> HeldOut:
+def form_figures(
+    known: HeldOut | None, trial: Trial, fp32: Trial, groups: tuple[int, ...], in_windows: bool = False
+) -> HeldOut:
     """A form's figures of what wasn't learned.
 
     Args:
@@ -26,13 +28,14 @@ def form_figures(known: HeldOut | None, trial: Trial, fp32: Trial, groups: tuple
         trial: the form's scores on the gate's images.
         fp32: FP32's on the same.
         groups: of the gate's good images; empty where each counts.
+        in_windows: whether the gate's images are windows, and ``known`` has the scores of frames.
     """
     own = HeldOut(_single(trial.good), _single(trial.good_maxima), groups)
     if known is None:
         return own
     curve = Curve.between((fp32.good, fp32.bad), (trial.good, trial.bad))
     defects = _single(curve.at(known.defects.astype(np.float64)))
-    if not known.folds:
+    if not known.folds and not in_windows:
         return replace(own, moments=known.moments, defects=defects, areas=known.areas)
     peaks = Curve.between((fp32.good_maxima, fp32.bad_maxima), (trial.good_maxima, trial.bad_maxima))
     scores, maxima = (

@@ -14,14 +14,19 @@ from edgead.errors import OptionError
 from edgead.notices import Notice
 from edgead.sampling import spread
 from edgead.types import PRECISIONS, Backbone, Defect, Precision, Progress, Size
+from edgead.window_rule import WindowRule
 from edgead.workbench.annotated import read_defects
+from edgead.workbench.edges import Edges, first_margin
 from edgead.workbench.good_images import GoodImages, Reading, read_good, split
 from edgead.workbench.groups import Grouping, group
+from edgead.workbench.pieces import Pieces, cut_up
 from edgead.workbench.standouts import find_standouts
 
 MAX_HELD_OUT = 500
 FOLDS, MOST_FOLDS = 10, 100
 """Fits that judge in turn what they haven't learned; see ``edgead.workbench.folds``."""
+WINDOW = 256
+"""Side of a window in pixels, where none is named, about."""
 MAX_SIDE = 8192
 """Longest side of a model's input, in pixels: longer ones take more memory than there is."""
 
@@ -42,6 +47,8 @@ class Settings:
         group: which images show one part and are held out together: ``parent`` or ``grandparent``, a folder's
             name, or a regular expression with one group, searched for in the file's name; None: near copies.
         folds: fits that judge, in turn, good images that they haven't learned; 0: the hold-out alone judges.
+        windows: whether frames are judged in windows of ``size``, rather than resized to it.
+        scale: of a frame's pixels a window's pixel stands for along each side; see ``edgead.windows``.
     """
 
     size: Size | None = None
@@ -53,6 +60,8 @@ class Settings:
     depth: int | None = None
     group: str | None = None
     folds: int = FOLDS
+    windows: bool = False
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.size is not None and not all(1 <= side <= MAX_SIDE for side in self.size):
@@ -64,6 +73,10 @@ class Settings:
             raise OptionError(f"holdout {self.holdout} must be between 0 and 1, 0.2 for instance")
         if self.folds != 0 and not 2 <= self.folds <= MOST_FOLDS:
             raise OptionError(f"folds {self.folds} must be 0, for the hold-out, or from 2 to {MOST_FOLDS}")
+        if self.scale != 1 and not self.windows:
+            raise OptionError(
+                f"scale {self.scale:g} is of frames that are judged in windows: ask for --windows"
+            )
         if not 0 < self.false_positive_rate < 1:
             raise OptionError(f"false-positive rate {self.false_positive_rate} must be between 0 and 1")
 
@@ -80,6 +93,8 @@ class Given:
         standouts: those unlike all others, by their index among all.
         groups: the held-out images' groups, or None where each is its own; ``APART`` of those that stand out.
         annotated: defects to learn from.
+        pieces: the windows of all good images, where frames are judged in windows.
+        edges: what their margin rests on.
         notices: what was noticed in all of them.
     """
 
@@ -92,6 +107,24 @@ class Given:
     groups: tuple[int, ...] | None
     annotated: tuple[Defect, ...]
     notices: tuple[Notice, ...]
+    pieces: Pieces | None = None
+    edges: Edges | None = None
+
+    def to_judge(self, frames: GoodImages) -> GoodImages | Pieces:
+        """What is judged of some good images: themselves, or all their windows."""
+        return frames if self.pieces is None else self.pieces.of(frames.paths)
+
+    def to_learn(self, frames: GoodImages) -> GoodImages | Pieces:
+        """What is learned of some good images: themselves, or some of their windows."""
+        return frames if self.pieces is None else self.pieces.of(frames.paths).to_learn()
+
+    def groups_of(self, judged: GoodImages | Pieces, groups: Sequence[int] | None) -> tuple[int, ...] | None:
+        """The groups of what is judged, for those of the held-out images; a frame's windows are of one."""
+        if not isinstance(judged, Pieces):
+            return None if groups is None else tuple(groups)
+        place = {path: i for i, path in enumerate(self.held_out.paths)}
+        of_frame = range(len(self.held_out)) if groups is None else groups
+        return tuple(of_frame[place[key.path]] for key in judged.keys)
 
 
 def read_given(
@@ -110,7 +143,12 @@ def read_given(
     Raises:
         InputError: as ``read_good``, ``read_defects`` and ``group`` raise.
     """
-    reading = read_good(images, settings.size, backbone.input.multiple, progress, settings.depth)
+    size = settings.size
+    if settings.windows:
+        if defects:
+            raise OptionError("annotated defects and windows don't go together yet: leave --defects out")
+        size = size or _window_size(backbone)
+    reading = read_good(images, size, backbone.input.multiple, progress, settings.depth)
     frames = reading.images
     doubts: list[Notice] = []
     annotated = read_defects(defects, frames.rule, progress, depth=settings.depth, tell=doubts.append)
@@ -119,6 +157,11 @@ def read_given(
     training, held_out = split(frames, share, settings.seed, grouping.labels)
     held_out = held_out.subset(spread(len(held_out), MAX_HELD_OUT))  # one group can be larger than all
     odd = find_standouts(frames, grouping.labels, backbone, settings.seed, progress)
+    pieces: Pieces | None = None
+    cut_notices: tuple[Notice, ...] = ()
+    if settings.windows:
+        first = WindowRule(frames.rule.size, first_margin(frames.rule.size), settings.scale)
+        pieces, cut_notices = cut_up(frames, first, progress)
     return Given(
         settings=settings,
         reading=reading,
@@ -128,8 +171,15 @@ def read_given(
         standouts=odd.indices,
         groups=_groups_of(held_out, frames, grouping, odd.indices),
         annotated=annotated,
-        notices=(*reading.notices, *doubts, *grouping.notices, *odd.notices),
+        notices=(*reading.notices, *doubts, *grouping.notices, *odd.notices, *cut_notices),
+        pieces=pieces,
     )
+
+
+def _window_size(backbone: Backbone) -> Size:
+    multiple = backbone.input.multiple
+    side = max(round(WINDOW / multiple), 1) * multiple
+    return side, side
 
 
 def _groups_of(

@@ -39,6 +39,11 @@ class GoodImages:
     depth: int | None = None
     _cache: dict[Path, Image] = field(default_factory=dict, repr=False)
 
+    @property
+    def keys(self) -> tuple[Path, ...]:
+        """What tells the images apart."""
+        return self.paths
+
     def __len__(self) -> int:
         return len(self.paths)
 

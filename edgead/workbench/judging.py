@@ -8,9 +8,10 @@ import onnx
 
 from edgead.types import ChoosesImageScore, FittedScorer, FittingData, LearningData
 from edgead.workbench.features import fitting_data
-from edgead.workbench.folds import MOST_IMAGES, KeptFeatures, by_folds, by_holdout
+from edgead.workbench.folds import MOST_IMAGES, MOST_WINDOWS, KeptFeatures, by_folds, by_holdout
 from edgead.workbench.given import Given, groups_with
 from edgead.workbench.image_choice import Choice, candidates_of, choose
+from edgead.workbench.pieces import Pieces
 from edgead.workbench.recipe import Recipe
 from edgead.workbench.unseen import Unseen
 
@@ -32,6 +33,8 @@ class Judged:
 
 def takes_folds(given: Given) -> bool:
     """Whether images are judged in folds, where the method can; of very many, a hold-out says as much."""
+    if given.pieces is not None:
+        return given.settings.folds > 0 and len(given.pieces) <= MOST_WINDOWS
     return given.settings.folds > 0 and len(given.reading.images) <= MOST_IMAGES
 
 
@@ -42,7 +45,7 @@ def judge_in_folds(
 
     Args:
         graph: the backbone in FP32.
-        data: all good images.
+        data: all good images, or their windows.
 
     Returns:
         What came of it, and the features that it was judged by.
@@ -50,8 +53,10 @@ def judge_in_folds(
     candidates = candidates_of(recipe.asked, recipe.image_score)
     with fitting_data(graph, recipe.scorer, data) as offer:
         labels, folds = given.grouping.labels, given.settings.folds
-        kept = KeptFeatures(offer, recipe.scorer, given.reading.images)
-        unseen = by_folds(recipe, offer, given.reading.images, labels, candidates, folds, kept)
+        frames = given.to_judge(given.reading.images)
+        kept = KeptFeatures(offer, recipe.scorer, frames)
+        of_each = labels[frames.frame_of()] if isinstance(frames, Pieces) else labels
+        unseen = by_folds(recipe, offer, frames, of_each, candidates, folds, kept)
     groups = groups_with(labels, given.standouts)
     return _decided(recipe, replace(unseen, groups=groups), given), kept
 
@@ -59,7 +64,8 @@ def judge_in_folds(
 def judge_held_out(recipe: Recipe, given: Given, fitted: FittedScorer, data: FittingData) -> Judged:
     """Judge the held-out images by the one fit without them."""
     candidates = candidates_of(recipe.asked, recipe.image_score)
-    return _decided(recipe, by_holdout(recipe, data, fitted, given.held_out, given.groups, candidates), given)
+    held_out = given.to_judge(given.held_out)
+    return _decided(recipe, by_holdout(recipe, data, fitted, held_out, given.groups, candidates), given)
 
 
 def _decided(recipe: Recipe, unseen: Unseen, given: Given) -> Judged:

@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from edgead.errors import EdgeadError, OptionError, PluginError, UnknownNameError
-from edgead.image_score import PAPER, ImageScore
+from edgead.image_score import MAXIMUM, PAPER, ImageScore
 from edgead.manifest import ChosenBy
 from edgead.options import parse_options
 from edgead.plugins import registry
 from edgead.registry import Entry
-from edgead.types import Backbone, ChoosesImageScore, LearnsDefects, Method, PostProcessor, Scorer, Size
+from edgead.types import (
+    Backbone,
+    ChoosesImageScore,
+    LearnsDefects,
+    LearnsPositions,
+    Method,
+    PostProcessor,
+    Scorer,
+    Size,
+)
 
 SCORER_NEEDS = ("Options", "feature_maps", "embed", "fit")
 
@@ -57,6 +66,26 @@ class Recipe:
                 f"{self.method} learns from good images alone: leave --defects out, or choose a method that "
                 "learns from defects too"
             )
+
+    def for_windows(self) -> Recipe:
+        """The recipe for frames that are judged in windows, by the maximum of their maps.
+
+        Raises:
+            OptionError: the method learns where in a frame something lies, or another image score was asked
+                for.
+        """
+        if isinstance(self.scorer, LearnsPositions) and self.scorer.learns_positions:
+            raise OptionError(
+                f"{self.method} learns what is usual at each place of a frame, and a window can lie anywhere "
+                "of it: leave windows out, or choose a method that doesn't, patchcore for instance"
+            )
+        if self.asked not in (None, MAXIMUM) and self.asked_by == "user":
+            raise OptionError(
+                f"image score {self.asked}: a frame that is judged in windows has the maximum of its map; "
+                "leave --image-score out"
+            )
+        by: ChosenBy = self.asked_by if self.asked == MAXIMUM else "windows"
+        return dataclasses.replace(self, asked=MAXIMUM, asked_by=by)
 
 
 def resolve(

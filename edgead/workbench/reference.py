@@ -17,14 +17,23 @@ from edgead import sbom
 from edgead.bundle import Bundle, Staging
 from edgead.device.calibrate import calibrate
 from edgead.held_out import HeldOut, write_held_out
-from edgead.manifest import DEFAULT, ComposedMethod, InputRecord, Manifest, ReferenceRecord, TeachingRecord
+from edgead.manifest import (
+    DEFAULT,
+    ComposedMethod,
+    InputRecord,
+    Manifest,
+    ReferenceRecord,
+    TeachingRecord,
+    WindowsRecord,
+)
 from edgead.notices import Notice
 from edgead.runtime.exact import ExactSession
+from edgead.sampling import spread
 from edgead.teaching import EMBEDDING, PATCH, write_matrices
 from edgead.types import Backbone, Image, Precision
 from edgead.version import __version__
 from edgead.workbench.forms import FittedForms
-from edgead.workbench.given import Given
+from edgead.workbench.given import MAX_HELD_OUT, Given
 from edgead.workbench.judging import Judged
 from edgead.workbench.probes import CARRIED, FOLDER, records
 from edgead.workbench.recipe import Recipe
@@ -37,6 +46,8 @@ FORM_FILES: dict[Precision, str] = {
     "mixed": "forms/mixed.onnx",
     "int8": "forms/int8.onnx",
 }
+MOST_PROBES = MAX_HELD_OUT
+"""Images that the gates judge, windows where frames are judged in them."""
 CALIBRATION_FILES: dict[Precision, str] = {p: f"calibration/{p}.onnx" for p in FORM_FILES}
 
 
@@ -75,7 +86,10 @@ def saver(folder: Path, files: Mapping[Precision, str]) -> Callable[[Precision, 
 def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Learned) -> Bundle:
     """Score the held-out images, calibrate, and finish the bundle."""
     folder, settings, forms = staging.folder, given.settings, learned.forms
-    good = list(given.held_out)
+    held_out = given.to_judge(given.held_out)
+    if len(held_out) > MOST_PROBES:
+        held_out = held_out.subset(spread(len(held_out), MOST_PROBES))
+    good = list(held_out)
     probes = _save_probes(good, folder)
     unseen, choice = learned.judged.unseen, learned.judged.choice
     rule, grouping = given.reading.images.rule, given.grouping
@@ -119,7 +133,7 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
                 "backbone": {"name": learned.backbone.name, **learned.backbone.provenance},
                 "images": {
                     "fitted_on": learned.n_images,
-                    "held_out": len(good),
+                    "held_out": len(given.held_out),
                     **({"parts": grouping.count} if not grouping.is_plain else {}),
                     **({"group": grouping.by} if by else {}),
                     **({"defects": len(given.annotated)} if given.annotated else {}),
@@ -131,10 +145,11 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
                 forms={p: FORM_FILES[p] for p in forms.precisions},
                 calibration_forms={p: CALIBRATION_FILES[p] for p in learned.calibration_forms},
                 lacking=learned.lacking,
-                probe_groups=given.groups or (),
+                probe_groups=given.groups_of(held_out, given.groups) or (),
             ),
             held_out=write_held_out(folder, figures),
-            teaching=_teaching(forms.teachable, folder),
+            teaching=None if given.pieces else _teaching(forms.teachable, folder),
+            windows=_windows(given),
             probes=records(ExactSession(folder / FORM_FILES["fp32"]), folder, probes[:CARRIED]),
             notices=(
                 *given.notices,
@@ -143,6 +158,14 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
             ),
         )
     )
+
+
+def _windows(given: Given) -> WindowsRecord | None:
+    """How frames are judged in windows, where they are."""
+    if given.pieces is None or given.edges is None:
+        return None
+    edges = given.edges
+    return WindowsRecord(edges.margin, given.pieces.rule.scale, edges.distances, edges.changes)
 
 
 def _teaching(teachable: Teachable | None, folder: Path) -> TeachingRecord | None:

@@ -55,11 +55,15 @@ class Unseen:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A synthetic defect: the good image's index that it's drawn on, itself, and its share of the image."""
+    """A synthetic defect: the good image's index that it's drawn on, itself, and its share of the image.
+
+    ``mask`` is (H, W) uint8, 1 where it is.
+    """
 
     base: int
     image: Image
     area: float
+    mask: NDArray[np.uint8]
 
 
 def draw(images: Iterator[tuple[int, Image]], n: int, seed: int) -> Iterator[Drawn]:
@@ -69,7 +73,7 @@ def draw(images: Iterator[tuple[int, Image]], n: int, seed: int) -> Iterator[Dra
             if place < n and not _is_chosen(place, n):
                 continue
             defective, mask = synthesise(image, np.random.default_rng([seed, place]))
-            yield Drawn(index, defective, float(mask.mean()))
+            yield Drawn(index, defective, float(mask.mean()), mask)
 
 
 def _is_chosen(place: int, n: int) -> bool:
@@ -77,9 +81,16 @@ def _is_chosen(place: int, n: int) -> bool:
     return n <= DRAWN or place * DRAWN // n != (place - 1) * DRAWN // n
 
 
-def judged(outputs: Outputs, candidates: Sequence[ImageScore]) -> tuple[list[float], float]:
-    """Each candidate's image score and the map's maximum, of what ``compose_head`` yields."""
+def judged(
+    outputs: Outputs, candidates: Sequence[ImageScore], core: tuple[slice, slice] | None = None
+) -> tuple[list[float], float]:
+    """Each candidate's image score and the map's maximum, of what ``compose_head`` yields.
+
+    Args:
+        core: the rows and columns of the map that count, where they don't all.
+    """
     own, patch, anomaly_map = float(outputs["score"][0]), outputs["patch"][0, 0], outputs["anomaly_map"][0, 0]
+    anomaly_map = anomaly_map if core is None else anomaly_map[core]
     return [score_of(patch, anomaly_map, own, each) for each in candidates], float(anomaly_map.max())
 
 

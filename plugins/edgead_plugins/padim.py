@@ -85,6 +85,7 @@ class PaDiM:
     """The scorer. ``Options`` are stored; work begins in ``fit``."""
 
     Options: ClassVar[type] = PaDiMOptions
+    learns_positions = True
 
     def __init__(self, options: PaDiMOptions | None = None) -> None:
         self.options = options or PaDiMOptions()

@@ -76,6 +76,7 @@ class Spade:
 
     def __init__(self, options: SpadeOptions | None = None) -> None:
         self.options = options or SpadeOptions()
+        self.learns_positions = self.options.gallery == "position"
 
     def feature_maps(self, backbone: Backbone) -> Sequence[str]:
         """The chosen layers, or the maps of stride 4, 8 and 16."""

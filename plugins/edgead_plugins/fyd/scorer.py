@@ -36,6 +36,7 @@ class FYD:
     """The scorer. ``Options`` are stored; work begins in ``train``."""
 
     Options: ClassVar[type] = FYDOptions
+    learns_positions = True
 
     def __init__(self, options: FYDOptions | None = None) -> None:
         self.options = options or FYDOptions()

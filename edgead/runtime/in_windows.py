@@ -1,0 +1,113 @@
+"""Frames judged in windows: each window goes through the engine, and the frame's map is made of their cores.
+
+What comes of a frame has the form of a graph's outputs, so that whatever judges those judges it as well: the
+score is the largest value of the map, which no window's place decides.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import chain, islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgead.runtime.pending import seconds, timed_out
+from edgead.runtime.session import Outputs, OwningSession, Pending, Session
+from edgead.types import Image
+from edgead.window_rule import WindowRule
+from edgead.windows import Window, cut, stitched, windows
+
+UNDER_WAY = 16
+"""Windows of a started frame that are with the engine at once: more would only take memory."""
+
+
+def judged_in_windows(
+    session: Session, frames: Iterable[Image], rule: WindowRule
+) -> Generator[Outputs, None, None]:
+    """Yield ``score`` (1,) and ``anomaly_map`` (1, 1, h, w), float32, of each scaled frame, in order.
+
+    The engine goes on with the next frame's windows while a frame's outputs are looked at.
+
+    Raises:
+        InferenceError: the engine fails on a window; the frames before it have been yielded.
+    """
+    under_way: deque[tuple[Sequence[int], list[Window]]] = deque()
+
+    def pieces() -> Iterator[Image]:
+        for frame in frames:
+            places = windows(frame.shape, rule.size, rule.margin)
+            under_way.append((frame.shape, places))
+            for window in places:
+                yield cut(frame, window, rule.size)[None]
+
+    run = session.map_owned if isinstance(session, OwningSession) else session.map
+    with closing(run(pieces())) as all_outputs:
+        for outputs in all_outputs:
+            shape, places = under_way.popleft()
+            parts = chain([outputs], islice(all_outputs, len(places) - 1))
+            yield _whole(shape, zip(places, parts, strict=True))
+
+
+class StartedFrame:
+    """A frame whose windows were started; see ``edgead.runtime.session.Pending``."""
+
+    def __init__(self, session: Session, frame: Image, rule: WindowRule) -> None:
+        self._session, self._frame, self._rule = session, frame, rule
+        self._places = windows(frame.shape, rule.size, rule.margin)
+        self._started: deque[tuple[Window, Pending]] = deque()
+        self._parts: list[tuple[Window, Outputs]] = []
+        self._next = 0
+        self._outputs: Outputs | None = None
+        self._fill()
+
+    def _fill(self) -> None:
+        start = self._session.start_owned if isinstance(self._session, OwningSession) else self._session.start
+        while self._next < len(self._places) and len(self._started) < UNDER_WAY:
+            window = self._places[self._next]
+            self._started.append((window, start(cut(self._frame, window, self._rule.size)[None])))
+            self._next += 1
+
+    @property
+    def done(self) -> bool:
+        return self._outputs is not None or (
+            self._next == len(self._places) and all(pending.done for _, pending in self._started)
+        )
+
+    def wait(self, timeout: float | None = None) -> Outputs:
+        left = seconds(timeout)
+        until = None if left is None else time.monotonic() + left
+        while self._outputs is None and self._started:
+            window, pending = self._started[0]
+            rest = None if until is None else max(until - time.monotonic(), 0.0)
+            outputs = pending.wait(rest)
+            self._started.popleft()
+            self._parts.append((window, outputs))
+            self._fill()
+            if until is not None and self._started and time.monotonic() > until:
+                raise timed_out(left)
+        if self._outputs is None:
+            self._outputs = _whole(self._frame.shape, self._parts)
+            self._parts = []
+        return self._outputs
+
+
+def _whole(shape: Sequence[int], parts: Iterable[tuple[Window, Outputs]]) -> Outputs:
+    """A frame's outputs of its windows'; what is no number in any of them stays, for the verdict to see."""
+    broken = False
+
+    def maps() -> Iterator[tuple[Window, NDArray[np.float32]]]:
+        nonlocal broken
+        for window, outputs in parts:
+            broken = broken or not np.isfinite(outputs["score"]).all()
+            yield window, outputs["anomaly_map"][0, 0]
+
+    whole = stitched(shape, maps())
+    score = np.float32(np.nan) if broken else whole.max()
+    return {"score": np.array([score], np.float32), "anomaly_map": whole[None, None]}
+
+
+__all__ = ["UNDER_WAY", "StartedFrame", "judged_in_windows"]

@@ -1,0 +1,82 @@
+"""How a frame that is judged in windows and its map lie on each other: scaled at most, never squeezed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgead.errors import OptionError
+from edgead.manifest import Manifest
+from edgead.resize import Box, ResizeRule, resized
+from edgead.types import Image, Size
+from edgead.windows import MAX_SCALE, Window, spans, windows
+
+
+@dataclass(frozen=True)
+class WindowRule:
+    """How a frame is judged in windows; what ``edgead.resize.ResizeRule`` is where it's resized as a whole.
+
+    Attributes:
+        size: (height, width) of a window, which is the model's input.
+        margin: pixels from a window's edge that belong to a neighbour, where there is one.
+        scale: of the frame's pixels a window's pixel stands for along each side; 1 or more.
+    """
+
+    size: Size
+    margin: int
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and 1 <= self.scale <= MAX_SCALE):
+            raise OptionError(f"scale {self.scale} must be from 1 to {MAX_SCALE}")
+        for side in self.size:
+            spans(side, side, self.margin)
+
+    def map_size(self, frame_shape: Sequence[int]) -> Size:
+        """(height, width) of the map of a frame: the scaled frame's own."""
+        return _scaled(frame_shape[0], self.scale), _scaled(frame_shape[1], self.scale)
+
+    def apply(self, frame: Image) -> Image:
+        """Scale (h, w, 3) uint8; the same bits for the same frame, and itself where the scale is 1."""
+        return resized(frame, self.map_size(frame.shape))
+
+    def windows(self, frame_shape: Sequence[int]) -> list[Window]:
+        """The windows of a frame that isn't scaled yet."""
+        return windows(self.map_size(frame_shape), self.size, self.margin)
+
+    def valid_area(self, frame_shape: Sequence[int]) -> tuple[slice, slice]:
+        """The rows and columns of the map that show the frame: all."""
+        height, width = self.map_size(frame_shape)
+        return slice(0, height), slice(0, width)
+
+    def valid_box(self, frame_shape: Sequence[int]) -> Box:
+        """``valid_area`` as a box (x, y, width, height)."""
+        height, width = self.map_size(frame_shape)
+        return 0, 0, width, height
+
+    def to_frame(self, box: Box, frame_shape: Sequence[int]) -> Box:
+        """Map a box (x, y, width, height) of the map to the frame pixels that it touches."""
+        x, y, w, h = box
+        height, width = self.map_size(frame_shape)
+        left, right = x * frame_shape[1] // width, -(-(x + w) * frame_shape[1] // width)
+        top, bottom = y * frame_shape[0] // height, -(-(y + h) * frame_shape[0] // height)
+        return left, top, right - left, bottom - top
+
+    def area_scale(self, frame_shape: Sequence[int]) -> float:
+        """How many of the frame's pixels one pixel of the map stands for."""
+        return frame_shape[0] * frame_shape[1] / math.prod(self.map_size(frame_shape))
+
+
+def _scaled(side: int, scale: float) -> int:
+    return max(1, round(side / scale))
+
+
+def rule_of(manifest: Manifest) -> ResizeRule | WindowRule:
+    """How a bundle's frames and maps lie on each other."""
+    if (windows := manifest.windows) is not None:
+        return WindowRule(manifest.input.size, windows.margin, windows.scale)
+    return ResizeRule(manifest.input.size, manifest.input.resize)
+
+
+__all__ = ["WindowRule", "rule_of"]
