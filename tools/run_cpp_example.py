@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import edgead
@@ -27,10 +28,9 @@ def missing() -> str | None:
     lacking = [name for name in ("cmake", "c++") if shutil.which(name) is None]
     if lacking:
         return f"no {' and no '.join(lacking)} here"
-    if not any(
-        Path(p).exists() for p in ("/usr/include/nlohmann/json.hpp", "/usr/local/include/nlohmann/json.hpp")
-    ):
-        return "no nlohmann-json3-dev here"
+    headers = ("/usr/include/nlohmann/json.hpp", "/usr/local/include/nlohmann/json.hpp")
+    if not any(Path(p).exists() for p in headers) and find_spec("nlohmann_json") is None:
+        return "no nlohmann-json3-dev and no Python package nlohmann-json here"
     return None
 
 
