@@ -15,6 +15,8 @@ SENTENCES: dict[str, str] = {
     "that overlap, {margin} pixels from their edges belonging to a neighbour",
     "windows-learned": "{images:#image} {images:is|are} cut into {windows} windows of {height} x {width}, "
     "{learned} of which are learned; all are judged",
+    "edges-unmeasured": "how far a window's edge reaches couldn't be measured, for no image is larger than a "
+    "window by {least} pixels: {margin} are assumed; give smaller windows, --size, or leave windows out",
     "edges-reach-far": "a map's values change by up to {change:.0%} of the highest of good images with where "
     "a window lies, {margin} pixels from its edge, which is as far as windows overlap ({wanted:.0%} is "
     "wanted): verdicts near the threshold may depend on it; give larger windows, --size",
@@ -246,6 +248,10 @@ SENTENCES: dict[str, str] = {
     "{names})",
     "threshold-note": "about the threshold: {text}",
     "input-preset": "input {height} x {width} (height x width), stretched, as the preset has it",
+    "windows-asked": "windows of {height} x {width} pixels (height x width), as asked for; images usually "
+    "have {image_height} x {image_width}",
+    "windows-chosen": "windows of {height} x {width} pixels (height x width) for images of usually "
+    "{image_height} x {image_width}",
     "input-asked": "input {height} x {width} (height x width), stretched, as asked for",
     "input-mixed": "input {height} x {width} (height x width), stretched: the median aspect, from which "
     "{off:.0%} of the images differ by more than 1.5 times",

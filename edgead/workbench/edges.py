@@ -47,6 +47,8 @@ class Edges:
 
     def notices(self) -> tuple[Notice, ...]:
         """What to know of it: nothing where the margin keeps the tolerance."""
+        if not self.distances:
+            return (Notice("edges-unmeasured", {"margin": self.margin, "least": STEP}),)
         change = dict(zip(self.distances, self.changes, strict=True)).get(self.margin, 0.0)
         if change <= TOLERANCE:
             return ()
@@ -76,8 +78,7 @@ def measure_edges(
     with fitting_data(graph, recipe.scorer, small) as offer:
         fitted = recipe.scorer.fit(offer)
     model = compose(graph, recipe.scorer, fitted, recipe.postprocessor, rule.size, "fp32").model
-    shift = _shift(rule)
-    bins = range(0, min(shift) // 2, PITCH)
+    bins = range(0, min(rule.size) // 4, PITCH)
     found: list[list[Floats]] = [[] for _ in bins]
     highest: list[float] = []
     with (
@@ -85,10 +86,9 @@ def measure_edges(
         data.progress("measuring how far a window's edge reaches", PAIRS) as advance,
     ):
         pairs = _pairs(frames, rule, np.random.default_rng(data.seed))
-        for one, other, down in pairs:
+        for one, other, length, down in pairs:
             first, second = (out["anomaly_map"][0, 0] for out in session.map([one[None], other[None]]))
             highest += [float(first.max()), float(second.max())]
-            length = shift[0] if down else shift[1]
             a, b = (first, second) if down else (first.T, second.T)
             apart = np.abs(a[length:] - b[: len(b) - length])
             at = np.arange(len(apart))
@@ -96,39 +96,35 @@ def measure_edges(
             for values, least in zip(found, bins, strict=True):
                 values.append(apart[distance >= least].ravel())
             advance(1)
-    level = max(float(np.quantile(highest, 0.9)), 1e-12) if highest else 1.0
-    changes = [float(np.quantile(np.concatenate(v), QUANTILE)) / level if v else 0.0 for v in found]
+    if not highest:
+        return Edges(first_margin(rule.size), (), ())
+    level = max(float(np.quantile(highest, 0.9)), 1e-12)
+    changes = [float(np.quantile(np.concatenate(each), QUANTILE)) / level for each in found]
     kept = [least for least, change in zip(bins, changes, strict=True) if change <= TOLERANCE]
     return Edges(kept[0] if kept else bins[-1], tuple(bins), tuple(round(each, 4) for each in changes))
 
 
-def _shift(rule: WindowRule) -> tuple[int, int]:
-    """Half a window, down and across, in whole steps."""
-    height, width = (max(side // 2 // STEP * STEP, STEP) for side in rule.size)
-    return height, width
-
-
 def _pairs(
     frames: GoodImages, rule: WindowRule, rng: np.random.Generator
-) -> Iterator[tuple[Image, Image, bool]]:
-    """Two windows half a window apart, and whether the other lies below the one, or to its right."""
-    (height, width), shift = rule.size, _shift(rule)
+) -> Iterator[tuple[Image, Image, int, bool]]:
+    """Two windows up to half a window apart, by how many pixels, and whether down or to the right."""
+    (height, width) = rule.size
     for number, place in enumerate(spread(len(frames), FRAMES)):
         frame = rule.apply(read_image(frames.paths[place], frames.depth))
         missing = [(0, max(side - have, 0)) for side, have in zip(rule.size, frame.shape[:2], strict=True)]
         frame = np.pad(frame, [*missing, (0, 0)], "symmetric")
-        fits = [frame.shape[0] >= height + shift[0], frame.shape[1] >= width + shift[1]]
-        for turn in range(PAIRS // FRAMES if any(fits) else 0):
-            down = fits[0] and ((turn + number) % 2 == 0 or not fits[1])
-            room = [
-                frame.shape[0] - height - (shift[0] if down else 0),
-                frame.shape[1] - width - (0 if down else shift[1]),
-            ]
+        shifts = [
+            min(side // 2, have - side) // STEP * STEP
+            for side, have in zip(rule.size, frame.shape[:2], strict=True)
+        ]
+        for turn in range(PAIRS // FRAMES if any(shifts) else 0):
+            down = shifts[0] > 0 and ((turn + number) % 2 == 0 or not shifts[1])
+            below, right = (shifts[0], 0) if down else (0, shifts[1])
+            room = frame.shape[0] - height - below, frame.shape[1] - width - right
             y, x = (int(rng.integers(0, side // STEP + 1)) * STEP for side in room)
-            below, right = (shift[0], 0) if down else (0, shift[1])
             one = frame[y : y + height, x : x + width]
             other = frame[y + below : y + below + height, x + right : x + right + width]
-            yield np.ascontiguousarray(one), np.ascontiguousarray(other), down
+            yield np.ascontiguousarray(one), np.ascontiguousarray(other), below or right, down
 
 
 __all__ = ["TOLERANCE", "Edges", "first_margin", "measure_edges"]

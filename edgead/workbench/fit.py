@@ -85,7 +85,7 @@ def fit(
         if presets and recipe.size is not None:
             why = Notice("input-preset", {"height": recipe.size[0], "width": recipe.size[1]})
             given = replace(given, reading=replace(given.reading, why=why))
-        counts = len(given.reading.images), given.reading.images.rule.size, len(given.held_out)
+        counts = len(given.reading.images), given.input_size, len(given.held_out)
         log.info("%s on %d images of %s, %d of them held out: %s", recipe.method, *counts, recipe.options)
         checkpoint = out.with_name(f"{out.name}.checkpoint")  # beside the bundle, for after a kill
         if given.pieces is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from edgead.device.calibrate import APART, LEARNED
 from edgead.errors import OptionError
 from edgead.notices import Notice
 from edgead.sampling import spread
-from edgead.types import PRECISIONS, Backbone, Defect, Precision, Progress, Size
+from edgead.types import PRECISIONS, Backbone, Defect, InputSpec, Precision, Progress, Size
 from edgead.window_rule import WindowRule
+from edgead.windows import STEP
 from edgead.workbench.annotated import read_defects
 from edgead.workbench.edges import Edges, first_margin
 from edgead.workbench.good_images import GoodImages, Reading, read_good, split
@@ -25,8 +27,9 @@ from edgead.workbench.standouts import find_standouts
 MAX_HELD_OUT = 500
 FOLDS, MOST_FOLDS = 10, 100
 """Fits that judge in turn what they haven't learned; see ``edgead.workbench.folds``."""
-WINDOW = 256
-"""Side of a window in pixels, where none is named, about."""
+WINDOW = 512
+"""Side of a window in pixels, where none is named and the frame's is as long: smaller ones overlap by most of
+themselves, since a network's edge effects reach far."""
 MAX_SIDE = 8192
 """Longest side of a model's input, in pixels: longer ones take more memory than there is."""
 
@@ -110,6 +113,11 @@ class Given:
     pieces: Pieces | None = None
     edges: Edges | None = None
 
+    @property
+    def input_size(self) -> Size:
+        """(height, width) of the model's input."""
+        return self.reading.images.rule.size if self.pieces is None else self.pieces.rule.size
+
     def to_judge(self, frames: GoodImages) -> GoodImages | Pieces:
         """What is judged of some good images: themselves, or all their windows."""
         return frames if self.pieces is None else self.pieces.of(frames.paths)
@@ -143,11 +151,11 @@ def read_given(
     Raises:
         InputError: as ``read_good``, ``read_defects`` and ``group`` raise.
     """
-    size = settings.size
-    if settings.windows:
-        if defects:
-            raise OptionError("annotated defects and windows don't go together yet: leave --defects out")
-        size = size or _window_size(backbone)
+    if settings.windows and defects:
+        raise OptionError("annotated defects and windows don't go together yet: leave --defects out")
+    size = (
+        None if settings.windows else settings.size
+    )  # windows' is another: frames are looked over as a whole
     reading = read_good(images, size, backbone.input.multiple, progress, settings.depth)
     frames = reading.images
     doubts: list[Notice] = []
@@ -160,8 +168,9 @@ def read_given(
     pieces: Pieces | None = None
     cut_notices: tuple[Notice, ...] = ()
     if settings.windows:
-        first = WindowRule(frames.rule.size, first_margin(frames.rule.size), settings.scale)
-        pieces, cut_notices = cut_up(frames, first, progress)
+        rule, why = _windows(settings, reading.why, backbone.input)
+        reading = replace(reading, why=why)
+        pieces, cut_notices = cut_up(frames, rule, progress)
     return Given(
         settings=settings,
         reading=reading,
@@ -176,10 +185,24 @@ def read_given(
     )
 
 
-def _window_size(backbone: Backbone) -> Size:
-    multiple = backbone.input.multiple
-    side = max(round(WINDOW / multiple), 1) * multiple
-    return side, side
+def _windows(settings: Settings, seen: Notice, wanted: InputSpec) -> tuple[WindowRule, Notice]:
+    """Windows of the size asked for, or such as cover a frame's side where that's short; and why.
+
+    Args:
+        seen: the images' usual size, as ``choose_resize`` tells it.
+    """
+    if settings.size is not None:
+        size, code = settings.size, "windows-asked"
+    else:
+        multiple = math.lcm(wanted.multiple, STEP)
+        sides = (round(seen.values[f"image_{side}"] / settings.scale) for side in ("height", "width"))
+        most = WINDOW // multiple * multiple or multiple
+        height, width = (min(max(-(-side // multiple), 1) * multiple, most) for side in sides)
+        size, code = (height, width), "windows-chosen"
+    rule = WindowRule(size, first_margin(size), settings.scale)
+    values = {"height": size[0], "width": size[1], "image_height": seen.values["image_height"],
+              "image_width": seen.values["image_width"]}  # fmt: skip
+    return rule, Notice(code, values)
 
 
 def _groups_of(

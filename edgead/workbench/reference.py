@@ -121,7 +121,7 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
                 settings.seed,
                 image_score=choice.record(),
             ),
-            input=InputRecord(rule.size, rule.mode, depth=given.reading.depth),
+            input=InputRecord(given.input_size, rule.mode, depth=given.reading.depth),
             thresholds={DEFAULT: threshold},
             target="reference",
             engine="onnxruntime",

@@ -25,6 +25,7 @@ NOT_A_PLUGINS = {
 WRONG: dict[str, Any] = {
     "float_nodes": "conv1",
     "learns_defects": "yes",
+    "learns_positions": "no",
     "carries_images": 1,
     "timed_here": None,
     "notices": ["mind the gap"],
