@@ -1,4 +1,4 @@
-"""Train the ``default`` backbone, or ``default-small``: a small student learns a teacher's feature maps on generated pictures.
+"""Train ``default`` or ``default-small``: a small student learns a teacher's maps on generated pictures.
 
     python tools/train_default.py --teacher-weights resnet18_layer1-3.safetensors --bf16 \\
         --out default.onnx --checkpoint state.pt

@@ -41,8 +41,8 @@ NETWORKS: Mapping[str, Stages] = {
         "stage3": (Layer(96, stride=2), Layer(96, dilation=2, shortcut=True), Layer(0)),
     },
 }
-"""By the name of the backbone that each becomes. Channels are multiples of 16 for the INT8 kernels of CPUs and
-GPUs. A dilation lets stage3 see further at no cost; a shortcut costs next to nothing."""
+"""By the name of the backbone that each becomes. Channels are multiples of 16 for the INT8 kernels of CPUs
+and GPUs. A dilation lets stage3 see further at no cost; a shortcut costs next to nothing."""
 
 
 class Student(nn.Module):

@@ -14,6 +14,7 @@ _RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "wide_resnet50_2")
 @hookimpl
 def edgead_register_backbones(register: Register) -> None:
     register("default", f"{_HERE}.default:default_backbone", "small, embedded, needs no weights")
+    register("default-small", f"{_HERE}.default:default_small_backbone", "half as wide, embedded, faster")
     for name in _RESNETS:
         register(name, f"{_HERE}.resnet:{name}", "from a .safetensors file (--weights), without torch")
     register("timm", f"{_HERE}.timm:timm_backbone", "timm:NAME, any features_only model, converted once")
