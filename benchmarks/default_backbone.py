@@ -1,11 +1,13 @@
 """The ``default`` backbone beside its teacher and beside random weights: accuracy, INT8 and latency.
 
-    python benchmarks/default_backbone.py DATASET_DIR... --weights resnet18.safetensors [--keep FILE] [--only NAME]
+    python benchmarks/default_backbone.py DATASET_DIR... --weights resnet18.safetensors [--keep FILE]
+        [--only NAME]
 
 PatchCore (1 %, 256 x 256 stretched) on each data set in MVTec layout, through ``edgead fit``, ``export`` and
 ``eval`` on OpenVINO: ResNet-18 with the given weights, ``default`` and ``default-small`` in FP32 and in INT8,
 and the network of ``default`` with random weights. Then the latency of the three backbones alone, in INT8,
-interleaved in one run. The last lines say by how much ``default`` is behind, and whether that is what the project promises.
+interleaved in one run. The last lines say by how much ``default`` is behind, and whether that is what the
+project promises.
 """
 
 from __future__ import annotations
