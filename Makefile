@@ -1,7 +1,7 @@
 # Everything sets itself up: each target makes or reuses the virtual environment that it needs.
 #   make demo    see edgead work (no torch)          make test     every test
 #   make check   linters, types, import contracts    make bench    beside other tools (which it installs: some GB)
-#   make faults  every write, fsync, rename ... of every verb fails once     make soak    a million frames
+#   make faults  every write, fsync, rename ... of every verb fails once     make soak    a million frames, a million lines
 #   make fuzz    damaged inputs for every parser, FUZZ_SECONDS (3600) in all
 #   make test-plugin   docs/write-a-plugin.md, from wheels in fresh environments (needs a package index)
 # Another Python: make PYTHON=python3.12 demo
@@ -42,6 +42,7 @@ faults: .venv/.has-dev
 
 soak: .venv/.has-dev
 	.venv/bin/python tools/soak.py
+	.venv/bin/python tools/soak_web.py
 
 fuzz: .venv/.has-dev
 	.venv/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from edgead.slots import Slots
     from edgead.trust import Trust
     from edgead.types import Prediction, Region
+    from edgead.web import NotInspected, Web, WebDefect
 
 _telemetry.turn_off()
 
@@ -52,12 +53,15 @@ _HOME = {
     "Export": "edgead.api.records",
     "Fit": "edgead.api.records",
     "Lesson": "edgead.bundle",
+    "NotInspected": "edgead.web",
     "Prediction": "edgead.types",
     "Region": "edgead.types",
     "Slots": "edgead.slots",
     "Taught": "edgead.api.records",
     "Trust": "edgead.trust",
     "Verified": "edgead.api.records",
+    "Web": "edgead.web",
+    "WebDefect": "edgead.web",
     "calibrate": "edgead.api.calibrate",
     "compare": "edgead.api.compare",
     "evaluate": "edgead.api.evaluate",
@@ -82,12 +86,15 @@ __all__ = [
     "Export",
     "Fit",
     "Lesson",
+    "NotInspected",
     "Prediction",
     "Region",
     "Slots",
     "Taught",
     "Trust",
     "Verified",
+    "Web",
+    "WebDefect",
     "__version__",
     "calibrate",
     "compare",

@@ -16,7 +16,10 @@ MIN_IMAGE_SIDE = 8
 
 
 def as_bgr(
-    frame: NDArray[Any], channel_order: Literal["bgr", "rgb"] = "bgr", depth: int | None = None
+    frame: NDArray[Any],
+    channel_order: Literal["bgr", "rgb"] = "bgr",
+    depth: int | None = None,
+    least: int = MIN_IMAGE_SIDE,
 ) -> NDArray[np.uint8]:
     """Return a camera's frame as (H, W, 3) uint8 BGR; the input is never changed, and copied only if it must.
 
@@ -26,9 +29,10 @@ def as_bgr(
         depth: significant bits of a uint16 frame, 9 to 16; 16 if not given. A value v of n bits becomes
             ``round(v * 255 / (2**n - 1))``, so 16 bits are divided by 257. 10- and 12-bit camera formats
             (Mono10, Mono12) hold their values in the low bits: say 10 or 12.
+        least: pixels that a side has at least; 1 for lines that are to be part of a frame.
 
     Raises:
-        FrameError: any other type or shape, a side under MIN_IMAGE_SIDE, or values over the stated depth.
+        FrameError: any other type or shape, a side under ``least``, or values over the stated depth.
     """
     if channel_order not in ("bgr", "rgb"):
         raise FrameError(f"channel order '{channel_order}' is unknown; give 'bgr' or 'rgb'")
@@ -41,8 +45,8 @@ def as_bgr(
     is_colour = frame.ndim == 3 and frame.shape[2] == 3
     if not (is_colour or frame.ndim == 2):
         raise FrameError(f"the frame's shape is {frame.shape}; give (H, W, 3) or (H, W)")
-    if min(frame.shape[:2]) < MIN_IMAGE_SIDE:
-        raise FrameError(f"the frame's shape is {frame.shape}; {MIN_IMAGE_SIDE} pixels a side is the least")
+    if min(frame.shape[:2]) < least:
+        raise FrameError(f"the frame's shape is {frame.shape}; {least} pixels a side is the least")
     if frame.dtype.itemsize == 2:
         if is_colour:
             raise FrameError("a three-channel frame must be uint8; convert it, or give mono uint16")

@@ -366,6 +366,30 @@ SENTENCES: dict[str, str] = {
     "drift-unsaved": "what Drift has learned is not saved: {reason}",
     "drift-learning": "Drift has learned {done} of {blocks:#block} of {block:#frame}, and says nothing of "
     "changes before it has them all",
+    "web-margin-guessed": "this bundle doesn't say how far from a window's edges its map is to be trusted: "
+    "{margin:#pixel} of a window of {side} are left to its neighbours; fit one with --windows, which measures "
+    "it, or give margin=",
+    "web-pixel-decides": "on a web areas over the pixel threshold {pixel:.4g} are defects where their peak "
+    "is over the score's, {score:.4g}: the pixel threshold is the higher one, so it decides alone; to find "
+    "more, calibrate it with edgead calibrate BUNDLE --good DIR --pixel-regions RATE",
+    "web-defect": "defect {id} from line {start} up to {end}, columns {left} up to {right}: {area:#pixel}, "
+    "peak {peak:.4g}",
+    "web-defect-open": "defect {id} from line {start} and going on at {end}, columns {left} up to {right}: "
+    "{area:#pixel} so far, peak {peak:.4g}",
+    "web-defect-cut": "defect {id} from line {start} up to {end}, columns {left} up to {right}, cut off by "
+    "what wasn't inspected: {area:#pixel}, peak {peak:.4g}",
+    "web-lost": "from line {start} up to {end} nothing was inspected: these lines were lost; treat them as "
+    "defective",
+    "web-refused": "from line {start} up to {end} nothing was inspected: {error}; treat these lines as "
+    "defective",
+    "web-encoder-jump": "from line {start} up to {end} nothing was inspected: the encoder went from "
+    "{start_encoder} to {end_encoder} without them; treat them as defective, and look at camera and trigger",
+    "web-encoder-back": "the web is interrupted at line {start}: the encoder went back from {start_encoder} "
+    "to {end_encoder}; look at what lies around it",
+    "web-inference": "from line {start} up to {end}, columns {left} up to {right}, nothing was inspected: "
+    "{error}; treat it as defective",
+    "web-not-finite": "from line {start} up to {end}, columns {left} up to {right}, nothing was inspected: "
+    "{error}; treat it as defective, and export the bundle again",
     "stands-out": "these good images are unlike all others, by robust standard deviations: {names}, next "
     "{next}; look at them and leave out what isn't good, for a defect that is learned is never found; those "
     "with scores over all others set no threshold, and count as rejected in its rate",

@@ -60,8 +60,8 @@ class Window:
         return slice(y.own - y.start, y.end - y.start), slice(x.own - x.start, x.end - x.start)
 
 
-def spans(length: int, side: int, margin: int) -> list[Span]:
-    """Windows of ``side`` pixels over a side of ``length`` pixels; one where it's no longer than that.
+def step_of(side: int, margin: int) -> int:
+    """How far apart windows of ``side`` pixels start, but for the last one: a multiple of ``STEP``.
 
     Raises:
         OptionError: the margins leave nothing to step by.
@@ -69,6 +69,16 @@ def spans(length: int, side: int, margin: int) -> list[Span]:
     step = (side - 2 * margin) // STEP * STEP
     if margin < 0 or step <= 0:
         raise OptionError(f"margin {margin} of a window of {side} pixels: at most {(side - STEP) // 2}")
+    return step
+
+
+def spans(length: int, side: int, margin: int) -> list[Span]:
+    """Windows of ``side`` pixels over a side of ``length`` pixels; one where it's no longer than that.
+
+    Raises:
+        OptionError: the margins leave nothing to step by.
+    """
+    step = step_of(side, margin)
     if length <= side:
         return [Span(0, 0, length)]
     starts = [*range(0, length - side, step), length - side]
@@ -108,4 +118,4 @@ def stitched(
     return whole
 
 
-__all__ = ["MAX_SCALE", "STEP", "Span", "Window", "cut", "spans", "stitched", "windows"]
+__all__ = ["MAX_SCALE", "STEP", "Span", "Window", "cut", "spans", "step_of", "stitched", "windows"]

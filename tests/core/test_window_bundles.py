@@ -156,6 +156,15 @@ def test_calibrating_and_evaluating_go_by_frames(detector, tmp_path):
     assert limits.n_images == 10
 
 
+def test_a_web_takes_the_margin_that_was_measured(detector):
+    frame = np.concatenate([defective(0, 75, 64), large(901), defective(1, 40, 100)])
+    web = edgead.Web(detector, width=SHAPE[1])
+    assert not web.notices
+    found = [*web.feed(frame[:111]), *web.feed(frame[111:]), *web.finish()]
+    for y, x in ((75, 64), (340, 100)):
+        assert any(d.start <= y < d.end and d.left <= x < d.right for d in found)
+
+
 def test_it_cant_be_taught_and_says_so(detector, tmp_path):
     write_images(tmp_path / "f", [large(1)])
     with pytest.raises(TeachError, match="in windows can't be taught yet"):
@@ -203,6 +212,8 @@ def test_what_doesnt_go_together_is_refused(tmp_path):
 def test_frames_are_shrunk_first_where_asked(tmp_path):
     bundle = fitted(tmp_path, scale=1.5, folds=0, precisions=("fp32",))
     detector = edgead.load(make_compiled(bundle, "onnx", "fp32", tmp_path / "c.edgead").bundle)
+    with pytest.raises(OptionError, match=r"shrinks frames by 1\.5"):
+        edgead.Web(detector, width=130)
     prediction = detector(defective(2, 75, 64, 9))
     assert prediction.anomaly_map.shape == (100, 87) and bundle.manifest.windows.scale == 1.5
     left, top, width, height = prediction.regions[0].box
