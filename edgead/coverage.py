@@ -15,7 +15,7 @@ _BLOCK = 1 << 20
 
 def edges_of(length: int, old: int) -> Shares:
     """Where the pixels of a side of ``length`` begin and end on one of ``old``: (length + 1,)."""
-    return np.arange(length + 1) * (old / length)
+    return np.asarray(np.arange(length + 1) * (old / length), np.float64)
 
 
 def shares(mask: NDArray[np.bool_], rows: Shares, columns: Shares) -> Shares:

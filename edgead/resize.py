@@ -10,6 +10,7 @@ from typing import get_args
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgead.errors import DatasetError, OptionError
 from edgead.notices import Notice
@@ -50,6 +51,21 @@ class ResizeRule:
         canvas[:] = PAD
         canvas[rows, columns] = inner
         return canvas
+
+    def check(self, frame_shape: Sequence[int]) -> None:
+        """Raise FrameError where frames of this (height, width, ...) aren't for this rule: any are.
+
+        A rule with a region of interest (``edgead.roi``) takes those of its aspect alone.
+        """
+
+    def inside(self, frame_shape: Sequence[int]) -> NDArray[np.bool_] | None:
+        """Which pixels of the input are judged, (H, W) bool; None where all are: no region was given."""
+        return None
+
+    @property
+    def plain_size(self) -> Size:
+        """(height, width) of frames that the rule takes and that cost it least."""
+        return self.size
 
     def valid_area(self, frame_shape: Sequence[int]) -> tuple[slice, slice]:
         """Return the rows and columns of the input that show the frame; a letterbox pads the others."""

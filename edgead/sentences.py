@@ -70,6 +70,17 @@ SENTENCES: dict[str, str] = {
     "images: give {folder}",
     "no-defective": "no defective test images, so AUROC will be undefined",
     "no-good": "no good test images, so AUROC will be undefined",
+    "roi-inside": "{share:.2%} of a frame, drawn on {height} x {width} pixels (height x width); the rest is "
+    "painted in {fill} and isn't judged",
+    "roi-all": "everything lies inside of the region of interest ({name}), so it changes nothing: check that "
+    "outside is 0 in it, or leave it out",
+    "roi-small": "only {share:.1%} of the frame is inside of the region of interest, so most of the "
+    "model's input shows nothing: crop the images round it, or give a larger --size, to see finer defects",
+    "roi-defects": "{count} of {total:#marked defect} {count:lies|lie} wholly outside of the region of "
+    "interest and {count:is|are} in no pixel metric; {images} of {masked:#defective image} "
+    "{images:has|have} no other, {example} for one: each counts as an escape where it passes",
+    "roi-defects-partly": "{count} of {total:#marked defect} {count:lies|lie} wholly outside of the "
+    "region of interest and {count:is|are} in no pixel metric; every defective image has another inside",
     "mask-empty": "{count} of {total:#masked defective image} {count:has a mask that marks|have masks that "
     "mark} nothing, {example} for one: such an image counts as unmasked; mark its defect, or move the image "
     "to the good ones",
