@@ -45,6 +45,7 @@ def fit(
     group: str | None = None,
     image_score: str | float = "auto",
     folds: int = 10,
+    roi: AnyPath | None = None,
     progress: Progress = silent,
 ) -> Fit:
     """Fit a method on good images and write the reference bundle; as ``edgead fit``.
@@ -78,6 +79,8 @@ def fit(
             unless synthetic defects clearly speak for another.
         folds: fits that judge, in turn, good images that they haven't learned, for the threshold; 0: the
             held-out images alone, as for methods that train a network.
+        roi: a region of interest, outside of which nothing is learned and nothing judged: a mask image of the
+            images' shape, inside where it isn't 0, or a ``.json`` of polygons; docs/region.md says how.
         progress: reports long work; ``edgead.progress.bar`` is a bar on a terminal.
 
     Returns:
@@ -94,6 +97,7 @@ def fit(
 
     values.path("out", out)
     values.path("weights", weights)
+    values.path("roi", roi)
     values.called("progress", progress)
     settings = Settings(
         size=as_size(size),
@@ -104,6 +108,7 @@ def fit(
         depth=values.maybe_whole("depth", depth),
         group=values.maybe_text("group", group, "a regular expression, 'parent' or 'grandparent'"),
         folds=values.whole("folds", folds, 0),
+        roi=optional(roi),
     )
     recipe = _resolve(
         values.text("method", method, "a method's name, 'patchcore' for instance"),

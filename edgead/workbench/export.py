@@ -40,6 +40,7 @@ from edgead.notices import Notice, say
 from edgead.plugins import registry
 from edgead.processor import cpu
 from edgead.resize import ResizeRule
+from edgead.roi import rule_of
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import open_session
 from edgead.runtime.exact import ExactSession
@@ -124,8 +125,9 @@ def export(
     check_reference(reference)
     forms = _forms_to_try(manifest.reference, exporter, precision)
     rule = ResizeRule(manifest.input.size, manifest.input.resize)
+    inside = rule_of(reference).inside(manifest.input.size)
     good = _held_out(reference)
-    defects = defective_images(good, manifest.method.seed)
+    defects = defective_images(good, manifest.method.seed, inside=inside)
     probes = probe_images(good, rule, manifest.method.seed)
     rate = manifest.threshold.false_positive_rate
     unseen = read_held_out(reference)
@@ -157,7 +159,7 @@ def export(
                     raise
                 reports.insert(0, FormReport(form, failure=str(error)))
                 continue
-            gate = gate or PrecisionGate(judge, good, defects, max_loss, manifest.method.seed)
+            gate = gate or PrecisionGate(judge, good, defects, max_loss, manifest.method.seed, inside)
             trial, separation = gate.judge(judge)
             figures = form_figures(unseen, trial, gate.fp32(trial), groups or ())
             threshold = calibrate(
@@ -189,6 +191,8 @@ def export(
         carried = carry(reference, held[chosen.precision], staging.folder, count, known)
         if (teaching := manifest.teaching) is not None:
             (staging.folder / teaching.file).write_bytes(reference.read(teaching.file))
+        if manifest.roi is not None:
+            (staging.folder / manifest.roi.file).write_bytes(reference.read(manifest.roi.file))
         if any(file.path == sbom.FILE for file in manifest.files):
             (staging.folder / sbom.FITTED_FILE).write_bytes(reference.read(sbom.FILE))
         (staging.folder / sbom.FILE).write_bytes(sbom.sbom(_distributions(exporter)))

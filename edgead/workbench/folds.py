@@ -74,6 +74,7 @@ def by_folds(
     n = len(frames)
     fold_of = fold_of_each(labels, folds, data.seed)
     finish = _Finish(recipe.postprocessor, data.size)
+    inside = frames.rule.inside(data.size)
     good, maxima = np.full((n, len(candidates)), np.nan), np.full(n, np.nan)
     bad: list[list[float]] = []
     areas: list[float] = []
@@ -81,20 +82,20 @@ def by_folds(
     fits = _fits(recipe.scorer, data, features, fold_of, frames)
     with data.progress(f"judging what {count} fits in turn haven't learned", count) as advance:
         for fold in range(count):
-            inside = np.flatnonzero(fold_of == fold)
+            members = np.flatnonzero(fold_of == fold)
             fitted = next(fits, None)
             if fitted is None:
                 raise PluginError(
                     f"{recipe.provenance.get('distribution', '?')}: scorer '{recipe.scorer_name}': "
                     f"its fit_folds() of {count} folds yields {fold}: one for each"
                 )
-            drawn = list(draw(_indexed(frames, inside), n, data.seed))
+            drawn = list(draw(_indexed(frames, members), n, data.seed, inside))
             areas += [each.area for each in drawn]
-            images = chain(features.of(inside), features.embed(each.image for each in drawn))
+            images = chain(features.of(members), features.embed(each.image for each in drawn))
             for place, outputs in enumerate(_run(recipe, data, fitted, images, finish)):
-                scores, maximum = judged(outputs, candidates)
-                if place < len(inside):
-                    good[inside[place]], maxima[inside[place]] = scores, maximum
+                scores, maximum = judged(outputs, candidates, inside)
+                if place < len(members):
+                    good[members[place]], maxima[members[place]] = scores, maximum
                 else:
                     bad.append(scores)
             del fitted  # before there are two: some take hundreds of megabytes
@@ -117,10 +118,12 @@ def by_holdout(
         good: the held-out images.
         groups: theirs, or None where each is its own.
     """
-    drawn = list(draw(iter(enumerate(good)), len(good), data.seed))
+    inside = good.rule.inside(data.size)
+    drawn = list(draw(iter(enumerate(good)), len(good), data.seed, inside))
     embedded = data.embed(chain(good, (each.image for each in drawn)))
     finish = _Finish(recipe.postprocessor, data.size)
-    found = [judged(outputs, candidates) for outputs in _run(recipe, data, fitted, embedded, finish)]
+    run = _run(recipe, data, fitted, embedded, finish)
+    found = [judged(outputs, candidates, inside) for outputs in run]
     scores, maxima = np.array([each[0] for each in found]), np.array([each[1] for each in found])
     areas = np.array([each.area for each in drawn])
     n = len(good)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgead.device.calibrate import APART, LEARNED
 from edgead.errors import OptionError
 from edgead.notices import Notice
+from edgead.roi import read_roi
 from edgead.sampling import spread
 from edgead.types import PRECISIONS, Backbone, Defect, Precision, Progress, Size
 from edgead.workbench.annotated import read_defects
@@ -42,6 +43,7 @@ class Settings:
         group: which images show one part and are held out together: ``parent`` or ``grandparent``, a folder's
             name, or a regular expression with one group, searched for in the file's name; None: near copies.
         folds: fits that judge, in turn, good images that they haven't learned; 0: the hold-out alone judges.
+        roi: a file that says which region of interest is learned and judged; see ``edgead.roi.read_roi``.
     """
 
     size: Size | None = None
@@ -53,6 +55,7 @@ class Settings:
     depth: int | None = None
     group: str | None = None
     folds: int = FOLDS
+    roi: Path | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and not all(1 <= side <= MAX_SIDE for side in self.size):
@@ -108,9 +111,10 @@ def read_given(
         images, defects: as ``edgead.workbench.fit.fit`` takes them.
 
     Raises:
-        InputError: as ``read_good``, ``read_defects`` and ``group`` raise.
+        InputError: as ``read_roi``, ``read_good``, ``read_defects`` and ``group`` raise.
     """
-    reading = read_good(images, settings.size, backbone.input.multiple, progress, settings.depth)
+    drawn = None if settings.roi is None else read_roi(settings.roi)
+    reading = read_good(images, settings.size, backbone.input.multiple, progress, settings.depth, drawn)
     frames = reading.images
     doubts: list[Notice] = []
     annotated = read_defects(defects, frames.rule, progress, depth=settings.depth, tell=doubts.append)

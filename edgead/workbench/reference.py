@@ -19,6 +19,7 @@ from edgead.device.calibrate import calibrate
 from edgead.held_out import HeldOut, write_held_out
 from edgead.manifest import DEFAULT, ComposedMethod, InputRecord, Manifest, ReferenceRecord, TeachingRecord
 from edgead.notices import Notice
+from edgead.roi import write_roi
 from edgead.runtime.exact import ExactSession
 from edgead.teaching import EMBEDDING, PATCH, write_matrices
 from edgead.types import Backbone, Image, Precision
@@ -134,6 +135,7 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
                 probe_groups=given.groups or (),
             ),
             held_out=write_held_out(folder, figures),
+            roi=write_roi(folder, rule),
             teaching=_teaching(forms.teachable, folder),
             probes=records(ExactSession(folder / FORM_FILES["fp32"]), folder, probes[:CARRIED]),
             notices=(

@@ -17,7 +17,7 @@ from edgead.image_score import ImageScore, score_of
 from edgead.metrics.scores import auroc
 from edgead.runtime.session import Outputs
 from edgead.types import Image
-from edgead.workbench.defects import synthesise
+from edgead.workbench.judged_part import draw_inside, highest
 
 DRAWN = 160
 """Synthetic defects that are judged: some fifty of each size."""
@@ -62,13 +62,19 @@ class Drawn:
     area: float
 
 
-def draw(images: Iterator[tuple[int, Image]], n: int, seed: int) -> Iterator[Drawn]:
-    """Draw ``DRAWN`` defects, spread evenly over n good images, given with their indices."""
+def draw(
+    images: Iterator[tuple[int, Image]], n: int, seed: int, inside: NDArray[np.bool_] | None = None
+) -> Iterator[Drawn]:
+    """Draw ``DRAWN`` defects, spread evenly over n good images, given with their indices.
+
+    Args:
+        inside: (H, W) bool, where images are judged; None everywhere.
+    """
     for index, image in images:
         for place in range(index, max(DRAWN, n), n):
             if place < n and not _is_chosen(place, n):
                 continue
-            defective, mask = synthesise(image, np.random.default_rng([seed, place]))
+            defective, mask = draw_inside(image, np.random.default_rng([seed, place]), inside)
             yield Drawn(index, defective, float(mask.mean()))
 
 
@@ -77,10 +83,12 @@ def _is_chosen(place: int, n: int) -> bool:
     return n <= DRAWN or place * DRAWN // n != (place - 1) * DRAWN // n
 
 
-def judged(outputs: Outputs, candidates: Sequence[ImageScore]) -> tuple[list[float], float]:
-    """Each candidate's image score and the map's maximum, of what ``compose_head`` yields."""
+def judged(
+    outputs: Outputs, candidates: Sequence[ImageScore], inside: NDArray[np.bool_] | None
+) -> tuple[list[float], float]:
+    """Each candidate's image score, and the map's maximum inside, of what ``compose_head`` yields."""
     own, patch, anomaly_map = float(outputs["score"][0]), outputs["patch"][0, 0], outputs["anomaly_map"][0, 0]
-    return [score_of(patch, anomaly_map, own, each) for each in candidates], float(anomaly_map.max())
+    return [score_of(patch, anomaly_map, own, each) for each in candidates], highest(anomaly_map, inside)
 
 
 def separations(good: Scores, bad: Scores, areas: Scores) -> list[float]:
