@@ -8,9 +8,10 @@ from pathlib import Path
 from edgead.bundle import Bundle
 from edgead.device.lesson_costs import replay_lessons
 from edgead.device.parity import check_parity, probe_images
-from edgead.errors import InputError, ParityError
+from edgead.errors import FrameError, ImageError, InputError, ParityError
 from edgead.images import list_images, read_image
 from edgead.resize import ResizeRule
+from edgead.roi import rule_of
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import engine_of, open_session
 from edgead.runtime.exact import ExactSession
@@ -18,6 +19,7 @@ from edgead.runtime.model_bytes import model_of
 from edgead.runtime.proof import Parity, replay, told
 from edgead.runtime.session import Session
 from edgead.runtime.warming import warm_up
+from edgead.types import Image
 
 
 def check_on_device(bundle: Bundle, images: Path | None, engine: str | None) -> tuple[str, list[Parity]]:
@@ -72,11 +74,18 @@ def _on_images(bundle: Bundle, here: Session, images: Path) -> Parity:
             f"{bundle.path}: --images compares ONNX graphs, this one is {file.suffix[1:]}: leave it out, the "
             "bundle's own images are enough"
         )
-    rule = ResizeRule(manifest.input.size, manifest.input.resize)
+    rule = rule_of(bundle)
     depth = manifest.input.depth if manifest.input.depth > 8 else None
-    good = [rule.apply(read_image(image, depth)) for image in list_images(images, good=True)]
-    probes = probe_images(good, rule, manifest.method.seed)
+    good = [_input(image, rule, depth) for image in list_images(images, good=True)]
+    probes = probe_images(good, ResizeRule(rule.size, rule.mode), manifest.method.seed)
     return check_parity(here, ExactSession(file), probes, manifest.threshold, manifest.precision)
+
+
+def _input(file: Path, rule: ResizeRule, depth: int | None) -> Image:
+    try:
+        return rule.apply(read_image(file, depth))
+    except FrameError as error:  # of another aspect than the region of interest
+        raise ImageError(f"{file}: {error}") from None
 
 
 __all__ = ["check_on_device", "require"]

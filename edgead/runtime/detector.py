@@ -25,6 +25,7 @@ from edgead.manifest import DEFAULT, ThresholdRecord
 from edgead.names import shown
 from edgead.notices import Notice
 from edgead.resize import ResizeRule
+from edgead.roi import rule_of
 from edgead.runtime.engine_options import EngineOptions, whole
 from edgead.runtime.engines import engine_of, open_session
 from edgead.runtime.frames import Frames
@@ -135,7 +136,7 @@ class Detector:
         bundle: the verified bundle.
         product: whose thresholds hold where a call names no product.
         threshold: that product's, on the image score.
-        rule: the resize rule.
+        rule: the resize rule, with the region of interest where the bundle has one.
         depth: significant bits of uint16 frames and 16-bit files, what ``read_image`` should be given; None
             where the bundle has learned none and nothing was said.
         runs_on: engine and device, and for a Jetson's bundle why nothing better, in one line.
@@ -167,7 +168,7 @@ class Detector:
         self._thresholds = self._in_force(bundle)
         self.product = DEFAULT if product is None else product
         self.threshold = self.limits().score
-        self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
+        self.rule: ResizeRule = rule_of(bundle)
         self._frames = Frames(self.rule, manifest.input.depth, depth, bundle.path.name)
         self.depth = self._frames.depth
         self._engine = engine_of(bundle, engine)

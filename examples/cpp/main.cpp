@@ -54,7 +54,10 @@ Manifest read_manifest(const std::string& bundle) {
     std::ifstream file(bundle + "/manifest.json");
     if (!file) throw std::runtime_error(bundle + ": no manifest.json in this folder");
     const auto json = nlohmann::json::parse(file);
-    if (json.at("format") != 2) throw std::runtime_error(bundle + ": a format that this program doesn't know");
+    if (json.contains("roi"))
+        throw std::runtime_error(bundle + ": it has a region of interest, which this program doesn't apply");
+    const int format = json.at("format");  // 3 is 2 with a digest
+    if (format != 2 && format != 3) throw std::runtime_error(bundle + ": a format that this program doesn't know");
     const auto& input = json.at("input");
     return {json.at("model"), json.at("engine"), json.at("engine_precision"), input.at("size").at(0),
             input.at("size").at(1), input.at("resize") == "letterbox", threshold_in_force(bundle, json)};

@@ -28,7 +28,7 @@ from edgead.bundle import Bundle, read_bundle
 from edgead.errors import OptionError
 from edgead.images import as_bgr, read_image
 from edgead.manifest import DEFAULT, ComposedMethod
-from edgead.resize import ResizeRule
+from edgead.roi import rule_of
 from edgead.runtime.detector import Detector
 from edgead.types import Image, Prediction
 from edgead.workbench.graph_bytes import load_graph
@@ -96,7 +96,7 @@ class GradientDetector:
                 f"{manifest.kind} {manifest.method.name}"
             )
         self.product, self.threshold = DEFAULT, manifest.threshold.score
-        self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
+        self.rule = rule_of(self.bundle)
         options = manifest.method.options
         if options["image_score"] != "whole":
             raise OptionError(
