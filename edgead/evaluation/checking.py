@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead import exif
-from edgead.errors import DatasetError, ImageError, InputError
+from edgead.errors import DatasetError, FrameError, ImageError, InputError
 from edgead.imagefile import DamagedFile, read_header
 from edgead.images import MAX_PIXELS, MIN_IMAGE_SIDE
 from edgead.masks import Doubts, read_marks, to_input
@@ -89,6 +89,10 @@ def _check(
     sample: Sample, rule: ResizeRule, doubts: Doubts, nothing: NDArray[np.uint8]
 ) -> NDArray[np.uint8] | None:
     shape, stated = _look(sample.image)
+    try:
+        rule.check(shape)
+    except FrameError as error:  # of another aspect than the region of interest
+        raise DatasetError(f"{shown(sample.image)}: {error}") from None
     if not sample.masks:
         return nothing if sample.is_good else None
     marks = read_marks(sample.masks, shape, sample.image, stated)
