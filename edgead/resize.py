@@ -53,9 +53,9 @@ class ResizeRule:
         return canvas
 
     def check(self, frame_shape: Sequence[int]) -> None:
-        """Raise FrameError where frames of this (height, width, ...) aren't for this rule: any are.
+        """Take frames of any (height, width, ...).
 
-        A rule with a region of interest (``edgead.roi``) takes those of its aspect alone.
+        A rule with a region of interest (``edgead.roi``) raises FrameError for those of another aspect.
         """
 
     def inside(self, frame_shape: Sequence[int]) -> NDArray[np.bool_] | None:
