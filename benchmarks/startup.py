@@ -30,7 +30,7 @@ import numpy as np
 bundle, engine, kept = {bundle!r}, {engine!r}, {kept}
 detector = edgead.load(bundle, engine=engine, cache=kept)
 loaded = time.perf_counter()
-detector(np.zeros((*detector.rule.size, 3), np.uint8))
+detector(np.zeros((*detector.rule.plain_size, 3), np.uint8))
 print(imported - began, loaded - imported, time.perf_counter() - loaded)
 """
 BARE = "import numpy, cv2"

@@ -5,6 +5,7 @@
     │   ├── ImageError                   an image file
     │   ├── DatasetError                 a folder of images
     │   ├── FrameError                   an array given to a detector
+    │   ├── RoiError                     a file that should hold a region of interest
     │   ├── TeachError                   the bundle can't be taught this
     │   ├── DriftStateError              a file that should hold what Drift has learned
     │   ├── KeyFileError                 a file that should hold a key, or its passphrase
@@ -97,6 +98,10 @@ class ImageError(InputError):
 
 class DatasetError(InputError):
     """A folder doesn't hold the images that the command needs."""
+
+
+class RoiError(InputError):
+    """A file doesn't say which region of interest is meant, or one that these images can have."""
 
 
 class TeachError(InputError):

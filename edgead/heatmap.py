@@ -54,6 +54,7 @@ def overlay(
     opacity: float = 0.6,
     outline: bool = True,
     smallest_area: int = 0,
+    inside: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
     """Lay an anomaly map over its frame and outline the mask.
 
@@ -68,6 +69,7 @@ def overlay(
         opacity: of the colours at the threshold and above, 0 to 1.
         outline: whether to outline the mask; a frame that passes has none, so give the verdict here.
         smallest_area: smaller areas of the map over the threshold, in its pixels, aren't in the mask.
+        inside: (h, w) bool of the map's pixels: what isn't inside of a region of interest is hatched.
 
     Returns:
         (H, W, 3) uint8 BGR of the frame's size; the mask's outline is white on a dark line.
@@ -85,6 +87,7 @@ def overlay(
     if box is not None:
         x, y, width_shown, height_shown = box
         full = full[y : y + height_shown, x : x + width_shown]
+        inside = None if inside is None else inside[y : y + height_shown, x : x + width_shown]
     over = full > threshold
     small = over & ~without_small(over, smallest_area)
     whole, full = full, cv2.resize(full, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -92,6 +95,9 @@ def overlay(
     veil = np.clip((full - low) / (threshold - low), 0, 1)[..., None] * np.float32(opacity)
     mixed = picture + veil * (heatmap(full, low, high).astype(np.float32) - picture)
     drawn = np.ascontiguousarray(np.clip(mixed + 0.5, 0, 255).astype(np.uint8))
+    if inside is not None:
+        shown = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        _hatch(drawn, shown < 0.5)
     if not outline:
         return drawn
 
@@ -105,6 +111,15 @@ def overlay(
     cv2.drawContours(drawn, outlines, -1, (20, 20, 20), 3 * line)
     cv2.drawContours(drawn, outlines, -1, (255, 255, 255), line)
     return drawn
+
+
+def _hatch(picture: NDArray[np.uint8], where: NDArray[np.bool_]) -> None:
+    """Darken a part of a picture and draw lines over it, for a picture that is dark already."""
+    height, width = where.shape
+    pitch = max(6, min(height, width) // 32)
+    line = (np.arange(height)[:, None] + np.arange(width)) % pitch < max(1, pitch // 8)
+    picture[where] = picture[where] // 2
+    picture[where & line] = 110
 
 
 def _levels(anomaly_map: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ from typing import Protocol, get_args
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgead.errors import DatasetError, OptionError
 from edgead.notices import Notice
@@ -31,6 +32,19 @@ class FrameRule(Protocol):
 
     def apply(self, frame: Image) -> Image:
         """What is judged, (H, W, 3) uint8, of a frame (h, w, 3) uint8; the same bits for the same frame."""
+        ...
+
+    @property
+    def plain_size(self) -> Size:
+        """(height, width) of frames that it takes and that cost it least."""
+        ...
+
+    def check(self, frame_shape: Sequence[int]) -> None:
+        """Raise FrameError where a region of interest says nothing of frames of this (height, width, ...)."""
+        ...
+
+    def inside(self, frame_shape: Sequence[int]) -> NDArray[np.bool_] | None:
+        """Which pixels of a frame's map are judged, (H, W) bool; None where all are."""
         ...
 
     def map_size(self, frame_shape: Sequence[int]) -> Size:
@@ -86,6 +100,21 @@ class ResizeRule:
 
     def map_size(self, frame_shape: Sequence[int]) -> Size:
         """(height, width) of the map of a frame: the model's input size."""
+        return self.size
+
+    def check(self, frame_shape: Sequence[int]) -> None:
+        """Take frames of any (height, width, ...).
+
+        A rule with a region of interest (``edgead.roi``) raises FrameError for those of another aspect.
+        """
+
+    def inside(self, frame_shape: Sequence[int]) -> NDArray[np.bool_] | None:
+        """Which pixels of the input are judged, (H, W) bool; None where all are: no region was given."""
+        return None
+
+    @property
+    def plain_size(self) -> Size:
+        """(height, width) of frames that the rule takes and that cost it least."""
         return self.size
 
     def valid_area(self, frame_shape: Sequence[int]) -> tuple[slice, slice]:

@@ -81,6 +81,17 @@ SENTENCES: dict[str, str] = {
     "images: give {folder}",
     "no-defective": "no defective test images, so AUROC will be undefined",
     "no-good": "no good test images, so AUROC will be undefined",
+    "roi-inside": "{share:.2%} of a frame, drawn on {height} x {width} pixels (height x width); the rest is "
+    "painted in {fill} and isn't judged",
+    "roi-all": "everything lies inside of the region of interest ({name}), so it changes nothing: check that "
+    "outside is 0 in it, or leave it out",
+    "roi-small": "only {share:.1%} of the frame is inside of the region of interest, so most of the "
+    "model's input shows nothing: crop the images round it, or give a larger --size, to see finer defects",
+    "roi-defects": "{count} of {total:#marked defect} {count:lies|lie} wholly outside of the region of "
+    "interest and {count:is|are} in no pixel metric; {images} of {masked:#defective image} "
+    "{images:has|have} no other, {example} for one: each counts as an escape where it passes",
+    "roi-defects-partly": "{count} of {total:#marked defect} {count:lies|lie} wholly outside of the "
+    "region of interest and {count:is|are} in no pixel metric; every defective image has another inside",
     "mask-empty": "{count} of {total:#masked defective image} {count:has a mask that marks|have masks that "
     "mark} nothing, {example} for one: such an image counts as unmasked; mark its defect, or move the image "
     "to the good ones",
@@ -367,8 +378,8 @@ SENTENCES: dict[str, str] = {
     "drift-learning": "Drift has learned {done} of {blocks:#block} of {block:#frame}, and says nothing of "
     "changes before it has them all",
     "web-margin-guessed": "this bundle doesn't say how far from a window's edges its map is to be trusted: "
-    "{margin:#pixel} of a window of {side} are left to its neighbours; fit one with --windows, which measures "
-    "it, or give margin=",
+    "{margin:#pixel} of a window of {side} are left to its neighbours; fit one with --windows, which "
+    "measures it, or give margin=",
     "web-pixel-decides": "on a web areas over the pixel threshold {pixel:.4g} are defects where their peak "
     "is over the score's, {score:.4g}: the pixel threshold is the higher one, so it decides alone; to find "
     "more, calibrate it with edgead calibrate BUNDLE --good DIR --pixel-regions RATE",

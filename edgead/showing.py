@@ -72,6 +72,11 @@ class Placement(Protocol):
         """Pixels of the map; smaller areas aren't in the mask."""
         ...
 
+    @property
+    def inside(self) -> NDArray[np.bool_] | None:
+        """Where the region of interest lies on the map; None for everywhere."""
+        ...
+
 
 class Prediction(Protocol):
     """What is shown of a prediction: ``edgead.Prediction`` has it."""
@@ -149,6 +154,7 @@ def draw(
         opacity=opacity,
         outline=prediction.is_anomalous,
         smallest_area=place.smallest_area,
+        inside=place.inside,
     )
 
 

@@ -12,6 +12,7 @@ from edgead.bundle import write_bundle
 from edgead.held_out import HeldOut, write_held_out
 from edgead.manifest import ComposedMethod, InputRecord, Manifest, ThresholdRecord
 from edgead.notices import Notice
+from edgead.roi import Roi, RoiRule, write_roi
 from edgead.types import Resize
 
 HEIGHT, WIDTH = 32, 48
@@ -53,6 +54,7 @@ def write_mean_bundle(
     notices: Sequence[Notice] = (),
     resize: Resize = "stretch",
     held_out: HeldOut | None = None,
+    roi: Roi | None = None,
 ) -> Path:
     """Write the bundle; an image is anomalous where its brightest pixel is over 100."""
     manifest = Manifest(
@@ -75,6 +77,9 @@ def write_mean_bundle(
         (staging.folder / "model.onnx").write_bytes(graph())
         if held_out is not None:
             manifest = replace(manifest, held_out=write_held_out(staging.folder, held_out))
+        if roi is not None:
+            rule = RoiRule((HEIGHT, WIDTH), resize, roi=roi)
+            manifest = replace(manifest, roi=write_roi(staging.folder, rule))
         staging.finish(manifest)
     return path
 

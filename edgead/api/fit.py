@@ -47,6 +47,7 @@ def fit(
     folds: int = 10,
     windows: bool = False,
     scale: float = 1.0,
+    roi: AnyPath | None = None,
     progress: Progress = silent,
 ) -> Fit:
     """Fit a method on good images and write the reference bundle; as ``edgead fit``.
@@ -83,6 +84,8 @@ def fit(
         windows: whether a frame that is larger than the input is judged in overlapping windows of ``size``
             (256 x 256 by default) rather than squeezed; a frame's score is the maximum of its map.
         scale: frames are shrunk by this first, 1 or more, where they are judged in windows.
+        roi: a region of interest, outside of which nothing is learned and nothing judged: a mask image of the
+            images' shape, inside where it isn't 0, or a ``.json`` of polygons; docs/region.md says how.
         progress: reports long work; ``edgead.progress.bar`` is a bar on a terminal.
 
     Returns:
@@ -99,6 +102,7 @@ def fit(
 
     values.path("out", out)
     values.path("weights", weights)
+    values.path("roi", roi)
     values.called("progress", progress)
     settings = Settings(
         size=as_size(size),
@@ -111,6 +115,7 @@ def fit(
         folds=values.whole("folds", folds, 0),
         windows=bool(values.maybe_flag("windows", windows)),
         scale=values.number("scale", scale),
+        roi=optional(roi),
     )
     recipe = _resolve(
         values.text("method", method, "a method's name, 'patchcore' for instance"),

@@ -16,7 +16,7 @@ from edgead.api.notes import tell
 from edgead.api.records import Taught
 from edgead.api.values import flag, text
 from edgead.bundle import Bundle, read_bundle, refuse_unsigned
-from edgead.errors import DatasetError, ImageError, OptionError, TeachError
+from edgead.errors import DatasetError, FrameError, ImageError, OptionError, TeachError
 from edgead.extras import explained
 from edgead.files import is_folder, sha256_of
 from edgead.notices import Notice
@@ -24,6 +24,7 @@ from edgead.runtime.detector import Detector
 
 if TYPE_CHECKING:
     from edgead.device.teach import Example, Proposal, Wrong
+    from edgead.resize import FrameRule
     from edgead.runtime.session import Session
 
 Wanted: TypeAlias = "AnyPath | NDArray[Any]"
@@ -180,7 +181,7 @@ def examples(bundle: Bundle, wanted: Wanted | Sequence[Wanted], mask: AnyPath | 
     from edgead.device.teach import Example
     from edgead.folders import list_images
     from edgead.images import as_bgr, read_image
-    from edgead.resize import ResizeRule
+    from edgead.window_rule import rule_of
 
     several = isinstance(wanted, Iterable) and not isinstance(wanted, str | np.ndarray)
     found: list[Any] = []
@@ -194,7 +195,7 @@ def examples(bundle: Bundle, wanted: Wanted | Sequence[Wanted], mask: AnyPath | 
             raise OptionError(f"{type(each).__name__} is no image: give a file, a folder or a frame")
     if not found:
         raise DatasetError("no images to teach: give some")
-    rule = ResizeRule(bundle.manifest.input.size, bundle.manifest.input.resize)
+    rule = rule_of(bundle)
     learned = bundle.manifest.input.depth
     depth = learned if learned > 8 else None
     masks = _masks(Path(mask), found) if mask is not None else {}
@@ -205,6 +206,10 @@ def examples(bundle: Bundle, wanted: Wanted | Sequence[Wanted], mask: AnyPath | 
         else:
             frame = as_bgr(each, "bgr") if depth is None else as_bgr(each, "bgr", depth)
             name, digest = "", hashlib.sha256(np.ascontiguousarray(each).tobytes()).hexdigest()
+        try:
+            rule.check(frame.shape)
+        except FrameError as error:  # of another aspect than the region of interest
+            raise FrameError(f"{name}: {error}" if name else str(error)) from None
         marked = None
         if mask is not None:
             marked = _read_mask(masks[each], rule, frame.shape[:2])
@@ -234,12 +239,17 @@ def _masks(mask: Path, images: Sequence[Any]) -> dict[Any, Path]:
     return found
 
 
-def _read_mask(file: Path, rule: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _read_mask(file: Path, rule: FrameRule, shape: tuple[int, int]) -> NDArray[np.bool_]:
     from edgead.masks.marks import read_mask
 
     marked = read_mask((file,), rule, shape)
     if not marked.any():
         raise ImageError(f"{file}: marks nothing; mark the defect with any value but 0")
+    inside = rule.inside(shape)
+    if inside is not None and not (marked := marked & inside).any():
+        raise ImageError(
+            f"{file}: marks nothing inside of the bundle's region of interest, so it isn't judged"
+        )
     return marked
 
 

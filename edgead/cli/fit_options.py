@@ -92,6 +92,13 @@ def fit_options(function: F) -> F:
             help="An option of the method; see `edgead methods NAME`.",
         ),
         click.option(
+            "--roi",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Learn and judge only inside of this region of interest: a mask image, not 0 inside, or a "
+            ".json of polygons.",
+        ),
+        click.option(
             "--defects",
             metavar="DIR",
             multiple=True,
@@ -170,6 +177,7 @@ def describe_fit(bundle: Bundle, why: Notice) -> list[str]:
         say(why),
         *_image_score(manifest),
         *(say(notice) for notice in windows_notices(manifest)),
+        *([] if manifest.roi is None else [f"region of interest: {say(manifest.roi.notice())}"]),
         *([f"16-bit images are read as {depth} bits, here and on the camera"] if depth > 8 else []),
         f"threshold {threshold.score:.4g} for a false-positive rate of {threshold.false_positive_rate:.2%}: "
         f"{say(threshold.notice())}",
@@ -236,6 +244,7 @@ def fit_record(bundle: Bundle, why: Notice) -> dict[str, Any]:
         "threshold": threshold_record(manifest.threshold),
         "judged": {"images": manifest.threshold.n_images, "folds": held_out.folds},
         "image_score": None if chosen is None else dataclasses.asdict(chosen),
+        "roi": None if manifest.roi is None else dataclasses.asdict(manifest.roi),
         "lacking": {form: reason.record() for form, reason in reference.lacking.items()},
         "notices": [notice.record() for notice in manifest.notices],
     }

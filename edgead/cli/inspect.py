@@ -53,6 +53,7 @@ def command(bundle: str, as_json: bool) -> None:
         ("options", f"{options} seed={method.seed}".strip()),
         ("input", f"{rule.size[0]}x{rule.size[1]} (height x width), {rule.channel_order}, {rule.resize}"),
         *(("windows", say(notice)) for notice in windows_notices(manifest)),
+        *([("region of interest", say(manifest.roi.notice()))] if manifest.roi else []),
         ("target", f"{manifest.target}, runs on {manifest.engine}"),
         ("precision", f"{manifest.precision} (the rest in {manifest.engine_precision})"),
         *image_score_rows(method),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.device.near_copies import thumbnail
-from edgead.errors import DatasetError, ImageError
+from edgead.errors import DatasetError, FrameError, ImageError
 from edgead.files import sha256_of
 from edgead.folders import GOOD_FOLDERS, list_images
 from edgead.images import unusable
@@ -84,10 +84,16 @@ def judge(
                 if isinstance(frame, ImageError):
                     problems[path] = str(frame)
                     continue
+                try:
+                    rule.check(frame.shape)
+                except FrameError as error:  # of another aspect than the region of interest
+                    problems[path] = f"{path}: {error}"
+                    continue
                 if thumbnails:
                     image = rule.apply(frame)
                     thumbs.append(thumbnail(image))
-                    if isinstance(rule, ResizeRule) and rule.mode == "stretch":
+                    whole = isinstance(rule, ResizeRule) and rule.mode == "stretch"
+                    if whole and rule.plain_size == rule.size:
                         frame = image  # the rule leaves such a one as it is
                 shapes.append(frame.shape)
                 yield frame

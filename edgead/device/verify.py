@@ -8,9 +8,9 @@ from pathlib import Path
 from edgead.bundle import Bundle
 from edgead.device.lesson_costs import replay_lessons
 from edgead.device.parity import check_parity, probe_images
-from edgead.errors import InputError, ParityError
+from edgead.errors import FrameError, ImageError, InputError, ParityError
 from edgead.images import list_images, read_image
-from edgead.resize import ResizeRule
+from edgead.resize import FrameRule, ResizeRule
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import engine_of, open_session
 from edgead.runtime.exact import ExactSession
@@ -18,6 +18,9 @@ from edgead.runtime.model_bytes import model_of
 from edgead.runtime.proof import Parity, replay, told
 from edgead.runtime.session import Session
 from edgead.runtime.warming import warm_up
+from edgead.types import Image
+from edgead.window_rule import WindowRule, rule_of
+from edgead.windows import cut
 
 
 def check_on_device(bundle: Bundle, images: Path | None, engine: str | None) -> tuple[str, list[Parity]]:
@@ -72,11 +75,23 @@ def _on_images(bundle: Bundle, here: Session, images: Path) -> Parity:
             f"{bundle.path}: --images compares ONNX graphs, this one is {file.suffix[1:]}: leave it out, the "
             "bundle's own images are enough"
         )
-    rule = ResizeRule(manifest.input.size, manifest.input.resize)
+    rule = rule_of(bundle)
     depth = manifest.input.depth if manifest.input.depth > 8 else None
-    good = [rule.apply(read_image(image, depth)) for image in list_images(images, good=True)]
-    probes = probe_images(good, rule, manifest.method.seed)
+    good = [_input(image, rule, depth) for image in list_images(images, good=True)]
+    probes = probe_images(good, ResizeRule(rule.size, manifest.input.resize), manifest.method.seed)
     return check_parity(here, ExactSession(file), probes, manifest.threshold, manifest.precision)
+
+
+def _input(file: Path, rule: FrameRule, depth: int | None) -> Image:
+    """What the model is given of an image; the window in its middle, where it's judged in windows."""
+    try:
+        image = rule.apply(read_image(file, depth))
+        if isinstance(rule, WindowRule):
+            places = rule.places(image.shape)
+            image = cut(image, places[len(places) // 2], rule.size)
+        return image
+    except FrameError as error:  # of another aspect than the region of interest
+        raise ImageError(f"{file}: {error}") from None
 
 
 __all__ = ["check_on_device", "require"]

@@ -35,13 +35,13 @@ class Latency:
 
 
 def bench(detectors: Sequence[Detector], frames: int, progress: Progress) -> list[Latency]:
-    """Time detectors on noise frames of each one's input size.
+    """Time detectors on noise frames of each one's input size, or of its region of interest's.
 
     The detectors take turns in blocks, so that a machine that slows down slows all of them, and each block
     starts with a frame that isn't counted, so that none pays for the other's cache.
     """
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (*d.rule.size, 3), np.uint8) for d in detectors]
+    images = [rng.integers(0, 256, (*d.rule.plain_size, 3), np.uint8) for d in detectors]
     times: list[list[float]] = [[] for _ in detectors]
     with progress("timing", frames) as advance:
         for done in range(0, frames, BLOCK):

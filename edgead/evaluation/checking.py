@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead import exif
-from edgead.errors import DatasetError, ImageError, InputError
+from edgead.errors import DatasetError, FrameError, ImageError, InputError
 from edgead.imagefile import DamagedFile, read_header
 from edgead.images import MAX_PIXELS, MIN_IMAGE_SIDE
 from edgead.masks import Doubts, read_marks, to_input
@@ -97,6 +97,10 @@ def check(
 
 def _check(sample: Sample, rule: FrameRule, doubts: Doubts) -> _Packed | None:
     shape, stated = _look(sample.image)
+    try:
+        rule.check(shape)
+    except FrameError as error:  # of another aspect than the region of interest
+        raise DatasetError(f"{shown(sample.image)}: {error}") from None
     nothing = _Packed(rule.map_size(shape))
     if not sample.masks:
         return nothing if sample.is_good else None

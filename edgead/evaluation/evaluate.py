@@ -22,6 +22,7 @@ from edgead.datasets import Dataset
 from edgead.errors import DatasetError, ImageError, OptionError
 from edgead.evaluation.checking import SHOWN, Checked, check
 from edgead.evaluation.figures import HEADER, figures
+from edgead.evaluation.outside import Outside
 from edgead.evaluation.titles import TITLES, interval, percent
 from edgead.evaluation.verdicts import Source, Verdicts, verdicts
 from edgead.manifest import DEFAULT
@@ -213,7 +214,7 @@ def evaluate(
     limit = _finite(detector.threshold if threshold is None else threshold)
     if checked is None:
         checked = check(samples, detector.rule)
-    pixels = PixelMetrics()
+    pixels, outside = PixelMetrics(), Outside()
     images: list[Judged] = []
     problems: list[str] = []
     under_way: list[tuple[int, Image]] = []
@@ -232,7 +233,15 @@ def evaluate(
         sample, mask = samples[index], checked.mask(index)
         judged = Judged(sample, prediction.score, prediction.score > limit)
         area = detector.rule.valid_area(frame.shape)
-        pixels.add(prediction.anomaly_map[area], None if mask is None else mask[area], bad=not sample.is_good)
+        inside = detector.rule.inside(frame.shape)
+        pixels.add(
+            prediction.anomaly_map[area],
+            None if mask is None else mask[area],
+            bad=not sample.is_good,
+            inside=None if inside is None else inside[area],
+        )
+        if inside is not None and mask is not None:
+            outside.add(sample.image, mask, inside)
         images.append(judged)
         marks = np.zeros(prediction.anomaly_map.shape, bool) if mask is None else mask
         on_image(judged, frame, prediction, marks)
@@ -246,7 +255,7 @@ def evaluate(
     at_threshold = verdicts(scores, kinds, limit, own, weights)
     drawn = {**image_samples(scores, bad, weights), **pixels.samples(weights)}
     metrics = with_intervals({**image_metrics(scores, bad), **pixels.metrics()}, drawn, bad)
-    notices = [*at_threshold.notices(), *checked.notices]
+    notices = [*at_threshold.notices(), *checked.notices, *outside.notices()]
     if problems:
         named = " | ".join(problems[:SHOWN])
         values = {"count": len(problems), "total": len(samples), "problems": named}

@@ -57,7 +57,7 @@ def _main(bundle: str, device: str, engine: str, threads: str) -> None:
     import numpy as np
 
     detector = load(bundle, device=device, engine=engine or None, threads=int(threads) if threads else None)
-    frame = np.zeros((*detector.rule.size, 3), np.uint8)
+    frame = np.zeros((*detector.rule.plain_size, 3), np.uint8)
     for _ in range(RUNS):
         detector(frame)
     print(_own_peak())

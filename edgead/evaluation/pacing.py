@@ -60,7 +60,7 @@ def pace(
         rate: frames a second, above 0.
         frames: at least 1.
     """
-    image = np.random.default_rng(0).integers(0, 256, (*detector.rule.size, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (*detector.rule.plain_size, 3), np.uint8)
     latency, busy = np.empty(frames), np.empty(frames)
     period, memory = 1 / rate, 0
     gc.collect()

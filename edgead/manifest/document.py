@@ -24,6 +24,7 @@ from edgead.manifest.records import (
     MethodRecord,
     ProbeRecord,
     ReferenceRecord,
+    RoiRecord,
     TeachingRecord,
     ThresholdRecord,
     WindowsRecord,
@@ -60,6 +61,8 @@ MAX_AREA = 1 << 30
 """Pixels of the largest map that ``input.size`` allows."""
 MAX_INPUT_PIXELS = 1 << 26
 """Of a model's input, 67 megapixels: 8192 x 8192, as large as fit makes one."""
+MAX_ROI_PIXELS = 100_000_000
+"""Of a region of interest: what an image file may have."""
 MAX_CHANNELS = 1 << 16
 """Most channels of embedded features, all maps together."""
 
@@ -90,6 +93,7 @@ class Manifest:
         files: every file but the manifest; the bundle's writer fills it in.
         teaching: what teaching takes; None where the method has no bank, or an older edgead wrote the bundle.
         windows: how a frame is judged in windows; None where it's resized as a whole.
+        roi: the region of interest; None where the whole frame is judged.
         format: the number of the format that it was read from.
     """
 
@@ -113,6 +117,7 @@ class Manifest:
     files: tuple[FileRecord, ...] = ()
     teaching: TeachingRecord | None = field(default=None, metadata=ADDED)
     windows: WindowsRecord | None = field(default=None, metadata=ADDED)
+    roi: RoiRecord | None = field(default=None, metadata=ADDED)
     format: int = FORMAT
 
     @property
@@ -236,6 +241,15 @@ def _check(manifest: Manifest) -> None:
             ("windows.changes", len(windows.changes) == len(windows.distances), "one a distance"),
             ("windows.changes", all(change >= 0 for change in windows.changes), "0 or more"),
             ("windows", manifest.teaching is None, "null in a bundle that can be taught"),
+        ]
+    if (roi := manifest.roi) is not None:
+        checks += [
+            ("roi.height", 1 <= roi.height <= 1 << 15, "1 to 32768"),
+            ("roi.width", 1 <= roi.width <= 1 << 15, "1 to 32768"),
+            ("roi", roi.height * roi.width <= MAX_ROI_PIXELS, f"of {MAX_ROI_PIXELS} pixels at most"),
+            ("roi.share", 0 < roi.share <= 1, "over 0, and 1 at most"),
+            ("roi.fill", all(0 <= level <= 255 for level in roi.fill), "0 to 255 each"),
+            ("roi.file", not files or roi.file in files, "a listed file"),
         ]
     _require(checks)
 

@@ -317,6 +317,32 @@ class TeachingRecord:
 
 
 @dataclass(frozen=True)
+class RoiRecord:
+    """The region of interest: what lies outside wasn't learned and isn't judged; see ``edgead.roi``.
+
+    Attributes:
+        file: a PNG of one channel, 255 inside and 0 outside; one of the bundle's files.
+        height, width: its size in pixels, that of the frames that it was drawn on; frames of its aspect are
+            judged.
+        share: how much of it is inside, over 0 to 1.
+        fill: BGR, 0 to 255 each, that everything outside is painted in before a model sees it.
+    """
+
+    file: str
+    height: int
+    width: int
+    share: float
+    fill: tuple[int, int, int]
+
+    def notice(self) -> Notice:
+        """Where it lies and what the rest is painted in, for ``edgead.notices.say``."""
+        blue, green, red = self.fill
+        fill = f"#{red:02x}{green:02x}{blue:02x}"
+        values = {"share": self.share, "height": self.height, "width": self.width, "fill": fill}
+        return Notice("roi-inside", values)
+
+
+@dataclass(frozen=True)
 class FileRecord:
     """One file of the bundle: its plain relative path, size in bytes and SHA-256 in lower-case hex."""
 
@@ -339,6 +365,7 @@ __all__ = [
     "MethodRecord",
     "ProbeRecord",
     "ReferenceRecord",
+    "RoiRecord",
     "Rule",
     "TeachingRecord",
     "ThresholdRecord",

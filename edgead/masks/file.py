@@ -39,6 +39,9 @@ _GREYS, _FAINT = 32, 0.25
 """So many values, and such a share of the marked pixels under half of the highest, look like a lossy file's
 traces or a soft brush."""
 
+_CHROMA = 32
+"""By so much equal channels may differ after a lossy file."""
+
 
 @dataclass(frozen=True)
 class MaskFile:
@@ -50,12 +53,14 @@ class MaskFile:
         orientation: what it says, 1 to 8.
         remarks: ``lossy``, ``alpha``, ``palette``: read by that rule. ``grey``: many faint values, all of
             them marked.
+        is_coloured: whether its channels differ, by more than what a lossy file makes of equal ones.
     """
 
     path: Path
     marked: NDArray[np.bool_]
     orientation: int
     remarks: frozenset[str]
+    is_coloured: bool = False
 
 
 def read_mask_file(path: Path) -> MaskFile:
@@ -97,11 +102,12 @@ def read_mask_file(path: Path) -> MaskFile:
         raise ImageError(
             f"{shown(path)}: the mask holds values that aren't finite numbers; save 0 where the part is good"
         )
-    marked, remarks = _marks(pixels, _is_lossy(header.kind, data), data)
+    lossy = _is_lossy(header.kind, data)
+    marked, remarks = _marks(pixels, lossy, data)
     stated = exif.orientation(data)
     if header.kind != "TIFF":  # which OpenCV turns itself
         marked = np.ascontiguousarray(exif.turn(marked, stated))
-    return MaskFile(path, marked, stated, remarks)
+    return MaskFile(path, marked, stated, remarks, _is_coloured(pixels, lossy))
 
 
 def _marks(pixels: NDArray[Any], lossy: bool, data: bytes) -> tuple[NDArray[np.bool_], frozenset[str]]:
@@ -128,6 +134,14 @@ def _marks(pixels: NDArray[Any], lossy: bool, data: bytes) -> tuple[NDArray[np.b
             marked = (indices if indices.ndim == 2 else indices[..., 0]) != 0
             remarks.add("palette")
     return np.asarray(marked, bool), frozenset(remarks)
+
+
+def _is_coloured(pixels: NDArray[Any], lossy: bool) -> bool:
+    if pixels.ndim == 2 or pixels.shape[2] < 3:
+        return False
+    blue, green, red = (pixels[..., channel].astype(np.float64) for channel in range(3))
+    apart = max(float(np.abs(blue - green).max()), float(np.abs(green - red).max()))
+    return apart > (_CHROMA if lossy else 0)
 
 
 def _decode(data: bytes) -> NDArray[Any] | None:

@@ -17,11 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.coverage import TINY, Shares, edges_of, shares
 from edgead.types import Size
-
-Shares = NDArray[np.float64]
-_TINY = 1e-6
-"""Rounding, of shares that are added up: a half must be one, and nothing nothing."""
 
 
 @dataclass(frozen=True)
@@ -47,50 +44,27 @@ def scale(mask: NDArray[np.bool_], size: Size) -> Scaled:
     if mask.shape == tuple(size) or count == 1:
         marked = mask.copy() if mask.shape == tuple(size) else np.zeros(size, bool)
         return Scaled(marked, count - 1, 0, 0)
-    rows, columns = (np.arange(n + 1) * (m / n) for n, m in zip(size, mask.shape, strict=True))
-    by_area = _shares(mask, rows, columns) >= 0.5 - _TINY
+    rows, columns = (edges_of(n, m) for n, m in zip(size, mask.shape, strict=True))
+    by_area = shares(mask, rows, columns) >= 0.5 - TINY
     marked, fine = by_area.copy(), 0
     for region, (x, y, w, h, _) in enumerate(boxes[1:].tolist(), 1):
         top, bottom = _touched(y, y + h, rows)
         left, right = _touched(x, x + w, columns)
         part = labels[y : y + h, x : x + w] == region
-        share = _shares(part, rows[top : bottom + 1] - y, columns[left : right + 1] - x)
+        share = shares(part, rows[top : bottom + 1] - y, columns[left : right + 1] - x)
         window = np.s_[top:bottom, left:right]
         kept = by_area[window] & (share > 0)
         fine += _pieces(kept)[0] != 1
         around = cv2.dilate(share, np.ones((3, 3), np.uint8))
-        wanted = kept | ((share > 0) & (share >= np.minimum(0.5, around / 2) - _TINY))
+        wanted = kept | ((share > 0) & (share >= np.minimum(0.5, around / 2) - TINY))
         marked[window] |= _join(wanted, share)
     return Scaled(marked, count - 1, fine, count - 1 - _pieces(marked)[0])
 
 
 def _touched(start: int, stop: int, edges: Shares) -> tuple[int, int]:
     """The pixels of the new size, from and to, that show something of the old ones from start to stop."""
-    first = int(np.searchsorted(edges, start + _TINY, "right")) - 1
-    return first, int(np.searchsorted(edges, stop - _TINY, "left"))
-
-
-def _shares(mask: NDArray[np.bool_], rows: Shares, columns: Shares) -> Shares:
-    """How much of each rectangle between edges is marked, 0 to 1; what lies outside the mask isn't.
-
-    The integral image is linear in both directions within a pixel, so reading it between pixels is exact.
-    """
-    sums = cv2.integral(mask.astype(np.uint8), sdepth=cv2.CV_32S)
-    row, down = _between(rows, mask.shape[0])
-    column, along = _between(columns, mask.shape[1])
-    upper, lower = sums[row], sums[row + 1]
-    left = upper[:, column] * (1 - down) + lower[:, column] * down
-    right = upper[:, column + 1] * (1 - down) + lower[:, column + 1] * down
-    at = left * (1 - along.T) + right * along.T
-    marked = np.diff(np.diff(at, axis=0), axis=1)
-    share = np.asarray(marked / (np.diff(rows)[:, None] * np.diff(columns)), np.float64)
-    return np.where(share > _TINY, share, 0)
-
-
-def _between(edges: Shares, length: int) -> tuple[NDArray[np.intp], Shares]:
-    inside = np.clip(edges, 0, length)
-    whole = np.minimum(inside.astype(np.intp), length - 1)
-    return whole, (inside - whole)[:, None]
+    first = int(np.searchsorted(edges, start + TINY, "right")) - 1
+    return first, int(np.searchsorted(edges, stop - TINY, "left"))
 
 
 def _pieces(marked: NDArray[np.bool_]) -> tuple[int, NDArray[np.int32]]:

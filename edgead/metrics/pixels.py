@@ -56,6 +56,7 @@ class PixelMetrics:
         mask: NDArray[np.bool_] | None = None,
         *,
         bad: bool | None = None,
+        inside: NDArray[np.bool_] | None = None,
     ) -> None:
         """Add an image.
 
@@ -65,12 +66,13 @@ class PixelMetrics:
             mask: (H, W) bool, True where defective; None for a good image, and for a bad one of which nobody
                 drew a mask: then no pixel metric is defined.
             bad: whether the image is labelled bad; without it, it is where the mask marks a pixel.
+            inside: (H, W) bool, the pixels that count, and what the mask marks of them; None for all.
 
         Raises:
             edgead.errors.InputError: a wrong type or shape, a value that isn't finite, or a good image whose
                 mask marks pixels. Nothing was added then.
         """
-        marked = _check(anomaly_map, mask, self._images)
+        marked = _check(anomaly_map, mask, inside, self._images)
         if bad is None:
             bad = marked
         if marked and not bad:
@@ -79,12 +81,14 @@ class PixelMetrics:
             )
         keys = keys_of(np.ascontiguousarray(anomaly_map))
         empty = np.empty(0, np.uint32)
-        if mask is not None and marked:
-            defective, weights, found = _regions(keys, mask)
-            good = keys[~mask]
+        judged = mask if mask is None or inside is None else mask & inside
+        if judged is not None and judged.any():
+            defective, weights, found = _regions(keys, judged)
+            good = keys[~judged if inside is None else inside & ~judged]
             self._counts.add_bad(defective, weights)
         else:
-            defective, weights, found, good = empty, np.empty(0), empty, keys.ravel()
+            good = keys.ravel() if inside is None else keys[inside]
+            defective, weights, found = empty, np.empty(0), empty
         self._counts.add_good(good)
         self._histograms.add(good, defective, weights, found)
         self._found.append(found)
@@ -148,7 +152,12 @@ class PixelMetrics:
         return None if self._counts.good else Notice("masks-mark-all")
 
 
-def _check(anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_] | None, index: int) -> bool:
+def _check(
+    anomaly_map: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    inside: NDArray[np.bool_] | None,
+    index: int,
+) -> bool:
     """Return whether the mask marks a pixel; raises InputError for what can't be added."""
     if anomaly_map.ndim != 2 or not anomaly_map.size or anomaly_map.dtype != np.float32:
         raise InputError(
@@ -159,6 +168,11 @@ def _check(anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_] | None, ind
         raise InputError(
             f"the anomaly map of image {index} holds values that aren't finite: fit the bundle again, "
             "or leave the image out"
+        )
+    if inside is not None and (inside.dtype != np.bool_ or inside.shape != anomaly_map.shape):
+        raise InputError(
+            f"what counts of image {index} is {inside.dtype} {inside.shape}: "
+            f"pass bool of the map's {anomaly_map.shape}"
         )
     if mask is None:
         return False

@@ -136,7 +136,8 @@ class Detector:
         bundle: the verified bundle.
         product: whose thresholds hold where a call names no product.
         threshold: that product's, on the image score.
-        rule: how frames and maps lie on each other: resized as a whole, or in windows.
+        rule: how frames and maps lie on each other: resized as a whole, or in windows; with the region of
+            interest where the bundle has one.
         depth: significant bits of uint16 frames and 16-bit files, what ``read_image`` should be given; None
             where the bundle has learned none and nothing was said.
         runs_on: engine and device, and for a Jetson's bundle why nothing better, in one line.
@@ -168,7 +169,7 @@ class Detector:
         self._thresholds = self._in_force(bundle)
         self.product = DEFAULT if product is None else product
         self.threshold = self.limits().score
-        self.rule = rule_of(manifest)
+        self.rule = rule_of(bundle)
         self._frames = Frames(self.rule, manifest.input.depth, depth, bundle.path.name)
         self.depth = self._frames.depth
         self._engine = engine_of(bundle, engine)

@@ -19,7 +19,7 @@ from edgead.runtime.pending import seconds, timed_out
 from edgead.runtime.session import Outputs, OwningSession, Pending, Session
 from edgead.types import Image
 from edgead.window_rule import WindowRule
-from edgead.windows import Window, cut, stitched, windows
+from edgead.windows import Window, cut, stitched
 
 UNDER_WAY = 16
 """Windows of a started frame that are with the engine at once: more would only take memory."""
@@ -39,7 +39,7 @@ def judged_in_windows(
 
     def pieces() -> Iterator[Image]:
         for frame in frames:
-            places = windows(frame.shape, rule.size, rule.margin)
+            places = rule.places(frame.shape)
             under_way.append((frame.shape, places))
             for window in places:
                 yield cut(frame, window, rule.size)[None]
@@ -57,7 +57,7 @@ class StartedFrame:
 
     def __init__(self, session: Session, frame: Image, rule: WindowRule) -> None:
         self._session, self._frame, self._rule = session, frame, rule
-        self._places = windows(frame.shape, rule.size, rule.margin)
+        self._places = rule.places(frame.shape)
         self._started: deque[tuple[Window, Pending]] = deque()
         self._parts: list[tuple[Window, Outputs]] = []
         self._next = 0

@@ -51,6 +51,9 @@ def judge(
     if lessons is not None:
         judged = lessons.apply(outputs)
         score, anomaly_map, lesson, seen = judged.score, judged.anomaly_map, judged.lesson, judged.seen
+    inside = rule.inside(frame_shape)
+    if inside is not None:  # what lies outside of a region of interest isn't judged
+        anomaly_map = np.where(inside, anomaly_map, np.float32(0))
     is_anomalous = score > limits.score or lesson is not None
     mask = np.zeros(anomaly_map.shape, bool)
     if is_anomalous:
@@ -58,6 +61,8 @@ def judge(
         mask[area] = without_small(anomaly_map[area] > limits.pixel, limits.smallest_area)
         if seen is not None:  # a taught defect is marked however small it is
             mask[area] |= seen[area]
+        if inside is not None:
+            mask &= inside
     return Prediction(
         score=score,
         is_anomalous=is_anomalous,
@@ -71,6 +76,7 @@ def judge(
             limits.pixel,
             depth,
             limits.smallest_area,
+            inside,
         ),
         lesson=lesson,
     )

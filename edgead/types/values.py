@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -56,6 +56,7 @@ class Placement:
         pixel_threshold: on an anomalous frame the mask is where the map is over it.
         depth: significant bits of uint16 frames where the detector knows them, else None.
         smallest_area: smaller areas of the map over the threshold, in its pixels, aren't in the mask.
+        inside: (h, w) bool of the map's pixels, where the region of interest lies; None where all is judged.
     """
 
     frame_size: Size
@@ -63,6 +64,7 @@ class Placement:
     pixel_threshold: float
     depth: int | None = None
     smallest_area: int = 0
+    inside: NDArray[np.bool_] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,7 +77,8 @@ class Prediction:
         score: image score; raw, uncalibrated, at least 0.
         is_anomalous: ``score > threshold``, or ``lesson`` is a number.
         threshold: the threshold that was used.
-        anomaly_map: (h, w) float32 at the model's input size, finite; the whole of it, whatever the verdict.
+        anomaly_map: (h, w) float32 at the model's input size, finite; the whole of it, whatever the verdict,
+            and 0 outside of a region of interest.
         mask: (h, w) bool, where the map is over the pixel threshold; all False on a frame that passes. It can
             be so on an anomalous one, too: the two thresholds are on different things.
         regions: the mask's connected areas, the highest peak first, in the frame's own pixels; none on a
@@ -105,7 +108,8 @@ class Prediction:
         """Lay the anomaly map over the frame and outline the mask, as ``edgead run --out`` does.
 
         The scale is fixed: the frame is untouched below half the pixel threshold, and full colour from there
-        on comes in towards it. A frame that passes has colours, and no outline.
+        on comes in towards it. A frame that passes has colours, and no outline. What
+        lies outside of a region of interest is hatched.
 
         Args:
             frame: the frame that was judged, or a copy of it in another size; it isn't changed.

@@ -60,8 +60,8 @@ class Web:
         mm_per_line, mm_per_pixel: for reports in mm.
         max_length: lines. A defect that's longer is reported before its end, as open, and every so many lines
             again.
-        margin: pixels of a window's map, from each of its edges, that a neighbour's are used for. If not given,
-            what the bundle measured, or else an eighth of a window, and a notice says so.
+        margin: pixels of a window's map, from each of its edges, that a neighbour's are used for. If not
+            given, what the bundle measured, or else an eighth of a window, and a notice says so.
         counts_per_line: encoder counts from a line to the next; under 0 where it counts down.
         encoder_bits: the encoder begins anew at 0 after 2 ** bits counts, 8 to 64; never, if not given.
         channel_order: of colour lines.

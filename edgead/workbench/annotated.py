@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.errors import DatasetError
+from edgead.errors import DatasetError, FrameError, ImageError
 from edgead.exif import orientation
 from edgead.files import is_folder
 from edgead.images import list_images, read_image
@@ -17,7 +17,7 @@ from edgead.masks.file import bytes_of
 from edgead.masks.matching import grouped
 from edgead.notices import Notice
 from edgead.resize import ResizeRule
-from edgead.types import Defect, Progress
+from edgead.types import Defect, Image, Progress
 
 IMAGES, MASKS = "images", "masks"
 
@@ -85,11 +85,30 @@ def read_defects(
                 raise DatasetError(f"{mask_file}: marks nothing; mark the defect with any value but 0")
             scaled = to_input(marks.marked, rule)
             doubts.add(image_file, marks, scaled)
-            found.append((rule.apply(image), scaled.marked.astype(np.uint8)))
+            found.append((_input(image, image_file, rule), _judged(scaled.marked, mask_file, rule, image)))
             advance(1)
     for notice in doubts.notices():
         tell(notice)
     return tuple(found)
+
+
+def _input(image: Image, file: Path, rule: ResizeRule) -> Image:
+    try:
+        return rule.apply(image)
+    except FrameError as error:  # of another aspect than the region of interest
+        raise ImageError(f"{file}: {error}") from None
+
+
+def _judged(marked: NDArray[np.bool_], file: Path, rule: ResizeRule, image: Image) -> NDArray[np.uint8]:
+    """The marks that lie where images are judged."""
+    inside = rule.inside(image.shape)
+    marked = marked if inside is None else marked & inside
+    if not marked.any():
+        raise DatasetError(
+            f"{file}: marks nothing inside of the region of interest, so nothing can be learned from it; "
+            "leave it out with its image"
+        )
+    return marked.astype(np.uint8)
 
 
 def covered(share: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -53,7 +53,11 @@ Painter = Callable[[_Scene, np.random.Generator, float], tuple[Float, Float]]
 
 
 def synthesise(
-    image: Image, rng: np.random.Generator, kind: str | None = None, strength: float = 1.0
+    image: Image,
+    rng: np.random.Generator,
+    kind: str | None = None,
+    strength: float = 1.0,
+    where: NDArray[np.bool_] | None = None,
 ) -> tuple[Image, Mask]:
     """Draw one defect on a good image.
 
@@ -62,6 +66,8 @@ def synthesise(
         rng: the only source of randomness; equal states give equal results.
         kind: one of ``KINDS``, or None to draw one.
         strength: factor on the drawn visibility, over 0; 0.5 is hard to see, 3 is plain.
+        where: (H, W) bool, True somewhere: the defect begins in it, though it may reach beyond, and the image
+            is measured there; None for anywhere.
 
     Returns:
         The defective image, (H, W, 3) uint8 BGR, and its mask, (H, W) uint8 of 0 and 1, never empty.
@@ -87,7 +93,7 @@ def synthesise(
     painter = _PAINTERS[kind or KINDS[int(rng.integers(len(KINDS)))]]
 
     visibility = strength * log_uniform(rng, *VISIBILITY)
-    scene = _survey(image, rng)
+    scene = _survey(image, rng, where)
     change, shape = painter(scene, rng, visibility)
     mask = (shape > 0.3 * shape.max()).astype(np.uint8)
 
@@ -107,7 +113,7 @@ def _rounded(pixels: Float) -> Image:
 # ---------------------------------------------------------------- where, and how strong
 
 
-def _survey(image: Image, rng: np.random.Generator) -> _Scene:
+def _survey(image: Image, rng: np.random.Generator, where: NDArray[np.bool_] | None) -> _Scene:
     """Choose a place, rather on texture than on an empty ground or an outline, and measure it."""
     pixels = image.astype(np.float32)
     height, width = image.shape[:2]
@@ -117,11 +123,15 @@ def _survey(image: Image, rng: np.random.Generator) -> _Scene:
     mean = cv2.blur(grey, (side, side))
     texture = np.sqrt(np.maximum(cv2.blur(grey * grey, (side, side)) - mean * mean, 0))
 
-    margin = 0.08
-    candidates = rng.uniform(margin, 1 - margin, (4, 2)) * (height, width)
+    if where is None:
+        margin = 0.08
+        candidates = rng.uniform(margin, 1 - margin, (4, 2)) * (height, width)
+    else:
+        candidates = rng.choice(np.argwhere(where), 4) + 0.5
     ranked = sorted(candidates, key=lambda point: float(texture[int(point[0]), int(point[1])]))
     y, x = ranked[int(rng.integers(1, 4))]  # any but the flattest
-    local, overall = float(texture[int(y), int(x)]), float(grey.std())
+    local, overall = float(texture[int(y), int(x)]), float((grey if where is None else grey[where]).std())
+    grain = np.abs(cv2.Laplacian(grey, cv2.CV_32F))
     return _Scene(
         image=pixels,
         y=float(y),
@@ -129,7 +139,7 @@ def _survey(image: Image, rng: np.random.Generator) -> _Scene:
         unit=unit,
         contrast=float(np.clip(1.2 * local + 0.3 * overall, 6, 45)),
         saturation=float(cv2.blur(pixels.max(axis=2) - pixels.min(axis=2), (side, side))[int(y), int(x)]),
-        noise=float(np.clip(np.median(np.abs(cv2.Laplacian(grey, cv2.CV_32F))) / 3, 0.3, 6)),
+        noise=float(np.clip(np.median(grain if where is None else grain[where]) / 3, 0.3, 6)),
     )
 
 

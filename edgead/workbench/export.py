@@ -48,6 +48,7 @@ from edgead.runtime.session import Session
 from edgead.runtime.warming import warm_up
 from edgead.types import Artifact, CarriesImages, Exporter, Image, Precision, Progress
 from edgead.version import __version__
+from edgead.window_rule import rule_of
 from edgead.workbench.choose import choose
 from edgead.workbench.doubts import MIN_AUROC, check_limit, doubts, refuse_grave
 from edgead.workbench.exact_scores import ExactScores, parity
@@ -124,8 +125,9 @@ def export(
     check_reference(reference)
     forms = _forms_to_try(manifest.reference, exporter, precision)
     rule = ResizeRule(manifest.input.size, manifest.input.resize)
+    inside = None if manifest.windows else rule_of(reference).inside(manifest.input.size)
     good = _held_out(reference)
-    defects = defective_images(good, manifest.method.seed)
+    defects = defective_images(good, manifest.method.seed, inside=inside)
     probes = probe_images(good, rule, manifest.method.seed)
     rate = manifest.threshold.false_positive_rate
     unseen = read_held_out(reference)
@@ -157,7 +159,7 @@ def export(
                     raise
                 reports.insert(0, FormReport(form, failure=str(error)))
                 continue
-            gate = gate or PrecisionGate(judge, good, defects, max_loss, manifest.method.seed)
+            gate = gate or PrecisionGate(judge, good, defects, max_loss, manifest.method.seed, inside)
             trial, separation = gate.judge(judge)
             in_windows = manifest.windows is not None
             figures = form_figures(unseen, trial, gate.fp32(trial), groups or (), in_windows)
@@ -190,6 +192,8 @@ def export(
         carried = carry(reference, held[chosen.precision], staging.folder, count, known)
         if (teaching := manifest.teaching) is not None:
             (staging.folder / teaching.file).write_bytes(reference.read(teaching.file))
+        if manifest.roi is not None:
+            (staging.folder / manifest.roi.file).write_bytes(reference.read(manifest.roi.file))
         if any(file.path == sbom.FILE for file in manifest.files):
             (staging.folder / sbom.FITTED_FILE).write_bytes(reference.read(sbom.FILE))
         (staging.folder / sbom.FILE).write_bytes(sbom.sbom(_distributions(exporter)))

@@ -38,7 +38,7 @@ from edgead.workbench.graph import compose_finish, compose_head
 from edgead.workbench.pieces import Pieces
 from edgead.workbench.recipe import Recipe
 from edgead.workbench.unseen import Drawn, Unseen, judged
-from edgead.workbench.unseen_pieces import areas_of, core_of, drawn_on, of_frames
+from edgead.workbench.unseen_pieces import areas_of, counted, drawn_on, of_frames
 
 MOST_IMAGES, MOST_WINDOWS = 1000, 4000
 """Good images that are judged in folds; of more, a hold-out says as much, and folds take their time. So many
@@ -84,21 +84,21 @@ def by_folds(
     fits = _fits(recipe.scorer, data, features, fold_of, frames)
     with data.progress(f"judging what {count} fits in turn haven't learned", count) as advance:
         for fold in range(count):
-            inside = np.flatnonzero(fold_of == fold)
+            members = np.flatnonzero(fold_of == fold)
             fitted = next(fits, None)
             if fitted is None:
                 raise PluginError(
                     f"{recipe.provenance.get('distribution', '?')}: scorer '{recipe.scorer_name}': "
                     f"its fit_folds() of {count} folds yields {fold}: one for each"
                 )
-            drawn = drawn_on(frames, inside, n, data.seed)
+            drawn = drawn_on(frames, members, n, data.seed)
             defects += drawn
-            images = chain(features.of(inside), features.embed(each.image for each in drawn))
-            of = [*inside.tolist(), *(each.base for each in drawn)]
+            images = chain(features.of(members), features.embed(each.image for each in drawn))
+            of = [*members.tolist(), *(each.base for each in drawn)]
             for place, outputs in enumerate(_run(recipe, data, fitted, images, finish)):
-                scores, maximum = judged(outputs, candidates, core_of(frames, of[place]))
-                if place < len(inside):
-                    good[inside[place]], maxima[inside[place]] = scores, maximum
+                scores, maximum = judged(outputs, candidates, counted(frames, of[place]))
+                if place < len(members):
+                    good[members[place]], maxima[members[place]] = scores, maximum
                 else:
                     bad.append(scores)
             del fitted  # before there are two: some take hundreds of megabytes
@@ -129,7 +129,7 @@ def by_holdout(
     finish = _Finish(recipe.postprocessor, data.size)
     of = [*range(n), *(each.base for each in drawn)]
     found = [
-        judged(outputs, candidates, core_of(good, index))
+        judged(outputs, candidates, counted(good, index))
         for index, outputs in zip(of, _run(recipe, data, fitted, embedded, finish), strict=True)
     ]
     scores, maxima = np.array([each[0] for each in found]), np.array([each[1] for each in found])

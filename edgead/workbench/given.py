@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgead.device.calibrate import APART, LEARNED
 from edgead.errors import OptionError
 from edgead.notices import Notice
+from edgead.roi import Roi, RoiRule, read_roi
 from edgead.sampling import spread
 from edgead.types import PRECISIONS, Backbone, Defect, InputSpec, Precision, Progress, Size
 from edgead.window_rule import WindowRule
@@ -52,6 +53,7 @@ class Settings:
         folds: fits that judge, in turn, good images that they haven't learned; 0: the hold-out alone judges.
         windows: whether frames are judged in windows of ``size``, rather than resized to it.
         scale: of a frame's pixels a window's pixel stands for along each side; see ``edgead.windows``.
+        roi: a file that says which region of interest is learned and judged; see ``edgead.roi.read_roi``.
     """
 
     size: Size | None = None
@@ -65,6 +67,7 @@ class Settings:
     folds: int = FOLDS
     windows: bool = False
     scale: float = 1.0
+    roi: Path | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and not all(1 <= side <= MAX_SIDE for side in self.size):
@@ -149,14 +152,13 @@ def read_given(
         images, defects: as ``edgead.workbench.fit.fit`` takes them.
 
     Raises:
-        InputError: as ``read_good``, ``read_defects`` and ``group`` raise.
+        InputError: as ``read_roi``, ``read_good``, ``read_defects`` and ``group`` raise.
     """
     if settings.windows and defects:
         raise OptionError("annotated defects and windows don't go together yet: leave --defects out")
-    size = (
-        None if settings.windows else settings.size
-    )  # windows' is another: frames are looked over as a whole
-    reading = read_good(images, size, backbone.input.multiple, progress, settings.depth)
+    drawn = None if settings.roi is None else read_roi(settings.roi)
+    size = None if settings.windows else settings.size  # windows' is another: frames are looked over whole
+    reading = read_good(images, size, backbone.input.multiple, progress, settings.depth, drawn)
     frames = reading.images
     doubts: list[Notice] = []
     annotated = read_defects(defects, frames.rule, progress, depth=settings.depth, tell=doubts.append)
@@ -168,7 +170,8 @@ def read_given(
     pieces: Pieces | None = None
     cut_notices: tuple[Notice, ...] = ()
     if settings.windows:
-        rule, why = _windows(settings, reading.why, backbone.input)
+        roi = frames.rule.roi if isinstance(frames.rule, RoiRule) else None
+        rule, why = _windows(settings, reading.why, backbone.input, roi)
         reading = replace(reading, why=why)
         pieces, cut_notices = cut_up(frames, rule, progress)
     return Given(
@@ -185,7 +188,9 @@ def read_given(
     )
 
 
-def _windows(settings: Settings, seen: Notice, wanted: InputSpec) -> tuple[WindowRule, Notice]:
+def _windows(
+    settings: Settings, seen: Notice, wanted: InputSpec, roi: Roi | None
+) -> tuple[WindowRule, Notice]:
     """Windows of the size asked for, or such as cover a frame's side where that's short; and why.
 
     Args:
@@ -199,7 +204,7 @@ def _windows(settings: Settings, seen: Notice, wanted: InputSpec) -> tuple[Windo
         most = WINDOW // multiple * multiple or multiple
         height, width = (min(max(-(-side // multiple), 1) * multiple, most) for side in sides)
         size, code = (height, width), "windows-chosen"
-    rule = WindowRule(size, first_margin(size), settings.scale)
+    rule = WindowRule(size, first_margin(size), settings.scale, roi)
     values = {"height": size[0], "width": size[1], "image_height": seen.values["image_height"],
               "image_width": seen.values["image_width"]}  # fmt: skip
     return rule, Notice(code, values)

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.errors import DatasetError, ImageError
+from edgead.errors import DatasetError, FrameError, ImageError
 from edgead.images import as_8_bits, check_depth, read_image, read_pixels, unusable
 from edgead.notices import Notice, say
 from edgead.resize import ResizeRule, choose_resize
+from edgead.roi import Drawn
 from edgead.sampling import spread
 from edgead.types import Image, Progress, Size
 from edgead.workbench.gather import gather
+from edgead.workbench.roi_rule import with_roi
 from edgead.workbench.survey import Survey
 
 CACHE_BYTES = 1 << 30
@@ -88,6 +90,7 @@ def read_good(
     multiple: int,
     progress: Progress,
     depth: int | None = None,
+    roi: Drawn | None = None,
 ) -> Reading:
     """Read good images, every one of them, so that bad files are named before any work is lost.
 
@@ -96,12 +99,14 @@ def read_good(
         size: (H, W) to stretch to, or None to choose from the images' aspect.
         multiple: what the chosen sides must be multiples of.
         depth: significant bits of 16-bit files.
+        roi: the region of interest, where not the whole of an image is to be learned.
 
     Raises:
         DatasetError: no such folder, fewer than two images, masks among them, or 16-bit images of which it's
             doubtful how many bits they have.
         ImageError: images can't be used; all of them are counted, the first few named.
         OptionError: the depth is out of range.
+        RoiError: the region is of another aspect than the images, or nothing of it is left at that size.
     """
     check_depth(depth)
     gathered = gather(images)
@@ -116,6 +121,8 @@ def read_good(
     else:
         rule = ResizeRule(size)
         why = Notice("input-asked", {"height": size[0], "width": size[1]})
+    if roi is not None:
+        rule = with_roi(rule, roi, paths, depth, progress)
     frames = GoodImages(paths, rule, depth)
     survey = _read(frames, progress)
     _check_depth_of(survey, depth)
@@ -123,7 +130,7 @@ def read_good(
         images=frames,
         why=why,
         depth=(depth or 16) if survey.depth.images else 8,
-        notices=(*gathered.notices, *survey.notices()),
+        notices=(*gathered.notices, *(() if roi is None else roi.notices), *survey.notices()),
     )
 
 
@@ -146,6 +153,8 @@ def _read(frames: GoodImages, progress: Progress) -> Survey:
                     frames.keep(path, as_8_bits(path, pixels, frames.depth))
             except ImageError as error:
                 problems[path] = str(error)
+            except FrameError as error:  # of another aspect than the region of interest
+                problems[path] = f"{path}: {error}"
             advance(1)
     if problems:
         raise unusable(problems, len(frames))

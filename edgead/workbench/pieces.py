@@ -17,7 +17,7 @@ from edgead.errors import DatasetError
 from edgead.images import read_image
 from edgead.notices import Notice
 from edgead.sampling import spread
-from edgead.types import Image, Progress
+from edgead.types import Image, Progress, Size
 from edgead.window_rule import WindowRule
 from edgead.windows import Window, cut
 from edgead.workbench.good_images import CACHE_BYTES, GoodImages
@@ -31,10 +31,11 @@ them one is learned."""
 
 @dataclass(frozen=True)
 class Piece:
-    """A window of a frame, by its file."""
+    """A window of a frame, by its file; ``frame`` is the scaled frame's (height, width)."""
 
     path: Path
     window: Window
+    frame: Size
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,11 @@ class Pieces:
         """The part of a window's map that counts."""
         return self.keys[index].window.core_inside
 
+    def inside_core(self, index: int) -> NDArray[np.bool_] | None:
+        """Which pixels of a window's core are of the region of interest; None where all are."""
+        key, roi = self.keys[index], self.rule.roi
+        return None if roi is None else roi.inside(key.frame)[key.window.core]
+
     def frame_of(self) -> NDArray[np.int64]:
         """(n,) each window's frame, counted from 0 in their order."""
         place: dict[Path, int] = {}
@@ -119,11 +125,12 @@ def cut_up(frames: GoodImages, rule: WindowRule, progress: Progress) -> tuple[Pi
     with progress("cutting good images into windows", len(frames)) as advance:
         for path in frames.paths:
             frame = read_image(path, frames.depth)
-            places = rule.windows(frame.shape)
             scaled = rule.apply(frame)
+            places = rule.places(scaled.shape)
+            size = scaled.shape[0], scaled.shape[1]
             for window in places:
                 image = cut(scaled, window, rule.size)
-                keys.append(Piece(path, window))
+                keys.append(Piece(path, window, size))
                 contrasts.append(float(image[..., 1].std()))
                 areas.append(rule.size[0] * rule.size[1] / (scaled.shape[0] * scaled.shape[1]))
                 if len(cache) < room:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from edgead.metrics.scores import auroc
 from edgead.runtime.session import Session
 from edgead.types import Image
-from edgead.workbench.defects import synthesise
+from edgead.workbench.judged_part import draw_inside, highest
 
 DEFECTS = 240
 """Synthetic defects drawn for the gate, spread over the held-out images."""
@@ -108,21 +108,29 @@ class PrecisionGate:
         defects: the same with synthetic defects, ``DEFECTS`` of them, drawn as they are needed.
         max_loss: what a form may lose, in AUROC from 0 to 1.
         seed: of the noise drawn.
+        inside: (H, W) bool, where maps count; None everywhere.
     """
 
     def __init__(
-        self, fp32: Session, good: Sequence[Image], defects: Iterator[Image], max_loss: float, seed: int
+        self,
+        fp32: Session,
+        good: Sequence[Image],
+        defects: Iterator[Image],
+        max_loss: float,
+        seed: int,
+        inside: NDArray[np.bool_] | None = None,
     ) -> None:
+        self._inside = inside
         self._good, self._defects, self._max_loss, self._seed = good, defects, max_loss, seed
         self._bad = list(islice(defects, FEW_DEFECTS))
         self._session = fp32
-        self._fp32 = run_trial(fp32, good, self._bad)
+        self._fp32 = run_trial(fp32, good, self._bad, inside)
 
     def judge(self, form: Session) -> tuple[Trial, Separation]:
         """What the form scored, and what that costs; FP32 itself loses nothing."""
         if form is self._session:
             return self._fp32, self._compare(self._fp32)
-        trial = run_trial(form, self._good, self._bad[:FEW_DEFECTS])
+        trial = run_trial(form, self._good, self._bad[:FEW_DEFECTS], self._inside)
         found = self._compare(trial)
         if found.clear:
             return trial, found
@@ -140,7 +148,7 @@ class PrecisionGate:
         return compare(trial, self.fp32(trial), self._max_loss, self._seed)
 
     def _with_all_defects(self, session: Session, trial: Trial) -> Trial:
-        rest = run_trial(session, (), self._bad[len(trial.bad) :])
+        rest = run_trial(session, (), self._bad[len(trial.bad) :], self._inside)
         return replace(
             trial,
             bad=np.concatenate([trial.bad, rest.bad]),
@@ -148,16 +156,20 @@ class PrecisionGate:
         )
 
 
-def defective_images(held_out: Sequence[Image], seed: int, count: int = DEFECTS) -> Iterator[Image]:
-    """The held-out images in turn, each with one synthetic defect."""
+def defective_images(
+    held_out: Sequence[Image], seed: int, count: int = DEFECTS, inside: NDArray[np.bool_] | None = None
+) -> Iterator[Image]:
+    """The held-out images in turn, each with one synthetic defect, where they're judged."""
     rng = np.random.default_rng(seed)
-    return (synthesise(held_out[i % len(held_out)], rng)[0] for i in range(count))
+    return (draw_inside(held_out[i % len(held_out)], rng, inside)[0] for i in range(count))
 
 
-def run_trial(session: Session, good: Sequence[Image], bad: Sequence[Image]) -> Trial:
-    """Score all images with one form."""
+def run_trial(
+    session: Session, good: Sequence[Image], bad: Sequence[Image], inside: NDArray[np.bool_] | None = None
+) -> Trial:
+    """Score all images with one form; maps count ``inside``, (H, W) bool, alone where it's given."""
     outputs = [
-        (float(o["score"][0]), float(o["anomaly_map"].max()))
+        (float(o["score"][0]), highest(o["anomaly_map"][0, 0], inside))
         for o in session.map(image[None] for image in [*good, *bad])
     ]
     scores = np.array(outputs).reshape(-1, 2)

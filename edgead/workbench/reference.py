@@ -27,6 +27,7 @@ from edgead.manifest import (
     WindowsRecord,
 )
 from edgead.notices import Notice
+from edgead.roi import write_roi
 from edgead.runtime.exact import ExactSession
 from edgead.sampling import spread
 from edgead.teaching import EMBEDDING, PATCH, write_matrices
@@ -148,6 +149,7 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
                 probe_groups=given.groups_of(held_out, given.groups) or (),
             ),
             held_out=write_held_out(folder, figures),
+            roi=write_roi(folder, rule),
             teaching=None if given.pieces else _teaching(forms.teachable, folder),
             windows=_windows(given),
             probes=records(ExactSession(folder / FORM_FILES["fp32"]), folder, probes[:CARRIED]),

@@ -17,7 +17,7 @@ from edgead.image_score import ImageScore, score_of
 from edgead.metrics.scores import auroc
 from edgead.runtime.session import Outputs
 from edgead.types import Image
-from edgead.workbench.defects import synthesise
+from edgead.workbench.judged_part import draw_inside
 
 DRAWN = 160
 """Synthetic defects that are judged: some fifty of each size."""
@@ -66,13 +66,34 @@ class Drawn:
     mask: NDArray[np.uint8]
 
 
-def draw(images: Iterator[tuple[int, Image]], n: int, seed: int) -> Iterator[Drawn]:
-    """Draw ``DRAWN`` defects, spread evenly over n good images, given with their indices."""
+@dataclass(frozen=True)
+class Counted:
+    """Which part of a map counts.
+
+    Attributes:
+        core: its rows and columns; None for all.
+        inside: of these, (h, w) bool; None for all.
+        is_window: whether it's a window's, and its maximum is all that the frame's score takes of it.
+    """
+
+    core: tuple[slice, slice] | None = None
+    inside: NDArray[np.bool_] | None = None
+    is_window: bool = False
+
+
+def draw(
+    images: Iterator[tuple[int, Image]], n: int, seed: int, inside: NDArray[np.bool_] | None = None
+) -> Iterator[Drawn]:
+    """Draw ``DRAWN`` defects, spread evenly over n good images, given with their indices.
+
+    Args:
+        inside: (H, W) bool, where images are judged; None everywhere.
+    """
     for index, image in images:
         for place in range(index, max(DRAWN, n), n):
             if place < n and not _is_chosen(place, n):
                 continue
-            defective, mask = synthesise(image, np.random.default_rng([seed, place]))
+            defective, mask = draw_inside(image, np.random.default_rng([seed, place]), inside)
             yield Drawn(index, defective, float(mask.mean()), mask)
 
 
@@ -81,17 +102,15 @@ def _is_chosen(place: int, n: int) -> bool:
     return n <= DRAWN or place * DRAWN // n != (place - 1) * DRAWN // n
 
 
-def judged(
-    outputs: Outputs, candidates: Sequence[ImageScore], core: tuple[slice, slice] | None = None
-) -> tuple[list[float], float]:
-    """Each candidate's image score and the map's maximum, of what ``compose_head`` yields.
-
-    Args:
-        core: the rows and columns of the map that count, where they don't all.
-    """
+def judged(outputs: Outputs, candidates: Sequence[ImageScore], counted: Counted) -> tuple[list[float], float]:
+    """Each candidate's image score, and the map's maximum where it counts; of ``compose_head``'s outputs."""
     own, patch, anomaly_map = float(outputs["score"][0]), outputs["patch"][0, 0], outputs["anomaly_map"][0, 0]
-    anomaly_map = anomaly_map if core is None else anomaly_map[core]
-    return [score_of(patch, anomaly_map, own, each) for each in candidates], float(anomaly_map.max())
+    if counted.core is not None:
+        anomaly_map = anomaly_map[counted.core]
+    top = float((anomaly_map if counted.inside is None else anomaly_map[counted.inside]).max())
+    if counted.is_window:  # a frame's score is the maximum of its map where it's judged
+        return [top for _ in candidates], top
+    return [score_of(patch, anomaly_map, own, each) for each in candidates], top
 
 
 def separations(good: Scores, bad: Scores, areas: Scores) -> list[float]:
@@ -106,6 +125,7 @@ def separations(good: Scores, bad: Scores, areas: Scores) -> list[float]:
 __all__ = [
     "DRAWN",
     "SIZES",
+    "Counted",
     "Drawn",
     "Unseen",
     "by_size",

@@ -10,31 +10,34 @@ from numpy.typing import NDArray
 
 from edgead.workbench.good_images import GoodImages
 from edgead.workbench.pieces import Pieces
-from edgead.workbench.unseen import Drawn, Unseen, draw
+from edgead.workbench.unseen import Counted, Drawn, Unseen, draw
 
 INSIDE = 0.5
 """Share of a drawn defect that lies in its window's core; of the others a neighbour would see more."""
 
 
-def core_of(frames: GoodImages | Pieces, index: int) -> tuple[slice, slice] | None:
-    """The part of a map that counts; None for all of it."""
-    return frames.core(index) if isinstance(frames, Pieces) else None
+def counted(frames: GoodImages | Pieces, index: int) -> Counted:
+    """The part of an image's map, or a window's, that counts."""
+    if isinstance(frames, Pieces):
+        return Counted(frames.core(index), frames.inside_core(index), is_window=True)
+    return Counted(inside=frames.rule.inside(frames.rule.size))
 
 
 def drawn_on(frames: GoodImages | Pieces, indices: NDArray[np.int64], n: int, seed: int) -> list[Drawn]:
-    """Synthetic defects on some of n good images, by index; of windows those that lie in their cores.
+    """Synthetic defects on some of n good images, by index; of windows those that lie where it counts.
 
     A defect's area is its share of the frame.
     """
     given = zip(indices.tolist(), frames.subset(indices.tolist()), strict=True)
-    drawn = list(draw(given, n, seed))
     if not isinstance(frames, Pieces):
-        return drawn
-    return [
-        replace(each, area=each.area * frames.areas[each.base])
-        for each in drawn
-        if each.mask[frames.core(each.base)].sum() >= INSIDE * each.mask.sum()
-    ]
+        return list(draw(given, n, seed, frames.rule.inside(frames.rule.size)))
+    found = []
+    for each in draw(given, n, seed):
+        mask, inside = each.mask[frames.core(each.base)], frames.inside_core(each.base)
+        shown = mask.sum() if inside is None else mask[inside].sum()
+        if shown >= INSIDE * each.mask.sum():
+            found.append(replace(each, area=each.area * frames.areas[each.base]))
+    return found
 
 
 def areas_of(drawn: Sequence[Drawn]) -> NDArray[np.float64]:
@@ -56,4 +59,4 @@ def of_frames(frames: GoodImages | Pieces, drawn: Sequence[Drawn], unseen: Unsee
     )
 
 
-__all__ = ["INSIDE", "areas_of", "core_of", "drawn_on", "of_frames"]
+__all__ = ["INSIDE", "areas_of", "counted", "drawn_on", "of_frames"]

@@ -54,10 +54,12 @@ Manifest read_manifest(const std::string& bundle) {
     std::ifstream file(bundle + "/manifest.json");
     if (!file) throw std::runtime_error(bundle + ": no manifest.json in this folder");
     const auto json = nlohmann::json::parse(file);
-    const int format = json.at("format");
-    if (format != 2 && format != 3) throw std::runtime_error(bundle + ": a format that this program doesn't know");
+    if (json.contains("roi") && !json.at("roi").is_null())
+        throw std::runtime_error(bundle + ": it has a region of interest, which this program doesn't apply");
     if (json.contains("windows") && !json.at("windows").is_null())
         throw std::runtime_error(bundle + ": judges frames in windows, which this program can't; use Python's edgead");
+    const int format = json.at("format");  // 3 is 2 with a digest
+    if (format != 2 && format != 3) throw std::runtime_error(bundle + ": a format that this program doesn't know");
     const auto& input = json.at("input");
     return {json.at("model"), json.at("engine"), json.at("engine_precision"), input.at("size").at(0),
             input.at("size").at(1), input.at("resize") == "letterbox", threshold_in_force(bundle, json)};

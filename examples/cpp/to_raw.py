@@ -10,10 +10,10 @@ from pathlib import Path
 
 from edgead.bundle import read_bundle
 from edgead.images import read_image
-from edgead.resize import ResizeRule
+from edgead.window_rule import rule_of
 
 bundle, folder = Path(sys.argv[1]), Path(sys.argv[2])
-record = read_bundle(bundle).manifest.input
+rule = rule_of(read_bundle(bundle))
 for index, name in enumerate(sys.argv[3:]):
-    image = ResizeRule(record.size, record.resize).apply(read_image(Path(name)))
+    image = rule.apply(read_image(Path(name)))
     (folder / f"{index:04d}.raw").write_bytes(image.tobytes())

@@ -244,8 +244,8 @@ def test_no_form_passes_and_nothing_is_written(reference_bundle, tmp_path):
 def test_a_form_that_separates_worse_misses_precision(reference_bundle, tmp_path, monkeypatch):
     honest = precision_module.run_trial
 
-    def int8_is_blind(session, good, bad):
-        trial = honest(session, good, bad)
+    def int8_is_blind(session, good, bad, inside=None):
+        trial = honest(session, good, bad, inside)
         blind = session.execution().get("i8")
         return dataclasses.replace(trial, bad=np.resize(trial.good, trial.bad.shape)) if blind else trial
 

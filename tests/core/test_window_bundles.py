@@ -276,3 +276,22 @@ def test_windows_are_chosen_by_the_images_where_no_size_is_asked_for(tmp_path):
     assert "windows of 512 x 96 pixels" in say(made.why)
     frame = read_image(next(images.iterdir()))
     assert frame.shape == (700, 90, 3)
+
+
+def test_outside_of_a_region_of_interest_nothing_is_judged_and_its_windows_are_left_out(tmp_path):
+    region = np.zeros(SHAPE, np.uint8)
+    region[:, :50] = 255
+    cv2.imwrite(str(tmp_path / "roi.png"), region)
+    bundle = fitted(tmp_path, roi=tmp_path / "roi.png", folds=2, precisions=("fp32",))
+    detector = edgead.load(make_compiled(bundle, "onnx", "fp32", tmp_path / "c.edgead").bundle)
+    frame = defective(3, 70, 20)
+    rule = detector.rule
+    assert 0 < len(rule.places(SHAPE)) < len(windows(SHAPE, SIZE, rule.margin))
+    inside, outside = detector(frame), detector(defective(3, 70, 100))
+    assert inside.is_anomalous and not outside.is_anomalous
+    assert not inside.anomaly_map[:, 50:].any() and inside.anomaly_map[:, :50].any()
+    spoilt = frame.copy()
+    spoilt[:, 52:] = 255 - spoilt[:, 52:]
+    spoilt[:, 50:52] = 0
+    np.testing.assert_array_equal(detector(spoilt).anomaly_map, inside.anomaly_map)
+    assert bundle.manifest.roi is not None and bundle.manifest.threshold.n_images == 10

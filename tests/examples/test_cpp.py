@@ -81,3 +81,17 @@ def test_cpp_gives_no_verdict_without_a_number(built, tmp_path):
     done = subprocess.run([built / "judge", bundle, *files], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "no number" in done.stderr
     assert done.stdout.splitlines() == [f"{files[0]}\t200\tanomalous"]
+
+
+def test_cpp_refuses_a_bundle_with_a_region_of_interest(built, tmp_path):
+    from edgead.roi import Roi
+    from tests.mean_bundle import HEIGHT, WIDTH, write_mean_bundle
+
+    bundle = write_mean_bundle(
+        tmp_path / "part.edgead", roi=Roi(np.eye(WIDTH, dtype=bool)[:HEIGHT], (0, 0, 0))
+    )
+    (tmp_path / "black.raw").write_bytes(bytes(HEIGHT * WIDTH * 3))
+    words = [built / "judge", bundle, tmp_path / "black.raw"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 1 and not done.stdout
+    assert "it has a region of interest, which this program doesn't apply" in done.stderr

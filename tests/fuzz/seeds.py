@@ -40,6 +40,7 @@ def make() -> dict[str, dict[str, bytes]]:
             "results.jsonl": b'{"cell":{"method":"padim"},"key":"a","result":{"image_auroc":0.5}}\n' * 2
         },
         "visa": {"1cls.csv": _VISA},
+        "polygons": {"polygons.json": _POLYGONS},
         "options": {"options.txt": b"coreset_ratio=0.1\nlayers=layer2,layer3\nneighbors=9"},
         "words": {"cores.txt": b"0-3,7", "score.txt": b"0.03"},
     }
@@ -50,6 +51,9 @@ datasets = ["a/b", "c"]
 size = "256x256"
 seeds = [0, 1, 2]
 holdout = 0.2
+"""
+_POLYGONS = b"""{"width": 40, "height": 30, "polygons": [[[1.5, 2], [38, 0], [40, 30], [0, 28.5]]],
+"holes": [[[10, 10], [20, 10], [15, 20]]]}
 """
 _PACKAGES = b"""{"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
 "components": [{"type": "library", "name": "numpy", "version": "2.4.6",

@@ -249,6 +249,14 @@ def visa(data: bytes) -> None:
     registry().get("layouts", "visa")().read(root / "part")
 
 
+def polygons(data: bytes) -> None:
+    from edgead.roi.polygons import read_polygons
+
+    found = read_polygons(data)
+    if found.width * found.height <= 1 << 20:  # larger ones only take longer to draw
+        found.mask()
+
+
 def options(data: bytes) -> None:
     from edgead.options import parse_options
     from edgead.plugins import registry
@@ -287,6 +295,7 @@ TARGETS = {
     "grid": Target(grid),
     "results": Target(results),
     "visa": Target(visa),
+    "polygons": Target(polygons),
     "options": Target(options),
     "words": Target(words),
 }

@@ -41,7 +41,10 @@ def test_every_target_starts_from_what_it_takes() -> None:
     for name, target in TARGETS.items():
         assert read(SEEDS / (target.seeds or name)), name
     taken = fuzz.Tally()
-    for name in ("manifest", "revision", "lesson", "held-out", "drift", "results", "grid", "options", "visa"):
+    for name in (
+        *("manifest", "revision", "lesson", "held-out", "drift", "results", "grid", "options", "visa"),
+        "polygons",
+    ):
         for data in read(SEEDS / name):
             fuzz.try_one(TARGETS[name], data, taken)
     assert taken.refused == 0 and taken.inputs >= 10
@@ -50,7 +53,7 @@ def test_every_target_starts_from_what_it_takes() -> None:
 def test_the_seeds_are_those_that_the_project_makes() -> None:
     made = make()
     assert {path.parent.name for path in SEEDS.glob("*/*")} == made.keys()
-    for name in ("grid", "visa", "results", "options", "words", "held-out", "drift", "lesson"):
+    for name in ("grid", "visa", "results", "options", "words", "held-out", "drift", "lesson", "polygons"):
         assert read(SEEDS / name) == [made[name][file] for file in sorted(made[name])], name
 
 

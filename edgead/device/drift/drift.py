@@ -19,6 +19,7 @@ from edgead.device.drift.watch import MEDIAN, Watch
 from edgead.errors import OptionError, OutputError
 from edgead.names import shown
 from edgead.notices import Notice
+from edgead.roi import roi_of
 from edgead.types import Prediction
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Drift:
         DriftStateError: the file isn't a state for this bundle, ``block`` and ``blocks``.
         OutputError: there's no file yet, and it can't be written.
         HeldOutFileError: the bundle's held-out images' scores can't be read.
+        CarriedImageError: its region of interest can't be.
     """
 
     def __init__(
@@ -65,6 +67,9 @@ class Drift:
         self._path = None if path is None else outside(Path(path), bundle)
         self._setting = setting_of(bundle, block, blocks)
         self._size = bundle.manifest.input.size
+        windows = bundle.manifest.windows
+        self._scale = None if windows is None else windows.scale
+        self._roi = roi_of(bundle)
         self._model = model_of(bundle)
         self._name = bundle.path.name
         self._lock, self._writing = threading.RLock(), threading.Lock()
@@ -76,6 +81,9 @@ class Drift:
                 self._watch = found
             else:
                 self.save()  # what can't be written is said now, not after the first block
+
+    def _look(self, frame: Any) -> Look:
+        return look_at(frame, self._size, self._roi, self._scale)
 
     def __repr__(self) -> str:
         with self._lock:
@@ -112,7 +120,7 @@ class Drift:
             OptionError: the prediction or the seconds are none of these; nothing was taken in.
         """
         score = score_of(prediction)
-        look = frame if frame is None or isinstance(frame, Look) else look_at(frame, self._size)
+        look = frame if frame is None or isinstance(frame, Look) else self._look(frame)
         seconds = seconds_of(seconds)
         with self._lock:
             watch = self._watch

@@ -27,6 +27,7 @@ def about(bundle: Bundle) -> dict[str, Any]:
         "method": manifest.method,
         "parts": parts_of(manifest.method),
         "input": manifest.input,
+        "roi": "" if manifest.roi is None else say(manifest.roi.notice()),
         "target": manifest.target,
         "engine": manifest.engine,
         "precision": manifest.precision,

@@ -71,6 +71,7 @@ class Gallery:
             self._limits.pixel,
             outline=marked,
             smallest_area=self._limits.smallest_area,
+            inside=None if (inside := self._rule.inside(frame.shape)) is None else inside[area],
         )
         height, width = small.shape[:2]
         outline = _outline(mask[area], (width, height)) if mask.any() else ""

@@ -28,9 +28,9 @@ from edgead.bundle import Bundle, read_bundle
 from edgead.errors import OptionError
 from edgead.images import as_bgr, read_image
 from edgead.manifest import DEFAULT, ComposedMethod
-from edgead.resize import ResizeRule
 from edgead.runtime.detector import Detector
 from edgead.types import Image, Prediction
+from edgead.window_rule import WindowRule, rule_of
 from edgead.workbench.graph_bytes import load_graph
 from edgead_plugins.backbones import graphs
 from edgead_plugins.backbones.graphs import onnx
@@ -96,7 +96,12 @@ class GradientDetector:
                 f"{manifest.kind} {manifest.method.name}"
             )
         self.product, self.threshold = DEFAULT, manifest.threshold.score
-        self.rule = ResizeRule(manifest.input.size, manifest.input.resize)
+        self.rule = rule_of(self.bundle)
+        if isinstance(self.rule, WindowRule):
+            raise OptionError(
+                f"{self.bundle.path.name} judges frames in windows, of which no gradients are taken: fit one "
+                "without"
+            )
         options = manifest.method.options
         if options["image_score"] != "whole":
             raise OptionError(
