@@ -32,6 +32,7 @@ from edgead.manifest.records import (
     WrappedMethod,
     parts_of,
 )
+from edgead.manifest.sizes_found import SizeFound, SizesFoundRecord
 
 __all__ = [
     "CALIBRATED",
@@ -51,6 +52,8 @@ __all__ = [
     "ProbeRecord",
     "ReferenceRecord",
     "Rule",
+    "SizeFound",
+    "SizesFoundRecord",
     "TeachingRecord",
     "ThresholdRecord",
     "WrappedMethod",
