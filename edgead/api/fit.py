@@ -45,6 +45,8 @@ def fit(
     group: str | None = None,
     image_score: str | float = "auto",
     folds: int = 10,
+    smallest_defect: float | str | None = None,
+    mm_per_pixel: float | None = None,
     progress: Progress = silent,
 ) -> Fit:
     """Fit a method on good images and write the reference bundle; as ``edgead fit``.
@@ -78,6 +80,9 @@ def fit(
             unless synthetic defects clearly speak for another.
         folds: fits that judge, in turn, good images that they haven't learned, for the threshold; 0: the
             held-out images alone, as for methods that train a network.
+        smallest_defect: the size of the smallest defect that must be found, in place of ``size``: pixels of
+            the images, or ``"12px"`` or ``"0.3mm"``; the input is chosen large enough to show it.
+        mm_per_pixel: millimetres that a pixel of the images shows, to give and tell sizes of defects in.
         progress: reports long work; ``edgead.progress.bar`` is a bar on a terminal.
 
     Returns:
@@ -95,6 +100,7 @@ def fit(
     values.path("out", out)
     values.path("weights", weights)
     values.called("progress", progress)
+    scale = values.maybe_number("mm_per_pixel", mm_per_pixel)
     settings = Settings(
         size=as_size(size),
         seed=values.whole("seed", seed, 0),
@@ -104,6 +110,8 @@ def fit(
         depth=values.maybe_whole("depth", depth),
         group=values.maybe_text("group", group, "a regular expression, 'parent' or 'grandparent'"),
         folds=values.whole("folds", folds, 0),
+        smallest_defect=_in_pixels(smallest_defect, scale),
+        mm_per_pixel=scale,
     )
     recipe = _resolve(
         values.text("method", method, "a method's name, 'patchcore' for instance"),
@@ -118,8 +126,18 @@ def fit(
     replaced = is_file(place / MANIFEST)
     learned = given[0] if len(given) == 1 else given
     done = fit_recipe(recipe, learned, settings, place, progress, paths("defects", defects))
-    tell(done.bundle.notices)
-    return Fit(done.bundle, done.why, replaced)
+    made = Fit(done.bundle, done.why, replaced)
+    tell(made.notices)
+    return made
+
+
+def _in_pixels(asked: float | str | None, mm_per_pixel: float | None) -> float | None:
+    from edgead.workbench.size_choice import in_pixels
+
+    if asked is None:
+        return None
+    number = asked if isinstance(asked, str) else values.number("smallest_defect", asked)
+    return in_pixels(number, mm_per_pixel)
 
 
 def _resolve(

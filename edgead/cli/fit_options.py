@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgead.cli.arguments import count_of
+from edgead.cli.sizes_found import sizes_found_record
 
 if TYPE_CHECKING:
     from edgead.bundle import Bundle
@@ -63,6 +64,17 @@ def fit_options(function: F) -> F:
             metavar="HxW",
             callback=parse_size,
             help="Input height and width, stretched to (default: chosen from the images).",
+        ),
+        click.option(
+            "--smallest-defect",
+            metavar="SIZE",
+            help="Choose the input by the smallest defect that must be found: 12px of the images, or 0.3mm.",
+        ),
+        click.option(
+            "--mm-per-pixel",
+            metavar="MM",
+            type=float,
+            help="Millimetres that a pixel of the images shows, to give and tell sizes of defects in.",
         ),
         depth_option,
         click.option(
@@ -160,8 +172,13 @@ def describe_fit(bundle: Bundle, why: Notice) -> list[str]:
         f"threshold {threshold.score:.4g} for a false-positive rate of {threshold.false_positive_rate:.2%}: "
         f"{say(threshold.notice())}",
         *(f"no {form} form: {say(reason)}" for form, reason in reference.lacking.items()),
-        *(f"note: {say(notice)}" for notice in manifest.notices),
+        *(f"note: {say(notice)}" for notice in (*manifest.notices, *size_doubts(manifest))),
     ]
+
+
+def size_doubts(manifest: Manifest) -> tuple[Notice, ...]:
+    """What is doubtful about the sizes of defects that are found."""
+    return () if manifest.sizes_found is None else manifest.sizes_found.doubts(manifest.input.size)
 
 
 def _whence(manifest: Manifest) -> str:
@@ -211,7 +228,8 @@ def fit_record(bundle: Bundle, why: Notice) -> dict[str, Any]:
         "judged": {"images": manifest.threshold.n_images, "folds": held_out.folds},
         "image_score": None if chosen is None else dataclasses.asdict(chosen),
         "lacking": {form: reason.record() for form, reason in reference.lacking.items()},
-        "notices": [notice.record() for notice in manifest.notices],
+        "sizes_found": sizes_found_record(manifest),
+        "notices": [notice.record() for notice in (*manifest.notices, *size_doubts(manifest))],
     }
 
 
@@ -222,5 +240,6 @@ __all__ = [
     "fit_options",
     "fit_record",
     "parse_size",
+    "size_doubts",
     "threshold_record",
 ]

@@ -17,13 +17,14 @@ from edgead.types import PRECISIONS, Backbone, Defect, Precision, Progress, Size
 from edgead.workbench.annotated import read_defects
 from edgead.workbench.good_images import GoodImages, Reading, read_good, split
 from edgead.workbench.groups import Grouping, group
+from edgead.workbench.size_choice import LARGEST, MAX_SIDE, Need
 from edgead.workbench.standouts import find_standouts
 
 MAX_HELD_OUT = 500
+MOST_MM = 1e6
+"""Of a frame's pixel."""
 FOLDS, MOST_FOLDS = 10, 100
 """Fits that judge in turn what they haven't learned; see ``edgead.workbench.folds``."""
-MAX_SIDE = 8192
-"""Longest side of a model's input, in pixels: longer ones take more memory than there is."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Settings:
         group: which images show one part and are held out together: ``parent`` or ``grandparent``, a folder's
             name, or a regular expression with one group, searched for in the file's name; None: near copies.
         folds: fits that judge, in turn, good images that they haven't learned; 0: the hold-out alone judges.
+        smallest_defect: size of the smallest defect that the input must show, in pixels of the frame; None:
+            the input is chosen by the frames' aspect alone.
+        mm_per_pixel: of the frame, to tell sizes by; None where it isn't known.
     """
 
     size: Size | None = None
@@ -53,11 +57,21 @@ class Settings:
     depth: int | None = None
     group: str | None = None
     folds: int = FOLDS
+    smallest_defect: float | None = None
+    mm_per_pixel: float | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and not all(1 <= side <= MAX_SIDE for side in self.size):
             height, width = self.size
             raise OptionError(f"size {height} x {width}: sides must be from 1 to {MAX_SIDE} pixels")
+        if self.size is not None and self.smallest_defect is not None:
+            raise OptionError(
+                "--size and --smallest-defect both say how large the input is: give one of them"
+            )
+        if self.smallest_defect is not None and not 1 <= self.smallest_defect <= LARGEST:
+            raise OptionError(f"smallest defect {self.smallest_defect} must be from 1 to {LARGEST} pixels")
+        if self.mm_per_pixel is not None and not 0 < self.mm_per_pixel <= MOST_MM:
+            raise OptionError(f"mm per pixel {self.mm_per_pixel} must be over 0, and {MOST_MM} at most")
         if not 0 <= self.seed < 1 << 63:  # what a manifest holds
             raise OptionError(f"seed {self.seed} must be from 0 to {(1 << 63) - 1}")
         if not 0 < self.holdout < 1:
@@ -100,17 +114,19 @@ def read_given(
     settings: Settings,
     defects: Sequence[Path],
     progress: Progress,
+    need: Need | None = None,
 ) -> Given:
     """Read the images and annotated defects, look at what they show, and hold some of the good ones out.
 
     Args:
         backbone: for its input's multiple, and to see which images are unlike the others.
         images, defects: as ``edgead.workbench.fit.fit`` takes them.
+        need: what the input must show, where ``settings`` name a smallest defect.
 
     Raises:
         InputError: as ``read_good``, ``read_defects`` and ``group`` raise.
     """
-    reading = read_good(images, settings.size, backbone.input.multiple, progress, settings.depth)
+    reading = read_good(images, settings.size, backbone.input.multiple, progress, settings.depth, need)
     frames = reading.images
     doubts: list[Notice] = []
     annotated = read_defects(defects, frames.rule, progress, depth=settings.depth, tell=doubts.append)

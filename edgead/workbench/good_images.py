@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from edgead.resize import ResizeRule, choose_resize
 from edgead.sampling import spread
 from edgead.types import Image, Progress, Size
 from edgead.workbench.gather import gather
+from edgead.workbench.size_choice import Need, plan, rule_of
 from edgead.workbench.survey import Survey
 
 CACHE_BYTES = 1 << 30
@@ -69,12 +70,14 @@ class Reading:
         why: what input size was chosen and why.
         depth: significant bits of the 16-bit images, 9 to 16; 8 where there are none.
         notices: what was left out, and which images are unlike the rest.
+        shapes: (height, width) of each file's image, before it's brought to the model's size.
     """
 
     images: GoodImages
     why: Notice
     depth: int
     notices: tuple[Notice, ...]
+    shapes: Mapping[Path, Size]
 
 
 def read_good(
@@ -83,6 +86,7 @@ def read_good(
     multiple: int,
     progress: Progress,
     depth: int | None = None,
+    need: Need | None = None,
 ) -> Reading:
     """Read good images, every one of them, so that bad files are named before any work is lost.
 
@@ -91,12 +95,13 @@ def read_good(
         size: (H, W) to stretch to, or None to choose from the images' aspect.
         multiple: what the chosen sides must be multiples of.
         depth: significant bits of 16-bit files.
+        need: what the input must show, to choose it by where no size is given.
 
     Raises:
         DatasetError: no such folder, fewer than two images, masks among them, or 16-bit images of which it's
             doubtful how many bits they have.
         ImageError: images can't be used; all of them are counted, the first few named.
-        OptionError: the depth is out of range.
+        OptionError: the depth is out of range, or what is needed takes windows.
     """
     check_depth(depth)
     gathered = gather(images)
@@ -106,11 +111,13 @@ def read_good(
         raise DatasetError(
             f"{where}: only {len(paths)} image; give at least {MIN_IMAGES} good images, better 50"
         )
-    if size is None:
-        rule, why = choose_resize(_shapes(paths, progress), multiple=multiple)
+    if size is not None:
+        rule, why = ResizeRule(size), Notice("input-asked", {"height": size[0], "width": size[1]})
+    elif need is not None:
+        chosen = plan(_shapes(paths, progress), need, multiple)
+        rule, why = rule_of(chosen), chosen.why
     else:
-        rule = ResizeRule(size)
-        why = Notice("input-asked", {"height": size[0], "width": size[1]})
+        rule, why = choose_resize(_shapes(paths, progress), multiple=multiple)
     frames = GoodImages(paths, rule, depth)
     survey = _read(frames, progress)
     _check_depth_of(survey, depth)
@@ -119,6 +126,7 @@ def read_good(
         why=why,
         depth=(depth or 16) if survey.depth.images else 8,
         notices=(*gathered.notices, *survey.notices()),
+        shapes={image.path: image.size for image in survey.images},
     )
 
 

@@ -17,7 +17,16 @@ from edgead import sbom
 from edgead.bundle import Bundle, Staging
 from edgead.device.calibrate import calibrate
 from edgead.held_out import HeldOut, write_held_out
-from edgead.manifest import DEFAULT, ComposedMethod, InputRecord, Manifest, ReferenceRecord, TeachingRecord
+from edgead.manifest import (
+    DEFAULT,
+    ComposedMethod,
+    InputRecord,
+    Manifest,
+    ReferenceRecord,
+    SizesFoundRecord,
+    TeachingRecord,
+    ThresholdRecord,
+)
 from edgead.notices import Notice
 from edgead.runtime.exact import ExactSession
 from edgead.teaching import EMBEDDING, PATCH, write_matrices
@@ -60,6 +69,11 @@ class Learned:
     lacking: Mapping[Precision, Notice]
     n_images: int
 
+    @property
+    def judging_file(self) -> str:
+        """FP32's graph that hasn't learned the held-out images."""
+        return (CALIBRATION_FILES if self.calibration_forms else FORM_FILES)["fp32"]
+
 
 def saver(folder: Path, files: Mapping[Precision, str]) -> Callable[[Precision, onnx.ModelProto], None]:
     """What saves a form's graph under its name in the folder."""
@@ -72,8 +86,22 @@ def saver(folder: Path, files: Mapping[Precision, str]) -> Callable[[Precision, 
     return save
 
 
-def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Learned) -> Bundle:
-    """Score the held-out images, calibrate, and finish the bundle."""
+def threshold_of(given: Given, judged: Judged) -> ThresholdRecord:
+    """The threshold that ships, read off what judged good images that it hadn't learned."""
+    unseen, rate = judged.unseen, given.settings.false_positive_rate
+    scores, maxima = unseen.good[:, 0].tolist(), unseen.maxima.tolist()
+    return calibrate(scores, maxima, rate, unseen.groups, bool(given.grouping.by))
+
+
+def write_reference(
+    staging: Staging,
+    recipe: Recipe,
+    given: Given,
+    learned: Learned,
+    threshold: ThresholdRecord,
+    sizes: SizesFoundRecord | None,
+) -> Bundle:
+    """Write what belongs to the threshold, and finish the bundle."""
     folder, settings, forms = staging.folder, given.settings, learned.forms
     good = list(given.held_out)
     probes = _save_probes(good, folder)
@@ -90,10 +118,6 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
         areas=unseen.areas.astype(np.float32),
     )
     judged_on = given.reading.images if unseen.folds else given.held_out
-    by = bool(grouping.by)
-    threshold = calibrate(
-        scores.tolist(), unseen.maxima.tolist(), settings.false_positive_rate, unseen.groups, by
-    )
     (folder / sbom.FILE).write_bytes(sbom.sbom([str(recipe.provenance["distribution"])]))
     return staging.finish(
         Manifest(
@@ -121,7 +145,7 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
                     "fitted_on": learned.n_images,
                     "held_out": len(good),
                     **({"parts": grouping.count} if not grouping.is_plain else {}),
-                    **({"group": grouping.by} if by else {}),
+                    **({"group": grouping.by} if grouping.by else {}),
                     **({"defects": len(given.annotated)} if given.annotated else {}),
                 },
                 "scorer": dict(recipe.provenance),
@@ -135,11 +159,13 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
             ),
             held_out=write_held_out(folder, figures),
             teaching=_teaching(forms.teachable, folder),
+            sizes_found=sizes,
             probes=records(ExactSession(folder / FORM_FILES["fp32"]), folder, probes[:CARRIED]),
             notices=(
                 *given.notices,
                 *held_out_notices(judged_on.paths, scores, given.reading.images.paths),
                 *forms.notices,
+                *([] if sizes else [Notice("sizes-unmeasured")]),
             ),
         )
     )
