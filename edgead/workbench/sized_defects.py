@@ -20,7 +20,7 @@ SIZED_KINDS = ("scratch", "crack", "stain", "spot")
 see however large it is."""
 SIZED_VISIBILITY = (1.0, 5.0)
 """Ends of the log-uniform draw of their visibility: visible, and clear."""
-ROOM = 12
+ROOM = 6
 """Sides of the part that's worked on, in sizes of the defect: it fades out well within."""
 LEAST_ROOM = 48
 
