@@ -257,6 +257,40 @@ SENTENCES: dict[str, str] = {
     "image-score-by-windows": "as frames are judged in windows",
     "image-score-by-synthetic-defects": "chosen, since it tells synthetic defects apart best (AUROC: "
     "{names})",
+    "sizes-found": "of defects like these half are found from {half:.3g} pixels on ({of_side:.1%} of the "
+    "shorter side), and {most_share:.0%} from {most:.3g} pixels on",
+    "sizes-half": "of defects like these half are found from {half:.3g} pixels on ({of_side:.1%} of the "
+    "shorter side), and {most_share:.0%} of no size up to {largest:.3g} pixels",
+    "sizes-none": "of defects like these fewer than half are found in every size up to {largest:.3g} pixels",
+    "size-asked": "of defects of {size:.3g} pixels, the smallest that must be found, {found} of {drawn} are",
+    "sizes-few": "defects of several sizes were drawn on {images:#held-out image} only, so what is found of "
+    "them says little of other parts",
+    "sizes-unmeasured": "what sizes of defects are found couldn't be measured: no held-out image is both "
+    "under the threshold and large enough to draw on",
+    "sizes-lost": "small defects may be lost where the images are shrunk {shrunk:.1f} times to {height} x "
+    "{width}: half are found from {size:.3g} pixels on only, {of_side:.0%} of the shorter side; try --size "
+    "{larger_height}x{larger_width}, {times:.1f} times the pixels and about as many times the time, or let "
+    "--smallest-defect choose an input for the size that must be found",
+    "sizes-lost-none": "small defects may be lost where the images are shrunk {shrunk:.1f} times to {height} "
+    "x {width}: up to {size:.3g} pixels, {of_side:.0%} of the shorter side, fewer than half are found; try "
+    "--size {larger_height}x{larger_width}, {times:.1f} times the pixels and about as many times the time, "
+    "or let --smallest-defect choose an input for the size that must be found",
+    "sizes-lost-windows": "small defects may be lost where the images are shrunk {shrunk:.1f} times to "
+    "{height} x {width}: half are found from {size:.3g} pixels on only, {of_side:.0%} of the shorter side; "
+    "an input of {larger_height} x {larger_width} takes {times:.1f} times the pixels and about as many times "
+    "the time: rather judge windows of each image (--windows), and --smallest-defect says which",
+    "sizes-lost-none-windows": "small defects may be lost where the images are shrunk {shrunk:.1f} times to "
+    "{height} x {width}: up to {size:.3g} pixels, {of_side:.0%} of the shorter side, fewer than half are "
+    "found; an input of {larger_height} x {larger_width} takes {times:.1f} times the pixels and about as "
+    "many times the time: rather judge windows of each image (--windows), and --smallest-defect says which",
+    "sizes-unlike": "half of the defects are found from {size:.3g} pixels on only, {of_side:.0%} of the "
+    "shorter side, though these cover {patches:.1f} patches of the finest feature map: good images that "
+    "differ hide them rather than the input's size; give more good images, finer layers, or allow more false "
+    "alarms with --fpr",
+    "sizes-unlike-none": "fewer than half of the defects are found up to {size:.3g} pixels, {of_side:.0%} of "
+    "the shorter side, though these cover {patches:.1f} patches of the finest feature map: good images that "
+    "differ hide them rather than the input's size; give more good images, finer layers, or allow more false "
+    "alarms with --fpr",
     "threshold-note": "about the threshold: {text}",
     "input-preset": "input {height} x {width} (height x width), stretched, as the preset has it",
     "windows-asked": "windows of {height} x {width} pixels (height x width), as asked for; images usually "
@@ -272,6 +306,21 @@ SENTENCES: dict[str, str] = {
     "{image_height} x {image_width}, close to square",
     "input-aspect": "input {height} x {width} (height x width), stretched: the images are about "
     "{image_height} x {image_width} and keep their aspect of {ratio:.2f} to 1",
+    "input-need": "input {height} x {width} (height x width), stretched: a defect of {smallest:.3g} pixels "
+    "of the images, about {image_height} x {image_width}, covers {patches:.1f} patches of the finest feature "
+    "map (stride {stride}) there; {times:.1f} times the pixels of {usual_height} x {usual_width}, which "
+    "would be chosen without a smallest defect",
+    "input-need-usual": "input {height} x {width} (height x width), stretched, as without a smallest defect: "
+    "one of {smallest:.3g} pixels of the images, about {image_height} x {image_width}, covers {patches:.1f} "
+    "patches of the finest feature map (stride {stride}) there, and {wanted:.1f} are enough",
+    "input-need-own": "input {height} x {width} (height x width), stretched, as the images, about "
+    "{image_height} x {image_width}, have no more pixels: a defect of {smallest:.3g} covers {patches:.2f} "
+    "patches of the finest feature map (stride {stride}), and from {wanted:.1f} on about half are found; try "
+    "a finer map (`-o layers=...`), or a lens or camera that shows it larger",
+    "input-need-windows": "a defect of {smallest:.3g} pixels of images of about {image_height} x "
+    "{image_width} takes an input of {height} x {width}, {megapixels:.1f} megapixels, over the 1 that a "
+    "whole frame is brought to at most: frames are shrunk by {scale:.3g} and judged in about {windows} "
+    "windows of {window_height} x {window_width} ({times:.0f} times the pixels of {usual_height} x {usual_width})",
     "target-faster": "on this machine the engine of target {other} runs {form} {times:.1f} times as fast as "
     "that of {target} (processor time on one core; its gates weren't run): `--target {other}` exports for it "
     "through both gates, and `--target auto` takes the faster of those that pass",

@@ -48,6 +48,8 @@ def fit(
     windows: bool = False,
     scale: float = 1.0,
     roi: AnyPath | None = None,
+    smallest_defect: float | str | None = None,
+    mm_per_pixel: float | None = None,
     progress: Progress = silent,
 ) -> Fit:
     """Fit a method on good images and write the reference bundle; as ``edgead fit``.
@@ -86,6 +88,9 @@ def fit(
         scale: frames are shrunk by this first, 1 or more, where they are judged in windows.
         roi: a region of interest, outside of which nothing is learned and nothing judged: a mask image of the
             images' shape, inside where it isn't 0, or a ``.json`` of polygons; docs/region.md says how.
+        smallest_defect: the size of the smallest defect that must be found, in place of ``size``: pixels of
+            the images, or ``"12px"`` or ``"0.3mm"``; the input is chosen large enough to show it.
+        mm_per_pixel: millimetres that a pixel of the images shows, to give and tell sizes of defects in.
         progress: reports long work; ``edgead.progress.bar`` is a bar on a terminal.
 
     Returns:
@@ -104,6 +109,7 @@ def fit(
     values.path("weights", weights)
     values.path("roi", roi)
     values.called("progress", progress)
+    pitch = values.maybe_number("mm_per_pixel", mm_per_pixel)
     settings = Settings(
         size=as_size(size),
         seed=values.whole("seed", seed, 0),
@@ -116,6 +122,8 @@ def fit(
         windows=bool(values.maybe_flag("windows", windows)),
         scale=values.number("scale", scale),
         roi=optional(roi),
+        smallest_defect=_in_pixels(smallest_defect, pitch),
+        mm_per_pixel=pitch,
     )
     recipe = _resolve(
         values.text("method", method, "a method's name, 'patchcore' for instance"),
@@ -130,8 +138,18 @@ def fit(
     replaced = is_file(place / MANIFEST)
     learned = given[0] if len(given) == 1 else given
     done = fit_recipe(recipe, learned, settings, place, progress, paths("defects", defects))
-    tell(done.bundle.notices)
-    return Fit(done.bundle, done.why, replaced)
+    made = Fit(done.bundle, done.why, replaced)
+    tell(made.notices)
+    return made
+
+
+def _in_pixels(asked: float | str | None, mm_per_pixel: float | None) -> float | None:
+    from edgead.workbench.size_choice import in_pixels
+
+    if asked is None:
+        return None
+    number = asked if isinstance(asked, str) else values.number("smallest_defect", asked)
+    return in_pixels(number, mm_per_pixel)
 
 
 def _resolve(

@@ -67,6 +67,13 @@ class Fit(Written):
     why: Notice
     replaced: bool
 
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What to know of the images and the bundle, and of small defects that the input doesn't show."""
+        manifest = self.bundle.manifest
+        sizes = manifest.sizes_found
+        return (*self.bundle.notices, *(() if sizes is None else sizes.doubts(manifest.input.size)))
+
     def __repr__(self) -> str:
         manifest = self.bundle.manifest
         images = manifest.provenance.get("images", {}).get("fitted_on", "?")

@@ -14,6 +14,7 @@ from edgead.cli.completion import complete_names, complete_paths
 from edgead.cli.fit_options import describe_fit, fit_options, fit_record, threshold_record
 from edgead.cli.forms import explain_choice, explain_targets, print_forms
 from edgead.cli.output import json_option, print_json, quiet_option, show_notices, typed
+from edgead.cli.sizes_found import print_sizes_found
 from edgead.cli.trade_off import kept_record, print_kept
 from edgead.names import shown
 from edgead.notices import say
@@ -105,6 +106,8 @@ def command(
         fitted = {"fit": fit_record(made.bundle, made.why)}
         for line in describe_fit(made.bundle, made.why) if not as_json else ():
             click.echo(line)
+        if not as_json:
+            print_sizes_found(made.bundle.manifest)
     else:
         _refuse_unused(click.get_current_context(), words)
     done = export(

@@ -10,6 +10,7 @@ import click
 from edgead.cli.completion import complete_names
 from edgead.cli.fit_options import describe_fit, fit_options, fit_record
 from edgead.cli.output import json_option, print_json, quiet_option, typed
+from edgead.cli.sizes_found import print_sizes_found
 from edgead.cli.trade_off import kept_record, print_kept
 from edgead.names import shown
 from edgead.progress import make_progress
@@ -46,4 +47,5 @@ def command(
     for line in describe_fit(done.bundle, done.why):
         click.echo(line)
     print_kept(done.bundle)
+    print_sizes_found(done.bundle.manifest)
     click.echo(f"next: {typed('edgead', 'export', done.path, '--target', 'openvino')}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgead.cli.arguments import count_of
+from edgead.cli.sizes_found import sizes_found_record
 
 if TYPE_CHECKING:
     from edgead.bundle import Bundle
@@ -68,7 +69,7 @@ def fit_options(function: F) -> F:
             "--windows",
             is_flag=True,
             help="Judge a frame that is larger than the input in overlapping windows of --size (default "
-            "256x256), unsqueezed, so that small defects stay; its score is the maximum of its map.",
+            "512x512, less for smaller images), unsqueezed; its score is the maximum of its map.",
         ),
         click.option(
             "--scale",
@@ -76,6 +77,17 @@ def fit_options(function: F) -> F:
             type=float,
             default=1.0,
             help="Shrink frames by this first, for --windows (default 1).",
+        ),
+        click.option(
+            "--smallest-defect",
+            metavar="SIZE",
+            help="Choose the input by the smallest defect that must be found: 12px of the images, or 0.3mm.",
+        ),
+        click.option(
+            "--mm-per-pixel",
+            metavar="MM",
+            type=float,
+            help="Millimetres that a pixel of the images shows, to give and tell sizes of defects in.",
         ),
         depth_option,
         click.option(
@@ -182,8 +194,19 @@ def describe_fit(bundle: Bundle, why: Notice) -> list[str]:
         f"threshold {threshold.score:.4g} for a false-positive rate of {threshold.false_positive_rate:.2%}: "
         f"{say(threshold.notice())}",
         *(f"no {form} form: {say(reason)}" for form, reason in reference.lacking.items()),
-        *(f"note: {say(notice)}" for notice in manifest.notices),
+        *(f"note: {say(notice)}" for notice in (*manifest.notices, *size_doubts(manifest))),
     ]
+
+
+def size_doubts(manifest: Manifest) -> tuple[Notice, ...]:
+    """What is doubtful about the sizes of defects that are found."""
+    found, windows = manifest.sizes_found, manifest.windows
+    if found is None:
+        return ()
+    if windows is None:
+        return found.doubts(manifest.input.size)
+    height, width = (round(side / windows.scale) for side in found.frame)
+    return found.doubts((height, width))
 
 
 def _whence(manifest: Manifest) -> str:
@@ -246,7 +269,8 @@ def fit_record(bundle: Bundle, why: Notice) -> dict[str, Any]:
         "image_score": None if chosen is None else dataclasses.asdict(chosen),
         "roi": None if manifest.roi is None else dataclasses.asdict(manifest.roi),
         "lacking": {form: reason.record() for form, reason in reference.lacking.items()},
-        "notices": [notice.record() for notice in manifest.notices],
+        "sizes_found": sizes_found_record(manifest),
+        "notices": [notice.record() for notice in (*manifest.notices, *size_doubts(manifest))],
     }
 
 
@@ -257,5 +281,6 @@ __all__ = [
     "fit_options",
     "fit_record",
     "parse_size",
+    "size_doubts",
     "threshold_record",
 ]

@@ -9,9 +9,10 @@ import click
 
 from edgead.bundle_names import find_bundle
 from edgead.cli.completion import complete_paths
-from edgead.cli.fit_options import windows_notices
+from edgead.cli.fit_options import size_doubts, windows_notices
 from edgead.cli.output import json_option, print_table
 from edgead.cli.readable import print_facts, print_reports
+from edgead.cli.sizes_found import print_sizes_found, sizes_found_record
 from edgead.cli.trade_off import kept_record, print_kept
 from edgead.names import json_text, shown
 from edgead.notices import count, say
@@ -69,9 +70,11 @@ def command(bundle: str, as_json: bool) -> None:
           for name, own in manifest.thresholds.items() if name != DEFAULT),
     ])  # fmt: skip
     print_kept(found, "\nThresholds, and the defects that they find")
-    if found.notices:
+    print_sizes_found(manifest, "\nSizes of defects that were found when it was fitted")
+    notices = (*found.notices, *size_doubts(manifest))
+    if notices:
         click.echo("\nWhat to know")
-    for notice in found.notices:
+    for notice in notices:
         click.echo(click.wrap_text(shown(say(notice)), 110, "  * ", "    "))
     if manifest.reports:
         print_reports(manifest.reports)
@@ -115,6 +118,7 @@ def _made_with(bundle: Bundle) -> dict[str, tuple[Package, ...]]:
 def _as_json(bundle: Bundle) -> str:
     """The manifest as it's written, but each notice with its sentence, and the thresholds that are in force.
 
+    ``sizes_found`` has intervals and sentences beside what the manifest has of them, and
     ``trade_off`` has what these and others find of the synthetic defects.
     ``manifest_sha256`` is of the file; its own ``digest`` is shown where all is as it's written there.
     The packages that made it are documents of their own, ``sbom.cdx.json`` in the bundle.
@@ -134,6 +138,8 @@ def _as_json(bundle: Bundle) -> str:
         document |= {"revision": bundle.revision.record(), "exported_thresholds": exported}
     if bundle.signatures:
         document["unchecked_signatures"] = len(bundle.signatures)
+    if (sizes := sizes_found_record(bundle.manifest)) is not None:
+        document["sizes_found"] = sizes
     if (told := kept_record(bundle)) is not None:
         document["trade_off"] = told
     return json_text(document, indent=2, sort_keys=True) + "\n"

@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import edgead
-from edgead import machine
+from edgead import machine, notices
 from edgead.bundle import Bundle
 from edgead.datasets import find_samples
-from edgead.demo.product import KINDS, SIZE, write_dataset
+from edgead.demo.product import KINDS, write_dataset
 from edgead.errors import CompileError, GateError
 from edgead.evaluation.bench import Latency, bench
 from edgead.evaluation.evaluate import Evaluation, evaluate
 from edgead.evaluation.report import Gallery, Timing, import_jinja2, write_report
 from edgead.files import output_errors
-from edgead.notices import say
 from edgead.plugins import registry
 from edgead.runtime.openvino_session import import_openvino
 from edgead.types import Precision, Progress, Sample
@@ -36,6 +35,8 @@ OPTIONS = ("layers=stage2", "coreset_ratio=0.05")
 """The finer map alone, for fine defects, and a larger bank than the default 1 %, for a surface that differs
 from part to part. On parts that aren't the demo's: image AUROC 0.96, as both maps with 10 % at over three
 times the arithmetic."""
+SMALLEST = 8
+"""Pixels of the smallest defects, chips of the rim: they choose the input, the images' own size."""
 N_TRAIN, N_GOOD, N_BAD_PER_KIND = 60, 20, 5
 BENCH_FRAMES = 100
 LABELS: Mapping[Precision, str] = {"int8": "INT8", "mixed": "mixed", "bf16": "BF16", "fp32": "FP32"}
@@ -86,10 +87,9 @@ def run_demo(
     samples = find_samples(images)
     say(f"drawn: {N_TRAIN} good parts to learn from, {len(samples)} to judge")
 
-    # At the images' own size: scratches a pixel wide don't survive being shrunk.
-    settings = Settings(size=(SIZE, SIZE), seed=seed)
+    settings = Settings(smallest_defect=float(SMALLEST), seed=seed)
     fitted = fit(recipe, images / "train" / "good", settings, out / f"{METHOD}.edgead", progress).bundle
-    say(f"fitted: {_bank(fitted)}")
+    say(f"fitted: {_bank(fitted)}{_sizes(fitted)}")
 
     reference, shipped, note = _export(fitted, out, progress)
     say(f"exported: {note}")
@@ -132,7 +132,7 @@ def _export(fitted: Bundle, out: Path, progress: Progress) -> tuple[Export, Expo
     except (GateError, CompileError):
         shipped = export(fitted, exporter, "auto", path, progress)
         (refused,) = (form for form in shipped.forms if form.precision == "int8")
-        why = "; ".join(map(say, refused.misses)) or "it missed a gate in the first of two runs"
+        why = "; ".join(map(notices.say, refused.misses)) or "it missed a gate in the first of two runs"
         note = f"{LABELS[shipped.chosen]}, the fastest form that passes the gates; INT8 was refused: {why}"
         return reference, shipped, note
     return reference, shipped, f"INT8, {_gates(_report(shipped))}"
@@ -169,7 +169,7 @@ def _facts(shipped: Export, note: str, n_samples: int) -> dict[str, str]:
     """What was done, for the report; the bundle tells the rest."""
     manifest = shipped.bundle.manifest
     commands = (
-        f"in this page's folder: edgead fit {METHOD} product/train/good --size {SIZE} "
+        f"in this page's folder: edgead fit {METHOD} product/train/good --smallest-defect {SMALLEST}px "
         + " ".join(f"-o {option}" for option in OPTIONS)
         + f" --seed {manifest.method.seed}; edgead export {METHOD} --target {TARGET} "
         f"--precision {shipped.chosen}; edgead eval {shipped.bundle.path.name} product"
@@ -178,6 +178,7 @@ def _facts(shipped: Export, note: str, n_samples: int) -> dict[str, str]:
         "product": f"generated: {N_TRAIN} good parts to learn from, {n_samples} to judge, "
         f"{len(KINDS)} kinds of defect from hard to see to plain",
         "memory bank": _bank(shipped.bundle),
+        "sizes of defects": _sizes(shipped.bundle).removeprefix("; "),
         "form": note,
         "the same by hand": commands,
     }
@@ -189,6 +190,12 @@ def _bank(bundle: Bundle) -> str:
         f"{bank['rows']:,} patches of {bank['dim']} values, chosen from {bank['patches']:,} "
         f"of {counts['fitted_on']} parts"
     )
+
+
+def _sizes(bundle: Bundle) -> str:
+    """What sizes of defects the input shows."""
+    measured = bundle.manifest.sizes_found
+    return "" if measured is None else f"; {notices.say(measured.summary()[0])}"
 
 
 def record(demo: Demo) -> dict[str, object]:

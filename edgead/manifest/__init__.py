@@ -34,6 +34,7 @@ from edgead.manifest.records import (
     WrappedMethod,
     parts_of,
 )
+from edgead.manifest.sizes_found import SizeFound, SizesFoundRecord
 
 __all__ = [
     "CALIBRATED",
@@ -54,6 +55,8 @@ __all__ = [
     "ReferenceRecord",
     "RoiRecord",
     "Rule",
+    "SizeFound",
+    "SizesFoundRecord",
     "TeachingRecord",
     "ThresholdRecord",
     "WindowsRecord",

@@ -33,7 +33,16 @@ from edgead.workbench.good_images import GoodImages
 from edgead.workbench.judging import judge_held_out, judge_in_folds, takes_folds
 from edgead.workbench.pieces import Pieces, cut_up
 from edgead.workbench.recipe import Recipe
-from edgead.workbench.reference import CALIBRATION_FILES, FORM_FILES, Learned, saver, write_reference
+from edgead.workbench.reference import (
+    CALIBRATION_FILES,
+    FORM_FILES,
+    Learned,
+    saver,
+    threshold_of,
+    write_reference,
+)
+from edgead.workbench.size_choice import Need, finest_stride
+from edgead.workbench.size_measure import measure_sizes
 from edgead.workbench.steps import logged
 
 log = logging.getLogger(__name__)
@@ -79,9 +88,11 @@ def fit(
     if defects:
         recipe.check_takes_defects()
     with write_bundle(out) as staging:  # first, so that a path that can't be written costs no fitting
-        presets = settings.size is None and recipe.size is not None
+        presets = settings.size is None and settings.smallest_defect is None and recipe.size is not None
         settings = replace(settings, size=recipe.size) if presets else settings
-        given = read_given(recipe.backbone, images, settings, defects, progress)
+        stride, smallest = finest_stride(recipe.scorer, recipe.backbone), settings.smallest_defect
+        need = None if smallest is None else Need(smallest, stride, recipe.backbone.input.size)
+        given = read_given(recipe.backbone, images, settings, defects, progress, need)
         if presets and recipe.size is not None:
             why = Notice("input-preset", {"height": recipe.size[0], "width": recipe.size[1]})
             given = replace(given, reading=replace(given.reading, why=why))
@@ -91,7 +102,10 @@ def fit(
         if given.pieces is not None:
             recipe = recipe.for_windows()
         given, learned = _learn(recipe, given, staging.folder, checkpoint, progress)
-        bundle = write_reference(staging, recipe, given, learned)
+        threshold = threshold_of(given, learned.judged)
+        judging = staging.folder / learned.judging_file
+        sizes = measure_sizes(judging, stride, given, threshold.score, progress)
+        bundle = write_reference(staging, recipe, given, learned, threshold, sizes)
         shutil.rmtree(checkpoint, ignore_errors=True)
         return Fit(bundle, given.reading.why)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgead.device.calibrate import APART, LEARNED
 from edgead.errors import OptionError
 from edgead.notices import Notice
+from edgead.resize import ResizeRule
 from edgead.roi import Roi, RoiRule, read_roi
 from edgead.sampling import spread
 from edgead.types import PRECISIONS, Backbone, Defect, InputSpec, Precision, Progress, Size
@@ -23,16 +24,14 @@ from edgead.workbench.edges import Edges, first_margin
 from edgead.workbench.good_images import GoodImages, Reading, read_good, split
 from edgead.workbench.groups import Grouping, group
 from edgead.workbench.pieces import Pieces, cut_up
+from edgead.workbench.size_choice import LARGEST, MAX_SIDE, WINDOW, Need, shrinking
 from edgead.workbench.standouts import find_standouts
 
 MAX_HELD_OUT = 500
+MOST_MM = 1e6
+"""Of a frame's pixel."""
 FOLDS, MOST_FOLDS = 10, 100
 """Fits that judge in turn what they haven't learned; see ``edgead.workbench.folds``."""
-WINDOW = 512
-"""Side of a window in pixels, where none is named and the frame's is as long: smaller ones overlap by most of
-themselves, since a network's edge effects reach far."""
-MAX_SIDE = 8192
-"""Longest side of a model's input, in pixels: longer ones take more memory than there is."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,9 @@ class Settings:
         windows: whether frames are judged in windows of ``size``, rather than resized to it.
         scale: of a frame's pixels a window's pixel stands for along each side; see ``edgead.windows``.
         roi: a file that says which region of interest is learned and judged; see ``edgead.roi.read_roi``.
+        smallest_defect: size of the smallest defect that the input must show, in pixels of the frame; None:
+            the input is chosen by the frames' aspect alone.
+        mm_per_pixel: of the frame, to tell sizes by; None where it isn't known.
     """
 
     size: Size | None = None
@@ -68,11 +70,23 @@ class Settings:
     windows: bool = False
     scale: float = 1.0
     roi: Path | None = None
+    smallest_defect: float | None = None
+    mm_per_pixel: float | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and not all(1 <= side <= MAX_SIDE for side in self.size):
             height, width = self.size
             raise OptionError(f"size {height} x {width}: sides must be from 1 to {MAX_SIDE} pixels")
+        if self.size is not None and self.smallest_defect is not None:
+            raise OptionError(
+                "--size and --smallest-defect both say how large the input is: give one of them"
+            )
+        if self.smallest_defect is not None and not 1 <= self.smallest_defect <= LARGEST:
+            raise OptionError(f"smallest defect {self.smallest_defect} must be from 1 to {LARGEST} pixels")
+        if self.smallest_defect is not None and self.scale != 1:
+            raise OptionError("--scale and --smallest-defect both say how far frames are shrunk: give one")
+        if self.mm_per_pixel is not None and not 0 < self.mm_per_pixel <= MOST_MM:
+            raise OptionError(f"mm per pixel {self.mm_per_pixel} must be over 0, and {MOST_MM} at most")
         if not 0 <= self.seed < 1 << 63:  # what a manifest holds
             raise OptionError(f"seed {self.seed} must be from 0 to {(1 << 63) - 1}")
         if not 0 < self.holdout < 1:
@@ -117,9 +131,14 @@ class Given:
     edges: Edges | None = None
 
     @property
+    def rule(self) -> ResizeRule | WindowRule:
+        """What frames go through."""
+        return self.reading.images.rule if self.pieces is None else self.pieces.rule
+
+    @property
     def input_size(self) -> Size:
         """(height, width) of the model's input."""
-        return self.reading.images.rule.size if self.pieces is None else self.pieces.rule.size
+        return self.rule.size
 
     def to_judge(self, frames: GoodImages) -> GoodImages | Pieces:
         """What is judged of some good images: themselves, or all their windows."""
@@ -144,21 +163,26 @@ def read_given(
     settings: Settings,
     defects: Sequence[Path],
     progress: Progress,
+    need: Need | None = None,
 ) -> Given:
     """Read the images and annotated defects, look at what they show, and hold some of the good ones out.
 
     Args:
         backbone: for its input's multiple, and to see which images are unlike the others.
         images, defects: as ``edgead.workbench.fit.fit`` takes them.
+        need: what the input must show, where ``settings`` name a smallest defect.
 
     Raises:
         InputError: as ``read_roi``, ``read_good``, ``read_defects`` and ``group`` raise.
     """
-    if settings.windows and defects:
-        raise OptionError("annotated defects and windows don't go together yet: leave --defects out")
     drawn = None if settings.roi is None else read_roi(settings.roi)
     size = None if settings.windows else settings.size  # windows' is another: frames are looked over whole
-    reading = read_good(images, size, backbone.input.multiple, progress, settings.depth, drawn)
+    multiple = backbone.input.multiple
+    needed = None if settings.windows else need
+    reading = read_good(images, size, multiple, progress, settings.depth, drawn, needed)
+    planned = reading.plan if reading.plan is not None and reading.plan.windows else None
+    if defects and (settings.windows or planned is not None):
+        raise OptionError("annotated defects and windows don't go together yet: leave --defects out")
     frames = reading.images
     doubts: list[Notice] = []
     annotated = read_defects(defects, frames.rule, progress, depth=settings.depth, tell=doubts.append)
@@ -169,10 +193,13 @@ def read_given(
     odd = find_standouts(frames, grouping.labels, backbone, settings.seed, progress)
     pieces: Pieces | None = None
     cut_notices: tuple[Notice, ...] = ()
-    if settings.windows:
+    if settings.windows or planned is not None:
         roi = frames.rule.roi if isinstance(frames.rule, RoiRule) else None
-        rule, why = _windows(settings, reading.why, backbone.input, roi)
-        reading = replace(reading, why=why)
+        if planned is not None:
+            rule = WindowRule(planned.size, first_margin(planned.size), planned.scale, roi)
+        else:
+            rule, why = _windows(settings, reading.why, backbone.input, roi, need)
+            reading = replace(reading, why=why)
         pieces, cut_notices = cut_up(frames, rule, progress)
     return Given(
         settings=settings,
@@ -189,22 +216,24 @@ def read_given(
 
 
 def _windows(
-    settings: Settings, seen: Notice, wanted: InputSpec, roi: Roi | None
+    settings: Settings, seen: Notice, wanted: InputSpec, roi: Roi | None, need: Need | None
 ) -> tuple[WindowRule, Notice]:
     """Windows of the size asked for, or such as cover a frame's side where that's short; and why.
 
     Args:
         seen: the images' usual size, as ``choose_resize`` tells it.
+        need: what windows must show, which says how far frames are shrunk.
     """
+    scale = settings.scale if need is None else shrinking(need)
     if settings.size is not None:
         size, code = settings.size, "windows-asked"
     else:
         multiple = math.lcm(wanted.multiple, STEP)
-        sides = (round(seen.values[f"image_{side}"] / settings.scale) for side in ("height", "width"))
+        sides = (round(seen.values[f"image_{side}"] / scale) for side in ("height", "width"))
         most = WINDOW // multiple * multiple or multiple
         height, width = (min(max(-(-side // multiple), 1) * multiple, most) for side in sides)
         size, code = (height, width), "windows-chosen"
-    rule = WindowRule(size, first_margin(size), settings.scale, roi)
+    rule = WindowRule(size, first_margin(size), scale, roi)
     values = {"height": size[0], "width": size[1], "image_height": seen.values["image_height"],
               "image_width": seen.values["image_width"]}  # fmt: skip
     return rule, Notice(code, values)

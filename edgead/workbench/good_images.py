@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from edgead.sampling import spread
 from edgead.types import Image, Progress, Size
 from edgead.workbench.gather import gather
 from edgead.workbench.roi_rule import with_roi
+from edgead.workbench.size_choice import Need, Plan, plan
 from edgead.workbench.survey import Survey
 
 CACHE_BYTES = 1 << 30
@@ -76,12 +77,16 @@ class Reading:
         why: what input size was chosen and why.
         depth: significant bits of the 16-bit images, 9 to 16; 8 where there are none.
         notices: what was left out, and which images are unlike the rest.
+        shapes: (height, width) of each file's image, before it's brought to the model's size.
+        plan: the choice by what is needed, where that was asked for.
     """
 
     images: GoodImages
     why: Notice
     depth: int
     notices: tuple[Notice, ...]
+    shapes: Mapping[Path, Size]
+    plan: Plan | None = None
 
 
 def read_good(
@@ -91,6 +96,7 @@ def read_good(
     progress: Progress,
     depth: int | None = None,
     roi: Drawn | None = None,
+    need: Need | None = None,
 ) -> Reading:
     """Read good images, every one of them, so that bad files are named before any work is lost.
 
@@ -100,6 +106,7 @@ def read_good(
         multiple: what the chosen sides must be multiples of.
         depth: significant bits of 16-bit files.
         roi: the region of interest, where not the whole of an image is to be learned.
+        need: what the input must show, to choose it by where no size is given.
 
     Raises:
         DatasetError: no such folder, fewer than two images, masks among them, or 16-bit images of which it's
@@ -116,11 +123,17 @@ def read_good(
         raise DatasetError(
             f"{where}: only {len(paths)} image; give at least {MIN_IMAGES} good images, better 50"
         )
-    if size is None:
-        rule, why = choose_resize(_shapes(paths, progress), multiple=multiple)
+    chosen: Plan | None = None
+    if size is not None:
+        rule, why = ResizeRule(size), Notice("input-asked", {"height": size[0], "width": size[1]})
+    elif need is not None:
+        shapes = _shapes(paths, progress)
+        chosen = plan(shapes, need, multiple)
+        rule, why = ResizeRule(chosen.size), chosen.why
+        if chosen.windows:  # frames are looked over as a whole first
+            rule = choose_resize(shapes, multiple=multiple)[0]
     else:
-        rule = ResizeRule(size)
-        why = Notice("input-asked", {"height": size[0], "width": size[1]})
+        rule, why = choose_resize(_shapes(paths, progress), multiple=multiple)
     if roi is not None:
         rule = with_roi(rule, roi, paths, depth, progress)
     frames = GoodImages(paths, rule, depth)
@@ -131,6 +144,8 @@ def read_good(
         why=why,
         depth=(depth or 16) if survey.depth.images else 8,
         notices=(*gathered.notices, *(() if roi is None else roi.notices), *survey.notices()),
+        shapes={image.path: image.size for image in survey.images},
+        plan=chosen,
     )
 
 

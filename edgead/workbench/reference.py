@@ -23,7 +23,9 @@ from edgead.manifest import (
     InputRecord,
     Manifest,
     ReferenceRecord,
+    SizesFoundRecord,
     TeachingRecord,
+    ThresholdRecord,
     WindowsRecord,
 )
 from edgead.notices import Notice
@@ -72,6 +74,11 @@ class Learned:
     lacking: Mapping[Precision, Notice]
     n_images: int
 
+    @property
+    def judging_file(self) -> str:
+        """FP32's graph that hasn't learned the held-out images."""
+        return (CALIBRATION_FILES if self.calibration_forms else FORM_FILES)["fp32"]
+
 
 def saver(folder: Path, files: Mapping[Precision, str]) -> Callable[[Precision, onnx.ModelProto], None]:
     """What saves a form's graph under its name in the folder."""
@@ -84,8 +91,22 @@ def saver(folder: Path, files: Mapping[Precision, str]) -> Callable[[Precision, 
     return save
 
 
-def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Learned) -> Bundle:
-    """Score the held-out images, calibrate, and finish the bundle."""
+def threshold_of(given: Given, judged: Judged) -> ThresholdRecord:
+    """The threshold that ships, read off what judged good images that it hadn't learned."""
+    unseen, rate = judged.unseen, given.settings.false_positive_rate
+    scores, maxima = unseen.good[:, 0].tolist(), unseen.maxima.tolist()
+    return calibrate(scores, maxima, rate, unseen.groups, bool(given.grouping.by))
+
+
+def write_reference(
+    staging: Staging,
+    recipe: Recipe,
+    given: Given,
+    learned: Learned,
+    threshold: ThresholdRecord,
+    sizes: SizesFoundRecord | None,
+) -> Bundle:
+    """Write what belongs to the threshold, and finish the bundle."""
     folder, settings, forms = staging.folder, given.settings, learned.forms
     held_out = given.to_judge(given.held_out)
     if len(held_out) > MOST_PROBES:
@@ -105,10 +126,6 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
         areas=unseen.areas.astype(np.float32),
     )
     judged_on = given.reading.images if unseen.folds else given.held_out
-    by = bool(grouping.by)
-    threshold = calibrate(
-        scores.tolist(), unseen.maxima.tolist(), settings.false_positive_rate, unseen.groups, by
-    )
     (folder / sbom.FILE).write_bytes(sbom.sbom([str(recipe.provenance["distribution"])]))
     return staging.finish(
         Manifest(
@@ -136,7 +153,7 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
                     "fitted_on": learned.n_images,
                     "held_out": len(given.held_out),
                     **({"parts": grouping.count} if not grouping.is_plain else {}),
-                    **({"group": grouping.by} if by else {}),
+                    **({"group": grouping.by} if grouping.by else {}),
                     **({"defects": len(given.annotated)} if given.annotated else {}),
                 },
                 "scorer": dict(recipe.provenance),
@@ -152,11 +169,13 @@ def write_reference(staging: Staging, recipe: Recipe, given: Given, learned: Lea
             roi=write_roi(folder, rule),
             teaching=None if given.pieces else _teaching(forms.teachable, folder),
             windows=_windows(given),
+            sizes_found=sizes,
             probes=records(ExactSession(folder / FORM_FILES["fp32"]), folder, probes[:CARRIED]),
             notices=(
                 *given.notices,
                 *held_out_notices(judged_on.paths, scores, given.reading.images.paths),
                 *forms.notices,
+                *([] if sizes else [Notice("sizes-unmeasured")]),
             ),
         )
     )

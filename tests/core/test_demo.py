@@ -21,7 +21,7 @@ from edgead.images import read_image
 from edgead.notices import Notice
 from edgead.progress import silent
 
-SMALL = {"N_TRAIN": 10, "N_GOOD": 3, "N_BAD_PER_KIND": 1, "SIZE": 96, "BENCH_FRAMES": 3}
+SMALL = {"N_TRAIN": 10, "N_GOOD": 3, "N_BAD_PER_KIND": 1, "SMALLEST": 64, "BENCH_FRAMES": 3}
 
 
 @pytest.fixture(scope="module")
