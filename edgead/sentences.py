@@ -320,7 +320,8 @@ SENTENCES: dict[str, str] = {
     "input-need-windows": "a defect of {smallest:.3g} pixels of images of about {image_height} x "
     "{image_width} takes an input of {height} x {width}, {megapixels:.1f} megapixels, over the 1 that a "
     "whole frame is brought to at most: frames are shrunk by {scale:.3g} and judged in about {windows} "
-    "windows of {window_height} x {window_width} ({times:.0f} times the pixels of {usual_height} x {usual_width})",
+    "windows of {window_height} x {window_width} ({times:.0f} times the pixels of {usual_height} x "
+    "{usual_width})",
     "target-faster": "on this machine the engine of target {other} runs {form} {times:.1f} times as fast as "
     "that of {target} (processor time on one core; its gates weren't run): `--target {other}` exports for it "
     "through both gates, and `--target auto` takes the faster of those that pass",
