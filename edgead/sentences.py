@@ -279,6 +279,12 @@ SENTENCES: dict[str, str] = {
     "--yes if that's right",
     "taught": "on this device it was taught {lessons:#lesson}, {false_alarms:#false alarm} and "
     "{missed:#missed defect}: see `edgead teach BUNDLE --list`",
+    "line-ending": "the line is being ended",
+    "line-stopped": "a verdict was the fail-safe's, and this line stops then: look at the part, and start it "
+    "again",
+    "line-camera-away": "camera {camera} isn't there, or is being opened",
+    "line-judges-away": "no judge of camera {camera} is ready",
+    "line-sink-away": "sink {sink} isn't there",
     "no-images": "no images",
     "no-good-images": "no good images",
     "no-bad-images": "no bad images",
