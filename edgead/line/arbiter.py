@@ -1,8 +1,8 @@
 """The arbiter: from triggers to exactly one verdict each, by their deadlines, whatever else happens.
 
-A state machine without clock, process or file: each call says what happened and when, and ``take`` gives what is
-to be done. Time goes on by the calls alone, so whoever runs it calls ``tick`` by ``next_at``. Every trigger is
-pending until its verdict is said; the deadline says the fail-safe's where nothing else did before.
+A state machine without clock, process or file: each call says what happened and when, and ``take`` gives what
+is to be done. Time goes on by the calls alone, so whoever runs it calls ``tick`` by ``next_at``. Every
+trigger is pending until its verdict is said; the deadline says the fail-safe's where nothing else did before.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A camera's judges: one is active, another stands by warm, and a few images may wait.
 
-Pure bookkeeping: who judges what, who takes over, and who is to be killed. A judge that misses a deadline loses
-its place at once to one that's idle; it gets it back only by answering, and is killed where it doesn't.
+Pure bookkeeping: who judges what, who takes over, and who is to be killed. A judge that misses a deadline
+loses its place at once to one that's idle; it's there again once it answers, and is killed where it doesn't.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["warming", "idle", "busy", "late", "ended"]
-"""``late``: busy with what has its verdict already; ``ended``: to be killed, its image's slot still in use."""
+"""``late``: busy with what has its verdict already; ``ended``: to be killed, its image's slot is in use."""
 
 MOST_ERRORS = 3
 """Errors one after the other until a judge is replaced: the next image may fare no better."""
@@ -74,7 +74,7 @@ class Bench:
         return True
 
     def next_hand(self, now: int) -> tuple[str, int] | None:
-        """Hand the image that has waited longest to the active judge, where that can be done: judge, trigger."""
+        """Hand the image that has waited longest to the active judge, where it's idle: judge, trigger."""
         if not self.waiting or not self._idle():
             return None
         assert self.active is not None

@@ -172,7 +172,7 @@ class ByTrigger:
 
     def _first_trigger(self, now: int, trigger: int, at: int) -> Matches:
         quiet, self._stirred = now - self._stirred > self._window, now
-        if self._waiting or len(self._early) > 1 or not (quiet or self._early):
+        if not (quiet or self._early):
             found = self._reset("uncorrelated")
             found.failed.append((trigger, "uncorrelated"))
             return found
@@ -186,10 +186,10 @@ class ByTrigger:
 
     def _first_shot(self, now: int, shot: Shot, number: int) -> Matches:
         quiet, self._stirred = now - self._stirred > self._window, now
-        if len(self._waiting) == 1 and not self._early:
+        if self._waiting:
             self._next = number + 1
             return Matches(found=[(self._waiting.popleft().trigger, shot)])
-        if not quiet or self._waiting or self._early:
+        if not quiet:
             return self._unexpected(shot)
         self._early[number] = (shot, now)
         return Matches()

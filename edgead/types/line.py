@@ -23,8 +23,8 @@ time; ``error``, judging raised or its score isn't finite; ``crash``, the judge'
 more images than can wait; ``no-image``, lost, incomplete or no camera; ``uncorrelated``, it isn't certain
 which trigger an image belongs to; ``no-judge``, none is ready; ``stopped``, the line ended before."""
 Role = Literal["verdict", "inform"]
-"""``verdict``: what acts on it takes part in the verdict, so that the line isn't ready without it. ``inform``:
-may be late or miss some, which is counted."""
+"""``verdict``: what acts on it takes part in the verdict, so that the line isn't ready without it.
+``inform``: may be late or miss some, which is counted."""
 
 
 @dataclass(frozen=True, eq=False)

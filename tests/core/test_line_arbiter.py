@@ -346,6 +346,15 @@ def test_an_image_may_come_before_the_word_of_its_trigger() -> None:
     assert line.verdicts()[-1].times.trigger == at * MS, "it was triggered by then"
 
 
+def test_an_image_that_comes_after_its_triggers_deadline_is_dropped() -> None:
+    line = told(window=DEADLINE + 50)
+    line.wait(DEADLINE + 50)
+    line.call("trigger", line.now * MS)
+    line.wait(DEADLINE)
+    assert line.whys() == ["deadline"]
+    assert line.shot(1) == [Free("top", 1)]
+
+
 def test_a_lost_image_costs_its_own_trigger_alone() -> None:
     line = told()
     part(line, 40)
@@ -428,9 +437,10 @@ def test_a_parts_name_is_the_plcs_and_cut_where_it_is_long() -> None:
 
 def test_a_trigger_from_the_future_is_from_now() -> None:
     line = told()
-    line.call("trigger", (line.now + 10_000) * MS)
+    at = line.now * MS
+    line.call("trigger", at + 10_000 * MS)
     line.wait(DEADLINE)
-    assert line.whys() == ["no-image"]
+    assert line.whys() == ["no-image"] and line.verdicts()[0].times.trigger == at
 
 
 def test_more_triggers_than_may_wait_are_answered_at_once() -> None:

@@ -1,4 +1,4 @@
-"""The arbiter under whatever may happen, in any order: hypothesis looks for a trigger without its one verdict."""
+"""The arbiter under whatever may happen, in any order: a trigger without its one verdict is looked for."""
 
 from __future__ import annotations
 
@@ -68,8 +68,12 @@ class World(RuleBasedStateMachine):
     def waits(self, ms: int) -> None:
         self.line.wait(ms)
 
-    @rule(camera=st.sampled_from(CAMERAS), gap=st.sampled_from([0, 0, 0, 1, 3]), age=st.sampled_from([0, 0, 5, 90]),
-          problem=st.booleans() | st.just(False))  # fmt: skip
+    @rule(
+        camera=st.sampled_from(CAMERAS),
+        gap=st.sampled_from([0, 0, 0, 1, 3]),
+        age=st.sampled_from([0, 0, 5, 90]),
+        problem=st.booleans() | st.just(False),
+    )
     def shot(self, camera: str, gap: int, age: int, problem: bool) -> None:
         if camera not in self.open:
             return
@@ -187,7 +191,7 @@ class World(RuleBasedStateMachine):
             assert action.judge in self.warm - self.ended, "killed twice"
             self.ended.add(action.judge)
         elif isinstance(action, Late):
-            assert action.trigger in self.verdicts and action.late_ns >= 0 or self.stopped
+            assert (action.trigger in self.verdicts and action.late_ns >= 0) or self.stopped
         elif isinstance(action, Reopen):
             self.open.discard(action.camera)
 
@@ -214,6 +218,7 @@ class World(RuleBasedStateMachine):
         self.holds()
         assert not self.hands and all(len(free) == SLOTS for free in self.free.values()), "a slot is lost"
         assert self.line.arbiter.next_at is None
+        assert not self.line.arbiter._said and not self.line.arbiter._slots, "kept for ever"
 
 
 class ScoresAreTheImages(World):
