@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from contextlib import suppress
+from typing import Any
+
+from numpy.typing import NDArray
 
 from edgead.errors import DeviceError, FrameError, one_line
 from edgead.line.channel import Channel, Message
@@ -90,15 +93,18 @@ class Camera:
         except Exception as error:
             self._failed(error)
             return
-        if grab is not None:
-            self._announce(grab, time.monotonic_ns())
+        if grab is None:
+            return
+        grabbed = time.monotonic_ns()
+        try:
+            told = _told(grab)
+        except (AttributeError, TypeError, ValueError) as error:  # it's no Grab, or holds no numbers
+            self._failed(error)
+            return
+        self._announce(told | {"grabbed": grabbed}, grab.image)
 
-    def _announce(self, grab: Grab, grabbed: int) -> None:
-        told: Message = {"is": "shot", "slot": None, "grabbed": grabbed, "frame_id": grab.frame_id,
-                         "camera_ns": grab.camera_ns, "encoder": grab.encoder,
-                         "problem": grab.problem}  # fmt: skip
-        image = grab.image
-        if grab.problem is None and image is None:
+    def _announce(self, told: Message, image: NDArray[Any] | None) -> None:
+        if told["problem"] is None and image is None:
             told["problem"] = "the source gives neither an image nor why not"
         if told["problem"] is None and image is not None:
             for message in [] if self._free else self._channel.receive():
@@ -124,6 +130,14 @@ class Camera:
         self._is_open = False
         with suppress(Exception):
             self._source.close()
+
+
+def _told(grab: Grab) -> Message:
+    """What is announced of an image beside itself, as JSON values: NumPy's numbers are none."""
+    numbers = {"frame_id": grab.frame_id, "camera_ns": grab.camera_ns, "encoder": grab.encoder}
+    plain = {name: None if number is None else int(number) for name, number in numbers.items()}
+    problem = None if grab.problem is None else str(grab.problem)[:500]
+    return {"is": "shot", "slot": None, "problem": problem, **plain}
 
 
 __all__ = ["Camera", "main", "work"]
