@@ -96,6 +96,7 @@ class Core:
             self._check()
             self.started = True
             self._watchdog.tell(READY=1)
+            self._told(Notice("line-started", {"line": self._own.name, "run": self.arbiter.rules.run}))
             self._hearing.open_cameras()
 
     def _lacking(self) -> list[Child]:
@@ -194,7 +195,8 @@ class Core:
 
     def _be_ready(self, now: Ready) -> None:
         changed, self.ready = now.ready != self.ready, now.ready
-        self._told(now)
+        if self.started:  # before, nothing is
+            self._told(now)
         self._watchdog.tell(STATUS="ready" if now.ready else "; ".join(map(str, now.reasons)))
         if changed:
             self._beat(time.monotonic())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,8 @@ _START = (
 _LAST_WORDS = 4096
 _SOON = 0.005
 """Seconds until a process that was killed is looked at again."""
+_DYING = 0.1
+"""Seconds that a process may take to end after its channel was closed."""
 
 
 @dataclass(eq=False)
@@ -40,6 +43,7 @@ class Child:
         up: it has said that it does what it should.
         heard, asked: when something was heard of it last, and when it was asked last, seconds.
         again: when it's to be started, seconds; None where it's there.
+        silent_since: when its channel was found closed, seconds, or 0.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Child:
     pauses: Pauses = field(default_factory=Pauses)
     process: subprocess.Popen[bytes] | None = None
     channel: Channel | None = None
+    silent_since: float = 0.0
     _words: bytes = b""
     _why: str = ""
 
@@ -137,10 +142,12 @@ class Children:
         for child in self.all:
             if child.process is None:
                 continue
-            if child.channel is not None and child.channel.closed:
-                child.kill("it went away")
             code = child.process.poll()
             if code is None:
+                if child.channel is not None and child.channel.closed:
+                    child.silent_since = child.silent_since or now
+                    if now - child.silent_since > _DYING:  # it isn't dying, and can't be heard any more
+                        child.kill("it says what can't be understood")
                 continue
             why = self._told(child, code)
             self._let_go(child)
@@ -195,7 +202,7 @@ class Children:
             be_idle(child.process.pid)
         child.channel, child.again, child.up = ours, None, False
         child.heard = child.asked = now
-        child._words, child._why = b"", ""
+        child._words, child._why, child.silent_since = b"", "", 0.0
         self._selector.register(ours, selectors.EVENT_READ, child)
         assert child.process.stderr is not None
         os.set_blocking(child.process.stderr.fileno(), False)
@@ -219,7 +226,7 @@ class Children:
                 self._selector.get_key(child.process.stderr)
                 self._listen(child)
         words = one_line(child._words.decode("utf-8", "replace"), "last", 300) if child._words else ""
-        how = child._why or (f"it ended with {code}" if code >= 0 else f"it was ended by signal {-code}")
+        how = child._why or (f"it ended with {code}" if code >= 0 else f"it was ended by {_signal(-code)}")
         return f"{how} ({words})" if words and not child._why else how
 
     def _let_go(self, child: Child) -> None:
@@ -236,6 +243,13 @@ class Children:
         if child.channel is not None:
             with suppress(KeyError, ValueError):
                 self._selector.unregister(child.channel)
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 __all__ = ["Child", "Children"]
