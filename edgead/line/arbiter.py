@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgead.line.bench import Bench
+from edgead.line.bench import MOST_ERRORS, Bench
 from edgead.line.events import Action, End, Free, Hand, Late, Ready, Reopen, Say, Scored, Shot
 from edgead.line.matching import ByImage, ByTrigger, Matches
 from edgead.line.standing import Standing
@@ -145,7 +145,7 @@ class Arbiter:
         for camera, told in self._told.items():
             self._matched(now, camera, told.expire(now))
         for camera, bench in self._benches.items():
-            self._out += [End(judge, "hangs") for judge in bench.hung(now)]
+            self._out += [End(judge, "it hung") for judge in bench.hung(now)]
             self._pump(now, camera)
 
     def trigger(self, now: int, at: int, part: str | None = None) -> None:
@@ -305,7 +305,7 @@ class Arbiter:
         if not bench.answered(judge, trigger, scored is None):
             return
         if bench.judges[judge].state == "ended":
-            self._out.append(End(judge, "fails"))
+            self._out.append(End(judge, f"it failed {MOST_ERRORS} times in a row"))
         if (pending := self._said.pop(trigger, None)) is not None:
             late = now - pending.at - self.rules.deadline
             self._out.append(Late(judge, trigger, camera, pending.part, late, scored))

@@ -165,7 +165,7 @@ class Core:
                 crew.lenses[action.camera].let_go(action.slot)
                 crew.cameras[action.camera].send({"is": "free", "slot": action.slot})
             elif isinstance(action, End):
-                crew.judges[action.judge].kill(f"it {action.why}")
+                crew.judges[action.judge].kill(action.why)
             elif isinstance(action, Reopen):
                 self._told(Notice("line-uncorrelated", {"camera": action.camera}))
                 self._hearing.open_camera(action.camera)
@@ -191,7 +191,7 @@ class Core:
         message = {"is": "judge", "trigger": hand.trigger, "slot": shot.slot, "shape": shot.shape,
                    "dtype": shot.dtype, "number": shot.frame_id}  # fmt: skip
         if not judge.send(message):
-            judge.kill("it takes no image")
+            judge.kill("it took no image")
 
     def _be_ready(self, now: Ready) -> None:
         changed, self.ready = now.ready != self.ready, now.ready
@@ -208,10 +208,10 @@ class Core:
             self._beat(now)
         for name, outlet in self._crew.outlets.items():
             if outlet.overdue(now):
-                self._crew.sinks[name].kill("it takes too long over a verdict")
+                self._crew.sinks[name].kill("it took too long over a verdict")
         for child in self._crew.children.all:
             if child.process is not None and now - child.heard > self._patience(child):
-                child.kill("it's silent")
+                child.kill("nothing was heard of it")
         for child in self._crew.judges.values():
             if child.up and now - child.asked >= PING:
                 child.asked = now

@@ -9,6 +9,7 @@ A script is TOML, a table for each fault::
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -79,6 +80,21 @@ def words(faults: Iterable[Fault], where: str) -> list[str]:
     return [fault.word for fault in faults if fault.where in (where, "belt")]
 
 
+def drawn(seed: int, parts: int, count: int) -> tuple[Fault, ...]:
+    """So many faults of any kind but ``camera-ghost``, each at a part of its own; the same for the same seed.
+
+    An image that nothing triggered can be taken for the next part's where it comes close before it, and how
+    close that is on a busy machine, no script says.
+    """
+    rng = random.Random(seed)
+    places = sorted(rng.sample(range(1, parts), min(count, parts - 1)))
+    kinds = [what for what in WHATS if what != "camera-ghost"]
+    return tuple(
+        Fault(part, rng.choice(kinds), round(rng.uniform(0.05, 0.6), 2), rng.randint(2, 6))  # type: ignore[arg-type]
+        for part in places
+    )
+
+
 def read_script(file: Path) -> tuple[Fault, ...]:
     """Read a fault script.
 
@@ -110,4 +126,4 @@ def read_script(file: Path) -> tuple[Fault, ...]:
     )
 
 
-__all__ = ["WHATS", "Fault", "of_word", "read_script", "words"]
+__all__ = ["WHATS", "Fault", "drawn", "of_word", "read_script", "words"]

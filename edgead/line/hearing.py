@@ -57,7 +57,7 @@ class Hearing:
             else:
                 self._sink(child, message)
         except (Misunderstood, KeyError, TypeError, ValueError) as error:
-            child.kill(f"it says what can't be understood ({error})")
+            child.kill(f"it said what can't be understood ({error})")
 
     def gone(self, child: Child, why: str) -> None:
         """A process has ended."""

@@ -147,7 +147,7 @@ class Children:
                 if child.channel is not None and child.channel.closed:
                     child.silent_since = child.silent_since or now
                     if now - child.silent_since > _DYING:  # it isn't dying, and can't be heard any more
-                        child.kill("it says what can't be understood")
+                        child.kill("it said what can't be understood")
                 continue
             why = self._told(child, code)
             self._let_go(child)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -37,7 +38,7 @@ class Watchdog:
 
     def tell(self, **words: object) -> None:
         """Send words: ``READY=1``, ``STATUS=...``; never waits, and never raises."""
-        if not self._address or not hasattr(socket, "AF_UNIX"):
+        if not self._address or sys.platform == "win32":
             return
         text = "\n".join(f"{name}={str(word)[:500].splitlines()[0]}" for name, word in words.items())
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address

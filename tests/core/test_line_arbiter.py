@@ -89,7 +89,7 @@ def test_a_hung_judge_loses_its_place_at_the_deadline_and_its_life_later() -> No
     assert hand.judge == "top/1", "the standby is promoted at the first missed deadline"
     line.score("top/1", 2)
     (end,) = of(End, line.wait(HUNG))
-    assert end == End("top/0", "hangs")
+    assert end == End("top/0", "it hung")
     assert not of(Free, [action for _, action in line.done if action == Free("top", 1)])
     assert not of(End, line.wait(HUNG)), "it's killed once"
     (free,) = line.call("judge_gone", "top/0")
@@ -137,7 +137,7 @@ def test_a_judge_that_raises_costs_one_verdict_and_three_in_a_row_cost_it_its_pl
         line.shot(frame)
         actions = line.call("failed", "top/0", frame)
     assert line.whys() == ["error"] * 2 + ["score"] + ["error"] * 3
-    assert of(End, actions) == [End("top/0", "fails")]
+    assert of(End, actions) == [End("top/0", "it failed 3 times in a row")]
     (hand,) = of(Hand, line.shot(7))
     assert hand.judge == "top/1"
 
