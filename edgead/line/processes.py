@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from edgead.errors import one_line
+from edgead.errors import InputError, one_line
 from edgead.line.channel import Channel, Message
 from edgead.line.pauses import Pauses
 from edgead.line.priority import be_idle
@@ -90,9 +90,14 @@ class Children:
 
     Args:
         folder: their working folder.
+
+    Raises:
+        InputError: this system can't hand sockets and memory to another process as a line does.
     """
 
     def __init__(self, folder: Path) -> None:
+        if sys.platform == "win32":
+            raise InputError("edgead line needs Linux or another POSIX system: run it there")
         self._folder = folder
         self._selector = selectors.DefaultSelector()
         self.all: list[Child] = []
