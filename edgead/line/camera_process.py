@@ -52,7 +52,7 @@ class Camera:
             while not self._stopped and not self._channel.closed:
                 self._turn()
         finally:
-            self._source.close()
+            self._close()
 
     def _turn(self) -> None:
         wait = 0.0 if self._is_open else ALIVE / 2

@@ -71,9 +71,7 @@ class Giving:
             while not self._stopped and not self._channel.closed:
                 self._turn()
         finally:
-            with suppress(Exception):
-                self._sink.beat(False)
-            self._sink.close()
+            self._close()
 
     def _turn(self) -> None:
         for message in self._channel.receive(ALIVE / 2):
@@ -146,12 +144,16 @@ class Giving:
 
     def _failed(self, error: Exception) -> None:
         self._is_open = False
+        self._close()
+        self._again = time.monotonic() + self._pauses.failed(time.monotonic())
+        self._channel.send({"is": "down", "why": _why(error)})
+
+    def _close(self) -> None:
+        """Put the output at its fail-safe level, as far as it lets that be done."""
         with suppress(Exception):
             self._sink.beat(False)
         with suppress(Exception):
             self._sink.close()
-        self._again = time.monotonic() + self._pauses.failed(time.monotonic())
-        self._channel.send({"is": "down", "why": _why(error)})
 
 
 def _why(error: Exception) -> str:
