@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgead.errors import DeviceError, FrameError, one_line
 from edgead.line.channel import Channel, Message
 from edgead.line.child import ALIVE, made_of, run
-from edgead.line.pauses import Pauses
+from edgead.line.loop import Loop
 from edgead.line.ring import Ring
 from edgead.types import Grab, Source
 
@@ -29,7 +29,7 @@ def work(channel: Channel, start: Message) -> None:
     Camera(channel, source, Ring(*start["ring"]), start["free"]).run()
 
 
-class Camera:
+class Camera(Loop):
     """Reads a source; where that fails it's closed, and opened again after a pause that grows.
 
     Args:
@@ -37,22 +37,12 @@ class Camera:
     """
 
     def __init__(self, channel: Channel, source: Source, ring: Ring, free: list[int]) -> None:
-        self._channel, self._source, self._ring = channel, source, ring
+        super().__init__(channel)
+        self._source, self._ring = source, ring
         self._free = deque(free)
-        self._pauses = Pauses()
         self._epoch = 0
-        self._is_open = False
         self._again: float | None = None  # when it's to be opened; None: when told to
         self._alive = 0.0
-        self._stopped = False
-
-    def run(self) -> None:
-        """Go on until told to stop, or nobody is there any more."""
-        try:
-            while not self._stopped and not self._channel.closed:
-                self._turn()
-        finally:
-            self._close()
 
     def _turn(self) -> None:
         wait = 0.0 if self._is_open else ALIVE / 2

@@ -134,12 +134,8 @@ class _Checking:
     def _hear(self, child: Child, message: Message) -> None:
         if message["is"] == "refused":
             self._found(child, error=refusal(child.label, message))
-        elif child.kind == "camera":
-            self._camera(child, message)
-        elif child.kind == "judge":
-            self._judge(child, message)
-        else:
-            self._sink(child, message)
+            return
+        {"camera": self._camera, "judge": self._judge, "sink": self._sink}[child.kind](child, message)
 
     def _camera(self, child: Child, message: Message) -> None:
         what = message["is"]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from edgead.errors import OptionError, OutputError, one_line
 from edgead.line.channel import Channel, Message
 from edgead.line.child import ALIVE, made_of, run
-from edgead.line.pauses import Pauses
+from edgead.line.loop import Loop
 from edgead.line.records import verdict_of
 from edgead.types import Health, Role, Sink, TellsTriggers
 
@@ -48,7 +48,7 @@ def _told(channel: Channel, part: str | None) -> None:
     channel.send({"is": "trigger", "at": time.monotonic_ns(), "part": None if part is None else str(part)})
 
 
-class Giving:
+class Giving(Loop):
     """Gives verdicts to a sink; where that fails it's closed, and opened again after a pause that grows.
 
     Args:
@@ -56,22 +56,12 @@ class Giving:
     """
 
     def __init__(self, channel: Channel, sink: Sink, role: Role, silence: float = SILENCE) -> None:
-        self._channel, self._sink, self._role, self._silence = channel, sink, role, silence
-        self._pauses = Pauses()
-        self._is_open = False
+        super().__init__(channel)
+        self._sink, self._role, self._silence = sink, role, silence
         self._again = 0.0
         self._heard = time.monotonic()
         self._looked = 0.0
         self._health: Health | None = None
-        self._stopped = False
-
-    def run(self) -> None:
-        """Go on until told to stop, or the line is gone; the output then is at its fail-safe level."""
-        try:
-            while not self._stopped and not self._channel.closed:
-                self._turn()
-        finally:
-            self._close()
 
     def _turn(self) -> None:
         for message in self._channel.receive(ALIVE / 2):

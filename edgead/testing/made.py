@@ -1,4 +1,5 @@
-"""A source or sink that a check makes: of its defaults, or of the options that the kit's user gives."""
+"""A source or sink that a check makes, of its defaults or the options that the kit's user gives; and what's
+checked of both."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from edgead.options import parse_options
 from edgead.plugins import registry
 from edgead.registry import Entry
 from edgead.testing.check import CheckFailed, Skipped, require
-from edgead.testing.option_checks import options_of
+from edgead.testing.option_checks import options_of, require_json, require_ranges, require_typed
 
 BOUND = 10.0
 """Seconds that a call may take on any machine: a line kills what takes longer."""
@@ -71,4 +72,41 @@ def raised_by(run: Callable[[], object]) -> Exception | None:
     return found
 
 
-__all__ = ["BOUND", "Made", "raised_by", "require_one_line"]
+# ---------------------------------------------------------------- checks of both
+
+
+def options_have_defaults(made: Made) -> None:
+    """its ``Options`` is a frozen dataclass with a default for every field, and makes one"""
+    made.factory(made.options())
+
+
+def options_survive_json(made: Made) -> None:
+    """its options are what a message can hold, and come back from it the same"""
+    require_json(made.options)
+
+
+def options_can_be_typed(made: Made) -> None:
+    """each option has a help text, and its default can be given as ``-o name=value``"""
+    require_typed(made.options)
+
+
+def options_keep_their_range(made: Made) -> None:
+    """defaults lie in their ``Range``, and a value outside is refused in one line that names the option"""
+    require_ranges(made.options)
+
+
+def closes_at_any_time(made: Made) -> None:
+    """``close`` before ``open``, and twice, does nothing"""
+    one = made.one()
+    for before in (True, False):
+        for _ in range(2):
+            error = raised_by(one.close)
+            when = " before open" if before else ""
+            require(error is None, f"close{when} raises {error!r}: it must never")
+        raised_by(one.open)
+    one.close()
+
+
+OPTIONS = (options_have_defaults, options_survive_json, options_can_be_typed, options_keep_their_range)
+
+__all__ = ["BOUND", "OPTIONS", "Made", "closes_at_any_time", "raised_by", "require_one_line"]

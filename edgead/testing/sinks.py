@@ -10,8 +10,7 @@ from typing import get_args
 
 from edgead.errors import OutputError
 from edgead.testing.check import require
-from edgead.testing.made import Made, raised_by, require_one_line
-from edgead.testing.option_checks import require_json, require_ranges, require_typed
+from edgead.testing.made import OPTIONS, Made, closes_at_any_time, raised_by, require_one_line
 from edgead.testing.protocols import require_members
 from edgead.types import Health, Region, Role, Sink, Times, Verdict, Why
 
@@ -19,26 +18,6 @@ from edgead.types import Health, Region, Role, Sink, Times, Verdict, Why
 def has_every_member(made: Made) -> None:
     """it has every member of a sink"""
     require_members(made.factory, Sink)
-
-
-def options_have_defaults(made: Made) -> None:
-    """its ``Options`` is a frozen dataclass with a default for every field, and makes a sink"""
-    made.factory(made.options())
-
-
-def options_survive_json(made: Made) -> None:
-    """its options are what a message can hold, and come back from it the same"""
-    require_json(made.options)
-
-
-def options_can_be_typed(made: Made) -> None:
-    """each option has a help text, and its default can be given as ``-o name=value``"""
-    require_typed(made.options)
-
-
-def options_keep_their_range(made: Made) -> None:
-    """defaults lie in their ``Range``, and a value outside is refused in one line that names the option"""
-    require_ranges(made.options)
 
 
 def says_its_roles(made: Made) -> None:
@@ -59,18 +38,6 @@ def opens_or_says_why_not(made: Made) -> None:
         require_one_line(error, OutputError, "open, where there's nothing,")
     sink.close()
     require_one_line(raised_by(lambda: sink.send(verdict)), OutputError, "a verdict after close")
-
-
-def closes_at_any_time(made: Made) -> None:
-    """``close`` before ``open``, and twice, does nothing"""
-    sink = made.one()
-    for _ in range(2):
-        error = raised_by(sink.close)
-        require(error is None, f"close before open raises {error!r}: it must never")
-    raised_by(sink.open)
-    for _ in range(2):
-        error = raised_by(sink.close)
-        require(error is None, f"close raises {error!r}: it must never")
 
 
 def takes_every_verdict(made: Made) -> None:
@@ -150,10 +117,7 @@ def _verdicts() -> Iterator[Verdict]:
 
 CHECKS = (
     has_every_member,
-    options_have_defaults,
-    options_survive_json,
-    options_can_be_typed,
-    options_keep_their_range,
+    *OPTIONS,
     says_its_roles,
     opens_or_says_why_not,
     closes_at_any_time,

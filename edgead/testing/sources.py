@@ -10,8 +10,7 @@ import numpy as np
 
 from edgead.errors import DeviceError
 from edgead.testing.check import Skipped, require
-from edgead.testing.made import Made, raised_by, require_one_line
-from edgead.testing.option_checks import require_json, require_ranges, require_typed
+from edgead.testing.made import OPTIONS, Made, closes_at_any_time, raised_by, require_one_line
 from edgead.testing.protocols import require_members
 from edgead.types import Grab, Source
 
@@ -26,26 +25,6 @@ def has_every_member(made: Made) -> None:
     require_members(made.factory, Source)
 
 
-def options_have_defaults(made: Made) -> None:
-    """its ``Options`` is a frozen dataclass with a default for every field, and makes a source"""
-    made.factory(made.options())
-
-
-def options_survive_json(made: Made) -> None:
-    """its options are what a message can hold, and come back from it the same"""
-    require_json(made.options)
-
-
-def options_can_be_typed(made: Made) -> None:
-    """each option has a help text, and its default can be given as ``-o name=value``"""
-    require_typed(made.options)
-
-
-def options_keep_their_range(made: Made) -> None:
-    """defaults lie in their ``Range``, and a value outside is refused in one line that names the option"""
-    require_ranges(made.options)
-
-
 def opens_or_says_why_not(made: Made) -> None:
     """``open`` opens it, or raises a ``DeviceError`` of one line; ``read`` raises one where it isn't open"""
     source = made.one()
@@ -55,18 +34,6 @@ def opens_or_says_why_not(made: Made) -> None:
         require_one_line(error, DeviceError, "open, where there's nothing,")
     source.close()
     require_one_line(raised_by(lambda: source.read(0.01)), DeviceError, "reading after close")
-
-
-def closes_at_any_time(made: Made) -> None:
-    """``close`` before ``open``, and twice, does nothing"""
-    source = made.one()
-    for _ in range(2):
-        error = raised_by(source.close)
-        require(error is None, f"close before open raises {error!r}: it must never")
-    raised_by(source.open)
-    for _ in range(2):
-        error = raised_by(source.close)
-        require(error is None, f"close raises {error!r}: it must never")
 
 
 def waits_no_longer_than_told(made: Made) -> None:
@@ -157,10 +124,7 @@ def _wait(source: Source, count: int) -> list[Grab]:
 
 CHECKS = (
     has_every_member,
-    options_have_defaults,
-    options_survive_json,
-    options_can_be_typed,
-    options_keep_their_range,
+    *OPTIONS,
     opens_or_says_why_not,
     closes_at_any_time,
     waits_no_longer_than_told,

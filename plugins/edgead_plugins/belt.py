@@ -8,14 +8,39 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from edgead.errors import DatasetError
 from edgead.files import read_plain
-from edgead.line.faults import Fault
+from edgead.line.faults import Fault, of_word
+from edgead.options import Range, check_options
 
 SECOND = 1_000_000_000
 MOST_BYTES = 1000
+
+
+@dataclass(frozen=True)
+class BeltOptions:
+    """What camera and PLC have to know alike."""
+
+    rate: Annotated[float, Range(0.001, 10_000)] = 10.0
+    """Parts a second."""
+    parts: Annotated[int, Range(0, 1_000_000_000)] = 0
+    """How many; 0 for no end."""
+    belt: str = ""
+    """The file that says when the belt started: a virtual PLC writes it with the line's first readiness.
+    Empty: the camera's belt starts with its opening, and the PLC has none."""
+    log: str = ""
+    """A file for a line of JSON for each trigger, and each verdict that the PLC got."""
+    faults: tuple[str, ...] = ()
+    """What goes wrong at which part: PART WHAT SECONDS COUNT each."""
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        for word in self.faults:
+            of_word(word)
 
 
 class Belt:
@@ -69,4 +94,4 @@ def read_start(file: Path) -> int | None:
         raise DatasetError(f"{file}: doesn't say when a belt starts; remove it") from None
 
 
-__all__ = ["SECOND", "Belt", "read_start", "write_start"]
+__all__ = ["SECOND", "Belt", "BeltOptions", "read_start", "write_start"]

@@ -8,42 +8,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Any, ClassVar
+from typing import IO, Any, ClassVar
 
 from edgead.errors import DatasetError, OutputError
 from edgead.files import output_errors
 from edgead.line.broken import break_down
 from edgead.line.faults import of_word
 from edgead.line.records import record_of
-from edgead.options import Range, check_options
 from edgead.types import Health, Role, Verdict
-from edgead_plugins.belt import SECOND, Belt, read_start, write_start
+from edgead_plugins.belt import SECOND, Belt, BeltOptions, read_start, write_start
 
 LEAD = 300_000_000
 """Ns from the line's first readiness to part 0."""
 
 
 @dataclass(frozen=True)
-class VirtualOptions:
-    """The belt, and what goes wrong."""
+class VirtualOptions(BeltOptions):
+    """The belt, and what the PLC does beside it."""
 
-    rate: Annotated[float, Range(0.001, 10_000)] = 10.0
-    """Parts a second."""
-    parts: Annotated[int, Range(0, 1_000_000_000)] = 0
-    """How many; 0 for no end."""
-    belt: str = ""
-    """The file to write when the belt starts; no belt if empty."""
     tells: bool = False
     """Whether it tells of each part's trigger."""
-    log: str = ""
-    """A file for a line of JSON for each trigger and each verdict."""
-    faults: tuple[str, ...] = ()
-    """What goes wrong at which part's verdict: PART WHAT SECONDS COUNT each."""
-
-    def __post_init__(self) -> None:
-        check_options(self)
-        for word in self.faults:
-            of_word(word)
 
 
 class Virtual:

@@ -18,9 +18,9 @@ from edgead.errors import DeviceError, EdgeadError
 from edgead.images import list_images, read_image
 from edgead.line.broken import break_down
 from edgead.line.faults import Fault, of_word
-from edgead.options import Range, check_options
+from edgead.options import Range
 from edgead.types import Grab, Image
-from edgead_plugins.belt import SECOND, Belt, read_start
+from edgead_plugins.belt import SECOND, Belt, BeltOptions, read_start
 
 EXPOSURE = 2_000_000
 """Ns from a trigger to its image."""
@@ -28,13 +28,9 @@ OPTIONS_SIDE = Range(16, 16_384)
 
 
 @dataclass(frozen=True)
-class GeneratedOptions:
-    """What comes when, and what goes wrong."""
+class GeneratedOptions(BeltOptions):
+    """The belt, and what the camera sees on it."""
 
-    rate: Annotated[float, Range(0.001, 10_000)] = 10.0
-    """Parts a second."""
-    parts: Annotated[int, Range(0, 1_000_000_000)] = 0
-    """How many; 0 for no end."""
     width: Annotated[int, OPTIONS_SIDE] = 64
     """Pixels in a row."""
     height: Annotated[int, OPTIONS_SIDE] = 48
@@ -45,17 +41,6 @@ class GeneratedOptions:
     """Which parts these are, and the noise."""
     images: str = ""
     """A folder whose images are shown in turn instead."""
-    belt: str = ""
-    """The file that a virtual PLC writes when it starts the belt; the belt starts at opening if empty."""
-    log: str = ""
-    """A file for a line of JSON for each trigger that the camera got."""
-    faults: tuple[str, ...] = ()
-    """What goes wrong at which part: PART WHAT SECONDS COUNT each."""
-
-    def __post_init__(self) -> None:
-        check_options(self)
-        for word in self.faults:
-            of_word(word)
 
 
 class Generated:
