@@ -85,6 +85,16 @@ def edgead_register_layouts(register: Register) -> None:
     """factory() -> Layout, one per kind of data set."""
 
 
+@hookspec
+def edgead_register_sources(register: Register) -> None:
+    """factory: a class with a frozen dataclass ``Options``; ``factory(options) -> Source``."""
+
+
+@hookspec
+def edgead_register_sinks(register: Register) -> None:
+    """factory: a class with a frozen dataclass ``Options``; ``factory(options) -> Sink``."""
+
+
 __all__ = [
     "API_VERSION",
     "DEPRECATED_APIS",

@@ -16,7 +16,16 @@ from edgead.errors import EdgeadError, PluginError, UnknownNameError, one_line
 from edgead.extras import missing
 
 Kind = Literal[
-    "backbones", "scorers", "postprocessors", "methods", "exporters", "engines", "layouts", "commands"
+    "backbones",
+    "scorers",
+    "postprocessors",
+    "methods",
+    "exporters",
+    "engines",
+    "layouts",
+    "sources",
+    "sinks",
+    "commands",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

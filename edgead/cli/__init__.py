@@ -37,6 +37,7 @@ VERBS = (
         "install",
         "rollback",
         "slots",
+        "line",
         "methods",
         "backbones",
         "datasets",

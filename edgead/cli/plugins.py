@@ -83,7 +83,7 @@ def _row(plugin: Plugin) -> tuple[str, ...]:
     "--option",
     multiple=True,
     metavar="KEY=VALUE",
-    help="An option of the method, as for fit; to shorten a training, for instance.",
+    help="An option of the method, as for fit, to shorten a training for instance; or of the source or sink.",
 )
 @click.option("--backbone", metavar="NAME", help="Backbone instead of the method's own.")
 @click.option(
@@ -118,7 +118,9 @@ def check(
 
     found = checks(
         *names,
-        options=dict.fromkeys(registry().names("methods"), option),
+        options=dict.fromkeys(
+            [n for k in ("methods", "sources", "sinks") for n in registry().names(k)], option
+        ),
         folders=dict.fromkeys([n for kind in ("methods", "layouts") for n in registry().names(kind)], folder)
         if folder
         else {},

@@ -33,7 +33,8 @@ def checks(
             ``NAME:ARGUMENT``.
         expected: checks that are known to fail, ``KIND/NAME/CHECK``, each with the reason; added to those
             that the plugin itself states as ``edgead_expected_failures``.
-        options: by method, ``key=value`` words, to make a training short for instance.
+        options: by method, source or sink, ``key=value`` words: to make a training short for instance, or to
+            say which camera.
         folders: by method, good images instead of generated ones; by layout, a folder of one category in it.
         backbone: instead of each method's own.
         weights: a weights file, for the backbones that take one.
@@ -124,6 +125,10 @@ def _of_entry(entry: Entry, name: str, given: _Given) -> Iterator[Check]:
             from edgead.testing.layouts import Example
 
             return Example(entry, given.folders.get(name))
+        if entry.kind in ("sources", "sinks"):
+            from edgead.testing.made import Made
+
+            return Made(entry, tuple(given.options.get(name, ())))
         return entry
 
     return _made(singular(entry.kind), name, functions, subject)

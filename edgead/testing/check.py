@@ -41,7 +41,8 @@ class Check:
     """One check of one registered name. Call it in a test: it raises where it fails.
 
     Attributes:
-        kind: what is checked: plugin, backbone, scorer, post-processor, method, target, layout or command.
+        kind: what is checked: plugin, backbone, scorer, post-processor, method, target, layout, source, sink
+            or command.
         subject: the registered name, or the distribution's.
         name: of the check, in words with hyphens.
         says: what holds where it passes, in a sentence.

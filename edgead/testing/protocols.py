@@ -29,6 +29,9 @@ from edgead.types import (
     PostProcessor,
     Refittable,
     Scorer,
+    Sink,
+    Source,
+    TellsTriggers,
     TimedElsewhere,
     Trainable,
 )
@@ -40,6 +43,8 @@ REQUIRED: Mapping[Kind, type] = {
     "exporters": Exporter,
     "engines": Engine,
     "layouts": Layout,
+    "sources": Source,
+    "sinks": Sink,
 }
 """What a registered factory makes; a method is a record."""
 YIELDED = (FittedScorer, Session, Pending)
@@ -81,6 +86,7 @@ OPTIONAL: Mapping[type, tuple[str, Callable[[Any], bool]]] = {
     InBulk: ("a method in_bulk(images)", _takes(1)),
     KeepsPart: ("a method part(maps, data)", _takes(2)),
     FitsFolds: ("a method fit_folds(folds)", _takes(1)),
+    TellsTriggers: ("a method on_trigger(told)", _takes(1)),
     OwningSession: ("a method that takes an image, or images", _takes(1)),
 }
 """What a plugin's object may have besides, and what it must be then."""

@@ -1,6 +1,6 @@
 """The frozen records and protocols that cross a plugin line: plain values, nothing that does work.
 
-Four subjects: values, what makes a method, what makes a target, what makes a data set.
+Five subjects: values, what makes a method, what makes a target, what makes a data set, what makes a line.
 """
 
 from __future__ import annotations
@@ -10,6 +10,18 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from edgead.types.data import GOOD, Layout, Sample, Split
+from edgead.types.line import (
+    Decision,
+    Grab,
+    Health,
+    Role,
+    Sink,
+    Source,
+    TellsTriggers,
+    Times,
+    Verdict,
+    Why,
+)
 from edgead.types.method import (
     Backbone,
     ChoosesImageScore,
@@ -87,6 +99,7 @@ __all__ = [
     "BankPrecision",
     "CarriesImages",
     "ChoosesImageScore",
+    "Decision",
     "Defect",
     "Exporter",
     "FeatureInfo",
@@ -95,6 +108,8 @@ __all__ = [
     "FittedScorer",
     "FittingData",
     "GivesNotices",
+    "Grab",
+    "Health",
     "Image",
     "InBulk",
     "InNumpy",
@@ -116,12 +131,19 @@ __all__ = [
     "Region",
     "Register",
     "Resize",
+    "Role",
     "Sample",
     "Scorer",
     "Scores",
+    "Sink",
     "Size",
+    "Source",
     "Split",
+    "TellsTriggers",
     "TimedElsewhere",
+    "Times",
     "Trainable",
     "TrainingData",
+    "Verdict",
+    "Why",
 ]

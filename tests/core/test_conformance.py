@@ -9,16 +9,26 @@ import pytest
 
 from edgead.plugins import registry
 from edgead.testing import Check, checks
+from edgead.testing.material import good_image, write_images
 from edgead_plugins.backbones import resnet_layers
 from tests import quick
 from tests.plugins import layout_trees as trees
 from tests.plugins.backbones_support import random_tensors, save_safetensors, tiny_network
 
 # The segmentation of so few steps is noise, and engines round INT8 noise apart: here the student's own map.
-OPTIONS = {**quick.TRAINING, "destseg": (*quick.TRAINING["destseg"], "map=dest")}
+OPTIONS: dict[str, tuple[str, ...]] = {
+    **quick.TRAINING,
+    "destseg": (*quick.TRAINING["destseg"], "map=dest"),
+}
 
 _scratch = tempfile.TemporaryDirectory(prefix="edgead-layouts-")
 _root = Path(_scratch.name)
+write_images(_root / "pictures", [good_image(index) for index in range(3)])
+OPTIONS |= {
+    "folder": (f"path={_root / 'pictures'}", "rate=50", "loop=true"),
+    "file": (f"path={_root / 'verdicts.jsonl'}",),
+    "webhook": ("url=http://127.0.0.1:9/",),  # where nobody listens
+}
 FOLDERS = {
     "plain": trees.put(_root / "plain", "good/a.jpg", "good/b.jpg", "ng/c.jpg") or _root / "plain",
     "mvtec": trees.mvtec(_root / "bottle"),

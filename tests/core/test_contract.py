@@ -142,12 +142,12 @@ def test_learning_defects_can_be_denied() -> None:
     assert isinstance(No(), LearnsDefects) and not No().learns_defects
 
 
-def test_the_four_subjects_export_what_the_package_does() -> None:
+def test_the_five_subjects_export_what_the_package_does() -> None:
     subjects: list[ModuleType] = [
         importlib.import_module(f"edgead.types.{info.name}")
         for info in pkgutil.iter_modules(edgead.types.__path__)
     ]
-    assert {m.__name__.rpartition(".")[2] for m in subjects} == {"values", "method", "target", "data"}
+    assert {m.__name__.rpartition(".")[2] for m in subjects} == {"values", "method", "target", "data", "line"}
     theirs = {name for module in subjects for name in module.__all__}
     assert set(edgead.types.__all__) == theirs | {"Register"}
 

@@ -29,6 +29,10 @@ def edgead_register_exporters(register): register("glow-onnx", "wrong_parts:Plai
 def edgead_register_engines(register): register("glow-exact", "wrong_engine:Exact")
 @hookimpl
 def edgead_register_layouts(register): register("wrong-flat", "wrong_layout:Flat")
+@hookimpl
+def edgead_register_sources(register): register("wrong-stripes", "wrong_line:Stripes")
+@hookimpl
+def edgead_register_sinks(register): register("wrong-lamp", "wrong_line:Lamp")
 """
 
 WRONG = {
@@ -303,6 +307,214 @@ WRONG = {
         "refines-what-is-registered",
         "no layout named 'no-such'",
     ),
+    # sources
+    "a source without read": (
+        "    def read(self, timeout):",
+        "    def get(self, timeout):",
+        "wrong-stripes",
+        "has-every-member",
+        "Stripes lacks read",
+    ),
+    "a source's option without a default": (
+        "every_ms: Annotated[float, Range(1, 10_000)] = 40.0",
+        "every_ms: Annotated[float, Range(1, 10_000)]",
+        "wrong-stripes",
+        "options-have-defaults",
+        "options without a default: every_ms",
+    ),
+    "a source's option of a kind of its own": (
+        "every_ms: Annotated[float, Range(1, 10_000)] = 40.0",
+        "every_ms: object = Path()",
+        "wrong-stripes",
+        "options-survive-json",
+        "the defaults aren't JSON",
+    ),
+    "a source's option without help": (
+        '    """Time from one image to the next."""\n',
+        "",
+        "wrong-stripes",
+        "options-can-be-typed",
+        "option 'every_ms' has no help",
+    ),
+    "a source's option of any size": (
+        "        check_options(self)",
+        "        pass",
+        "wrong-stripes",
+        "options-keep-their-range",
+        "isn't refused with one line that names the option",
+    ),
+    "a source that's read before it's open": (
+        "        if self._next is None:\n            raise DeviceError("
+        '"glow-stripes isn\'t open; open it first")',
+        "        if self._next is None:\n            return None",
+        "wrong-stripes",
+        "opens-or-says-why-not",
+        "reading before open is taken without a word: raise DeviceError",
+    ),
+    "a source with an error of its own": (
+        "        self._next, self._count = time",
+        "        raise ValueError('no camera')\n        self._next, self._count = time",
+        "wrong-stripes",
+        "opens-or-says-why-not",
+        "open, where there's nothing, is a ValueError (no camera): raise DeviceError",
+    ),
+    "a source that closes once": (
+        "    def close(self):\n        self._next = None",
+        "    def close(self):\n        self._next = self._next * 0 or None",
+        "wrong-stripes",
+        "closes-at-any-time",
+        "close before open raises TypeError",
+    ),
+    "a source that raises where nothing came": (
+        "        if left > timeout:\n            return None",
+        "        if left > timeout:\n            raise DeviceError('nothing came')",
+        "wrong-stripes",
+        "waits-no-longer-than-told",
+        "return None where nothing came",
+    ),
+    "a source of arrays": (
+        "return Grab(image, frame_id=self._count)",
+        "return image",
+        "wrong-stripes",
+        "waits-no-longer-than-told",
+        "read returns ndarray: a Grab, or None",
+    ),
+    "a source of floats": (
+        "np.zeros((32, 48), np.uint8)",
+        "np.zeros((32, 48))",
+        "wrong-stripes",
+        "gives-frames",
+        "the image is float64 (32, 48)",
+    ),
+    "a source of NumPy's numbers": (
+        "frame_id=self._count)",
+        "frame_id=np.int64(self._count))",
+        "wrong-stripes",
+        "gives-frames",
+        "give an int, or None for unknown",
+    ),
+    "a source without image or problem": (
+        "return Grab(image, frame_id",
+        "return Grab(None, frame_id",
+        "wrong-stripes",
+        "gives-frames",
+        "a Grab without an image says no problem",
+    ),
+    "a source that counts backwards": (
+        "frame_id=self._count)",
+        "frame_id=-self._count)",
+        "wrong-stripes",
+        "counts-its-triggers",
+        "its frame ids don't count up",
+    ),
+    "a source that counts now and then": (
+        "frame_id=self._count)",
+        "frame_id=self._count if self._count % 2 else None)",
+        "wrong-stripes",
+        "counts-its-triggers",
+        "it counts some triggers and not others",
+    ),
+    "a source that opens once": (
+        "    def close(self):\n        self._next = None",
+        "    def close(self):\n        if self._next is not None:\n            self.open = self.gone\n"
+        "        self._next = None\n\n    def gone(self):\n        raise DeviceError('gone')",
+        "wrong-stripes",
+        "opens-again",
+        "it can't be opened again",
+    ),
+    # sinks
+    "a sink without beat": (
+        "    def beat(self, ready):",
+        "    def tick(self, ready):",
+        "wrong-lamp",
+        "has-every-member",
+        "Lamp lacks beat",
+    ),
+    "a sink that can't be made": (
+        "self._file, self._is_open, self._verdicts = Path(options.file), False, 0",
+        "self._file, self._is_open, self._verdicts = Path(options.path), False, 0",
+        "wrong-lamp",
+        "options-have-defaults",
+        "no attribute 'path'",
+    ),
+    "a sink's option of a kind of its own": (
+        'file: str = "lamp.txt"',
+        "file: object = Path()",
+        "wrong-lamp",
+        "options-survive-json",
+        "the defaults aren't JSON",
+    ),
+    "a sink's option without help": (
+        '    """What the lamp\'s driver reads: accept, or reject."""\n',
+        "",
+        "wrong-lamp",
+        "options-can-be-typed",
+        "option 'file' has no help",
+    ),
+    "a sink's option out of its range": (
+        'file: str = "lamp.txt"',
+        'file: str = "lamp.txt"\n    """x"""\n    level: Annotated[int, Range(0, 1)] = 2',
+        "wrong-lamp",
+        "options-keep-their-range",
+        "the defaults are refused",
+    ),
+    "a sink with a role of its own": (
+        'roles = ("verdict", "inform")',
+        'roles = ("verdict", "decoration")',
+        "wrong-lamp",
+        "says-its-roles",
+        "a tuple of verdict and inform",
+    ),
+    "a sink that's silent where it isn't open": (
+        '            raise OutputError(f"{self._file}: isn\'t open; open it first")',
+        "            return",
+        "wrong-lamp",
+        "opens-or-says-why-not",
+        "a verdict before open is taken without a word: raise OutputError",
+    ),
+    "a sink that closes once": (
+        "    def close(self):\n        if self._is_open:",
+        "    def close(self):\n        if not self._is_open:\n            raise RuntimeError\n        else:",
+        "wrong-lamp",
+        "closes-at-any-time",
+        "close before open raises",
+    ),
+    "a sink that needs a score": (
+        "        self._verdicts += 1",
+        "        self._verdicts += verdict.score > 0",
+        "wrong-lamp",
+        "takes-every-verdict",
+        "a verdict by deadline is a TypeError",
+    ),
+    "a sink that beats once": (
+        "        if not ready:\n            self._put",
+        "        if not ready:\n            raise AttributeError\n            self._put",
+        "wrong-lamp",
+        "takes-the-beat",
+        "beat(False) is a AttributeError",
+    ),
+    "a sink of no health": (
+        'return Health(self._is_open, counts={"verdicts": self._verdicts})',
+        "return self._is_open",
+        "wrong-lamp",
+        "tells-its-health",
+        "health is a bool: an edgead.types.Health",
+    ),
+    "a sink that counts by halves": (
+        'counts={"verdicts": self._verdicts}',
+        'counts={"verdicts": self._verdicts / 2}',
+        "wrong-lamp",
+        "tells-its-health",
+        "whole numbers by name",
+    ),
+    "a sink that opens once": (
+        '        self._is_open = True\n        self._put("reject")',
+        "        if self._verdicts:\n            raise OutputError('used up')\n"
+        '        self._is_open = True\n        self._put("reject")',
+        "wrong-lamp",
+        "opens-again",
+        "it can't be opened again",
+    ),
 }
 
 
@@ -328,11 +540,11 @@ def test_what_is_wrong_fails_its_check(
 ) -> None:
     if "sched_setaffinity" in new and (not hasattr(os, "sched_getaffinity") or machine.cpu().threads < 2):
         pytest.skip("a thread can only be moved where there are cores to choose of")
-    parts, layout, engine = FILES["parts.py"], FILES["layout.py"], FILES["engine.py"]
-    assert (parts + layout + engine).count(old) == 1
+    modules = {f"wrong_{name}": FILES[f"{name}.py"] for name in ("parts", "layout", "engine", "line")}
+    assert "".join(modules.values()).count(old) == 1
     site = tmp_path / "site"
     site.mkdir()
-    modules = {"wrong_parts": parts, "wrong_layout": layout, "wrong_engine": engine}
+    monkeypatch.chdir(tmp_path)  # where a sink writes by default
     modules = {name: text.replace(old, new) for name, text in modules.items()}
     install(site, "edgead-wrong", "[edgead]\nmain = wrong_plugin\n", wrong_plugin=PLUGIN, **modules)
     with on_path(monkeypatch, site):

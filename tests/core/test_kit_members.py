@@ -39,6 +39,7 @@ WRONG: dict[str, Any] = {
     "fit_folds": lambda: None,
     "start_owned": None,
     "map_owned": lambda: None,
+    "on_trigger": lambda: None,
 }
 ASKED = {*REQUIRED.values(), *YIELDED}
 
@@ -97,7 +98,8 @@ class Thing:
 @hookimpl
 def edgead_register_{kind}(register): register("broken-thing", {factory})
 """
-FACTORIES = {"backbones": "lambda argument, weights: Thing()", "scorers": "Thing", "engines": "Thing"}
+FACTORIES = {"backbones": "lambda argument, weights: Thing()", "scorers": "Thing", "engines": "Thing",
+             "sources": "Thing", "sinks": "Thing"}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", REQUIRED)

@@ -51,6 +51,7 @@ CROSSING = (
     *("LearningData", "TrainingData", "FittingData"),
     *("Method", "Backbone", "FeatureInfo", "InputSpec", "Exporter", "Artifact"),
     *("Layout", "Split", "Sample"),
+    *("Source", "Grab", "Sink", "TellsTriggers", "Verdict", "Times", "Health"),
 )
 
 
@@ -112,6 +113,9 @@ def test_the_kinds_that_cross_are_all_there() -> None:
             "Precision",
             "Resize",
             "Size",
+            "Decision",
+            "Role",
+            "Why",
         ),  # aliases
         *("Placement", "Prediction", "Region"),  # what a detector yields
         *("Progress", "Register"),  # told where they are used
@@ -177,7 +181,8 @@ def test_it_registers_what_the_page_says(plugin: Path, capsys: pytest.CaptureFix
     assert main(["--no-plugins", "glow-colours-of", str(image)]) == 2
 
 
-def test_it_conforms(plugin: Path, tmp_path: Path) -> None:
+def test_it_conforms(plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where its sink writes by default
     for name in ("good_1", "good_2", "bad_1"):
         (tmp_path / f"{name}.png").touch()
     found = checks("edgead-glow", folders={"glow-flat": tmp_path})

@@ -1,0 +1,213 @@
+"""``edgead line``: inspection on a line, from triggers to exactly one verdict each, in time."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgead.cli.arguments import count_of
+from edgead.cli.completion import complete_paths
+from edgead.cli.output import json_option, print_json, quiet_option
+
+if TYPE_CHECKING:
+    from edgead.line.hearing import Told
+    from edgead.line.telling import Telling
+
+MOST_PARTS = 10_000_000
+
+
+def _file(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.argument(
+        "file",
+        metavar="LINE.TOML",
+        type=click.Path(path_type=Path, dir_okay=False),
+        shell_complete=complete_paths,
+    )(function)
+
+
+@click.group("line")
+def command() -> None:
+    """Inspect on a line: from each trigger to exactly one verdict, in time.
+
+    LINE.TOML says which cameras, bundles and sinks there are, and by when a verdict is due: docs/line.md.
+    """
+
+
+@command.command("run")
+@_file
+@click.option("--verdicts", is_flag=True, help="Print each verdict too.")
+@click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
+@quiet_option
+def run(file: Path, verdicts: bool, as_json: bool, quiet: bool) -> None:
+    """Run the line until it's told to end (SIGTERM, Ctrl-C): exit code 0 then.
+
+    What changes is printed: readiness, cameras, judges and sinks that go and come back, late scores. Under
+    systemd it's a service of Type=notify, with a watchdog where WatchdogSec= is given.
+    """
+    from edgead.line.config import read_line
+    from edgead.line.running import line_to_run
+
+    with _telling(as_json, quiet, verdicts) as told:
+        core = line_to_run(read_line(file), told)
+        with _ended_by_signals(core.stop):
+            core.run()
+    if not quiet:
+        _sum_up(core.tally.record(), as_json)
+
+
+@command.command("check")
+@_file
+@json_option
+def check(file: Path, as_json: bool) -> int:
+    """Try each source, bundle and sink of the line, and say what isn't ready and why.
+
+    Cameras are opened and a first image is waited for and judged; sinks are opened and told that the line
+    isn't ready, and get no verdict. The exit code is the first fault's.
+    """
+    from edgead.line.check import check_line
+    from edgead.line.config import read_line
+    from edgead.line.running import bundles_of, slots_of
+    from edgead.names import shown
+    from edgead.notices import say
+
+    line = read_line(file)
+    found = check_line(line, bundles_of(line, slots_of(line), starting=False))
+    if as_json:
+        print_json({"ready": all(f.ready for f in found), "findings": [f.record() for f in found]})
+    for finding in found if not as_json else ():
+        told = "; ".join(map(say, finding.notices)) if finding.ready else str(finding.error)
+        word = "ready" if finding.ready else "NOT READY"
+        click.echo(shown(f"{word:9}  {finding.kind} {finding.name}: {told}"))
+    return next((finding.error.exit_code for finding in found if finding.error is not None), 0)
+
+
+@command.command("simulate")
+@_file
+@click.option("--parts", type=count_of(1, MOST_PARTS), default=100, metavar="N", help="Parts (default 100).")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0.01, 1000),
+    default=10.0,
+    metavar="R",
+    help="Parts a second (default 10).",
+)
+@click.option(
+    "--faults",
+    metavar="SCRIPT",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A TOML file of what goes wrong at which part: docs/line.md.",
+)
+@click.option(
+    "--images",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Show these images in turn instead of made-up ones.",
+)
+@click.option("--stand-in", is_flag=True, help="Judge made-up images without any bundle.")
+@click.option(
+    "--epsilon-ms",
+    type=click.FloatRange(0, 60_000),
+    default=50.0,
+    metavar="MS",
+    help="How long after its deadline a verdict may be (default 50).",
+)
+@click.option("--verdicts", is_flag=True, help="Print each verdict too.")
+@json_option
+@quiet_option
+def simulate(
+    file: Path,
+    parts: int,
+    rate: float,
+    faults: Path | None,
+    images: Path | None,
+    stand_in: bool,
+    epsilon_ms: float,
+    verdicts: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Run the line with virtual cameras and a virtual PLC, and see whether each trigger has its verdict.
+
+    The line's own bundles judge, by its own deadline; its own cameras and sinks aren't touched. The exit code
+    is 4 if a trigger has no verdict or several, one is late, or was accepted without a score.
+    """
+    from edgead.errors import GateError, OptionError
+    from edgead.line.config import read_line
+    from edgead.line.faults import read_script
+    from edgead.line.running import bundles_of, slots_of
+    from edgead.line.simulate import Wishes
+    from edgead.line.simulate import simulate as simulated
+
+    if stand_in and images is not None:
+        raise OptionError("--stand-in reads what is written in made-up images: leave --images out")
+    line = read_line(file)
+    script = read_script(faults) if faults is not None else ()
+    bundles = {} if stand_in else bundles_of(line, slots_of(line), starting=False)
+    wishes = Wishes(parts, rate, script, images, stand_in)
+    ended = threading.Event()
+    with _telling(False, quiet or as_json, verdicts) as told, _ended_by_signals(ended.set):
+        outcome = simulated(line, wishes, bundles, told, ended.is_set)
+    wrong = outcome.faults(epsilon_ms)
+    if as_json:
+        print_json({**outcome.record(), "epsilon_ms": epsilon_ms, "faults": wrong})
+    else:
+        _sum_up(dict(outcome.tally), as_json=False)
+        late = ""
+        if outcome.late_ms is not None:
+            word = "after" if outcome.late_ms > 0 else "before"
+            late = f"; the latest was {abs(outcome.late_ms):.1f} ms {word} its deadline"
+        unseen = f"; of {outcome.unseen} others nobody heard, their camera was lost" if outcome.unseen else ""
+        click.echo(f"{outcome.triggers} triggers, {outcome.verdicts} verdicts at the PLC{late}{unseen}")
+    if wrong:
+        raise GateError(f"the line didn't keep its promise: {'; '.join(wrong)}")
+
+
+def _sum_up(tally: dict[str, Any], as_json: bool) -> None:
+    from edgead.cli.line_words import summary
+    from edgead.cli.output import json_line
+
+    click.echo(json_line({"summary": tally}) if as_json else summary(tally))
+
+
+@contextmanager
+def _telling(as_json: bool, quiet: bool, verdicts: bool) -> Iterator[Telling]:
+    """Print what a line says, from a thread: a reader that stops reading doesn't stop the line."""
+    from edgead.cli import line_words
+    from edgead.line.telling import Telling
+    from edgead.types import Verdict
+
+    def write(told: Told) -> None:
+        if not quiet and (verdicts or not isinstance(told, Verdict)):
+            click.echo(line_words.as_json(told) if as_json else line_words.as_text(told))
+
+    telling = Telling(write)
+    try:
+        yield telling
+    finally:
+        telling.close()
+
+
+@contextmanager
+def _ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Have SIGTERM, SIGHUP and Ctrl-C end the line in order, with a verdict for what is pending."""
+    names = [name for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)]
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in names:
+            number = getattr(signal, name)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, lambda *_: stop())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+__all__ = ["command"]

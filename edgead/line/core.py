@@ -1,0 +1,243 @@
+"""The line's own process: it runs the arbiter, gives its verdicts to the sinks, and keeps processes going.
+
+One loop in one thread, which waits for nothing but news: a message, a deadline, a process's end.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from edgead.errors import OptionError, TimedOutError
+from edgead.line.arbiter import Arbiter
+from edgead.line.crew import Crew, Plan
+from edgead.line.events import End, Free, Hand, Late, Ready, Reopen, Say
+from edgead.line.hearing import Hearing, Told
+from edgead.line.processes import Child
+from edgead.line.records import record_of
+from edgead.line.tally import Tally
+from edgead.line.watchdog import Watchdog
+from edgead.notices import Notice
+from edgead.types import Verdict
+
+PING = 0.5
+"""Seconds between two questions to a judge whether it's there."""
+IDLE = 2.0
+"""Seconds that an idle process may be silent beside ``hung_ms``."""
+GRACE = 2.0
+"""Seconds that the end may take: for sinks to put out the last verdicts, and for processes to let go."""
+
+
+class Core:
+    """Runs a line.
+
+    Args:
+        plan: what is run.
+        told: takes what is to be logged; it must not wait.
+
+    Attributes:
+        arbiter: says the verdicts.
+        tally: counts them.
+        started: whether triggers may come.
+        ready: whether every trigger is expected to get a score.
+    """
+
+    def __init__(self, plan: Plan, told: Callable[[Told], None]) -> None:
+        self._own = plan.line.table
+        self._plc = any(camera.table.trigger == "plc" for camera in plan.line.cameras)
+        self._hung, self._beat_every = self._own.hung_ms / 1e3, self._own.beat_ms / 1e3
+        self.arbiter = Arbiter(plan.rules(os.urandom(8).hex()), plan.cameras(), ())
+        self.tally = Tally(self.arbiter.rules.deadline)
+        self.started = self.ready = False
+        self._crew = Crew(plan)
+        self._told = told
+        self._hearing = Hearing(self._crew, self.arbiter, told)
+        self._watchdog = Watchdog()
+        self._beaten = 0.0
+        self._stopping = False
+
+    @property
+    def missed(self) -> dict[str, int]:
+        """Verdicts that each sink didn't get."""
+        return {name: outlet.missed for name, outlet in self._crew.outlets.items()}
+
+    def run(self, done: Callable[[], bool] = lambda: False) -> None:
+        """Start, go on until ``stop`` is called or ``done`` says so, and end; each trigger has its verdict.
+
+        Raises:
+            EdgeadError: it didn't start: a bundle, source or sink was refused, or isn't ready in time.
+        """
+        try:
+            self._start()
+            while not self._stopping and not done():
+                self._turn()
+        finally:
+            self._end()
+
+    def stop(self) -> None:
+        """Have ``run`` end; a signal's handler may call it."""
+        self._stopping = True
+
+    # ------------------------------------------------------------ beginning and end
+
+    def _start(self) -> None:
+        until = time.monotonic() + self._own.start_seconds
+        while (lacking := self._lacking()) and not self._stopping:
+            self._turn()
+            if self._hearing.refused is not None:
+                raise self._hearing.refused
+            if time.monotonic() > until:
+                raise TimedOutError(
+                    f"{', '.join(child.label for child in lacking)}: not ready after "
+                    f"{self._own.start_seconds:g} s; see what was said before, or raise start_seconds"
+                )
+        if not self._stopping:
+            self._check()
+            self.started = True
+            self._watchdog.tell(READY=1)
+            self._told(Notice("line-started", {"line": self._own.name, "run": self.arbiter.rules.run}))
+            self._hearing.open_cameras()
+
+    def _lacking(self) -> list[Child]:
+        crew = self._crew
+        judges = [child for child in crew.judges.values() if not child.up]
+        others = [*crew.cameras.values(), *crew.sinks.values()]
+        return judges + [child for child in others if child not in self._hearing.tried]
+
+    def _check(self) -> None:
+        if not any(outlet.role == "verdict" for outlet in self._crew.outlets.values()):
+            raise OptionError('no sink has the role verdict: give one of them role = "verdict"')
+        if self._plc and not self._hearing.tells:
+            raise OptionError(
+                'a camera has trigger = "plc", and no sink tells of triggers: give a sink that does'
+            )
+
+    def _end(self) -> None:
+        self._watchdog.tell(STOPPING=1)
+        self.arbiter.stop(time.monotonic_ns())
+        self._perform()
+        self._beat(time.monotonic())
+        until = time.monotonic() + GRACE
+        while self._owed() and (left := until - time.monotonic()) > 0:
+            for child, message in self._crew.children.messages(min(left, 0.02)):
+                self._hearing.hear(child, message)
+                self._perform()
+        self._crew.children.end_all(GRACE)
+        self._crew.close()
+
+    def _owed(self) -> bool:
+        """Whether a sink still has verdicts in hand that it may put out."""
+        return any(outlet.up and not outlet.idle for outlet in self._crew.outlets.values())
+
+    # ------------------------------------------------------------ the loop
+
+    def _turn(self) -> None:
+        children = self._crew.children
+        children.start_due(time.monotonic())
+        for child, message in children.messages(self._wait()):
+            self._hearing.hear(child, message)
+            self._perform()
+        for child, why in children.ended(time.monotonic()):
+            self._hearing.gone(child, why)
+        self.arbiter.tick(time.monotonic_ns())
+        self._perform()
+        self._watch(time.monotonic())
+
+    def _wait(self) -> float:
+        """Seconds until there's something to do, if nothing is heard."""
+        now = time.monotonic()
+        times = [self._beaten + self._beat_every]
+        if (due := self.arbiter.next_at) is not None:
+            times.append(due / 1e9)
+        if (again := self._crew.children.next_at) is not None:
+            times.append(again)
+        return max(0.0, min(times) - now)
+
+    def _perform(self) -> None:
+        crew = self._crew
+        for action in self.arbiter.take():
+            if isinstance(action, Say):
+                self._say(action.verdict)
+            elif isinstance(action, Hand):
+                self._hand(action)
+            elif isinstance(action, Free):
+                crew.lenses[action.camera].let_go(action.slot)
+                crew.cameras[action.camera].send({"is": "free", "slot": action.slot})
+            elif isinstance(action, End):
+                crew.judges[action.judge].kill(action.why)
+            elif isinstance(action, Reopen):
+                self._told(Notice("line-uncorrelated", {"camera": action.camera}))
+                self._hearing.open_camera(action.camera)
+            elif isinstance(action, Late):
+                self.tally.add(action)
+                self._told(action)
+            else:
+                self._be_ready(action)
+
+    def _say(self, verdict: Verdict) -> None:
+        self.tally.add(verdict)
+        now, message = time.monotonic(), {"is": "verdict", "verdict": record_of(verdict)}
+        for name, outlet in self._crew.outlets.items():
+            if outlet.has_room and self._crew.sinks[name].send(message):
+                outlet.gave(verdict.trigger, now)
+            else:
+                outlet.missed += 1
+                self._hearing.missed(name, "it's away, or has too many in hand")
+        self._told(verdict)
+
+    def _hand(self, hand: Hand) -> None:
+        shot, judge = hand.shot, self._crew.judges[hand.judge]
+        message = {"is": "judge", "trigger": hand.trigger, "slot": shot.slot, "shape": shot.shape,
+                   "dtype": shot.dtype, "number": shot.frame_id}  # fmt: skip
+        if not judge.send(message):
+            judge.kill("it took no image")
+
+    def _be_ready(self, now: Ready) -> None:
+        changed, self.ready = now.ready != self.ready, now.ready
+        if self.started:  # before, nothing is
+            self._told(now)
+        self._watchdog.tell(STATUS="ready" if now.ready else "; ".join(map(str, now.reasons)))
+        if changed:
+            self._beat(time.monotonic())
+
+    # ------------------------------------------------------------ who is still there
+
+    def _watch(self, now: float) -> None:
+        if now - self._beaten >= self._beat_every:
+            self._beat(now)
+        for name, outlet in self._crew.outlets.items():
+            if outlet.overdue(now):
+                self._crew.sinks[name].kill("it took too long over a verdict")
+        for child in self._crew.children.all:
+            if child.process is not None and now - child.heard > self._patience(child):
+                child.kill("nothing was heard of it")
+        for child in self._crew.judges.values():
+            if child.up and now - child.asked >= PING:
+                child.asked = now
+                child.send({"is": "ping"})
+        self._watchdog.feed(now, self.started and all(map(self._judges, self._crew.cameras)))
+
+    def _judges(self, camera: str) -> bool:
+        """Whether any judge of a camera answers."""
+        now = time.monotonic()
+        return any(j.up and now - j.heard < self._hung + IDLE for j in self._crew.judges_of(camera))
+
+    def _patience(self, child: Child) -> float:
+        """Seconds of silence until a process is taken to hang."""
+        if not child.up:
+            return self._own.start_seconds
+        if child.kind == "camera" and not self._crew.lenses[child.name].is_open:
+            return self._own.start_seconds
+        if child.kind == "sink":
+            outlet = self._crew.outlets[child.name]
+            return IDLE + max(self._hung, outlet.patience) if outlet.up else self._own.start_seconds
+        return self._hung + IDLE
+
+    def _beat(self, now: float) -> None:
+        self._beaten = now
+        for child in self._crew.sinks.values():
+            child.send({"is": "beat", "ready": self.ready})
+
+
+__all__ = ["Core"]

@@ -1,0 +1,197 @@
+"""What the processes say, told to the arbiter: what each message of each kind of process means."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from edgead.errors import EdgeadError
+from edgead.line.arbiter import Arbiter
+from edgead.line.channel import Message
+from edgead.line.crew import Crew
+from edgead.line.events import Late, Ready, Scored
+from edgead.line.lens import Misunderstood
+from edgead.line.priority import be_normal
+from edgead.line.processes import Child
+from edgead.line.starts import refusal
+from edgead.notices import Notice
+from edgead.types import Region, Verdict
+
+Told = Verdict | Late | Ready | Notice
+"""What a line says of itself, to be logged."""
+TOLD_MISSED = 10.0
+"""Seconds at least between two words that a sink misses verdicts."""
+
+
+class Hearing:
+    """Hears the processes.
+
+    Args:
+        crew, arbiter: the line's.
+        told: takes what is to be logged; it must not wait.
+
+    Attributes:
+        opens: whether cameras are opened by now.
+        tried: the processes that have been heard to do their work, or why they can't yet.
+        refused: why the line can't start, where a process says that it never will.
+        tells: whether a sink tells of triggers.
+    """
+
+    def __init__(self, crew: Crew, arbiter: Arbiter, told: Callable[[Told], None]) -> None:
+        self._crew, self._arbiter, self._told = crew, arbiter, told
+        self.opens = self.tells = False
+        self.tried: set[Child] = set()
+        self.refused: EdgeadError | None = None
+        self._told_missed: dict[str, float] = {}
+        self._ill: set[str] = set()
+
+    def hear(self, child: Child, message: Message) -> None:
+        """One message; a process that can't be understood is killed."""
+        try:
+            if message["is"] == "refused":
+                self._refused(child, message)
+            elif child.kind == "camera":
+                self._camera(child, message)
+            elif child.kind == "judge":
+                self._judge(child, message)
+            else:
+                self._sink(child, message)
+        except (Misunderstood, KeyError, TypeError, ValueError) as error:
+            child.kill(f"it said what can't be understood ({error})")
+
+    def gone(self, child: Child, why: str) -> None:
+        """A process has ended."""
+        now = time.monotonic_ns()
+        self._told(Notice("line-process-gone", {"process": child.label, "why": why}))
+        if child.kind == "camera":
+            self._crew.lenses[child.name].is_open = False
+            self._arbiter.camera_lost(now, child.name)
+        elif child.kind == "judge":
+            self._arbiter.judge_gone(now, child.name)
+        else:
+            self._sink_down(child.name)
+
+    def open_cameras(self) -> None:
+        """Let triggers come: from now on cameras are opened when they can be."""
+        self.opens = True
+        for child in self._crew.cameras.values():
+            if child.up:
+                self.open_camera(child.name)
+
+    def open_camera(self, name: str) -> None:
+        """Have a camera opened, or opened anew."""
+        self._crew.cameras[name].send(self._crew.lenses[name].opening())
+
+    # ------------------------------------------------------------ each kind
+
+    def _refused(self, child: Child, message: Message) -> None:
+        error = refusal(child.label, message)
+        if not self.opens:
+            self.refused = self.refused or error
+        self._told(Notice("line-process-refused", {"process": child.label, "why": str(error)}))
+
+    def _camera(self, child: Child, message: Message) -> None:
+        now, name, lens = time.monotonic_ns(), child.name, self._crew.lenses[child.name]
+        what = message["is"]
+        if what == "shot":
+            self._arbiter.shot(now, name, lens.shot(message))
+        elif what == "made":
+            child.works(now / 1e9)
+            self.tried.add(child)
+            if self.opens:
+                self.open_camera(name)
+        elif what == "open":
+            if lens.opened(message):
+                self._told(Notice("line-camera-open", {"camera": name}))
+                self._arbiter.camera_open(now, name)
+        elif what == "lost":
+            lens.is_open = False
+            self._told(Notice("line-camera-lost", {"camera": name, "why": str(message["why"])}))
+            self._arbiter.camera_lost(now, name)
+        elif what != "alive":
+            raise Misunderstood(what)
+
+    def _judge(self, child: Child, message: Message) -> None:
+        now, name, what = time.monotonic_ns(), child.name, message["is"]
+        if what == "scored":
+            self._arbiter.scored(now, name, message["trigger"], _scored(message))
+        elif what == "failed":
+            values = {"judge": name, "trigger": message["trigger"], "why": str(message["why"])}
+            self._told(Notice("line-judge-failed", values))
+            self._arbiter.failed(now, name, message["trigger"])
+        elif what == "ready":
+            if child.process is not None:
+                be_normal(child.process.pid)
+            child.works(now / 1e9)
+            self.tried.add(child)
+            told = {"judge": name, "runs_on": str(message["runs_on"]), "seconds": float(message["seconds"])}
+            self._told(Notice("line-judge-ready", told))
+            self._arbiter.judge_ready(now, name, str(message["bundle"]))
+        elif what != "pong":
+            raise Misunderstood(what)
+
+    def _sink(self, child: Child, message: Message) -> None:
+        now, name, outlet = time.monotonic_ns(), child.name, self._crew.outlets[child.name]
+        what = message["is"]
+        if what in ("sent", "dropped"):
+            outlet.answered(message["trigger"], now / 1e9, what == "sent")
+            if what == "dropped":
+                self.missed(name, str(message.get("why", "it was away")))
+        elif what == "trigger":
+            self._arbiter.trigger(now, int(message["at"]), message["part"])
+        elif what == "made":
+            outlet.role = message["role"]
+            self.tells |= bool(message["tells"])
+            if outlet.role == "verdict":
+                self._arbiter.sink(now, name, False)
+        elif what == "up":
+            child.works(now / 1e9)
+            self.tried.add(child)
+            outlet.up = True
+            self._told(Notice("line-sink-up", {"sink": name}))
+            if outlet.role == "verdict":
+                self._arbiter.sink(now, name, True)
+        elif what == "down":
+            self.tried.add(child)
+            self._told(Notice("line-sink-down", {"sink": name, "why": str(message["why"])}))
+            self._sink_down(name)
+        elif what == "health":
+            self._health(name, message)
+        elif what != "beaten":
+            raise Misunderstood(what)
+
+    def _health(self, name: str, message: Message) -> None:
+        """Said where a sink isn't well, and once it is again."""
+        values = {"sink": name, "detail": str(message["detail"]), "counts": dict(message["counts"])}
+        if not message["ok"]:
+            self._ill.add(name)
+            self._told(Notice("line-sink-ill", values))
+        elif name in self._ill:
+            self._ill.remove(name)
+            self._told(Notice("line-sink-well", values))
+
+    def missed(self, sink: str, why: str) -> None:
+        """A sink misses a verdict: said now and then, and counted always."""
+        now = time.monotonic()
+        if now - self._told_missed.get(sink, -TOLD_MISSED) >= TOLD_MISSED:
+            self._told_missed[sink] = now
+            count = self._crew.outlets[sink].missed
+            self._told(Notice("line-sink-missed", {"sink": sink, "verdicts": count, "why": why}))
+
+    def _sink_down(self, name: str) -> None:
+        outlet = self._crew.outlets[name]
+        outlet.gone()
+        if outlet.role == "verdict":
+            self._arbiter.sink(time.monotonic_ns(), name, False)
+
+
+def _scored(message: Message) -> Scored:
+    regions = tuple(
+        Region((int(x), int(y), int(width), int(height)), int(area), float(peak))
+        for x, y, width, height, area, peak in message["regions"]
+    )
+    score, threshold = float(message["score"]), float(message["threshold"])
+    return Scored(score, threshold, bool(message["anomalous"]), regions)
+
+
+__all__ = ["Hearing", "Told"]

@@ -1,0 +1,118 @@
+"""A judge: a process that has a bundle loaded and says what it makes of one image after another."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgead.errors import InferenceError, SelfTestError, one_line
+from edgead.line.broken import break_down
+from edgead.line.channel import Channel, Message
+from edgead.line.child import run
+from edgead.line.events import Scored
+from edgead.line.faults import Fault, of_word
+from edgead.line.ring import Ring
+
+MOST_REGIONS = 16
+"""Regions that a verdict has at most, the highest peaks."""
+
+Judging = Callable[[NDArray[Any]], Scored]
+
+
+def main() -> None:
+    """Be the process."""
+    run(work)
+
+
+def work(channel: Channel, start: Message) -> None:
+    """Load the bundle, say so, and judge until told to stop."""
+    if start["cores"]:
+        os.sched_setaffinity(0, start["cores"])
+    began = time.monotonic()
+    judging, facts = _stand_in() if start["stand_in"] else _loaded(start)
+    faults = {fault.part: fault for fault in map(of_word, start["faults"]) if fault.where == "judge"}
+    ring = Ring(*start["ring"])
+    channel.send({"is": "ready", "seconds": time.monotonic() - began, **facts})
+    while not channel.closed:
+        for message in channel.receive(1.0):
+            if message["is"] == "stop":
+                return
+            if message["is"] == "ping":
+                channel.send({"is": "pong"})
+            else:
+                channel.send(_answer(judging, ring, message, faults.pop(message["number"], None)))
+
+
+def _answer(judging: Judging, ring: Ring, message: Message, fault: Fault | None) -> Message:
+    trigger = message["trigger"]
+    try:
+        image = ring.read(message["slot"], message["shape"], message["dtype"])
+        scored = judging(image) if fault is None else _broken(judging, image, fault)
+    except Exception as error:  # whatever an engine raises, there's no score
+        return {"is": "failed", "trigger": trigger, "why": one_line(error)}
+    regions = [[*region.box, region.area, region.peak] for region in scored.regions[:MOST_REGIONS]]
+    return {"is": "scored", "trigger": trigger, "score": scored.score, "threshold": scored.threshold,
+            "anomalous": scored.anomalous, "regions": regions}  # fmt: skip
+
+
+def _broken(judging: Judging, image: NDArray[Any], fault: Fault) -> Scored:
+    how = fault.what.partition("-")[2]
+    if how == "slow":
+        time.sleep(fault.seconds)
+    elif how == "raise":
+        raise InferenceError("the fault script says so; take it out")
+    elif how == "nan":
+        return Scored(float("nan"), judging(image).threshold, False)
+    else:
+        break_down(how)
+    return judging(image)
+
+
+def _loaded(start: Message) -> tuple[Judging, dict[str, Any]]:
+    """A detector, warm. Raises what ``edgead.load`` does."""
+    from edgead.runtime.detector import load
+
+    detector = load(
+        Path(start["bundle"]),
+        device=start["device"],
+        engine=start["engine"],
+        threads=start["threads"],
+        cores=start["cores"] or None,
+        depth=start["depth"],
+        product=start["product"],
+        trust=[Path(key) for key in start["keys"]] or None,
+        self_test_minutes=start["self_test_minutes"],
+    )
+
+    def judging(image: NDArray[Any]) -> Scored:
+        found = detector(image)
+        if (tested := detector.self_test) is not None and not tested.passed:
+            raise SelfTestError(str(tested))
+        return Scored(float(found.score), float(found.threshold), found.is_anomalous, found.regions)
+
+    facts = {"bundle": detector.bundle.digest, "runs_on": detector.runs_on, "threshold": detector.threshold}
+    return judging, facts
+
+
+def _stand_in() -> tuple[Judging, dict[str, Any]]:
+    """What judges the virtual camera's images without a bundle: it reads what is written in them.
+
+    Its score is the part's number, so that a mixed-up image shows; the threshold is under it for a defect.
+    """
+
+    def judging(image: NDArray[Any]) -> Scored:
+        corner = np.asarray(image[:2, :8], np.uint8).reshape(2, 8, -1)[..., 0]
+        number = float(int.from_bytes(corner[0].tobytes(), "big"))
+        anomalous = bool(corner[1, 0] > 127)
+        return Scored(number, number - 0.5 if anomalous else number + 0.5, anomalous)
+
+    return judging, {"bundle": "0" * 64, "runs_on": "no engine", "threshold": 0.0}
+
+
+__all__ = ["MOST_REGIONS", "main", "work"]

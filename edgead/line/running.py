@@ -1,0 +1,103 @@
+"""From a line's file to a line that runs: its bundles, from slots where they're installed in such."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from edgead.errors import NoSlotError
+from edgead.line.config import Line
+from edgead.line.core import Core
+from edgead.line.crew import Plan
+from edgead.line.hearing import Told
+from edgead.names import shown
+from edgead.slots import Slots
+from edgead.types import Verdict
+
+EVERY = 20
+"""Scores between two words to a folder of slots that frames were judged."""
+
+
+def slots_of(line: Line) -> dict[str, Slots]:
+    """The folders of slots that cameras have their bundles from, by camera; one for each folder."""
+    found: dict[str, Slots] = {}
+    made: dict[Path, Slots] = {}
+    trust = [line.path(key) for key in line.table.keys] or None
+    for camera in line.cameras:
+        path = line.path(camera.table.bundle)
+        slots = Slots.of(path / "current") or Slots.of(path)
+        if slots is not None:
+            folder = slots.folder
+            found[camera.table.name] = made.setdefault(folder, Slots(folder, trust=trust))
+    return found
+
+
+def bundles_of(line: Line, slots: Mapping[str, Slots], starting: bool) -> dict[str, Path]:
+    """The bundle's folder of each camera.
+
+    Args:
+        slots: as ``slots_of`` gives them.
+        starting: whether a runner begins: slots on trial count it, see ``Slots.start``.
+
+    Raises:
+        NoSlotError, SlotStateError, SlotsRightsError, SlotsBusyError, OutputError: as ``Slots.start``.
+    """
+    found = {camera.table.name: line.path(camera.table.bundle) for camera in line.cameras}
+    started: dict[Slots, Path] = {}
+    for name, its in slots.items():
+        if its not in started:
+            slot = its.start() if starting else its.current()
+            if slot is None:
+                raise NoSlotError(
+                    f"{shown(its.folder)}: nothing is installed here; `edgead install` does that"
+                )
+            started[its] = slot.path
+        found[name] = started[its]
+    return found
+
+
+class Trials:
+    """Tells folders of slots that their bundles judge, from a thread: a disk may be waited for there."""
+
+    def __init__(self, slots: Mapping[str, Slots]) -> None:
+        self._slots = slots
+        self._counts: dict[str, int] = dict.fromkeys(slots, 0)
+        self._queue: queue.SimpleQueue[Slots | None] = queue.SimpleQueue()
+        if slots:
+            threading.Thread(target=self._work, name="edgead-slots", daemon=True).start()
+
+    def hear(self, told: Told) -> None:
+        """Count a score."""
+        if isinstance(told, Verdict) and told.why == "score" and told.camera in self._counts:
+            self._counts[told.camera] += 1
+            if self._counts[told.camera] % EVERY == 0:
+                self._queue.put(self._slots[told.camera])
+
+    def _work(self) -> None:
+        while (slots := self._queue.get()) is not None:
+            slots.frame_judged(EVERY)
+
+
+def line_to_run(line: Line, told: Callable[[Told], None]) -> Core:
+    """A line that is ready to be run; slots on trial have counted a start.
+
+    Args:
+        told: takes what is to be logged; it must not wait.
+
+    Raises:
+        EdgeadError: as ``bundles_of``.
+    """
+    slots = slots_of(line)
+    bundles = bundles_of(line, slots, starting=True)
+    trials = Trials(slots)
+
+    def tell(what: Told) -> None:
+        trials.hear(what)
+        told(what)
+
+    return Core(Plan(line, bundles), tell)
+
+
+__all__ = ["Trials", "bundles_of", "line_to_run", "slots_of"]

@@ -1,0 +1,78 @@
+"""What each process of a line is told when it's started, and what it says where it can't."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgead import errors
+from edgead.errors import EdgeadError, InputError, OptionError, PluginError
+from edgead.line.channel import Message
+from edgead.line.config import Camera, Line, SinkEntry
+from edgead.line.faults import Fault, words
+from edgead.line.lens import Lens
+from edgead.line.sink_process import SILENCE
+
+
+def camera_start(camera: Camera, lens: Lens) -> Message:
+    """A camera's process."""
+    options = plain(camera.options, camera.table.source)
+    return {"source": camera.table.source, "options": options, "ring": lens.ring, "free": lens.free}
+
+
+def judge_start(
+    line: Line, camera: Camera, lens: Lens, bundle: Path, faults: Iterable[Fault], stand_in: bool
+) -> Message:
+    """A judge's process."""
+    table = camera.table
+    return {
+        "bundle": str(bundle),
+        "device": table.device,
+        "engine": table.engine,
+        "threads": table.threads,
+        "cores": list(table.cores),
+        "depth": table.depth,
+        "product": table.product,
+        "keys": [str(line.path(key)) for key in line.table.keys],
+        "self_test_minutes": table.self_test_minutes,
+        "ring": lens.ring,
+        "faults": words(faults, "judge"),
+        "stand_in": stand_in,
+    }
+
+
+def sink_start(line: Line, sink: SinkEntry) -> Message:
+    """A sink's process."""
+    options = plain(sink.options, sink.table.kind)
+    silence = max(SILENCE, 5e-3 * line.table.beat_ms)
+    return {"kind": sink.table.kind, "role": sink.table.role, "options": options, "silence": silence}
+
+
+def plain(options: Mapping[str, Any], whose: str) -> dict[str, Any]:
+    """Options as a message can hold them.
+
+    Raises:
+        OptionError: one is a date, say, or not finite.
+    """
+    try:
+        return dict(json.loads(json.dumps(options, allow_nan=False)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise OptionError(
+            f"{whose}'s options: {errors.one_line(error, 'message')}: use texts, finite numbers, true, false "
+            "and lists of them"
+        ) from None
+
+
+def refusal(label: str, message: Message) -> EdgeadError:
+    """The error that a process was refused with, so that the line ends with its exit code."""
+    kind, text = getattr(errors, str(message.get("kind")), None), f"{label}: {message.get('text')}"
+    if not (isinstance(kind, type) and issubclass(kind, EdgeadError)):
+        kind = PluginError
+    if kind is errors.UnknownNameError:  # which makes its message by itself
+        kind = InputError
+    return kind(text)
+
+
+__all__ = ["camera_start", "judge_start", "plain", "refusal", "sink_start"]

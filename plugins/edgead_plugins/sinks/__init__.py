@@ -1,0 +1,16 @@
+"""Sinks of a line's verdicts that need no fieldbus: a file, a web server, and a PLC that is made up."""
+
+from __future__ import annotations
+
+from edgead.hookspecs import hookimpl
+from edgead.types import Register
+
+edgead_api = 1
+
+
+@hookimpl
+def edgead_register_sinks(register: Register) -> None:
+    here = "edgead_plugins.sinks"
+    register("file", f"{here}.file:File", "a line of JSON for each verdict")
+    register("webhook", f"{here}.webhook:Webhook", "a POST of JSON to a web server, for information")
+    register("virtual", f"{here}.virtual:Virtual", "a virtual PLC, with faults where a script says so")

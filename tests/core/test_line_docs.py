@@ -1,0 +1,64 @@
+"""docs/line.md: every key, every fault and every reason is there, and its files are read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from edgead.line import config, faults
+from edgead.notices import SENTENCES
+from edgead.options import describe_options
+from edgead.types import Why
+
+PAGE = Path(__file__).parents[2] / "docs" / "line.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.M | re.S)
+
+
+@pytest.mark.parametrize("table", ["LineTable", "CameraTable", "SinkTable"])
+def test_every_key_is_there_with_its_default_and_what_it_does(table: str) -> None:
+    for option in describe_options(getattr(config, table)):
+        (row,) = [
+            line
+            for line in TEXT.splitlines()
+            if line.startswith(f"| `{option.name}` |") and option.help in line
+        ]
+        default = "-" if option.default in ("", "none") else option.default
+        assert f"| {default} |" in row, row
+
+
+def test_the_lines_file_that_it_shows_is_read(tmp_path: Path) -> None:
+    text = next(block for block in blocks("toml") if "[line]" in block)
+    (tmp_path / "line.toml").write_text(text)
+    line = config.read_line(tmp_path / "line.toml")
+    assert line.table.deadline_ms == 80 and len(line.cameras) == 1 and len(line.sinks) == 2
+    assert line.path(line.cameras[0].table.bundle) == tmp_path / "slots"
+
+
+def test_the_script_that_it_shows_is_read_and_every_fault_is_told(tmp_path: Path) -> None:
+    text = next(block for block in blocks("toml") if "[[fault]]" in block)
+    (tmp_path / "script.toml").write_text(text)
+    assert [f.what for f in faults.read_script(tmp_path / "script.toml")] == ["judge-hang", "camera-gone"]
+    assert all(f"`{what}`" in TEXT for what in faults.WHATS)
+
+
+def test_every_reason_for_a_verdict_is_told() -> None:
+    table = TEXT[TEXT.index("## What happens, and the verdict") :]
+    assert all(f"(`{why}`)" in table for why in get_args(Why))
+
+
+def test_every_notice_of_the_line_has_its_sentence() -> None:
+    folder = Path(str(config.__file__)).parent
+    codes = {
+        code
+        for file in folder.glob("*.py")
+        for code in re.findall(r'Notice\("(line-[a-z-]+)"', file.read_text())
+    }
+    codes |= {"line-sink-well", "line-sink-ill"}
+    assert codes == {code for code in SENTENCES if code.startswith("line-")}
