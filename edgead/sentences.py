@@ -288,13 +288,13 @@ SENTENCES: dict[str, str] = {
     "patches of the finest feature map (stride {stride}) there, and {wanted:.1f} are enough",
     "input-need-own": "input {height} x {width} (height x width), stretched, as the images, about "
     "{image_height} x {image_width}, have no more pixels: a defect of {smallest:.3g} covers {patches:.2f} "
-    "patches of the finest feature map (stride {stride}), and from {wanted:.1f} on about half are found; try "
-    "a finer map (`-o layers=...`), or a lens or camera that shows it larger",
+    "patches of the finest feature map (stride {stride}), and from {wanted:.1f} on most are found; try a "
+    "finer map (`-o layers=...`), or a lens or camera that shows it larger",
     "input-need-windows": "a defect of {smallest:.3g} pixels of images of about {image_height} x "
     "{image_width} takes an input of {height} x {width}, {megapixels:.1f} megapixels, and a whole frame is "
-    "brought to 1 at most: judge about {windows} windows of each frame with --windows --size "
-    "{window_height}x{window_width} --scale {scale:.3g} ({times:.0f} times the pixels of {usual_height} x "
-    "{usual_width}), crop the images to what matters, or take it all the same with --size {height}x{width}",
+    "brought to 1 at most: judge about {windows} windows of each frame with --windows --scale {scale:.3g} "
+    "({times:.0f} times the pixels of {usual_height} x {usual_width}), crop the images to what matters, or "
+    "take it all the same with --size {height}x{width}",
     "target-faster": "on this machine the engine of target {other} runs {form} {times:.1f} times as fast as "
     "that of {target} (processor time on one core; its gates weren't run): `--target {other}` exports for it "
     "through both gates, and `--target auto` takes the faster of those that pass",

@@ -20,16 +20,16 @@ from edgead.types import Backbone, Scorer, Size, Trainable
 from edgead.windows import windows
 
 PATCHES = 2.0
-"""Patches of the finest feature map that a defect must cover from side to side for about half of such defects
-to be found; measured, see docs/size.md."""
+"""Patches of the finest feature map that a defect must cover from side to side for most of such defects to be
+found, as measured; see docs/size.md."""
 TRAINED_STRIDE = 8
 """Taken for a network that isn't trained yet: the finest stride of most."""
 MAX_SIDE = 8192
 """Longest side of a model's input, in pixels: longer ones take more memory than there is."""
 NEARLY = 0.9
 """Of ``PATCHES``, which rounding to whole multiples may take."""
-WINDOW = 256
-"""Side of a window that is advised; a neighbour judges about an eighth of it at either end."""
+WINDOW = 512
+"""Side of a window; a neighbour judges about an eighth of it at either end."""
 COVERED = 0.9
 """Share of the images that the choice is large enough for: one odd image among them doesn't decide."""
 LARGEST = 1 << 15

@@ -45,21 +45,21 @@ def test_the_smallest_input_that_shows_the_defect_is_chosen(frame, smallest, str
 
 def test_beyond_a_megapixel_a_frame_is_judged_in_windows_and_the_error_has_every_number():
     chosen = plan([(3000, 4000)] * 5, Need(20, 8), 32)
-    assert chosen.size == (256, 256) and chosen.scale == pytest.approx(20 / 16)
+    assert chosen.size == (512, 512) and chosen.scale == pytest.approx(20 / 16)
     scaled = 2400, 3200
-    step = 256 - 2 * 32
-    assert chosen.windows == math.prod(math.ceil((side - 256) / step) + 1 for side in scaled)
+    step = 512 - 2 * 64
+    assert chosen.windows == math.prod(math.ceil((side - 512) / step) + 1 for side in scaled)
     with pytest.raises(OptionError) as caught:
         rule_of(chosen)
     text = str(caught.value)
-    for told in ("20 pixels", "2400 x 3200", "7.7 megapixels", "--windows --size 256x256 --scale 1.25"):
+    for told in ("20 pixels", "2400 x 3200", "7.7 megapixels", "--windows --scale 1.25"):
         assert told in text
     assert f"about {chosen.windows} windows" in text and "--size 2400x3200" in text
 
 
 def test_a_window_is_no_larger_than_the_frame_takes():
     chosen = plan([(100, 20000)] * 5, Need(8, 4), 32)
-    assert chosen.size == (128, 256) and chosen.windows > 20
+    assert chosen.size == (128, 512) and chosen.windows > 20
 
 
 def test_a_backbone_of_one_size_gets_it_whole_or_in_windows():
@@ -93,7 +93,7 @@ def test_what_holds_of_any_frame_and_need(height, width, smallest, stride, multi
     assert rows % multiple == 0 and columns % multiple == 0 and chosen.scale >= 1
     assert say(chosen.why).count("{") == 0
     if chosen.windows:
-        assert chosen.windows > 1 and rows <= 256 + multiple and columns <= 256 + multiple
+        assert chosen.windows > 1 and rows <= 512 + multiple and columns <= 512 + multiple
         assert smallest / chosen.scale >= min(PATCHES * stride, smallest) * (1 - 1e-9)
         return
     if chosen.size != usual:
