@@ -315,8 +315,8 @@ SENTENCES: dict[str, str] = {
     "patches of the finest feature map (stride {stride}) there, and {wanted:.1f} are enough",
     "input-need-own": "input {height} x {width} (height x width), stretched, as the images, about "
     "{image_height} x {image_width}, have no more pixels: a defect of {smallest:.3g} covers {patches:.2f} "
-    "patches of the finest feature map (stride {stride}), and from {wanted:.1f} on about half are found; try "
-    "a finer map (`-o layers=...`), or a lens or camera that shows it larger",
+    "patches of the finest feature map (stride {stride}), and from {wanted:.1f} on most are found; try a "
+    "finer map (`-o layers=...`), or a lens or camera that shows it larger",
     "input-need-windows": "a defect of {smallest:.3g} pixels of images of about {image_height} x "
     "{image_width} takes an input of {height} x {width}, {megapixels:.1f} megapixels, over the 1 that a "
     "whole frame is brought to at most: frames are shrunk by {scale:.3g} and judged in about {windows} "

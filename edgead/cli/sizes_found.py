@@ -30,10 +30,10 @@ def print_sizes_found(manifest: Manifest, heading: str = "") -> None:
         rows.append([
             f"{row.size:.3g}",
             *([f"{row.size * scale:.3g}"] if scale else []),
-            f"{row.size / short:.1%}",
+            f"{100 * row.size / short:.1f} %",
             f"{row.found} of {row.drawn}",
             f"{100 * low:.0f}-{100 * high:.0f} %",
-            f"{row.rise:.0%}",
+            f"{round(100 * row.rise)} %",
         ])  # fmt: skip
     print_table(rows, header)
     height, width = sizes.frame

@@ -20,8 +20,8 @@ from edgead.types import Backbone, Scorer, Size, Trainable
 from edgead.windows import MAX_SCALE, windows
 
 PATCHES = 2.0
-"""Patches of the finest feature map that a defect must cover from side to side for about half of such defects
-to be found; measured, see docs/size.md."""
+"""Patches of the finest feature map that a defect must cover from side to side for most of such defects to be
+found, as measured; see docs/size.md."""
 TRAINED_STRIDE = 8
 """Taken for a network that isn't trained yet: the finest stride of most."""
 MAX_SIDE = 8192
