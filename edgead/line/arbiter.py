@@ -185,6 +185,11 @@ class Arbiter:
         if camera in self._told:
             self._matched(now, camera, self._told[camera].lost())
 
+    def camera_silent(self, now: int, camera: str, silent: bool) -> None:
+        """Nothing is heard of a camera's process, which may hang; or something is again."""
+        self.tick(now)
+        (self._standing.silent.add if silent else self._standing.silent.discard)(camera)
+
     def sink(self, now: int, name: str, up: bool) -> None:
         """A sink that takes part in the verdict is there, or isn't."""
         self.tick(now)

@@ -55,6 +55,7 @@ class Core:
         self._told = told
         self._hearing = Hearing(self._crew, self.arbiter, told)
         self._watchdog = Watchdog()
+        self._silent: set[str] = set()
         self._beaten = 0.0
         self._stopping = False
 
@@ -217,6 +218,11 @@ class Core:
         for child in self._crew.children.all:
             if child.process is not None and now - child.heard > self._patience(child):
                 child.kill("nothing was heard of it")
+        for name, child in self._crew.cameras.items():
+            silent = self._crew.lenses[name].is_open and now - child.heard > self._hung
+            if silent != (name in self._silent):
+                (self._silent.add if silent else self._silent.discard)(name)
+                self.arbiter.camera_silent(time.monotonic_ns(), name, silent)
         for child in self._crew.judges.values():
             if child.up and now - child.asked >= PING:
                 child.asked = now
