@@ -360,6 +360,7 @@ SENTENCES: dict[str, str] = {
     "line-stopped": "a verdict was the fail-safe's, and this line stops then: look at the part, and start it "
     "again",
     "line-camera-away": "camera {camera} isn't there, or is being opened",
+    "line-camera-silent": "nothing is heard of camera {camera}",
     "line-judges-away": "no judge of camera {camera} is ready",
     "line-sink-away": "sink {sink} isn't there",
     "line-started": "line {line} has started, run {run}",

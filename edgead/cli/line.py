@@ -13,7 +13,7 @@ import click
 
 from edgead.cli.arguments import count_of
 from edgead.cli.completion import complete_paths
-from edgead.cli.output import json_option, print_json, quiet_option
+from edgead.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
     from edgead.line.hearing import Told
@@ -31,6 +31,11 @@ def _file(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
+    text = "Print nothing of what the line says of itself."
+    return click.option("-q", "--quiet", is_flag=True, help=text)(function)
+
+
 @click.group("line")
 def command() -> None:
     """Inspect on a line: from each trigger to exactly one verdict, in time.
@@ -43,7 +48,7 @@ def command() -> None:
 @_file
 @click.option("--verdicts", is_flag=True, help="Print each verdict too.")
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
-@quiet_option
+@_quiet
 def run(file: Path, verdicts: bool, as_json: bool, quiet: bool) -> None:
     """Run the line until it's told to end (SIGTERM, Ctrl-C): exit code 0 then.
 
@@ -119,7 +124,7 @@ def check(file: Path, as_json: bool) -> int:
 )
 @click.option("--verdicts", is_flag=True, help="Print each verdict too.")
 @json_option
-@quiet_option
+@_quiet
 def simulate(
     file: Path,
     parts: int,

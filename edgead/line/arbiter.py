@@ -15,54 +15,12 @@ from dataclasses import dataclass
 from edgead.line.bench import MOST_ERRORS, Bench
 from edgead.line.events import Action, End, Free, Hand, Late, Ready, Reopen, Say, Scored, Shot
 from edgead.line.matching import ByImage, ByTrigger, Matches
+from edgead.line.rules import CameraRules, Rules
 from edgead.line.standing import Standing
 from edgead.types import Decision, Times, Verdict, Why
 
-STANDBY = 2
-"""Judges for each camera: the active one, and one that stands by."""
 PART_LENGTH = 64
 """Characters of a part's name."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What the arbiter goes by, times in ns.
-
-    Attributes:
-        run: names this start in every verdict.
-        deadline: from a trigger to its verdict.
-        failsafe: what is said where there's no score in time.
-        stops: whether such a verdict takes the line's readiness away for good.
-        hung: how long a judge may have an image until it's killed, ``deadline`` or more.
-    """
-
-    run: str
-    deadline: int
-    failsafe: Decision = "reject"
-    stops: bool = False
-    hung: int = 1_000_000_000
-
-
-@dataclass(frozen=True)
-class CameraRules:
-    """What the arbiter knows of one camera.
-
-    Attributes:
-        name: unique.
-        told: whether triggers are told of by another than the camera.
-        window: how far a trigger and its image may be apart where they're told of, ns.
-        queue: images that may wait for the judge.
-    """
-
-    name: str
-    told: bool = False
-    window: int = 0
-    queue: int = 2
-
-    @property
-    def judges(self) -> tuple[str, ...]:
-        """The names of its judges."""
-        return tuple(f"{self.name}/{number}" for number in range(STANDBY))
 
 
 @dataclass
@@ -227,6 +185,11 @@ class Arbiter:
         if camera in self._told:
             self._matched(now, camera, self._told[camera].lost())
 
+    def camera_silent(self, now: int, camera: str, silent: bool) -> None:
+        """Nothing is heard of a camera's process, which may hang; or something is again."""
+        self.tick(now)
+        (self._standing.silent.add if silent else self._standing.silent.discard)(camera)
+
     def sink(self, now: int, name: str, up: bool) -> None:
         """A sink that takes part in the verdict is there, or isn't."""
         self.tick(now)
@@ -361,4 +324,4 @@ class Arbiter:
             self._out.append(Free(camera, shot.slot))
 
 
-__all__ = ["Arbiter", "CameraRules", "Rules"]
+__all__ = ["Arbiter"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgead.errors import DeviceError, FrameError, one_line
 from edgead.line.channel import Channel, Message
-from edgead.line.child import ALIVE, made_of, run
+from edgead.line.child import ALIVE, made_of, run, say
 from edgead.line.loop import Loop
 from edgead.line.ring import Ring
 from edgead.types import Grab, Source
@@ -108,7 +108,7 @@ class Camera(Loop):
                     told |= {"dtype": image.dtype.name}
                 except FrameError as error:
                     told["problem"] = str(error)
-        self._channel.send(told)
+        say(self._channel, told)
 
     def _failed(self, error: Exception) -> None:
         why = one_line(error, "message" if isinstance(error, DeviceError) else "named")

@@ -11,11 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgead.errors import DeviceError, EdgeadError, InferenceError, OptionError, OutputError, TimedOutError
+from edgead.errors import (
+    DeviceError,
+    EdgeadError,
+    InferenceError,
+    OptionError,
+    OutputError,
+    PluginError,
+    TimedOutError,
+)
 from edgead.line.channel import Message
 from edgead.line.config import Line
 from edgead.line.crew import Crew, Plan
 from edgead.line.events import Shot
+from edgead.line.lens import Misunderstood
 from edgead.line.processes import Child
 from edgead.line.starts import refusal
 from edgead.notices import Notice
@@ -135,7 +144,11 @@ class _Checking:
         if message["is"] == "refused":
             self._found(child, error=refusal(child.label, message))
             return
-        {"camera": self._camera, "judge": self._judge, "sink": self._sink}[child.kind](child, message)
+        try:
+            {"camera": self._camera, "judge": self._judge, "sink": self._sink}[child.kind](child, message)
+        except (Misunderstood, KeyError, TypeError, ValueError) as error:
+            why = f"{child.label}: it said what can't be understood ({error}); tell its author"
+            self._found(child, error=PluginError(why))
 
     def _camera(self, child: Child, message: Message) -> None:
         what = message["is"]

@@ -46,6 +46,12 @@ def run(work: Callable[[Channel, Message], None]) -> None:
     os._exit(0)  # an engine, or a camera's driver, may hang where it's taken down
 
 
+def say(channel: Channel, message: Message) -> None:
+    """Say what mustn't be lost: where the line takes no more, the process ends, and that is seen."""
+    if not channel.send(message) and not channel.closed:
+        os._exit(4)
+
+
 def refuse(channel: Channel, error: EdgeadError) -> None:
     """Say why this can't be done."""
     channel.send({"is": "refused", "kind": type(error).__name__, "text": one_line(error, "message", 2000)})
@@ -97,4 +103,4 @@ def _end_with(parent: int) -> None:
         os._exit(0)
 
 
-__all__ = ["ALIVE", "made_of", "refuse", "run"]
+__all__ = ["ALIVE", "made_of", "refuse", "run", "say"]

@@ -5,6 +5,7 @@ One loop in one thread, which waits for nothing but news: a message, a deadline,
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -54,6 +55,7 @@ class Core:
         self._told = told
         self._hearing = Hearing(self._crew, self.arbiter, told)
         self._watchdog = Watchdog()
+        self._silent: set[str] = set()
         self._beaten = 0.0
         self._stopping = False
 
@@ -97,6 +99,8 @@ class Core:
             self.started = True
             self._watchdog.tell(READY=1)
             self._told(Notice("line-started", {"line": self._own.name, "run": self.arbiter.rules.run}))
+            gc.collect()
+            gc.freeze()  # what is there now stays: looking through it again would only take time
             self._hearing.open_cameras()
 
     def _lacking(self) -> list[Child]:
@@ -114,6 +118,7 @@ class Core:
             )
 
     def _end(self) -> None:
+        gc.unfreeze()
         self._watchdog.tell(STOPPING=1)
         self.arbiter.stop(time.monotonic_ns())
         self._perform()
@@ -178,7 +183,8 @@ class Core:
     def _say(self, verdict: Verdict) -> None:
         self.tally.add(verdict)
         now, message = time.monotonic(), {"is": "verdict", "verdict": record_of(verdict)}
-        for name, outlet in self._crew.outlets.items():
+        outlets = sorted(self._crew.outlets.items(), key=lambda each: each[1].role != "verdict")
+        for name, outlet in outlets:  # first those that act on it
             if outlet.has_room and self._crew.sinks[name].send(message):
                 outlet.gave(verdict.trigger, now)
             else:
@@ -212,6 +218,11 @@ class Core:
         for child in self._crew.children.all:
             if child.process is not None and now - child.heard > self._patience(child):
                 child.kill("nothing was heard of it")
+        for name, child in self._crew.cameras.items():
+            silent = self._crew.lenses[name].is_open and now - child.heard > self._hung
+            if silent != (name in self._silent):
+                (self._silent.add if silent else self._silent.discard)(name)
+                self.arbiter.camera_silent(time.monotonic_ns(), name, silent)
         for child in self._crew.judges.values():
             if child.up and now - child.asked >= PING:
                 child.asked = now

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from edgead.line.arbiter import CameraRules, Rules
 from edgead.line.config import Line
 from edgead.line.faults import Fault
 from edgead.line.lens import Lens
 from edgead.line.outlet import Outlet
 from edgead.line.processes import Child, Children
+from edgead.line.rules import CameraRules, Rules
 from edgead.line.starts import camera_start, judge_start, sink_start
 
 MS = 1_000_000

@@ -68,6 +68,7 @@ class Hearing:
             self._arbiter.camera_lost(now, child.name)
         elif child.kind == "judge":
             self._arbiter.judge_gone(now, child.name)
+            self._hurry(child.name.rpartition("/")[0])
         else:
             self._sink_down(child.name)
 
@@ -81,6 +82,14 @@ class Hearing:
     def open_camera(self, name: str) -> None:
         """Have a camera opened, or opened anew."""
         self._crew.cameras[name].send(self._crew.lenses[name].opening())
+
+    def _hurry(self, camera: str) -> None:
+        """Where no judge of a camera is left, the one that is being warmed disturbs nobody any more."""
+        judges = self._crew.judges_of(camera)
+        if not any(judge.up for judge in judges):
+            for judge in judges:
+                if judge.process is not None:
+                    be_normal(judge.process.pid)
 
     # ------------------------------------------------------------ each kind
 

@@ -18,6 +18,7 @@ from edgead.line.child import run
 from edgead.line.events import Scored
 from edgead.line.faults import Fault, of_word
 from edgead.line.ring import Ring
+from edgead.runtime.cores import check_cores
 
 MOST_REGIONS = 16
 """Regions that a verdict has at most, the highest peaks."""
@@ -33,6 +34,7 @@ def main() -> None:
 def work(channel: Channel, start: Message) -> None:
     """Load the bundle, say so, and judge until told to stop."""
     if start["cores"]:
+        check_cores(start["cores"])
         os.sched_setaffinity(0, start["cores"])
     began = time.monotonic()
     judging, facts = _stand_in() if start["stand_in"] else _loaded(start)

@@ -137,12 +137,14 @@ def simulate(
         core = Core(Plan(virtual, bundles, wishes.faults, wishes.stand_in), told)
         slow = max((fault.seconds for fault in wishes.faults), default=0.0)
         least = wishes.parts / wishes.rate + line.table.deadline_ms / 1e3 + slow + SLACK
-        began = time.monotonic()
+        since = time.monotonic() + line.table.start_seconds
+        started: list[float] = []  # when the belt did, seconds
 
         def done() -> bool:
-            started = _started(folder / "belt")
-            since = began + line.table.start_seconds if started is None else started
-            return stopping() or (time.monotonic() - since > least and core.arbiter.pending == 0)
+            if not started and (at := _started(folder / "belt")) is not None:
+                started.append(at)
+            over = time.monotonic() - (started[0] if started else since) > least
+            return stopping() or (over and core.arbiter.pending == 0)
 
         core.run(done)
         logged = _lines(folder / "plc.jsonl")

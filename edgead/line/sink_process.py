@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from edgead.errors import OptionError, OutputError, one_line
 from edgead.line.channel import Channel, Message
-from edgead.line.child import ALIVE, made_of, run
+from edgead.line.child import ALIVE, made_of, run, say
 from edgead.line.loop import Loop
 from edgead.line.records import verdict_of
 from edgead.types import Health, Role, Sink, TellsTriggers
@@ -45,7 +45,7 @@ def work(channel: Channel, start: Message) -> None:
 
 def _told(channel: Channel, part: str | None) -> None:
     """From any of the sink's threads."""
-    channel.send({"is": "trigger", "at": time.monotonic_ns(), "part": None if part is None else str(part)})
+    say(channel, {"is": "trigger", "at": time.monotonic_ns(), "part": None if part is None else str(part)})
 
 
 class Giving(Loop):

@@ -13,6 +13,7 @@ class Standing:
 
     Attributes:
         cameras: whether each takes triggers, and it's certain which image is which trigger's.
+        silent: cameras of which nothing is heard, though they should be there.
         sinks: whether each that takes part in the verdict is there.
         stopped: a verdict was the fail-safe's, on a line that stops then.
         ending: the line is being ended.
@@ -20,6 +21,7 @@ class Standing:
 
     def __init__(self, cameras: Iterable[str], sinks: Iterable[str]) -> None:
         self.cameras = dict.fromkeys(cameras, False)
+        self.silent: set[str] = set()
         self.sinks = dict.fromkeys(sinks, False)
         self.stopped = False
         self.ending = False
@@ -29,6 +31,8 @@ class Standing:
         found = [Notice("line-ending")] if self.ending else []
         found += [Notice("line-stopped")] if self.stopped else []
         found += [Notice("line-camera-away", {"camera": name}) for name, up in self.cameras.items() if not up]
+        quiet = [name for name, up in self.cameras.items() if up and name in self.silent]
+        found += [Notice("line-camera-silent", {"camera": name}) for name in quiet]
         found += [Notice("line-judges-away", {"camera": name}) for name, b in benches.items() if not b.able]
         found += [Notice("line-sink-away", {"sink": name}) for name, up in self.sinks.items() if not up]
         return tuple(found)

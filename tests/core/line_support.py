@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edgead.line.arbiter import Arbiter, CameraRules, Rules
+from edgead.line.arbiter import Arbiter
 from edgead.line.events import Action, End, Free, Hand, Late, Ready, Reopen, Say, Scored, Shot
+from edgead.line.rules import CameraRules, Rules
 from edgead.types import Verdict
 
 MS = 1_000_000

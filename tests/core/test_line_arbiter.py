@@ -238,6 +238,18 @@ def test_a_lost_camera_takes_readiness_and_the_triggers_that_wait_for_it() -> No
     assert line.is_ready
 
 
+def test_a_camera_that_nothing_is_heard_of_takes_readiness_and_no_trigger() -> None:
+    line = Turned().ready()
+    line.shot(1)
+    line.call("camera_silent", "top", True)
+    assert not line.is_ready and not line.verdicts()
+    line.score("top/0", 1)
+    line.call("camera_silent", "top", False)
+    assert line.is_ready and line.whys() == ["score"]
+    line.shot(3)
+    assert line.whys() == ["score", "no-image"], "its count goes on"
+
+
 def test_a_sink_that_takes_part_in_the_verdict_is_part_of_being_ready() -> None:
     line = Turned(sinks=["plc"]).ready()
     assert not line.is_ready

@@ -196,6 +196,7 @@ def test_a_bundle_that_was_changed_is_refused_and_the_line_does_not_start(
         ("threads = 1", 'threads = 1\\ntrigger = "plc"', 2, "no sink tells of triggers"),
         ('kind = "file"', 'kind = "webhook"', 2, "no option named 'path'"),
         ("threads = 1", 'engine = "abacus"', 2, "no engine named 'abacus'"),
+        ("threads = 1", "cores = [4095]", 2, "cores 4095: this process may use"),
     ],
 )
 def test_what_can_never_work_ends_it_at_once(

@@ -131,6 +131,7 @@ def test_another_process_reads_what_was_written() -> None:
     ring = Ring.make(3, 1000)
     image = np.random.default_rng(0).integers(0, 256, (10, 12, 3), np.uint8)
     ring.write(2, image[:, ::-1])
+    ring.write(1, image[:5])  # which is another place
     code = (
         "import sys; from edgead.line.ring import Ring; "
         "print(int(Ring(int(sys.argv[1]), 3, 1000).read(2, (10, 12, 3), 'uint8')[4, 5].sum()))"
@@ -208,6 +209,7 @@ def test_pauses_grow_up_to_a_limit_and_shrink_after_it_was_well() -> None:
     assert found[:3] == [FIRST, 2 * FIRST, 4 * FIRST] and found[-1] == MOST == max(found)
     pauses.up(100.0)
     assert pauses.failed(100.0 + WELL - 0.1) == MOST, "it was well for a moment only"
+    assert pauses.failed(100.0 + 9 * WELL) == MOST, "and hasn't been since"
     pauses.up(200.0)
     assert pauses.failed(200.0 + WELL) == FIRST
 
@@ -235,6 +237,8 @@ def test_a_sink_that_informs_is_overdue_only_where_it_stands_still() -> None:
     for trigger in range(4):
         outlet.answered(trigger, 10.9 * (1 + trigger / 10), put_out=True)
     assert not outlet.overdue(14.9) and outlet.overdue(15.2)
+    outlet.gave(9, 15.1)
+    assert outlet.overdue(15.2), "that more comes is no progress"
 
 
 def test_a_sink_has_no_more_in_hand_than_it_may_and_loses_it_when_it_goes() -> None:
@@ -258,7 +262,10 @@ def test_verdicts_come_through_json_the_same() -> None:
 def test_the_tally_counts_and_knows_the_worst() -> None:
     tally = Tally(deadline=80_000_000)
     assert tally.record()["p50_ms"] is None and tally.record()["most_after_deadline_ms"] is None
-    for took in (1.5, 2.5, 3.5, 99.25):
+    for took in (1.5, 2.5):
+        tally.add(verdict(took_ms=took))
+    assert tally.took_ms(0.5) == 1
+    for took in (3.5, 99.25):
         tally.add(verdict(took_ms=took))
     tally.add(verdict(5, "deadline", 80.5))
     tally.add(Late("top/0", 5, "top", "5", 1, None))

@@ -53,16 +53,19 @@ def test_judges_that_break_cost_what_they_had_in_hand() -> None:
         Fault(9, "judge-crash"),
         Fault(18, "judge-stop"),
         Fault(20, "judge-slow", seconds=0.1),
+        Fault(27, "camera-stop"),
     ]
     outcome, verdicts, told = run(faults)
-    assert outcome.triggers == outcome.verdicts == 30
+    assert outcome.triggers == outcome.verdicts == 27, "of what a stopped camera gets nobody hears"
     whys = {part: verdicts[part].why for part in ("3", "6", "9", "18", "20")}
     assert whys == {"3": "error", "6": "error", "9": "crash", "18": "deadline", "20": "score"}
     assert all(verdicts[part].decision == "reject" for part in ("3", "6", "9", "18"))
-    assert outcome.whys["score"] >= 20 and verdicts["12"].score == 12.0
+    assert outcome.whys["score"] >= 14 and verdicts["12"].score == 12.0
     gone = [t for t in told if isinstance(t, Notice) and t.code == "line-process-gone"]
     assert any("SIGSEGV" in str(t.values["why"]) for t in gone)
     assert any(t.values["why"] == "it hung" for t in gone)
+    reasons = [reason.code for t in told if isinstance(t, Ready) for reason in t.reasons]
+    assert "line-camera-silent" in reasons, "and the line isn't ready"
 
 
 def test_a_late_score_is_logged_and_no_sink_gets_it() -> None:
