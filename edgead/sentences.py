@@ -263,6 +263,10 @@ SENTENCES: dict[str, str] = {
     "shorter side), and {most_share:.0%} of no size up to {largest:.3g} pixels",
     "sizes-none": "of defects like these fewer than half are found in every size up to {largest:.3g} pixels",
     "size-asked": "of defects of {size:.3g} pixels, the smallest that must be found, {found} of {drawn} are",
+    "size-missed": "of defects of {size:.3g} pixels, the smallest that must be found, only {found} of "
+    "{drawn} are: try finer layers (`-o layers=...`), a larger bank, more good images, or allow more false "
+    "alarms with --fpr; where the table's rise is near 0 the network doesn't see them, else good images "
+    "differ as much",
     "sizes-few": "defects of several sizes were drawn on {images:#held-out image} only, so what is found of "
     "them says little of other parts",
     "sizes-unmeasured": "what sizes of defects are found couldn't be measured: no held-out image is both "

@@ -50,7 +50,7 @@ def print_sizes_found(manifest: Manifest, heading: str = "") -> None:
 def sizes_found_record(manifest: Manifest) -> dict[str, Any] | None:
     """The same as JSON; None where it wasn't measured."""
     from edgead.device.trade_off import Found
-    from edgead.manifest.sizes_found import HALF, MOST
+    from edgead.manifest.sizes_found import HALF, NEARLY_ALL
 
     sizes = manifest.sizes_found
     if sizes is None:
@@ -74,7 +74,7 @@ def sizes_found_record(manifest: Manifest) -> dict[str, Any] | None:
             for row in sizes.rows
         ],
         "half_from": sizes.smallest(HALF),
-        "most_from": sizes.smallest(MOST),
+        "nearly_all_from": sizes.smallest(NEARLY_ALL),
         "notices": [n.record() for n in (*sizes.summary(), *sizes.doubts(manifest.input.size))],
     }
 

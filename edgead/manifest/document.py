@@ -31,7 +31,7 @@ from edgead.manifest.records import (
     WrappedMethod,
 )
 from edgead.manifest.sealing import DIGEST, SEALED, check_canonical, check_digest, sealed
-from edgead.manifest.sizes_found import MOST_ROWS, SizesFoundRecord
+from edgead.manifest.sizes_found import SizesFoundRecord
 from edgead.manifest.strict import ADDED, MANIFEST, Document, check_plain, load, plain, read
 from edgead.notices import Notice
 from edgead.types import Precision
@@ -255,7 +255,7 @@ def _check(manifest: Manifest) -> None:
             ("roi.file", not files or roi.file in files, "a listed file"),
         ]
     if manifest.sizes_found is not None:
-        checks += _of_sizes(manifest.sizes_found)
+        checks += manifest.sizes_found.checks()
     _require(checks)
 
 
@@ -299,24 +299,6 @@ def _of_threshold(product: str, own: ThresholdRecord) -> list[tuple[str, bool, s
          f"over expected_rate, and both between 0 and 1, for rule {own.rule!r}"),
         (f"{at}.smallest_area", 0 <= own.smallest_area <= MAX_AREA, f"0 to {MAX_AREA}"),
     ]  # fmt: skip
-
-
-def _of_sizes(sizes: SizesFoundRecord) -> list[tuple[str, bool, str]]:
-    rows, at = sizes.rows, "sizes_found"
-    lengths = [row.size for row in rows]
-    scale, asked = sizes.mm_per_pixel, sizes.asked
-    return [
-        (f"{at}.frame", all(1 <= side <= MAX_AREA for side in sizes.frame), f"sides of 1 to {MAX_AREA}"),
-        (f"{at}.images", 1 <= sizes.images <= MAX_IMAGES, f"1 to {MAX_IMAGES}"),
-        (f"{at}.stride", 1 <= sizes.stride <= MAX_AREA, f"1 to {MAX_AREA}"),
-        (f"{at}.rows", 1 <= len(rows) <= MOST_ROWS, f"1 to {MOST_ROWS} rows"),
-        (f"{at}.rows.size", all(0 < size <= MAX_AREA for size in lengths), f"over 0, and {MAX_AREA} at most"),
-        (f"{at}.rows.size", lengths == sorted(set(lengths)), "ascending, each once"),
-        (f"{at}.rows.drawn", all(1 <= row.drawn <= MAX_IMAGES for row in rows), f"1 to {MAX_IMAGES}"),
-        (f"{at}.rows.found", all(0 <= row.found <= row.drawn for row in rows), "0 to drawn"),
-        (f"{at}.asked", asked is None or 0 < asked <= MAX_AREA, f"over 0, and {MAX_AREA} at most"),
-        (f"{at}.mm_per_pixel", scale is None or 0 < scale <= MAX_AREA, f"over 0, and {MAX_AREA} at most"),
-    ]
 
 
 def is_product(name: str) -> bool:

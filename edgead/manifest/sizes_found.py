@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgead.notices import Notice
 from edgead.types import Size
 
-HALF, MOST = 0.5, 0.9
+HALF, NEARLY_ALL = 0.5, 0.9
 """Shares of the defects that are told of."""
 LARGE = 1 / 32
 """Of a frame's shorter side: where fewer than half of the defects of this size are found, that's told."""
@@ -20,7 +20,8 @@ RESOLVED = 3.0
 """Patches of the finest feature map; what covers more and isn't found isn't lost to the input's size."""
 FEW_IMAGES = 10
 """Held-out images, of fewer of which the figures say little of other parts."""
-MOST_ROWS = 64
+MOST_ROWS, MOST = 64, 1 << 30
+"""Rows, and of any number in them: beyond these a record is no work of edgead's."""
 
 
 @dataclass(frozen=True)
@@ -81,21 +82,28 @@ class SizesFoundRecord:
 
     def summary(self) -> tuple[Notice, ...]:
         """What is found, for ``edgead.notices.say``."""
-        half, most, short = self.smallest(HALF), self.smallest(MOST), min(self.frame)
-        values = {"images": self.images, "largest": self.rows[-1].size, "share": HALF, "most_share": MOST}
+        half, most, short = self.smallest(HALF), self.smallest(NEARLY_ALL), min(self.frame)
+        values = {
+            "images": self.images,
+            "largest": self.rows[-1].size,
+            "share": HALF,
+            "most_share": NEARLY_ALL,
+        }
+        asked = [Notice("size-asked", each) for each in self._asked()]
         if half is None:
-            return Notice("sizes-none", values), *self._asked()
+            return Notice("sizes-none", values), *asked
         values |= {"half": half, "of_side": half / short}
         if most is None:
-            return Notice("sizes-half", values), *self._asked()
-        return Notice("sizes-found", values | {"most": most}), *self._asked()
+            return Notice("sizes-half", values), *asked
+        return Notice("sizes-found", values | {"most": most}), *asked
 
-    def _asked(self) -> tuple[Notice, ...]:
-        return tuple(
-            Notice("size-asked", {"size": row.size, "found": row.found, "drawn": row.drawn})
+    def _asked(self) -> list[dict[str, float]]:
+        """What became of the size that was asked for."""
+        return [
+            {"size": row.size, "found": row.found, "drawn": row.drawn, "share": row.share}
             for row in self.rows
             if row.size == self.asked
-        )
+        ]
 
     def doubts(self, size: Size) -> tuple[Notice, ...]:
         """That few images were drawn on, and why only large defects are found.
@@ -103,26 +111,50 @@ class SizesFoundRecord:
         Args:
             size: (height, width) of the model's input.
         """
-        few = [Notice("sizes-few", {"images": self.images})] if self.images < FEW_IMAGES else []
+        told = [Notice("sizes-few", {"images": self.images})] if self.images < FEW_IMAGES else []
+        told += [Notice("size-missed", values) for values in self._asked() if values["share"] < HALF]
         half, short = self.smallest(HALF), min(self.frame)
         shrunk = max(self.frame[0] / size[0], self.frame[1] / size[1])
-        if shrunk < SHRUNK or (half is not None and half <= LARGE * short):
-            return tuple(few)
         shown = self.rows[-1].size if half is None else half
         values = {
-            "size": shown, "of_side": shown / short, "patches": shown / shrunk / self.stride, "share": HALF,
+            "size": shown, "of_side": shown / short, "patches": shown / max(shrunk, 1) / self.stride,
             "height": size[0], "width": size[1], "shrunk": shrunk,
         }  # fmt: skip
         none = "-none" if half is None else ""
+        if half is not None and half <= LARGE * short:
+            return tuple(told)
         if values["patches"] > RESOLVED:
-            return *few, Notice(f"sizes-unlike{none}", values)
+            return *told, Notice(f"sizes-unlike{none}", values)
+        if shrunk < SHRUNK:
+            return tuple(told)
         larger = _larger(size[0], self.frame[0]), _larger(size[1], self.frame[1])
         values |= {
             "larger_height": larger[0], "larger_width": larger[1],
             "times": math.prod(larger) / math.prod(size),
         }  # fmt: skip
         where = "" if math.prod(larger) <= WHOLE else "-windows"
-        return *few, Notice(f"sizes-lost{none}{where}", values)
+        return *told, Notice(f"sizes-lost{none}{where}", values)
+
+    def checks(self) -> list[tuple[str, bool, str]]:
+        """Ranges, as ``edgead.manifest.document`` checks them: a field, whether it holds, and what must."""
+        sizes, scale, asked, at = (
+            [row.size for row in self.rows],
+            self.mm_per_pixel,
+            self.asked,
+            "sizes_found",
+        )
+        return [
+            (f"{at}.frame", all(1 <= side <= MOST for side in self.frame), f"sides of 1 to {MOST}"),
+            (f"{at}.images", 1 <= self.images <= MOST, f"1 to {MOST}"),
+            (f"{at}.stride", 1 <= self.stride <= MOST, f"1 to {MOST}"),
+            (f"{at}.rows", 1 <= len(sizes) <= MOST_ROWS, f"1 to {MOST_ROWS} rows"),
+            (f"{at}.rows.size", all(0 < size <= MOST for size in sizes), f"over 0, and {MOST} at most"),
+            (f"{at}.rows.size", sizes == sorted(set(sizes)), "ascending, each once"),
+            (f"{at}.rows.drawn", all(1 <= row.drawn <= MOST for row in self.rows), f"1 to {MOST}"),
+            (f"{at}.rows.found", all(0 <= row.found <= row.drawn for row in self.rows), "0 to drawn"),
+            (f"{at}.asked", asked is None or 0 < asked <= MOST, f"over 0, and {MOST} at most"),
+            (f"{at}.mm_per_pixel", scale is None or 0 < scale <= MOST, f"over 0, and {MOST} at most"),
+        ]
 
 
 def _larger(side: int, most: int) -> int:
@@ -130,4 +162,4 @@ def _larger(side: int, most: int) -> int:
     return max(side, min(2 * side, most) // 32 * 32)
 
 
-__all__ = ["MOST_ROWS", "WHOLE", "SizeFound", "SizesFoundRecord"]
+__all__ = ["HALF", "MOST_ROWS", "NEARLY_ALL", "WHOLE", "SizeFound", "SizesFoundRecord"]

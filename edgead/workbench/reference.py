@@ -215,4 +215,4 @@ def _save_probes(images: Iterable[Image], folder: Path) -> list[str]:
     return names
 
 
-__all__ = ["CALIBRATION_FILES", "FORM_FILES", "Learned", "saver", "write_reference"]
+__all__ = ["CALIBRATION_FILES", "FORM_FILES", "Learned", "saver", "threshold_of", "write_reference"]

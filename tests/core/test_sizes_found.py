@@ -257,7 +257,10 @@ def test_the_size_that_was_asked_for_has_a_sentence_of_its_own():
     ("sizes", "size", "codes"),
     [
         (grown(0, 10, 18, 20), (256, 320), []),  # half of 8 pixels: a hundredth of the side
-        (grown(0, 0, 0, 12), (800, 992), []),  # nothing is shrunk
+        (grown(0, 0, 0, 12, stride=32), (800, 992), []),  # nothing is shrunk
+        (grown(0, 0, 0, 3), (800, 992), ["sizes-unlike-none"]),
+        (grown(0, 9, 18, 20, asked=8.0), (256, 320), ["size-missed"]),
+        (grown(0, 10, 18, 20, asked=8.0), (256, 320), []),
         # 60 pixels are 19 of the input, 2.4 patches: a larger input may show smaller ones.
         (grown(0, 0, 0, 12), (256, 320), ["sizes-lost"]),
         (grown(0, 0, 0, 3), (256, 320), ["sizes-lost-none"]),
