@@ -18,6 +18,7 @@ from edgead.device.calibrate import APART
 from edgead.images import read_image
 from edgead.manifest import SizeFound, SizesFoundRecord
 from edgead.resize import ResizeRule
+from edgead.roi import Roi, RoiRule
 from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import open_as_honoured
 from edgead.runtime.in_windows import judged_in_windows
@@ -66,7 +67,7 @@ def measure_sizes(
     frames = [given.held_out.paths[i] for i in drawn_on(fits, given.groups, drawn)]
     read = (read_image(path, given.held_out.depth) for path in frames)
     judge = judge_of(model, rule)
-    found = drawn_and_judged(judge, read, len(frames), sizes, drawn, settings.seed, progress)
+    found = drawn_and_judged(judge, read, len(frames), sizes, drawn, settings.seed, progress, roi_in(rule))
     found = [each for each in found if each.own < threshold]  # others say nothing of what is drawn on them
     if not found:
         return None
@@ -79,6 +80,11 @@ def measure_sizes(
         asked=_float(settings.smallest_defect),
         mm_per_pixel=_float(settings.mm_per_pixel),
     )
+
+
+def roi_in(rule: ResizeRule | WindowRule) -> Roi | None:
+    """A rule's region of interest, where it has one."""
+    return rule.roi if isinstance(rule, RoiRule | WindowRule) else None
 
 
 def _float(value: float | None) -> float | None:
@@ -160,6 +166,7 @@ def drawn_and_judged(
     drawn: int,
     seed: int,
     progress: Progress,
+    roi: Roi | None = None,
 ) -> list[Judged]:
     """Draw defects on good frames, in all sizes alike, and judge them.
 
@@ -167,10 +174,11 @@ def drawn_and_judged(
         frames: as many as ``n_frames``, each at least four times as large as the largest size.
         sizes: in pixels of the frames.
         drawn: defects of each size, spread evenly over the frames.
+        roi: the region of interest that their middles lie in.
     """
     found = []
     with progress("drawing defects of several sizes", n_frames + drawn * len(sizes)) as advance:
-        scores = judge(_drawings(frames, n_frames, sizes, drawn, seed))
+        scores = judge(_drawings(frames, n_frames, sizes, drawn, seed, roi))
         for number in range(n_frames):
             own = next(scores)
             advance(1)
@@ -182,12 +190,12 @@ def drawn_and_judged(
 
 
 def _drawings(
-    frames: Iterable[Image], n_frames: int, sizes: Sequence[float], drawn: int, seed: int
+    frames: Iterable[Image], n_frames: int, sizes: Sequence[float], drawn: int, seed: int, roi: Roi | None
 ) -> Iterator[Image]:
     """Each frame, and then its defects: one of each size, all alike, before the next."""
     for index, frame in enumerate(frames):
         yield frame
-        ground = Ground(frame)
+        ground = Ground(frame, None if roi is None else roi.inside(frame.shape))
         for place in range(index, drawn, n_frames):
             kind = SIZED_KINDS[(place + place // n_frames) % len(SIZED_KINDS)]
             for size in sizes:

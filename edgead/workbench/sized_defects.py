@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgead.errors import OptionError, UnknownNameError
 from edgead.types import Image
@@ -30,18 +31,20 @@ class Ground:
 
     Args:
         frame: (H, W, 3) uint8 BGR, both sides at least ``MIN_DEFECT_SIDE``; it isn't changed.
+        where: (H, W) bool, where a defect's middle may lie, at least somewhere; None for anywhere.
 
     Raises:
         OptionError: the frame is smaller.
     """
 
-    def __init__(self, frame: Image) -> None:
+    def __init__(self, frame: Image, where: NDArray[np.bool_] | None = None) -> None:
         height, width = frame.shape[:2]
         if min(height, width) < MIN_DEFECT_SIDE:
             raise OptionError(
                 f"a frame of {height} x {width} pixels can't take a defect: give {MIN_DEFECT_SIDE} a side"
             )
         self._frame = frame
+        self._places = None if where is None else np.flatnonzero(where)
         unit = min(float(np.sqrt(height * width)), 2.0 * min(height, width))
         self._window = max(3, round(unit / 10))
         step = max(1, min(height, width) // 512)
@@ -94,7 +97,11 @@ class Ground:
     def _place(self, rng: np.random.Generator) -> tuple[int, int]:
         """A place, rather on texture than on an empty ground, as ``synthesise`` chooses one."""
         height, width = self._frame.shape[:2]
-        points = (rng.uniform(0.08, 0.92, (4, 2)) * (height, width)).astype(int).tolist()
+        if self._places is None:
+            points = (rng.uniform(0.08, 0.92, (4, 2)) * (height, width)).astype(int).tolist()
+        else:
+            chosen = self._places[rng.integers(len(self._places), size=4)]
+            points = np.stack([chosen // width, chosen % width], 1).tolist()
         ranked = sorted(points, key=self._texture)
         y, x = ranked[int(rng.integers(1, 4))]  # any but the flattest
         return y, x

@@ -107,3 +107,14 @@ def test_what_has_no_room_is_refused_in_one_line():
             ground.draw(size, rng, "spot")
     with pytest.raises(UnknownNameError, match="stain"):
         ground.draw(4, rng, "warp")
+
+
+def test_middles_lie_in_a_region_of_interest_where_there_is_one():
+    frame, where = np.full((200, 300, 3), 90, np.uint8), np.zeros((200, 300), bool)
+    frame[::2] = 110
+    where[150:170, 20:40] = True
+    ground = Ground(frame, where)
+    for seed in range(12):
+        changed = np.argwhere((ground.draw(4, np.random.default_rng(seed), "spot") != frame).any(2))
+        y, x = changed.mean(0)
+        assert 145 < y < 175 and 15 < x < 45
