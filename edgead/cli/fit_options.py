@@ -283,4 +283,5 @@ __all__ = [
     "parse_size",
     "size_doubts",
     "threshold_record",
+    "windows_notices",
 ]

@@ -109,4 +109,15 @@ def closes_at_any_time(made: Made) -> None:
 
 OPTIONS = (options_have_defaults, options_survive_json, options_can_be_typed, options_keep_their_range)
 
-__all__ = ["BOUND", "OPTIONS", "Made", "closes_at_any_time", "raised_by", "require_one_line"]
+__all__ = [
+    "BOUND",
+    "OPTIONS",
+    "Made",
+    "closes_at_any_time",
+    "options_can_be_typed",
+    "options_have_defaults",
+    "options_keep_their_range",
+    "options_survive_json",
+    "raised_by",
+    "require_one_line",
+]

@@ -208,4 +208,4 @@ def _row(size: float, found: Sequence[Judged], threshold: float) -> SizeFound:
     return SizeFound(size, len(found), sum(each.score > threshold for each in found), rise)
 
 
-__all__ = ["Judge", "Judged", "drawn_and_judged", "drawn_on", "judge_of", "ladder", "measure_sizes"]
+__all__ = ["Judge", "Judged", "drawn_and_judged", "drawn_on", "judge_of", "ladder", "measure_sizes", "roi_in"]

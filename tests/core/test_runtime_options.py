@@ -231,7 +231,7 @@ class Clock:
 
     def __init__(self, seconds):
         self.now, self.seconds = 0.0, list(seconds)
-        self.rule = type("Rule", (), {"size": (4, 4)})
+        self.rule = type("Rule", (), {"size": (4, 4), "plain_size": (4, 4)})
 
     def sleep(self, seconds):
         self.now += seconds
