@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import sys
@@ -136,7 +137,8 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
         script.main([*resumed, "--seed", "5"])
 
 
-def test_training_brings_the_student_nearer(script: ModuleType, weights: Path) -> None:
+@pytest.mark.parametrize("network", ["default", "default-small"])
+def test_training_brings_the_student_nearer(script: ModuleType, weights: Path, network: str) -> None:
     """A few steps on one batch already lower the loss, or nothing is learnt at all."""
     import torch
     from distillation.pictures import as_input, channel_moments, make_chunk
@@ -145,7 +147,9 @@ def test_training_brings_the_student_nearer(script: ModuleType, weights: Path) -
     teacher = Teacher("resnet18", weights, "f32", 1)
     chunk = make_chunk(teacher, 0, 0, 6, 64)
     moments = channel_moments(chunk)
-    student = script.new_student(0, teacher, moments, torch.device("cpu")).train()
+    student = script.new_student(
+        argparse.Namespace(seed=0, network=network), teacher, moments, torch.device("cpu")
+    ).train()
     optimiser = torch.optim.AdamW(student.parameters(), lr=3e-3)
     targets = [torch.from_numpy(m).float() / d for m, (_, d) in zip(chunk.maps, moments, strict=True)]
     losses = []

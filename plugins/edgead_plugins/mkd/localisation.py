@@ -15,7 +15,7 @@ SmoothGrad is Smilkov et al., arXiv 1706.03825.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.bundle import Bundle, read_bundle
-from edgead.errors import OptionError
+from edgead.errors import ImageError, OptionError
 from edgead.images import as_bgr, read_image
 from edgead.manifest import DEFAULT, ComposedMethod
 from edgead.runtime.detector import Detector
@@ -119,11 +119,19 @@ class GradientDetector:
         depth = self.bundle.manifest.input.depth
         return read_image(path, depth if depth > 8 else None)
 
+    def read_ahead(self, paths: Iterable[Path]) -> Generator[Image | ImageError, None, None]:
+        """Read image files, an image's error in its place; see ``Detector.read_ahead``."""
+        for path in paths:
+            try:
+                yield self.read_image(path)
+            except ImageError as error:
+                yield error
+
     def depth_notice(self) -> None:
         """Nothing: what's asked about is the detector's to ask."""
 
-    def map(self, frames: Iterable[NDArray[Any]]) -> Iterator[Prediction]:
-        """Judge frames one by one; see ``Detector.map``. Masks and regions stay empty."""
+    def map(self, frames: Iterable[NDArray[Any]], *, held: bool = False) -> Iterator[Prediction]:
+        """Judge frames one by one, held or not; see ``Detector.map``. Masks and regions stay empty."""
         for frame in frames:
             score, anomaly_map = self.localise(self.rule.apply(as_bgr(frame)))
             nowhere = np.zeros(anomaly_map.shape, bool)
