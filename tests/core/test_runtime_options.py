@@ -105,8 +105,14 @@ import numpy as np
 import edgead
 
 def work():
-    tasks = Path("/proc/self/task").iterdir()
-    return {t.name: sum(map(int, (t / "stat").read_text().rsplit(")")[-1].split()[11:13])) for t in tasks}
+    found = {}
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            stat = (task / "stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):  # it ended since it was listed
+            continue
+        found[task.name] = sum(map(int, stat.rsplit(")")[-1].split()[11:13]))
+    return found
 
 def cores_of(task):
     (line,) = [x for x in Path(f"/proc/self/task/{task}/status").read_text().splitlines()
