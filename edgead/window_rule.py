@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead.bundle import Bundle
-from edgead.errors import OptionError
+from edgead.errors import FrameError, OptionError
 from edgead.resize import Box, ResizeRule, resized
 from edgead.roi import Roi, RoiRule, roi_of
 from edgead.types import Image, Size
@@ -50,8 +50,14 @@ class WindowRule:
 
     def check(self, frame_shape: Sequence[int]) -> None:
         """Raise FrameError where the region says nothing of frames of this (height, width, ...)."""
-        if self.roi is not None:
-            self.roi.check(frame_shape)
+        if self.roi is None:
+            return
+        self.roi.check(frame_shape)
+        if not self.roi.inside(self.map_size(frame_shape)).any():  # it would be judged good, unseen
+            raise FrameError(
+                f"nothing of the region of interest is left on this frame, shrunk by {self.scale:g}: give "
+                "larger frames, or fit again with a smaller --scale"
+            )
 
     def inside(self, frame_shape: Sequence[int]) -> NDArray[np.bool_] | None:
         """Which pixels of the map are judged, (h, w) bool; None where all are."""

@@ -84,7 +84,8 @@ def fit(
         folds: fits that judge, in turn, good images that they haven't learned, for the threshold; 0: the
             held-out images alone, as for methods that train a network.
         windows: whether a frame that is larger than the input is judged in overlapping windows of ``size``
-            (256 x 256 by default) rather than squeezed; a frame's score is the maximum of its map.
+            (512 a side by default, less for smaller images) rather than squeezed; a frame's score is the
+            maximum of its map.
         scale: frames are shrunk by this first, 1 or more, where they are judged in windows.
         roi: a region of interest, outside of which nothing is learned and nothing judged: a mask image of the
             images' shape, inside where it isn't 0, or a ``.json`` of polygons; docs/region.md says how.

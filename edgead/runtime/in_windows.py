@@ -6,6 +6,7 @@ score is the largest value of the map, which no window's place decides.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -53,46 +54,59 @@ def judged_in_windows(
 
 
 class StartedFrame:
-    """A frame whose windows were started; see ``edgead.runtime.session.Pending``."""
+    """A frame whose windows were started, as ``Pending`` says; several threads may wait for it."""
 
     def __init__(self, session: Session, frame: Image, rule: WindowRule) -> None:
         self._session, self._frame, self._rule = session, frame, rule
-        self._places = rule.places(frame.shape)
+        self._left = deque(rule.places(frame.shape))
         self._started: deque[tuple[Window, Pending]] = deque()
         self._parts: list[tuple[Window, Outputs]] = []
-        self._next = 0
         self._outputs: Outputs | None = None
+        self._lock = threading.RLock()
         self._fill()
 
     def _fill(self) -> None:
         start = self._session.start_owned if isinstance(self._session, OwningSession) else self._session.start
-        while self._next < len(self._places) and len(self._started) < UNDER_WAY:
-            window = self._places[self._next]
+        while self._left and len(self._started) < UNDER_WAY:
+            window = self._left.popleft()
             self._started.append((window, start(cut(self._frame, window, self._rule.size)[None])))
-            self._next += 1
+
+    def _take(self, timeout: float | None) -> None:
+        """Take in the window that was started first, and start another; what it raises it raises again."""
+        window, pending = self._started[0]
+        outputs = pending.wait(timeout)
+        self._started.popleft()
+        self._parts.append((window, outputs))
+        self._fill()
 
     @property
     def done(self) -> bool:
-        return self._outputs is not None or (
-            self._next == len(self._places) and all(pending.done for _, pending in self._started)
-        )
+        if not self._lock.acquire(blocking=False):  # another thread waits for it
+            return False
+        try:
+            while self._started and self._started[0][1].done:
+                try:
+                    self._take(0)
+                except Exception:  # so does wait, at once
+                    return True
+            return not self._started
+        finally:
+            self._lock.release()
 
     def wait(self, timeout: float | None = None) -> Outputs:
         left = seconds(timeout)
         until = None if left is None else time.monotonic() + left
-        while self._outputs is None and self._started:
-            window, pending = self._started[0]
-            rest = None if until is None else max(until - time.monotonic(), 0.0)
-            outputs = pending.wait(rest)
-            self._started.popleft()
-            self._parts.append((window, outputs))
-            self._fill()
-            if until is not None and self._started and time.monotonic() > until:
-                raise timed_out(left)
-        if self._outputs is None:
-            self._outputs = _whole(self._frame.shape, self._parts)
-            self._parts = []
-        return self._outputs
+        if not self._lock.acquire(timeout=-1 if left is None else left):
+            raise timed_out(left)
+        try:
+            while self._started:
+                self._take(None if until is None else max(until - time.monotonic(), 0.0))
+            if self._outputs is None:
+                self._outputs = _whole(self._frame.shape, self._parts)
+                self._parts = []
+            return self._outputs
+        finally:
+            self._lock.release()
 
 
 def _whole(shape: Sequence[int], parts: Iterable[tuple[Window, Outputs]]) -> Outputs:

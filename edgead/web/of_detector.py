@@ -41,6 +41,11 @@ class DetectorJudge:
                 f"{detector.bundle.path.name} shrinks frames by {record.scale:g} before it judges them, and "
                 "a web's lines aren't shrunk: fit one without --scale on pictures of the web as it comes"
             )
+        if detector.bundle.manifest.roi is not None:
+            raise OptionError(
+                f"{detector.bundle.path.name} has a region of interest, drawn on a frame, and a web has no "
+                "frames: fit one without --roi, or leave columns out of the lines"
+            )
         measured = None if record is None else record.margin
         known = measured if margin is None else margin
         self.margin = min(self.size) // GUESSED if known is None else known

@@ -17,6 +17,7 @@ from edgead.images import read_image
 from edgead.manifest import Manifest
 from edgead.notices import say
 from edgead.progress import silent
+from edgead.window_rule import WindowRule
 from edgead.windows import windows
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import resolve
@@ -102,6 +103,39 @@ def test_every_way_of_judging_gives_the_same_bits(detector):
         assert pending.done and got.score == other.score and pending.wait(0).score == other.score
         np.testing.assert_array_equal(got.anomaly_map, other.anomaly_map)
     assert [p.anomaly_map.shape for p in called[-2:]] == [(40, 130), (150, 30)]
+
+
+def test_a_frame_of_many_windows_can_be_polled_and_waited_for_by_several_threads(detector, monkeypatch):
+    import time
+    from concurrent.futures import ThreadPoolExecutor
+
+    from edgead.runtime import in_windows
+
+    monkeypatch.setattr(in_windows, "UNDER_WAY", 2)  # fewer than the frame has windows
+    frame = defective(4, 60, 60)
+    expected = detector(frame)
+    polled = detector.start(frame)
+    for _ in range(6000):
+        if polled.done:
+            break
+        time.sleep(0.01)
+    assert polled.done and polled.wait(0).score == expected.score
+    shared = detector.start(frame)
+    with ThreadPoolExecutor(4) as pool:
+        waited = list(pool.map(lambda _: shared.wait(), range(4)))
+    for prediction in waited:
+        np.testing.assert_array_equal(prediction.anomaly_map, expected.anomaly_map)
+
+
+def test_a_frame_on_which_nothing_is_left_to_judge_is_refused():
+    from edgead.errors import FrameError
+    from edgead.roi import Roi
+
+    thin = np.zeros((640, 640), bool)
+    thin[:, 300] = True
+    rule = WindowRule(SIZE, 8, 8.0, Roi(thin, (0, 0, 0)))
+    with pytest.raises(FrameError, match="nothing of the region of interest is left"):
+        rule.apply(np.zeros((640, 640, 3), np.uint8))
 
 
 def test_a_defect_is_found_wherever_it_lies_and_marked_there(detector):
@@ -295,3 +329,5 @@ def test_outside_of_a_region_of_interest_nothing_is_judged_and_its_windows_are_l
     spoilt[:, 50:52] = 0
     np.testing.assert_array_equal(detector(spoilt).anomaly_map, inside.anomaly_map)
     assert bundle.manifest.roi is not None and bundle.manifest.threshold.n_images == 10
+    with pytest.raises(OptionError, match="has a region of interest, drawn on a frame"):
+        edgead.Web(detector, width=SHAPE[1])
