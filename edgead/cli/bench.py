@@ -16,6 +16,7 @@ from edgead.names import shown, told_apart
 from edgead.progress import make_progress
 
 if TYPE_CHECKING:
+    from edgead.notices import Notice
     from edgead.runtime.detector import Detector
 
 
@@ -68,7 +69,7 @@ def command(
         load(path, device=device, engine=engine, threads=threads, cores=cores, cache=cache) for path in paths
     ]
     for name, detector in zip(_names(paths), detectors, strict=True):
-        show_notices(detector.bundle.notices, name if len(paths) > 1 else "")
+        show_notices(_told(detector), name if len(paths) > 1 else "")
     if rates:
         _paced(paths, detectors, rates, frames, quiet, as_json)
         return
@@ -122,9 +123,19 @@ def _names(paths: list[Path]) -> list[str]:
     return [shown(name) for name in told_apart([path.resolve() for path in paths])]
 
 
+def _told(detector: Detector) -> tuple[Notice, ...]:
+    """What its bundle's user should know, and what the frames are where it judges in windows."""
+    from edgead.notices import Notice
+
+    if detector.bundle.manifest.windows is None:
+        return detector.bundle.notices
+    height, width = detector.rule.plain_size
+    return *detector.bundle.notices, Notice("bench-one-window", {"height": height, "width": width})
+
+
 def _notices(detector: Detector) -> list[dict[str, Any]]:
-    """What its bundle's user should know, which stderr has as well."""
-    return [notice.record() for notice in detector.bundle.notices]
+    """The same for scripts; stderr has it as well."""
+    return [notice.record() for notice in _told(detector)]
 
 
 def _paced(
