@@ -331,7 +331,7 @@ SENTENCES: dict[str, str] = {
     "through both gates, and `--target auto` takes the faster of those that pass",
     "target-not-timed": "whether the engine of target {other} runs {form} faster on this machine couldn't be "
     "measured ({reason}); the exported bundle is complete, export again where the comparison matters",
-    "bench-one-window": "frames of {height} x {width} are judged here, about one window: a larger frame takes "
+    "bench-one-window": "frames of {height} x {width} are judged here, about one window: a larger one takes "
     "as many times as long as it has windows",
     "bundle-faster": "on this machine {other} is {times:.1f} times as fast as {bundle}, the same fitted "
     "model in the same form on another engine: use that one, or let `edgead export --target auto` choose",
