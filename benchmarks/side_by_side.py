@@ -50,6 +50,9 @@ BACKBONE_MACS = 1.83e9 / 256**2
 """ResNet-18 to layer3, multiply-adds for each pixel."""
 FORMS: tuple[Precision, ...] = ("int8", "bf16", "fp32")
 ROUNDS, BLOCK = 12, 10
+HELD = "AVX2"
+"""What oneDNN is held to in a second race, among OpenVINO's competitors alone: OpenVINO's other kernels and
+ONNX Runtime have no such switch, see ``held.py``."""
 PART = "side_by_side"
 
 
@@ -122,6 +125,9 @@ def main() -> None:
             runner.failure = no_peers
             runners.append(runner)
         _race(runners, environment, work)
+        held = [_held(runner) for runner in runners if "openvino" in runner.name.lower()]
+        print(f"again, with oneDNN held to {HELD} ...", file=sys.stderr)
+        _race(held, {**environment, "ONEDNN_MAX_CPU_ISA": HELD}, work)
         rates = yardstick(threads)
         rows, dim = np.load(work / "bank.npy").shape
         print(f"\n{_machine(threads)}; {arguments.dataset.name}, {arguments.size}, bank {rows} x {dim}")
@@ -129,6 +135,7 @@ def main() -> None:
         work_done = 2 * (BACKBONE_MACS * height * width + height // 8 * width // 8 * rows * dim)
         at_best = {form: work_done / rate / 1e12 for form, rate in rates.items()}
         races = _rows(arguments.dataset.name, runners, labels, at_best)
+        races += _rows(f"{arguments.dataset.name}, oneDNN held to {HELD}", held, labels, {})
         print("\n".join(markdown(races)))
         print(describe(rates))
         fits = _fits(arguments.dataset.name, ours, theirs)
@@ -258,6 +265,16 @@ def _race(runners: list[Competitor], environment: Mapping[str, str], work: Path)
         runner.process.kill()
 
 
+def _held(runner: Competitor) -> Competitor:
+    """The same competitor, to be started anew."""
+    held = Competitor(
+        runner.name, runner.words, runner.form, runner.peer, runner.made_up_bank, runner.failure
+    )
+    if runner.form == "bf16":
+        held.failure = f"{HELD} has no BF16 unit"
+    return held
+
+
 def _machine(threads: int) -> str:
     units = ", ".join(name for name, there in (cpu().units or {}).items() if there)
     return f"{cpu().model} ({units}), {threads} threads"
@@ -266,7 +283,7 @@ def _machine(threads: int) -> str:
 def _rows(
     dataset: str, runners: list[Competitor], labels: np.ndarray, at_best: Mapping[str, float]
 ) -> list[Row]:
-    """A row each; ``at_best`` has the seconds that the yardstick's rate would take, of each form."""
+    """A row each; ``at_best`` has the seconds that the yardstick's rate would take, of each form, or nothing."""
     first, rows = runners[0], []
     for runner in runners:
         name = f"{dataset}: {runner.name}"
@@ -281,7 +298,7 @@ def _rows(
         shown = {
             "p50 ms": f"{p50:.2f}",
             "p99 ms": f"{p99:.2f}",
-            "of the yardstick": f"{at_best[runner.form] * 1e3 / p50:.0%}",
+            "of the yardstick": f"{at_best[runner.form] * 1e3 / p50:.0%}" if at_best else "-",
             "image AUROC": "-" if area is None else f"{100 * area:.1f}",
             "peak MB": f"{runner.peak_bytes / 1e6:.0f}",
             "model MB": f"{runner.facts['model_bytes'] / 1e6:.1f}",

@@ -1,7 +1,7 @@
 """One table of all that's compared: edgead beside others, the search, the forms, and starting.
 
     python benchmarks/table.py [DATASET_DIR...] [--weights resnet18.safetensors] [--out edgead-bench]
-        [--peers PYTHON|none] [--part PART]...
+        [--peers PYTHON|none] [--part PART]... [--longest 300]
 
 ``make bench`` runs it. Every part is a process of its own (``side_by_side.py``, ``nearest.py``, ``forms.py``,
 ``startup.py``); one that fails, or that lacks its peers, weights or images, is in the table with the reason.
@@ -121,7 +121,10 @@ def _part(part: str, arguments: argparse.Namespace, folder: Path) -> Iterator[Ro
             return
         for place in data:
             peers = ["--peers", arguments.peers] if arguments.peers else []
-            yield from _run(part, place.name, [str(place), "--weights", str(weights), *peers], folder)
+            longest = ["--longest", str(arguments.longest)]
+            yield from _run(
+                part, place.name, [str(place), "--weights", str(weights), *longest, *peers], folder
+            )
     elif part == "nearest":
         yield from _run(part, "all", [], folder)
     elif not data:
@@ -199,6 +202,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="ResNet-18's, .safetensors; else the default backbone")
     parser.add_argument("--out", type=Path, default=Path("edgead-bench"))
     parser.add_argument("--peers", help="their interpreter, instead of making .venv-peers; none for no peers")
+    parser.add_argument("--longest", type=int, default=300, help="picks of anomalib's coreset that are timed")
     parser.add_argument("--part", action="append", choices=PARTS)
     return parser.parse_args()
 
