@@ -283,7 +283,7 @@ def _machine(threads: int) -> str:
 def _rows(
     dataset: str, runners: list[Competitor], labels: np.ndarray, at_best: Mapping[str, float]
 ) -> list[Row]:
-    """A row each; ``at_best`` has the seconds that the yardstick's rate would take, of each form; or is empty."""
+    """A row each; ``at_best`` has the seconds that the yardstick's rate would take, of each form."""
     first, rows = runners[0], []
     for runner in runners:
         name = f"{dataset}: {runner.name}"
