@@ -383,6 +383,8 @@ SENTENCES: dict[str, str] = {
     "line-sink-well": "sink {sink} is well again",
     "line-sink-ill": "sink {sink} isn't well: {detail}",
     "line-sink-missed": "sink {sink} has missed {verdicts:#verdict} so far: {why}",
+    "line-record-damaged": "the record in {folder} is damaged; it was moved aside as {aside}, and a new one "
+    "is begun: {why}",
     "line-check-image": "it gives images of {size} {type}",
     "line-check-no-image": "it's open, and gave no image in {seconds:.0f} s: trigger it and try again",
     "line-check-uncounted": "it doesn't count its triggers, so that a lost image is seen by nobody",

@@ -57,7 +57,7 @@ def test_every_notice_of_the_line_has_its_sentence() -> None:
     folder = Path(str(config.__file__)).parent
     codes = {
         code
-        for file in folder.glob("*.py")
+        for file in folder.rglob("*.py")
         for code in re.findall(r'Notice\("(line-[a-z-]+)"', file.read_text())
     }
     codes |= {"line-sink-well", "line-sink-ill"}
