@@ -103,6 +103,11 @@ class RecordWriter:
                 (verdict, file, size, width, height, kept),
             )
 
+    def without_image(self, file: str) -> None:
+        """Take back that an image was kept."""
+        with self._adding() as connection:
+            connection.execute('DELETE FROM images WHERE "file" = ?', (file,))
+
     def event(self, notice: Notice, utc_ns: int | None = None) -> None:
         """Add what the line says of itself."""
         fields = plain_text(json.dumps(dict(notice.values), default=str))[:100_000]
@@ -121,6 +126,20 @@ class RecordWriter:
         """
         with self._adding() as connection:
             connection.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        """Forget what was added since the last ``commit``."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("ROLLBACK")
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the database is still the file in the folder: what a removed one gets is lost."""
+        try:
+            status = (self.folder / FILE).lstat()
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._opened_as
 
     def begin_anew(self, error: DamagedRecordError) -> None:
         """Move a record that turned out to be damaged aside, and begin a new one; see ``notices``."""
@@ -149,17 +168,23 @@ class RecordWriter:
 
     def _opened(self) -> sqlite3.Connection:
         try:
-            return connect(self.folder, write=True)
+            connection = connect(self.folder, write=True)
         except NoRecordError:
             create(self.folder)
-            return connect(self.folder, write=True)
+            connection = connect(self.folder, write=True)
+        with output_errors(self.folder / FILE):
+            status = (self.folder / FILE).lstat()
+        self._opened_as = status.st_dev, status.st_ino
+        return connection
 
     def _anew(self, error: DamagedRecordError) -> sqlite3.Connection:
-        aside = f"{FILE}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        mark = f"damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        aside = f"{FILE}.{mark}"
+        moved = [(f"{FILE}{suffix}", f"{aside}{suffix}") for suffix in ("-wal", "-shm", "")]
         with output_errors(self.folder / FILE):
-            for suffix in ("-wal", "-shm", ""):
+            for name, other in [("images", f"images.{mark}"), *moved]:  # which nobody would count any more
                 with contextlib.suppress(FileNotFoundError):
-                    (self.folder / f"{FILE}{suffix}").rename(self.folder / f"{aside}{suffix}")
+                    (self.folder / name).rename(self.folder / other)
         values = {"folder": shown(self.folder), "aside": aside, "why": str(error)}
         self.notices.append(Notice("line-record-damaged", values))
         connection = self._opened()
