@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import json
 import sqlite3
@@ -11,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from edgead.cli import main
 from edgead.errors import (
     AuditChainError,
     DamagedRecordError,
     NoRecordError,
     OptionError,
+    OutputError,
     RecordBusyError,
     RecordVersionError,
 )
@@ -23,6 +26,7 @@ from edgead.line.record import (
     RecordReader,
     RecordWriter,
     add_audit,
+    export_log,
     file_feedback,
     mark_taught,
     verify_audit,
@@ -364,3 +368,86 @@ def test_no_row_is_added_over_a_gap(tmp_path: Path) -> None:
         add_audit(tmp_path, "", "threshold")
     with pytest.raises(OptionError, match="reason: 1001 characters"):
         add_audit(tmp_path, "eve", "threshold", reason="r" * 1001)
+
+
+# ------------------------------------------------------------------- as a table
+
+
+def exported(folder: Path) -> RecordWriter:
+    writer = fill(folder, 12)
+    writer.verdict(verdict(13, part="=HYPERLINK(1)", camera="-top"), 86_400_000_000_000 + 1_500)
+    writer.image(13, image_name("top", RUN, 13, 0, "png"), 5, 2, 2, "near")
+    writer.image(12, "../../etc/passwd", 5, 2, 2, "near")
+    writer.commit()
+    file_feedback(folder, 13, "missed", "ann")
+    return writer
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as opened:
+        return list(csv.DictReader(opened))
+
+
+def test_a_table_as_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgead.line.record.exporting.BATCH", 5)
+    writer = exported(tmp_path)
+    done = export_log(tmp_path, tmp_path / "verdicts.csv")
+    rows = rows_of(done.file)
+    assert done.rows == len(rows) == 13 and tuple(rows[0]) == done.columns
+    assert [row["trigger"] for row in rows] == [str(n) for n in range(1, 14)]
+    assert (
+        rows[2]["score"] == "3.0"
+        and rows[4]["score"] == ""
+        and json.loads(rows[2]["regions"])[0]["area"] == 9
+    )
+    last = rows[-1]
+    assert last["part"] == "'=HYPERLINK(1)" and last["camera"] == "'-top"
+    assert (last["utc"], last["utc_ns"]) == ("1970-01-02T00:00:00.000001Z", "86400000001500")
+    assert (last["kept"], last["feedback"], rows[-2]["image"]) == ("near", "missed", "")
+    assert last["image"].endswith("-13.png")
+    writer.close()
+
+
+def test_a_table_as_parquet_of_a_line_and_of_some_days(tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow, of the extra [log], isn't installed")
+    exported(tmp_path / "record")
+    (tmp_path / "line.toml").write_text(
+        '[[camera]]\nname = "top"\nsource = "folder"\nbundle = "b"\n[[sink]]\nkind = "file"\n[log]\n'
+    )
+    done = export_log(tmp_path / "line.toml", tmp_path / "v.parquet", since="1970-01-01")
+    table = pq.read_table(done.file)
+    assert table.num_rows == 13 and str(table.schema.field("score").type) == "double"
+    assert table.column("part")[12].as_py() == "=HYPERLINK(1)" and table.column("score")[4].as_py() is None
+    some = export_log(tmp_path / "record", tmp_path / "v.csv", since="1970-01-02T01:00:00+01:00")
+    assert some.rows == 1
+    assert export_log(tmp_path / "record", tmp_path / "v.csv", until="1970-01-02").rows == 12
+
+
+def test_the_audit_as_a_table_and_its_chain_by_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head, out = moved(tmp_path), tmp_path / "audit.csv"
+    assert main(["line", "export-log", str(tmp_path), "--out", str(out), "--audit", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 5
+    assert [row["new"] for row in rows_of(out)] == ["1", "2", "3", "4", "5"]
+    assert main(["line", "verify-log", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"anchored": True, "head": head, "rows": 5}
+    without_triggers(tmp_path, "UPDATE audit SET user = 'eve' WHERE id = 2")
+    assert main(["line", "verify-log", str(tmp_path), "--head", head]) == 2
+    assert "row 2: it was changed" in capsys.readouterr().err
+
+
+def test_what_cannot_be_a_table_is_refused(tmp_path: Path) -> None:
+    exported(tmp_path)
+    with pytest.raises(OptionError, match=r"csv or \.parquet"):
+        export_log(tmp_path, tmp_path / "v.xlsx")
+    with pytest.raises(OptionError, match="since 'yesterday'"):
+        export_log(tmp_path, tmp_path / "v.csv", since="yesterday")
+    with pytest.raises(OutputError):
+        export_log(tmp_path, tmp_path / "no" / "v.csv")
+    (tmp_path / "line.toml").write_text(
+        '[[camera]]\nname = "top"\nsource = "folder"\nbundle = "b"\n[[sink]]\nkind = "file"\n'
+    )
+    with pytest.raises(OptionError, match="no \\[log\\]"):
+        export_log(tmp_path / "line.toml", tmp_path / "v.csv")
+    assert not list(tmp_path.glob(".v*"))

@@ -7,6 +7,7 @@ whole.
 from __future__ import annotations
 
 from edgead.line.record.audit import AuditRow, AuditState, add_audit, verify_audit
+from edgead.line.record.exporting import Exported, export_log, record_folder
 from edgead.line.record.filing import file_feedback, mark_taught
 from edgead.line.record.reader import RecordReader
 from edgead.line.record.rows import EventRow, FeedbackRow, ScoreRow, VerdictRow
@@ -16,13 +17,16 @@ __all__ = [
     "AuditRow",
     "AuditState",
     "EventRow",
+    "Exported",
     "FeedbackRow",
     "RecordReader",
     "RecordWriter",
     "ScoreRow",
     "VerdictRow",
     "add_audit",
+    "export_log",
     "file_feedback",
     "mark_taught",
+    "record_folder",
     "verify_audit",
 ]

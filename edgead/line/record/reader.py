@@ -150,13 +150,30 @@ class RecordReader:
         kinds = ((int,), (int,), (str,), (str,), (str,), (int,), (str,))
         return [FeedbackRow(*self._typed(row, kinds)) for row in rows]
 
+    def feedback_of(self, first: int, last: int) -> dict[int, list[str]]:
+        """The kinds of what was filed on verdicts with such an ``id``."""
+        found: dict[int, list[str]] = {}
+        sql = 'SELECT "verdict", "kind" FROM feedback WHERE "verdict" BETWEEN ? AND ? ORDER BY "id"'
+        for verdict, kind in self._rows(sql, _int64(first), _int64(last)):
+            found.setdefault(int(verdict), []).append(str(kind))
+        return found
+
+    def files(self, first: int, last: int) -> dict[int, str]:
+        """The names of the images, in the folder, of verdicts with such an ``id``; the files may be gone."""
+        sql = 'SELECT "verdict", "file" FROM images WHERE "verdict" BETWEEN ? AND ?'
+        rows = self._rows(sql, _int64(first), _int64(last))
+        return {int(number): name for number, name in rows if isinstance(name, str) and is_image_name(name)}
+
+    def audit_after(self, number: int, limit: int = 1000) -> list[AuditRow]:
+        """The audit's rows with a larger ``id``, the oldest first."""
+        sql = 'SELECT * FROM audit WHERE "id" > ? ORDER BY "id" LIMIT ?'
+        return [self._audited(row) for row in self._rows(sql, _int64(number), _limit(limit))]
+
     def audit(self, limit: int = 1000, before: int | None = None) -> list[AuditRow]:
         """The audit's rows, the newest first; ``verify_audit`` checks their chain."""
         term, values = (' WHERE "id" < ?', [_int64(before)]) if before is not None else ("", [])
         rows = self._rows(f'SELECT * FROM audit{term} ORDER BY "id" DESC LIMIT ?', *values, _limit(limit))
-        text, may = (str,), (str, type(None))
-        kinds = ((int,), (int,), text, text, may, may, may, text, text, text)
-        return [AuditRow(*self._typed(row, kinds)) for row in rows]
+        return [self._audited(row) for row in rows]
 
     def events(self, limit: int = 100, before: int | None = None) -> list[EventRow]:
         """What the line said of itself, the newest first."""
@@ -198,6 +215,11 @@ class RecordReader:
             if type(value) not in kind or (isinstance(value, float) and not math.isfinite(value)):
                 raise damaged(self.folder / FILE, f"a row {str(row[0])[:20]} isn't as edgead writes it")
         return tuple(row)
+
+    def _audited(self, row: Sequence[Any]) -> AuditRow:
+        text, may = (str,), (str, type(None))
+        kinds = ((int,), (int,), text, text, may, may, may, text, text, text)
+        return AuditRow(*self._typed(row, kinds))
 
     def _verdict(self, row: Sequence[Any]) -> VerdictRow:
         values = list(self._typed(row, _KINDS))
