@@ -54,6 +54,8 @@ class KeepTable:
     """Days that an image is kept."""
     gigabytes: Annotated[float, Range(0.001, 1_000_000)] = 50.0
     """What all images may take, in 10^9 bytes."""
+    row_days: Annotated[float, Range(0, 100_000)] = 0.0
+    """Days that a verdict's row is kept, where its image is gone and it has no feedback; 0: for ever."""
 
 
 @dataclass(frozen=True)

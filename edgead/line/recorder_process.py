@@ -17,7 +17,7 @@ from edgead.line.channel import Channel, Message
 from edgead.line.child import ALIVE, run, say
 from edgead.line.record.keeping import Keeping, Row
 from edgead.line.record.liveview import LiveImage, LiveView
-from edgead.line.record.retention import Retention
+from edgead.line.record.retention import Limits, Retention
 from edgead.line.record.storing import Picture, Storing
 from edgead.line.ring import Ring
 from edgead.line.small_map import map_of
@@ -45,7 +45,8 @@ class Recorder:
         folder = Path(start["folder"])
         self._rings = {name: Ring(*ring) for name, ring in start["rings"].items()}
         self._keeping = Keeping(folder, self._say)
-        retention = Retention(folder, start["days"], start["bytes"], self._say)
+        limits = Limits(start["days"], start["bytes"], start["row_days"])
+        retention = Retention(folder, limits, self._say)
         self._storing = Storing(folder, start["format"], self._keeping, self._dropped, retention.stored)
         self._live = LiveView(folder)
         self._alive = 0.0

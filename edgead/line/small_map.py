@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,12 @@ def small_map(prediction: Prediction) -> dict[str, Any] | None:
 
 def reduced(values: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:
     """(h, w) float32 to at most 64 x 64 uint8; a small defect is as high as it was."""
-    rows, columns = (np.arange(min(size, SIDE)) * size // min(size, SIDE) for size in values.shape)
-    largest = np.maximum.reduceat(np.maximum.reduceat(values, rows, axis=0), columns, axis=1)
+    height, width = values.shape
+    rows = np.arange(min(height, SIDE) + 1) * height // min(height, SIDE)
+    columns = np.arange(min(width, SIDE)) * width // min(width, SIDE)
+    # Rows by slices, which is several times as quick as reduceat over the whole map.
+    bands = np.stack([values[top:end].max(axis=0) for top, end in pairwise(rows.tolist())])
+    largest = np.maximum.reduceat(bands, columns, axis=1)
     scaled = np.rint(largest * np.float32(AT_THRESHOLD / threshold))
     return np.clip(scaled, 0, 255).astype(np.uint8)
 

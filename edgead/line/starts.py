@@ -57,6 +57,7 @@ def recorder_start(line: Line, log: Log, lenses: Mapping[str, Lens]) -> Message:
         "folder": str(line.path(log.table.folder)),
         "format": log.table.format,
         "days": log.keep.days,
+        "row_days": log.keep.row_days,
         "bytes": round(log.keep.gigabytes * 1e9),
         "rings": {name: lens.ring for name, lens in lenses.items()},
     }

@@ -25,13 +25,13 @@ from edgead.errors import OptionError, UnknownNameError
 from edgead.line.backlog import Backlog
 from edgead.line.config import Line, line_of
 from edgead.line.crew import Crew, Plan
-from edgead.line.events import Free, Say, Shot
+from edgead.line.events import Free, Say
 from edgead.line.faults import Fault
 from edgead.line.hearing import Told
 from edgead.line.lending import LENT
 from edgead.line.log_table import log_of
 from edgead.line.record import RecordReader, file_feedback
-from edgead.line.record.retention import look
+from edgead.line.record.retention import Limits, look
 from edgead.line.recording import Recording
 from edgead.line.ring import Ring
 from edgead.line.simulate import Wishes, simulate
@@ -43,6 +43,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a line needs a 
 
 RUN = "0123456789abcdef"
 LIMIT = 60.0
+UNTOLD = ("frame_id", "camera_ns", "encoder", "problem")
 
 
 def verdict(trigger: int, decision: str = "reject", why: str = "score") -> Verdict:
@@ -70,8 +71,8 @@ class Recorded:
         self.recording: Recording = self.crew.recording
         self.child = next(child for child in self.children.all if child.kind == "recorder")
         self.children.all[:] = [self.child]
-        ring = self.crew.lenses["top"].ring
-        self.ring = Ring(*ring)
+        self.lens = self.crew.lenses["top"]
+        self.ring = Ring(*self.lens.ring)
         self.said: list[Notice] = []
 
     def turn(self, wait: float = 0.01) -> None:
@@ -92,10 +93,14 @@ class Recorded:
         """A verdict with an image in slot 0; whether its slot was lent."""
         told = verdict(trigger, decision, why)
         self.recording.hear(told)
-        slot = trigger % self.ring.slots
+        slot = self.lens.free[0]
         self.ring.write(slot, image)
-        self.recording.said(Say(told, Shot(slot, 1, image.shape, image.dtype.name)))
-        return self.recording.lend(Free("top", slot))
+        shot = {"slot": slot, "grabbed": 1, "shape": image.shape, "dtype": image.dtype.name}
+        self.recording.said(Say(told, self.lens.shot({**dict.fromkeys(UNTOLD), **shot})))
+        lent = self.recording.lend(Free("top", slot))
+        if not lent:
+            self.crew.give_back("top", slot)
+        return lent
 
     def codes(self) -> list[str]:
         return [notice.code for notice in self.said]
@@ -158,6 +163,26 @@ def test_what_is_acknowledged_is_on_the_disk(tmp_path: Path) -> None:
         assert it.child.process is not None
         it.child.process.kill()
         assert len(triggers(tmp_path)) >= done > 0
+
+
+def test_rows_that_were_committed_and_not_acknowledged_are_sent_again_and_are_there_once(
+    tmp_path: Path,
+) -> None:
+    with recorded(tmp_path) as it:
+        it.until(lambda: "line-record-up" in it.codes())
+        for trigger in range(1, 101):
+            it.recording.hear(verdict(trigger))
+        until = time.monotonic() + LIMIT
+        while len(triggers(tmp_path)) < 100:  # and nothing is heard of it
+            assert time.monotonic() < until
+        assert it.child.process is not None and it.child.channel is not None
+        it.child.process.kill()
+        it.child.process.wait()
+        it.child.channel.receive()  # what it acknowledged is lost on the way
+        assert len(it.recording.backlog) == 100
+        it.until(lambda: len(it.recording.backlog) == 0)
+        assert it.recording.lost["rows"] == 0
+    assert triggers(tmp_path) == list(range(1, 101))
 
 
 def test_without_a_recorder_rows_wait_and_what_is_over_the_bound_is_counted(
@@ -280,6 +305,7 @@ def test_no_more_slots_are_lent_than_there_are_and_they_come_back_with_the_proce
         it.until(lambda: it.child.up and len(it.recording.backlog) == 0)
         assert it.image(8, image), "and the next one gets images"
         it.until(lambda: it.recording.lending.idle)
+        assert len(it.lens.free) == it.ring.slots, "the camera has every slot again"
     assert triggers(tmp_path) == list(range(1, 9)), "rows are all there"
 
 
@@ -295,11 +321,13 @@ def test_the_oldest_images_go_and_those_with_feedback_stay(tmp_path: Path) -> No
         rows = {row.trigger: row.id for row in reader.verdicts()}
         size = reader.image(rows[1]).stat().st_size  # type: ignore[union-attr]
         file_feedback(tmp_path, rows[2], "false-alarm", "ann")
-        assert look(tmp_path, 1.0, 4 * size) == 4 * size
+        assert look(tmp_path, Limits(1.0, 4 * size)) == 4 * size
         left = [trigger for trigger in rows if reader.image(rows[trigger]) is not None]
         assert sorted(left) == [2, 8, 9, 10]
-        assert look(tmp_path, 1e-9, 4 * size) == size and reader.image(rows[2]) is not None
+        assert look(tmp_path, Limits(1e-9, 4 * size)) == size and reader.image(rows[2]) is not None
         assert len(reader.verdicts()) == 10, "their verdicts stay"
+        look(tmp_path, Limits(1e-9, 4 * size, 1e-9))
+        assert [row.trigger for row in reader.verdicts()] == [2], "unless they're limited too"
     assert len(list(tmp_path.rglob("*.png"))) == 1
 
 

@@ -168,12 +168,12 @@ class Keeping:
                     if isinstance(item, ImageRow):
                         item.ok = False
         self._pending = []
-        numbers = [item.number for item in pending if isinstance(item, Row)]
-        if numbers:
-            self._say({"is": "done", "number": numbers[-1]})
         if bad:
             self._say({"is": "lost", "rows": len(bad), "why": bad[0]})
             self._say(said(Notice("line-record-refused", {"rows": len(bad), "why": bad[0]})))
+        numbers = [item.number for item in pending if isinstance(item, Row)]
+        if numbers:
+            self._say({"is": "done", "number": numbers[-1]})
         for item in pending:
             if isinstance(item, ImageRow):
                 item.done.set()

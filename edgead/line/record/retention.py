@@ -1,4 +1,4 @@
-"""How long images are kept: the oldest go where they're too old or too many; those with feedback stay."""
+"""How long images and rows are kept: the oldest go first, and those with feedback stay."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgead.errors import EdgeadError
@@ -20,7 +21,23 @@ from edgead.notices import Notice
 EVERY = 60.0
 """Seconds between two looks; one comes at once where too much was kept."""
 AT_ONCE = 200
+ROWS_AT_ONCE = 2000
 _STAYS = 'i."kept" = \'taught\' OR EXISTS (SELECT 1 FROM feedback f WHERE f."verdict" = i."verdict")'
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long, and how much.
+
+    Attributes:
+        days: that an image is kept.
+        most: bytes of all images.
+        row_days: that a row is kept that has neither an image nor feedback; 0 for ever.
+    """
+
+    days: float
+    most: int
+    row_days: float = 0.0
 
 
 class Retention:
@@ -28,13 +45,12 @@ class Retention:
 
     Args:
         folder: the record's.
-        days: that an image is kept.
-        most: bytes of all images.
+        limits: what is kept.
         say: takes messages to the line's own process.
     """
 
-    def __init__(self, folder: Path, days: float, most: int, say: Callable[[Message], object]) -> None:
-        self._folder, self._days, self._most, self._say = folder, days, most, say
+    def __init__(self, folder: Path, limits: Limits, say: Callable[[Message], object]) -> None:
+        self._folder, self._limits, self._most, self._say = folder, limits, limits.most, say
         self._bytes = 0
         self._told = False
         self._due = threading.Event()
@@ -52,7 +68,7 @@ class Retention:
             with contextlib.suppress(
                 EdgeadError, sqlite3.Error, OSError
             ):  # busy, full, away: at the next look
-                self._bytes = look(self._folder, self._days, self._most)
+                self._bytes = look(self._folder, self._limits)
                 self._tell()
             time.sleep(1.0)
             self._due.wait(EVERY)
@@ -66,10 +82,11 @@ class Retention:
         self._told = over
 
 
-def look(folder: Path, days: float, most: int) -> int:
-    """Remove what is too old or too much, and return the bytes that are left."""
+def look(folder: Path, limits: Limits) -> int:
+    """Remove what is too old or too much, and return the bytes of images that are left."""
+    most = limits.most
     with contextlib.closing(connect(folder, write=True)) as connection, sqlite_errors(folder / FILE):
-        before = time.time_ns() - int(days * 86_400e9)
+        before = _before(limits.days)
         old = (
             'SELECT i."verdict", "file", "bytes" FROM images i JOIN verdicts v ON v."id" = i."verdict" '
             f'WHERE v."utc_ns" < {before} AND NOT ({_STAYS}) ORDER BY v."utc_ns" LIMIT {AT_ONCE}'
@@ -83,7 +100,24 @@ def look(folder: Path, days: float, most: int) -> int:
         )
         while total > most and (freed := _remove(connection, folder, oldest, total - most)):
             total -= freed
+        if limits.row_days:
+            _forget(connection, _before(limits.row_days))
         return _total(connection)
+
+
+def _before(days: float) -> int:
+    return time.time_ns() - int(days * 86_400e9)
+
+
+def _forget(connection: sqlite3.Connection, before: int) -> None:
+    """Remove rows of verdicts, some at a time: the recorder writes between."""
+    old = (
+        f'DELETE FROM verdicts WHERE "id" IN (SELECT v."id" FROM verdicts v WHERE v."utc_ns" < {before} '
+        'AND NOT EXISTS (SELECT 1 FROM images i WHERE i."verdict" = v."id") '
+        f'AND NOT EXISTS (SELECT 1 FROM feedback f WHERE f."verdict" = v."id") LIMIT {ROWS_AT_ONCE})'
+    )
+    while connection.execute(old).rowcount:
+        time.sleep(0.05)
 
 
 def _total(connection: sqlite3.Connection) -> int:
@@ -109,4 +143,4 @@ def _remove(connection: sqlite3.Connection, folder: Path, sql: str, enough: int 
     return freed
 
 
-__all__ = ["Retention", "look"]
+__all__ = ["Limits", "Retention", "look"]
