@@ -85,6 +85,13 @@ def test_what_is_committed_is_what_was_said(tmp_path: Path) -> None:
     assert rows[4][4:9] == ("reject", "deadline", None, None, BUNDLE)
 
 
+def test_a_record_is_begun_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_schema, "_TABLES", (*record_schema._TABLES, "CREATE NONSENSE"))
+    with pytest.raises(OutputError):
+        RecordWriter(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_verdict_that_is_sent_again_is_there_once(tmp_path: Path) -> None:
     writer = fill(tmp_path)
     first = writer.verdict(verdict(3), 1)

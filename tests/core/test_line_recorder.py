@@ -11,7 +11,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +65,7 @@ class Recorded:
 
     def __init__(self, folder: Path, **log: Any) -> None:
         self.crew = Crew(Plan(a_line(folder, **log)))
-        self.children, self.notices = self.crew.children, []
+        self.children = self.crew.children
         assert self.crew.recording is not None
         self.recording: Recording = self.crew.recording
         self.child = next(child for child in self.children.all if child.kind == "recorder")
@@ -389,9 +388,9 @@ def test_the_live_files_are_of_the_same_image(tmp_path: Path) -> None:
     told = json.loads(file.read_text())
     assert (told["trigger"], told["decision"], told["map"]) == (1, "accept", True)
     assert told["size"] == {"width": 2000, "height": 100, "shown": [960, 48]}
-    shown = cv2.imread(str(file.with_name("top.jpg")), cv2.IMREAD_UNCHANGED)
+    shown: Any = cv2.imread(str(file.with_name("top.jpg")), cv2.IMREAD_UNCHANGED)
     assert shown.shape == (48, 960) and abs(int(shown[20, 20]) - 4000 // 16) < 3
-    small = cv2.imread(str(file.with_name("top.map.png")), cv2.IMREAD_UNCHANGED)
+    small: Any = cv2.imread(str(file.with_name("top.map.png")), cv2.IMREAD_UNCHANGED)
     assert small.tolist() == [[0, 1, 2], [128, 129, 255]]
 
 
@@ -422,31 +421,25 @@ def test_what_is_no_map_is_none(message: Any) -> None:
 
 def test_a_line_goes_on_whatever_becomes_of_its_recorder(tmp_path: Path) -> None:
     told: list[Told] = []
-    ended = threading.Event()
+    kills = 0
 
-    def kill_recorders() -> None:
-        while not ended.wait(0.7):
-            for child in subprocess.run(
-                ["pgrep", "-P", str(os.getpid()), "-f", "recorder_process"], capture_output=True, text=True
-            ).stdout.split():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(child), signal.SIGKILL)
+    def hear(what: Told) -> None:
+        """Kill the recorder whenever it has just come, twice."""
+        nonlocal kills
+        told.append(what)
+        if isinstance(what, Notice) and what.code == "line-record-up" and kills < 2:
+            kills += 1
+            command = ["pgrep", "-P", str(os.getpid()), "-f", "recorder_process"]
+            for child in subprocess.run(command, capture_output=True, text=True).stdout.split():
+                os.kill(int(child), signal.SIGKILL)
 
-    killer = threading.Thread(target=kill_recorders)
-    killer.start()
-    try:
-        wishes = Wishes(
-            40, 15, [Fault(8, "judge-crash"), Fault(20, "judge-raise")], stand_in=True, record=True
-        )
-        outcome = simulate(a_line(tmp_path), wishes, {}, told.append, lambda: False)
-    finally:
-        ended.set()
-        killer.join()
+    wishes = Wishes(40, 15, [Fault(8, "judge-crash"), Fault(20, "judge-raise")], stand_in=True, record=True)
+    outcome = simulate(a_line(tmp_path), wishes, {}, hear)
     assert outcome.triggers == outcome.verdicts == 40 and outcome.faults(2000.0) == []
     gone = [
         t for t in told if isinstance(t, Notice) and t.code == "line-process-gone" and "recorder" in str(t)
     ]
-    assert gone, "it was killed"
+    assert gone and kills, "it was killed"
     lost = [t for t in told if isinstance(t, Notice) and t.code == "line-record-unsaved"]
     rows = sum(int(notice.values["rows"]) for notice in lost)
     assert len(triggers(tmp_path)) + rows >= 40 and len(set(triggers(tmp_path))) == len(triggers(tmp_path))

@@ -24,6 +24,8 @@ from edgead.errors import (
     RecordVersionError,
     one_line,
 )
+from edgead.files import output_errors
+from edgead.leftovers import new_name
 from edgead.names import shown
 
 FILE = "record.db"
@@ -75,7 +77,7 @@ _TABLES = (
 
 
 def create(folder: Path) -> None:
-    """Begin a record in a folder that has none.
+    """Begin a record in a folder that has none: whole, or not at all.
 
     Raises:
         OutputError: it can't be written, or this SQLite is too old.
@@ -83,7 +85,24 @@ def create(folder: Path) -> None:
     if sqlite3.sqlite_version_info < (3, 37):
         raise OutputError(f"SQLite {sqlite3.sqlite_version} is too old for a record: 3.37 or newer is needed")
     file = folder / FILE
-    with sqlite_errors(file), contextlib.closing(_connection(f"{file.as_uri()}?mode=rwc")) as connection:
+    beside = new_name(file)
+    try:
+        with sqlite_errors(file):
+            _fill(beside)
+        with output_errors(file), contextlib.suppress(FileExistsError):  # another process was quicker
+            try:
+                os.link(beside, file)
+            except PermissionError:  # a file system without such links
+                beside.rename(file)
+    finally:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            with contextlib.suppress(OSError):
+                Path(f"{beside}{suffix}").unlink()
+
+
+def _fill(file: Path) -> None:
+    """A database with the tables, in a file that isn't there yet."""
+    with contextlib.closing(_connection(f"{file.as_uri()}?mode=rwc")) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         for statement in _TABLES:
