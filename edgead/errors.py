@@ -10,6 +10,11 @@
     │   ├── DriftStateError              a file that should hold what Drift has learned
     │   ├── KeyFileError                 a file that should hold a key, or its passphrase
     │   ├── NoSlotError                  no slot of this kind: nothing installed, nothing to go back to
+    │   ├── RecordError                  what a line has recorded can't be read
+    │   │   ├── NoRecordError                    no record in the folder
+    │   │   ├── RecordVersionError               another version of edgead has written it
+    │   │   ├── DamagedRecordError               no database, or not one as edgead writes it
+    │   │   └── AuditChainError                  a row of its audit was changed, or is gone
     │   ├── OptionError                  an option's name or value
     │   │   └── NeedsFileError                   a backbone's file or network isn't named
     │   └── UnknownNameError             a method, backbone, target ... that nobody registers
@@ -66,7 +71,8 @@
     │   └── TimedOutError                what was started isn't done yet: wait again
     ├── PluginError                  6   a plugin breaks its contract
     ├── OutputError                  7   a result can't be written
-    │   └── SlotsBusyError                   another process installs or goes back in this folder
+    │   ├── SlotsBusyError                   another process installs or goes back in this folder
+    │   └── RecordBusyError                  another process holds a line's record
     └── TrainingError                8   a network's training went wrong: nothing of it is used
 
 A message is one line and says what to do next. Exit code 0 is success, 130 an interrupt (Ctrl-C), 128 and its
@@ -122,6 +128,26 @@ class KeyFileError(InputError):
 
 class NoSlotError(InputError):
     """A folder of slots has no such slot: nothing is installed, or there's nothing to go back to."""
+
+
+class RecordError(InputError):
+    """What a line has recorded can't be read."""
+
+
+class NoRecordError(RecordError):
+    """There's no record in a folder."""
+
+
+class RecordVersionError(RecordError):
+    """A line's record was written by another version of edgead."""
+
+
+class DamagedRecordError(RecordError):
+    """A line's record is no database, is damaged, or isn't as edgead writes it."""
+
+
+class AuditChainError(RecordError):
+    """A row of a record's audit was changed, put in or taken out."""
 
 
 class OptionError(InputError):
@@ -392,6 +418,10 @@ class OutputError(EdgeadError):
 
 class SlotsBusyError(OutputError):
     """Another process installs a bundle, or goes back to one, in the same folder of slots."""
+
+
+class RecordBusyError(OutputError):
+    """Another process holds a line's record for longer than a transaction takes."""
 
 
 class TrainingError(EdgeadError):

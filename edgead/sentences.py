@@ -383,6 +383,16 @@ SENTENCES: dict[str, str] = {
     "line-sink-well": "sink {sink} is well again",
     "line-sink-ill": "sink {sink} isn't well: {detail}",
     "line-sink-missed": "sink {sink} has missed {verdicts:#verdict} so far: {why}",
+    "line-record-up": "the record is kept in {folder}",
+    "line-record-down": "the record can't be written, and is tried again; verdicts wait in memory: {why}",
+    "line-record-lost": "{rows:#row} of the record {rows:is|are} lost so far: {why}; look at the recorder",
+    "line-record-refused": "{rows:#row} {rows:is|are} nothing that a record can hold: {why}; report this",
+    "line-record-images-dropped": "{images:#image} of those to be kept {images:is|are} lost so far: {why}",
+    "line-record-exempt": "images with feedback alone take {gigabytes:.2f} GB, over the {most:.2f} GB of "
+    "keep; raise it",
+    "line-record-unsaved": "{rows:#row} of the record {rows:is|are} lost with the line's end; look into why",
+    "line-record-damaged": "the record in {folder} is damaged; it was moved aside as {aside}, its images "
+    "too, and a new one is begun: {why}",
     "line-check-image": "it gives images of {size} {type}",
     "line-check-no-image": "it's open, and gave no image in {seconds:.0f} s: trigger it and try again",
     "line-check-uncounted": "it doesn't count its triggers, so that a lost image is seen by nobody",

@@ -31,6 +31,12 @@ def _file(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def _record(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.argument(
+        "record", metavar="RECORD", type=click.Path(path_type=Path), shell_complete=complete_paths
+    )(function)
+
+
 def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     text = "Print nothing of what the line says of itself."
     return click.option("-q", "--quiet", is_flag=True, help=text)(function)
@@ -171,6 +177,64 @@ def simulate(
         click.echo(f"{outcome.triggers} triggers, {outcome.verdicts} verdicts at the PLC{late}{unseen}")
     if wrong:
         raise GateError(f"the line didn't keep its promise: {'; '.join(wrong)}")
+
+
+@command.command("export-log")
+@_record
+@click.option(
+    "--out",
+    required=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file that ends in .csv or .parquet; one that's there is replaced.",
+)
+@click.option("--since", metavar="TIME", help="Only from this day or time on (ISO 8601, UTC).")
+@click.option("--until", metavar="TIME", help="Only before this day or time.")
+@click.option("--audit", is_flag=True, help="The audit instead of the verdicts.")
+@json_option
+def export_log(
+    record: Path, out: Path, since: str | None, until: str | None, audit: bool, as_json: bool
+) -> None:
+    """Write the verdicts that a line has recorded as a table, CSV or Parquet.
+
+    RECORD is the record's folder, or the file of a line that has a [log]. The line may go on meanwhile.
+    Parquet needs the extra 'log'. In CSV a text that a spreadsheet takes for a formula has a ' before it.
+    """
+    from edgead.line.record import export_log as exported
+    from edgead.names import shown
+    from edgead.notices import count
+
+    done = exported(record, out, since=since, until=until, audit=audit)
+    if as_json:
+        print_json({"file": str(done.file), "rows": done.rows, "columns": list(done.columns)})
+    else:
+        click.echo(shown(f"{done.file}: {count(done.rows, 'row')}"))
+
+
+@command.command("verify-log")
+@_record
+@click.option(
+    "--head", metavar="ROWS:HASH", help="What this verb printed before: those rows must still be there."
+)
+@json_option
+def verify_log(record: Path, head: str | None, as_json: bool) -> None:
+    """Check the chain of a record's audit: exit code 2, and the first row that isn't as it was written.
+
+    Printed is the chain's head. Noted where others can't write, it shows later whether rows were cut off, or
+    the whole chain written anew: who can write the folder can do both without a trace in it.
+    """
+    from edgead.line.record import record_folder, verify_audit
+    from edgead.notices import count
+
+    state = verify_audit(record_folder(record), head)
+    if as_json:
+        print_json({"rows": state.rows, "head": state.head, "anchored": state.anchored})
+    else:
+        beside = (
+            "" if state.anchored or not state.rows else "; audit.head is missing, so the end isn't certain"
+        )
+        click.echo(f"the audit's {count(state.rows, 'row')} are as they were written{beside}")
+        click.echo(f"head {state.head}")
 
 
 def _sum_up(tally: dict[str, Any], as_json: bool) -> None:

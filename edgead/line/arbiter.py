@@ -305,7 +305,7 @@ class Arbiter:
             encoder=None if shot is None else shot.encoder,
             frame_id=None if shot is None else shot.frame_id,
         )
-        self._out.append(Say(verdict))
+        self._out.append(Say(verdict, shot))
         if self._benches[pending.camera].in_hand(trigger):
             self._said[trigger] = pending
         else:

@@ -38,7 +38,7 @@ class Finding:
     """What became of one thing that a line needs.
 
     Attributes:
-        kind: camera, bundle, sink or line.
+        kind: camera, bundle, sink, recorder or line.
         name: which.
         notices: what was found, a notice each.
         error: why it isn't ready, or None.
@@ -64,7 +64,8 @@ class Finding:
 def check_line(
     line: Line, bundles: Mapping[str, Path], image_seconds: float = IMAGE_SECONDS
 ) -> list[Finding]:
-    """Try all that a line needs; a finding for each camera, each camera's bundle, each sink, and the whole.
+    """Try all that a line needs; a finding for each camera, each camera's bundle, each sink, the recorder
+    and the whole.
 
     Args:
         bundles: by camera.
@@ -91,11 +92,13 @@ class _Checking:
         self._asked: dict[str, float] = {}
         self._roles: dict[str, str] = {}
         self._tells: set[str] = set()
+        self._said: list[Notice] = []  # by the recorder
 
     def run(self) -> list[Finding]:
         cameras, sinks = list(self._crew.cameras), list(self._crew.sinks)
         wanted = [("camera", name) for name in cameras] + [("bundle", name) for name in cameras]
         wanted += [("sink", name) for name in sinks]
+        wanted += [("recorder", "recorder")] if self._crew.recording is not None else []
         children, seconds = self._crew.children, self._line.table.start_seconds
         until = time.monotonic() + seconds
         try:
@@ -145,7 +148,9 @@ class _Checking:
             self._found(child, error=refusal(child.label, message))
             return
         try:
-            {"camera": self._camera, "judge": self._judge, "sink": self._sink}[child.kind](child, message)
+            hearing = {"camera": self._camera, "judge": self._judge, "sink": self._sink}
+            hearing |= {"recorder": self._recorder}
+            hearing[child.kind](child, message)
         except (Misunderstood, KeyError, TypeError, ValueError) as error:
             why = f"{child.label}: it said what can't be understood ({error}); tell its author"
             self._found(child, error=PluginError(why))
@@ -194,6 +199,17 @@ class _Checking:
             self._found(child, Notice("line-check-role", {"role": self._roles[child.name]}), *tells)
         elif what == "down":
             self._found(child, error=OutputError(f"{child.label}: {message['why']}"))
+
+    def _recorder(self, child: Child, message: Message) -> None:
+        if message["is"] != "said":
+            return
+        notice = Notice(str(message["code"]), dict(message["values"]))
+        if notice.code == "line-record-down":
+            self._found(child, error=OutputError(f"{child.label}: {notice.values['why']}"))
+        elif notice.code == "line-record-up":
+            self._found(child, *self._said, notice)
+        else:
+            self._said.append(notice)
 
     def _look(self, now: float) -> None:
         """Hand images on to judges, and wait no longer for images that don't come."""

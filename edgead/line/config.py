@@ -1,7 +1,7 @@
 """The file that a line is described in: TOML, each key known, typed and bounded.
 
-``[line]`` once, ``[[camera]]`` and ``[[sink]]`` for each; what belongs to a source or sink of a plugin is in
-its ``options``. Relative paths begin at the file's folder, in ``options`` too.
+``[line]`` and ``[log]`` once, ``[[camera]]`` and ``[[sink]]`` for each; what belongs to a source or sink of a
+plugin is in its ``options``. Relative paths begin at the file's folder, in ``options`` too.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from edgead.errors import DatasetError, OptionError, UnknownNameError, cut
 from edgead.extras import explained
 from edgead.files import read_plain
+from edgead.line.log_table import Log, log_of
 from edgead.line.tables import made
 from edgead.names import shown
 from edgead.options import Range
@@ -23,6 +24,7 @@ from edgead.types import Role
 
 MOST_BYTES = 1 << 20
 MOST_CAMERAS = MOST_SINKS = 16
+TABLES = ("line", "camera", "sink", "log")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 T = TypeVar("T", bound="CameraTable | SinkTable")
@@ -126,12 +128,14 @@ class Line:
         table: its own settings.
         cameras, sinks: one or more of each.
         folder: where relative paths begin.
+        log: what is recorded, or None.
     """
 
     table: LineTable
     cameras: tuple[Camera, ...]
     sinks: tuple[SinkEntry, ...]
     folder: Path
+    log: Log | None = None
 
     def path(self, name: str) -> Path:
         """A path of the file's, as it's meant."""
@@ -157,8 +161,8 @@ def line_of(document: Mapping[str, Any], name: str, folder: Path) -> Line:
         folder: where relative paths begin.
     """
     for key in document:
-        if key not in ("line", "camera", "sink"):
-            raise UnknownNameError(f"table of a line's file ({name})", key, ("line", "camera", "sink"))
+        if key not in TABLES:
+            raise UnknownNameError(f"table of a line's file ({name})", key, TABLES)
     own = document.get("line", {})
     if not isinstance(own, Mapping):
         raise OptionError(f"{name}: line must be a table: write [line] above its keys")
@@ -171,7 +175,7 @@ def line_of(document: Mapping[str, Any], name: str, folder: Path) -> Line:
     for keys, options, where in _tables(document, "sink", name, MOST_SINKS):
         sink = {"name": keys.get("kind", ""), **keys}
         sinks.append(SinkEntry(_named(made(SinkTable, sink, where), where, ("kind", "name")), options))
-    line = Line(table, cameras, tuple(sinks), folder)
+    line = Line(table, cameras, tuple(sinks), folder, log=log_of(document, name))
     _check(line, name)
     return line
 

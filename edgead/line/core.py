@@ -52,7 +52,8 @@ class Core:
         self.tally = Tally(self.arbiter.rules.deadline)
         self.started = self.ready = False
         self._crew = Crew(plan)
-        self._told = told
+        self._recording = self._crew.recording
+        self._told = told = self._recorded(told)
         self._hearing = Hearing(self._crew, self.arbiter, told)
         self._watchdog = Watchdog()
         self._silent: set[str] = set()
@@ -76,6 +77,11 @@ class Core:
                 self._turn()
         finally:
             self._end()
+
+    @property
+    def unrecorded(self) -> dict[str, int]:
+        """Rows and images that the recorder didn't get; empty where there's none."""
+        return {} if self._recording is None else self._recording.lost
 
     def stop(self) -> None:
         """Have ``run`` end; a signal's handler may call it."""
@@ -128,11 +134,26 @@ class Core:
             for child, message in self._crew.children.messages(min(left, 0.02)):
                 self._hearing.hear(child, message)
                 self._perform()
+        for notice in [] if self._recording is None else self._recording.ended():
+            self._told(notice)
         self._crew.children.end_all(GRACE)
         self._crew.close()
 
+    def _recorded(self, told: Callable[[Told], None]) -> Callable[[Told], None]:
+        """What is told goes to the recorder too."""
+        if (recording := self._recording) is None:
+            return told
+
+        def tell(what: Told) -> None:
+            recording.hear(what)
+            told(what)
+
+        return tell
+
     def _owed(self) -> bool:
-        """Whether a sink still has verdicts in hand that it may put out."""
+        """Whether a sink still has verdicts in hand that it may put out, or the recorder ones to write."""
+        if self._recording is not None and not self._recording.idle:
+            return True
         return any(outlet.up and not outlet.idle for outlet in self._crew.outlets.values())
 
     # ------------------------------------------------------------ the loop
@@ -164,11 +185,13 @@ class Core:
         for action in self.arbiter.take():
             if isinstance(action, Say):
                 self._say(action.verdict)
+                if self._recording is not None:
+                    self._recording.said(action)
             elif isinstance(action, Hand):
                 self._hand(action)
             elif isinstance(action, Free):
-                crew.lenses[action.camera].let_go(action.slot)
-                crew.cameras[action.camera].send({"is": "free", "slot": action.slot})
+                if self._recording is None or not self._recording.lend(action):
+                    crew.give_back(action.camera, action.slot)
             elif isinstance(action, End):
                 crew.judges[action.judge].kill(action.why)
             elif isinstance(action, Reopen):
@@ -196,6 +219,9 @@ class Core:
         shot, judge = hand.shot, self._crew.judges[hand.judge]
         message = {"is": "judge", "trigger": hand.trigger, "slot": shot.slot, "shape": shot.shape,
                    "dtype": shot.dtype, "number": shot.frame_id}  # fmt: skip
+        if self._recording is not None:
+            lending = self._recording.lending
+            message["map"] = lending.wants_map(hand.trigger, hand.camera, time.monotonic_ns())
         if not judge.send(message):
             judge.kill("it took no image")
 
@@ -210,6 +236,8 @@ class Core:
     # ------------------------------------------------------------ who is still there
 
     def _watch(self, now: float) -> None:
+        for notice in [] if self._recording is None else self._recording.turn(now):
+            self._told(notice)
         if now - self._beaten >= self._beat_every:
             self._beat(now)
         for name, outlet in self._crew.outlets.items():

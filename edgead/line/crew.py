@@ -9,11 +9,13 @@ from pathlib import Path
 
 from edgead.line.config import Line
 from edgead.line.faults import Fault
+from edgead.line.lending import LENT
 from edgead.line.lens import Lens
 from edgead.line.outlet import Outlet
 from edgead.line.processes import Child, Children
+from edgead.line.recording import Recording
 from edgead.line.rules import CameraRules, Rules
-from edgead.line.starts import camera_start, judge_start, sink_start
+from edgead.line.starts import camera_start, judge_start, recorder_start, sink_start
 
 MS = 1_000_000
 
@@ -59,6 +61,7 @@ class Crew:
         cameras, judges, sinks: those of a kind, by name.
         lenses: what is known of each camera.
         outlets: what is known of each sink.
+        recording: what is handed to the recorder, or None.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -69,7 +72,8 @@ class Crew:
         self.lenses: dict[str, Lens] = {}
         self.outlets: dict[str, Outlet] = {}
         for camera, rules in zip(plan.line.cameras, plan.cameras(), strict=True):
-            lens = self.lenses[rules.name] = Lens(rules.queue, camera.table.slot_mib << 20)
+            lent = 0 if plan.line.log is None else LENT
+            lens = self.lenses[rules.name] = Lens(rules.queue, camera.table.slot_mib << 20, lent)
             first = partial(camera_start, camera, lens)
             self.cameras[rules.name] = self._add(Child(rules.name, "camera", first, lens.ring[:1]))
             bundle = plan.bundles.get(rules.name, Path())
@@ -82,6 +86,18 @@ class Crew:
             name = sink.table.name
             self.outlets[name] = Outlet(sink.table.send_ms / 1e3)
             self.sinks[name] = self._add(Child(name, "sink", partial(sink_start, plan.line, sink)))
+
+        self.recording: Recording | None = None
+        if (log := plan.line.log) is not None:
+            first = partial(recorder_start, plan.line, log, self.lenses)
+            rings = tuple(lens.ring[0] for lens in self.lenses.values())
+            recorder = self._add(Child("recorder", "recorder", first, rings))
+            self.recording = Recording(recorder, log, self.give_back)
+
+    def give_back(self, camera: str, slot: int) -> None:
+        """Nobody needs a slot any more: its camera may write into it."""
+        self.lenses[camera].let_go(slot)
+        self.cameras[camera].send({"is": "free", "slot": slot})
 
     def judges_of(self, camera: str) -> list[Child]:
         """The judges of a camera."""

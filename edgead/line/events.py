@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgead.notices import Notice
-from edgead.types import Region, Verdict
+from edgead.types import Prediction, Region, Verdict
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,13 @@ class Shot:
 
 @dataclass(frozen=True)
 class Scored:
-    """What a judge made of one image."""
+    """What a judge made of one image; ``found`` is the whole of it, in the judge's own process alone."""
 
     score: float
     threshold: float
     anomalous: bool
     regions: tuple[Region, ...] = ()
+    found: Prediction | None = field(default=None, compare=False, repr=False)
 
 
 # ---------------------------------------------------------------- what the arbiter asks for
@@ -46,9 +47,10 @@ class Scored:
 
 @dataclass(frozen=True)
 class Say:
-    """Give this verdict to the sinks."""
+    """Give this verdict to the sinks; ``shot`` is what there's of an image."""
 
     verdict: Verdict
+    shot: Shot | None = None
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,8 @@ class Hearing:
                 self._camera(child, message)
             elif child.kind == "judge":
                 self._judge(child, message)
+            elif child.kind == "recorder":
+                self._recorder(message)
             else:
                 self._sink(child, message)
         except (Misunderstood, KeyError, TypeError, ValueError) as error:
@@ -69,7 +71,9 @@ class Hearing:
         elif child.kind == "judge":
             self._arbiter.judge_gone(now, child.name)
             self._hurry(child.name.rpartition("/")[0])
-        else:
+        elif child.kind == "recorder" and self._crew.recording is not None:
+            self._crew.recording.gone()
+        elif child.kind == "sink":
             self._sink_down(child.name)
 
     def open_cameras(self) -> None:
@@ -95,7 +99,7 @@ class Hearing:
 
     def _refused(self, child: Child, message: Message) -> None:
         error = refusal(child.label, message)
-        if not self.opens:
+        if not self.opens and child.kind != "recorder":  # without which parts are judged all the same
             self.refused = self.refused or error
         self._told(Notice("line-process-refused", {"process": child.label, "why": str(error)}))
 
@@ -123,6 +127,8 @@ class Hearing:
     def _judge(self, child: Child, message: Message) -> None:
         now, name, what = time.monotonic_ns(), child.name, message["is"]
         if what == "scored":
+            if message.get("map") is not None and self._crew.recording is not None:
+                self._crew.recording.lending.map(message["trigger"], message["map"])
             self._arbiter.scored(now, name, message["trigger"], _scored(message))
         elif what == "failed":
             values = {"judge": name, "trigger": message["trigger"], "why": str(message["why"])}
@@ -178,6 +184,10 @@ class Hearing:
         elif name in self._ill:
             self._ill.remove(name)
             self._told(Notice("line-sink-well", values))
+
+    def _recorder(self, message: Message) -> None:
+        if self._crew.recording is not None and not self._crew.recording.message(message):
+            raise Misunderstood(message["is"])
 
     def missed(self, sink: str, why: str) -> None:
         """A sink misses a verdict: said now and then, and counted always."""

@@ -18,6 +18,7 @@ from edgead.line.child import run
 from edgead.line.events import Scored
 from edgead.line.faults import Fault, of_word
 from edgead.line.ring import Ring
+from edgead.line.small_map import small_map
 from edgead.runtime.cores import check_cores
 
 MOST_REGIONS = 16
@@ -59,8 +60,11 @@ def _answer(judging: Judging, ring: Ring, message: Message, fault: Fault | None)
     except Exception as error:  # whatever an engine raises, there's no score
         return {"is": "failed", "trigger": trigger, "why": one_line(error)}
     regions = [[*region.box, region.area, region.peak] for region in scored.regions[:MOST_REGIONS]]
-    return {"is": "scored", "trigger": trigger, "score": scored.score, "threshold": scored.threshold,
-            "anomalous": scored.anomalous, "regions": regions}  # fmt: skip
+    answer = {"is": "scored", "trigger": trigger, "score": scored.score, "threshold": scored.threshold,
+              "anomalous": scored.anomalous, "regions": regions}  # fmt: skip
+    if "map" in message and (message["map"] or scored.anomalous) and scored.found is not None:
+        answer["map"] = small_map(scored.found)
+    return answer
 
 
 def _broken(judging: Judging, image: NDArray[Any], fault: Fault) -> Scored:
@@ -96,7 +100,7 @@ def _loaded(start: Message) -> tuple[Judging, dict[str, Any]]:
         found = detector(image)
         if (tested := detector.self_test) is not None and not tested.passed:
             raise SelfTestError(str(tested))
-        return Scored(float(found.score), float(found.threshold), found.is_anomalous, found.regions)
+        return Scored(float(found.score), float(found.threshold), found.is_anomalous, found.regions, found)
 
     facts = {"bundle": detector.bundle.digest, "runs_on": detector.runs_on, "threshold": detector.threshold}
     return judging, facts

@@ -22,6 +22,7 @@ class Lens:
     Args:
         queue: images that may wait.
         size: bytes of a slot.
+        lent: slots that the recorder may have besides.
 
     Attributes:
         ring: the slots, as a process is told of them: descriptor, number, size.
@@ -29,8 +30,8 @@ class Lens:
         is_open: whether it takes triggers.
     """
 
-    def __init__(self, queue: int, size: int) -> None:
-        made = Ring.make(queue + SPARE, size)
+    def __init__(self, queue: int, size: int, lent: int = 0) -> None:
+        made = Ring.make(queue + SPARE + lent, size)
         self.ring = (made.descriptor, made.slots, made.size)
         self._made = made
         self._taken: set[int] = set()

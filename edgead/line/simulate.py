@@ -38,6 +38,7 @@ class Wishes:
         faults: what goes wrong.
         images: a folder whose images the cameras show, or None for made-up ones.
         stand_in: judge by what is written in made-up images, without bundles.
+        record: keep the line's record too, if it has a ``[log]``.
     """
 
     parts: int = 100
@@ -45,6 +46,7 @@ class Wishes:
     faults: Sequence[Fault] = ()
     images: Path | None = None
     stand_in: bool = False
+    record: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,8 @@ def _virtual(line: Line, wishes: Wishes, folder: Path) -> Line:
         SinkEntry(SinkTable(kind="virtual", name=PLC, role="verdict", send_ms=PATIENCE), plc),
         SinkEntry(SinkTable(kind="virtual", name=GATE, role="verdict", send_ms=200.0), gate),
     )
-    return replace(line, cameras=tuple(cameras), sinks=sinks)
+    kept = line.log if wishes.record else None
+    return replace(line, cameras=tuple(cameras), sinks=sinks, log=kept)
 
 
 def _started(belt: Path) -> float | None:

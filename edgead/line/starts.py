@@ -13,6 +13,7 @@ from edgead.line.channel import Message
 from edgead.line.config import Camera, Line, SinkEntry
 from edgead.line.faults import Fault, words
 from edgead.line.lens import Lens
+from edgead.line.log_table import Log
 from edgead.line.sink_process import SILENCE
 
 
@@ -50,6 +51,18 @@ def sink_start(line: Line, sink: SinkEntry) -> Message:
     return {"kind": sink.table.kind, "role": sink.table.role, "options": options, "silence": silence}
 
 
+def recorder_start(line: Line, log: Log, lenses: Mapping[str, Lens]) -> Message:
+    """The recorder's process."""
+    return {
+        "folder": str(line.path(log.table.folder)),
+        "format": log.table.format,
+        "days": log.keep.days,
+        "row_days": log.keep.row_days,
+        "bytes": round(log.keep.gigabytes * 1e9),
+        "rings": {name: lens.ring for name, lens in lenses.items()},
+    }
+
+
 def plain(options: Mapping[str, Any], whose: str) -> dict[str, Any]:
     """Options as a message can hold them.
 
@@ -75,4 +88,4 @@ def refusal(label: str, message: Message) -> EdgeadError:
     return kind(text)
 
 
-__all__ = ["camera_start", "judge_start", "plain", "refusal", "sink_start"]
+__all__ = ["camera_start", "judge_start", "plain", "recorder_start", "refusal", "sink_start"]

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 from edgead.bundle import read_bundle
 from edgead.cli import main
+from edgead.line.record import RecordReader
 from edgead.slots import Slots
 from tests.mean_bundle import picture, write_mean_bundle
 
@@ -133,6 +135,36 @@ def test_a_line_judges_what_comes_until_it_is_ended(folder: Path, running: Calla
     assert [each["verdict"]["part"] for each in lines if "verdict" in each] == ["1", "2", "3"]
     assert [each["ready"] for each in lines if "ready" in each][-2:] == [True, False]
     assert lines[-1]["summary"]["verdicts"] == 3
+
+
+def test_a_line_with_a_log_keeps_verdicts_images_and_maps(
+    folder: Path, running: Callable[..., Running], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with (folder / "line.toml").open("a") as file:
+        file.write("[log]\nimages = { near = 0, good = 'none' }\n")
+    assert main(["line", "check", str(folder / "line.toml")]) == 0
+    assert "ready      recorder recorder: the record is kept in" in capfd.readouterr().out
+    line = running(folder)
+    until(lambda: len(verdicts(folder)) == 3)
+    line.process.send_signal(signal.SIGTERM)
+    assert line.ends()[0] == 0
+    with RecordReader(folder / "record") as reader:
+        rows = reader.verdicts()
+        assert [row.trigger for row in rows] == [3, 2, 1] and [row.kept for row in rows] == [
+            None,
+            "reject",
+            None,
+        ]
+        assert [row.score for row in reader.scores("top")] == [50, 200, 60]
+        assert {"line-started", "line-ready", "line-camera-open"} <= {e.code for e in reader.events()}
+        image, small = reader.image(rows[1].id), reader.map(rows[1].id)
+    assert image is not None and small is not None
+    part = cv2.imread(str(folder / "parts" / "1.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(cv2.imread(str(image), cv2.IMREAD_UNCHANGED), part)
+    levels = cv2.imread(str(small), cv2.IMREAD_UNCHANGED)
+    assert levels.shape == (32, 48) and levels.max() > 128 and levels.min() < 128
+    told = json.loads((folder / "record" / "live" / "top.json").read_text())
+    assert told["size"]["width"] == 96 and told["trigger"] in (1, 2, 3)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for a process's children")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from edgead.line import config, faults
+from edgead.line import config, faults, log_table
 from edgead.notices import SENTENCES
 from edgead.options import describe_options
 from edgead.types import Why
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 PAGE = Path(__file__).parents[2] / "docs" / "line.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -21,9 +27,13 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.M | re.S)
 
 
-@pytest.mark.parametrize("table", ["LineTable", "CameraTable", "SinkTable"])
-def test_every_key_is_there_with_its_default_and_what_it_does(table: str) -> None:
-    for option in describe_options(getattr(config, table)):
+TABLES = [config.LineTable, config.CameraTable, config.SinkTable]
+TABLES += [log_table.LogTable, log_table.ImagesTable, log_table.KeepTable]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_key_is_there_with_its_default_and_what_it_does(table: type) -> None:
+    for option in describe_options(table):
         (row,) = [
             line
             for line in TEXT.splitlines()
@@ -57,8 +67,13 @@ def test_every_notice_of_the_line_has_its_sentence() -> None:
     folder = Path(str(config.__file__)).parent
     codes = {
         code
-        for file in folder.glob("*.py")
+        for file in folder.rglob("*.py")
         for code in re.findall(r'Notice\("(line-[a-z-]+)"', file.read_text())
     }
     codes |= {"line-sink-well", "line-sink-ill"}
     assert codes == {code for code in SENTENCES if code.startswith("line-")}
+
+
+def test_the_table_of_the_record_that_it_shows_is_the_default() -> None:
+    text = next(block for block in blocks("toml") if "[log]" in block)
+    assert log_table.log_of(tomllib.loads(text), "a test") == log_table.log_of({"log": {}}, "a test")

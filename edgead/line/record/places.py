@@ -1,0 +1,55 @@
+"""Where a record's files are. A database's word for it is a stranger's: no name leads out of the folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from pathlib import Path
+
+LIVE = "live"
+_IMAGE = re.compile(
+    r"images/[A-Za-z0-9][A-Za-z0-9_-]{0,39}/[0-9]{4}-[0-9]{2}-[0-9]{2}/[0-9a-f]{16}-[0-9]{1,19}\.(png|jpg)"
+)
+
+
+def image_name(camera: str, run: str, trigger: int, utc_ns: int, suffix: str) -> str:
+    """The name of a verdict's image, relative to the record's folder.
+
+    Raises:
+        ValueError: camera, run or suffix are none that a line has.
+    """
+    day = time.strftime("%Y-%m-%d", time.gmtime(utc_ns // 1_000_000_000))
+    name = f"images/{camera}/{day}/{run}-{trigger}.{suffix}"
+    if not is_image_name(name):
+        raise ValueError(f"no name for an image: {name[:200]!r}")
+    return name
+
+
+def map_name(image: str) -> str:
+    """The name of the anomaly map that lies next to an image."""
+    return f"{image.rpartition('.')[0]}.map.png"
+
+
+def is_image_name(name: str) -> bool:
+    """Whether an image of a record may be called so."""
+    return _IMAGE.fullmatch(name) is not None
+
+
+def file_in(folder: Path, name: str) -> Path | None:
+    """The plain file of this name in a folder; None where there's none, or where a link is on the way."""
+    path = folder
+    parts = name.split("/")
+    for part in parts:
+        path = path / part
+        try:
+            mode = os.lstat(path).st_mode
+        except (OSError, ValueError):
+            return None
+        if not (stat.S_ISREG(mode) if part is parts[-1] else stat.S_ISDIR(mode)):
+            return None
+    return path
+
+
+__all__ = ["LIVE", "file_in", "image_name", "is_image_name", "map_name"]
