@@ -17,6 +17,9 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "report": ("jinja2",),
     "sign": ("cryptography",),
     "train": ("torch", "torchvision", "timm", "onnxscript"),
+    "plc": ("gpiod",),
+    "opcua": ("asyncua",),
+    "mqtt": ("paho",),
 }
 """The importable packages of each extra, as in pyproject.toml (a test compares the two)."""
 

@@ -1,4 +1,4 @@
-"""Sinks of a line's verdicts that need no fieldbus: a file, a web server, and a PLC that is made up."""
+"""Sinks of a line's verdicts: fieldbuses and outputs to a PLC, others that are told, a file, a made-up PLC."""
 
 from __future__ import annotations
 
@@ -13,4 +13,7 @@ def edgead_register_sinks(register: Register) -> None:
     here = "edgead_plugins.sinks"
     register("file", f"{here}.file:File", "a line of JSON for each verdict")
     register("webhook", f"{here}.webhook:Webhook", "a POST of JSON to a web server, for information")
+    register(
+        "modbus", f"{here}.modbus:Modbus", "a Modbus TCP server for a PLC, which acknowledges and triggers"
+    )
     register("virtual", f"{here}.virtual:Virtual", "a virtual PLC, with faults where a script says so")
