@@ -1,4 +1,4 @@
-"""Sinks of a line's verdicts: fieldbuses and outputs to a PLC, others that are told, a file, a made-up PLC."""
+"""Sinks of a line: fieldbuses and outputs to a PLC, others that are told, a file, and a made-up PLC."""
 
 from __future__ import annotations
 
@@ -16,4 +16,6 @@ def edgead_register_sinks(register: Register) -> None:
     register(
         "modbus", f"{here}.modbus:Modbus", "a Modbus TCP server for a PLC, which acknowledges and triggers"
     )
+    register("gpio", f"{here}.gpio:Gpio", "GPIO lines: a pulse for each accept, reject at rest")
+    register("mqtt", f"{here}.mqtt:Mqtt", "an MQTT broker, for information")
     register("virtual", f"{here}.virtual:Virtual", "a virtual PLC, with faults where a script says so")
