@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from edgead.errors import OptionError, OutputError
-from edgead.testing import checks
+from edgead.line.check import check_line
+from edgead.line.config import line_of
 from edgead_plugins.sinks.modbus import Modbus, ModbusOptions
 from tests.plugins.sink_support import REGION, RUN, accept, reject, until
 
@@ -73,11 +74,6 @@ def exactly(end: socket.socket, count: int) -> bytes:
             return b""
         got += more
     return got
-
-
-@pytest.mark.parametrize("check", checks("modbus", options={"modbus": [f"listen={LISTEN}"]}), ids=str)
-def test_it_conforms(check: Any) -> None:
-    check()
 
 
 # ---------------------------------------------------------------- the documented map
@@ -370,6 +366,22 @@ def test_who_reads_no_answers_is_closed_and_delays_nobody(sink: Modbus, plc: Plc
             return sink.health().counts.get("clients_not_reading", 0) > 0
 
         until(closed, 60)
+
+
+def test_check_says_where_it_listens(tmp_path: Path) -> None:
+    document = {
+        "camera": [{"name": "top", "source": "generated", "bundle": "none"}],
+        "sink": [{"kind": "modbus", "options": {"listen": LISTEN}}],
+    }
+    found = check_line(line_of(document, "a test", tmp_path), {"top": tmp_path / "none"}, 0.1)
+    (sink,) = [each for each in found if each.kind == "sink"]
+    assert sink.ready
+    assert [notice.code for notice in sink.notices] == [
+        "line-check-role",
+        "line-check-tells",
+        "line-check-where",
+    ]
+    assert "listens on 127.0.0.1:" in str(sink.notices[-1])
 
 
 def test_where_it_cannot_listen_is_said(sink: Modbus) -> None:

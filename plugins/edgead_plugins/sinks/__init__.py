@@ -18,4 +18,5 @@ def edgead_register_sinks(register: Register) -> None:
     )
     register("gpio", f"{here}.gpio:Gpio", "GPIO lines: a pulse for each accept, reject at rest")
     register("mqtt", f"{here}.mqtt:Mqtt", "an MQTT broker, for information")
+    register("opcua", f"{here}.opcua:Opcua", "an OPC UA server: results as events and variables")
     register("virtual", f"{here}.virtual:Virtual", "a virtual PLC, with faults where a script says so")

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from edgead.errors import OptionError, OutputError, one_line
 from edgead.extras import explained
-from edgead.files import read_plain
 from edgead.line.records import record_of
 from edgead.names import json_text
 from edgead.options import Range, check_options
 from edgead.types import Health, Role, Verdict
+from edgead_plugins.sinks.secrets import LOOPBACK, check_secret, secret
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessageInfo
@@ -33,8 +31,6 @@ MOST_UNSENT = 16
 """Verdicts that may wait for the socket to take them."""
 KEEPALIVE = 10
 """Seconds after which the broker takes a silent client to be gone, and a half more."""
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-MOST_PASSWORD = 4096
 
 
 @dataclass(frozen=True)
@@ -63,15 +59,8 @@ class MqttOptions:
     def __post_init__(self) -> None:
         check_options(self)
         parts = self.parts()
-        if self.password_file and self.password_env:
-            raise OptionError("options 'password_file' and 'password_env' are both given: keep one")
-        secret = self.password_file or self.password_env
-        if secret and not self.user:
-            raise OptionError("option 'user' is missing beside the password: give it")
-        if secret and parts.scheme == "mqtt" and parts.hostname not in LOOPBACK and not self.in_the_clear:
-            raise OptionError(
-                "option 'url' would send the password in the clear: use mqtts://, or say in_the_clear"
-            )
+        safe = parts.scheme == "mqtts" or parts.hostname in LOOPBACK or self.in_the_clear
+        check_secret(self.user, self.password_file, self.password_env, safe, "use mqtts://")
         if self.ca_file and parts.scheme == "mqtt":
             raise OptionError("option 'ca_file' is for mqtts://: change 'url', or leave it out")
 
@@ -144,7 +133,8 @@ class Mqtt:
         client.will_set(f"{self._topic}/available", "offline", qos=1, retain=True)
         try:
             if self.options.user:
-                client.username_pw_set(self.options.user, self._password())
+                own = self.options
+                client.username_pw_set(own.user, secret(own.password_file, own.password_env))
             if self._tls:
                 client.tls_set(ca_certs=self.options.ca_file or None)
             client.connect(self._host, self._port, KEEPALIVE)
@@ -217,25 +207,6 @@ class Mqtt:
         if self._client is None or self._lost.is_set():
             raise OutputError(f"{self._where}: isn't connected; open it first")
         return self._client
-
-    def _password(self) -> str | None:
-        """The password, which no message ever holds.
-
-        Raises:
-            OSError: it can't be read.
-        """
-        own = self.options
-        if own.password_env:
-            if own.password_env not in os.environ:
-                raise OSError(None, f"the environment variable {own.password_env} isn't set")
-            return os.environ[own.password_env]
-        if own.password_file:
-            try:
-                text = read_plain(Path(own.password_file), MOST_PASSWORD).decode()
-            except ValueError:
-                raise OSError(None, f"{own.password_file} isn't text") from None
-            return text.splitlines()[0] if text else ""
-        return None
 
 
 def _end(client: Client) -> None:
