@@ -143,7 +143,7 @@ class Opcua:
         if loop is None:
             return
         if server is not None:
-            stopping = asyncio.run_coroutine_threadsafe(server.stop(), loop)
+            stopping = asyncio.run_coroutine_threadsafe(_stop(server), loop)
             try:
                 stopping.result(3.0)
             except Exception:  # it goes with its thread
@@ -282,6 +282,15 @@ class Opcua:
 
     def _is_ready(self, now: float) -> bool:
         return self._ready and now - self._beaten <= self._silent
+
+
+async def _stop(server: Server) -> None:
+    """Stop a server, and what its clients have left going."""
+    await server.stop()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 class _Users:
