@@ -18,6 +18,9 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "sign": ("cryptography",),
     "log": ("pyarrow",),
     "train": ("torch", "torchvision", "timm", "onnxscript"),
+    "plc": ("gpiod",),
+    "opcua": ("asyncua",),
+    "mqtt": ("paho",),
 }
 """The importable packages of each extra, as in pyproject.toml (a test compares the two)."""
 

@@ -401,6 +401,7 @@ SENTENCES: dict[str, str] = {
     "line-check-slow": "{ms:.1f} ms for an image is over the deadline of {deadline_ms:.0f} ms",
     "line-check-role": "it's there, with the role {role}",
     "line-check-tells": "it tells of triggers",
+    "line-check-where": "{detail}",
     "no-images": "no images",
     "no-good-images": "no good images",
     "no-bad-images": "no bad images",

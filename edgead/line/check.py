@@ -194,9 +194,11 @@ class _Checking:
             if message["tells"]:
                 self._tells.add(child.name)
         elif what == "up":
-            tells = [Notice("line-check-tells")] if child.name in self._tells else []
+            more = [Notice("line-check-tells")] if child.name in self._tells else []
+            if detail := str(message["detail"]):
+                more.append(Notice("line-check-where", {"detail": detail}))
             child.send({"is": "beat", "ready": False})
-            self._found(child, Notice("line-check-role", {"role": self._roles[child.name]}), *tells)
+            self._found(child, Notice("line-check-role", {"role": self._roles[child.name]}), *more)
         elif what == "down":
             self._found(child, error=OutputError(f"{child.label}: {message['why']}"))
 

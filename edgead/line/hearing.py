@@ -43,7 +43,7 @@ class Hearing:
         self.tried: set[Child] = set()
         self.refused: EdgeadError | None = None
         self._told_missed: dict[str, float] = {}
-        self._ill: set[str] = set()
+        self._ill: dict[str, str] = {}
 
     def hear(self, child: Child, message: Message) -> None:
         """One message; a process that can't be understood is killed."""
@@ -177,12 +177,13 @@ class Hearing:
 
     def _health(self, name: str, message: Message) -> None:
         """Said where a sink isn't well, and once it is again."""
-        values = {"sink": name, "detail": str(message["detail"]), "counts": dict(message["counts"])}
+        detail = str(message["detail"])
+        values = {"sink": name, "detail": detail, "counts": dict(message["counts"])}
         if not message["ok"]:
-            self._ill.add(name)
-            self._told(Notice("line-sink-ill", values))
-        elif name in self._ill:
-            self._ill.remove(name)
+            if self._ill.get(name) != detail:  # its counts alone are no news
+                self._told(Notice("line-sink-ill", values))
+            self._ill[name] = detail
+        elif self._ill.pop(name, None) is not None:
             self._told(Notice("line-sink-well", values))
 
     def _recorder(self, message: Message) -> None:

@@ -130,7 +130,13 @@ class Giving(Loop):
             return
         self._is_open, self._health = True, None
         self._pauses.up(time.monotonic())
-        self._channel.send({"is": "up"})
+        self._channel.send({"is": "up", "detail": self._detail()})
+
+    def _detail(self) -> str:
+        """Where it is, as it says itself."""
+        with suppress(Exception):
+            return str(self._sink.health().detail)[:500]
+        return ""
 
     def _failed(self, error: Exception) -> None:
         self._is_open = False

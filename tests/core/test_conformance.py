@@ -28,6 +28,9 @@ OPTIONS |= {
     "folder": (f"path={_root / 'pictures'}", "rate=50", "loop=true"),
     "file": (f"path={_root / 'verdicts.jsonl'}",),
     "webhook": ("url=http://127.0.0.1:9/",),  # where nobody listens
+    "mqtt": ("url=mqtt://127.0.0.1:9/line",),
+    "modbus": ("listen=127.0.0.1:0",),
+    "opcua": ("listen=192.0.2.1:4840",),  # nobody's: opening one takes a second, its own tests do that
 }
 FOLDERS = {
     "plain": trees.put(_root / "plain", "good/a.jpg", "good/b.jpg", "ng/c.jpg") or _root / "plain",

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from edgead.errors import FrameError
 from edgead.line.channel import MOST_BYTES, Channel, of_descriptor
 from edgead.line.events import Late
+from edgead.line.hearing import Hearing
 from edgead.line.lens import Lens, Misunderstood
 from edgead.line.outlet import MOST_UNANSWERED, Outlet
 from edgead.line.pauses import FIRST, MOST, WELL, Pauses
@@ -359,3 +361,20 @@ def test_an_idle_process_is_made_normal_thread_by_thread() -> None:
         be_normal(process.pid)
         assert [os.sched_getscheduler(p) for p in (process.pid, thread)] == [os.SCHED_OTHER] * 2
         process.kill()
+
+
+# ---------------------------------------------------------------- a sink that isn't well
+
+
+def test_a_sink_that_is_not_well_is_said_once_however_its_counts_go_on() -> None:
+    told: list[Any] = []
+    hearing = Hearing(None, None, told.append)  # type: ignore[arg-type]
+    for ok, detail, count in (
+        (False, "a", 1),
+        (False, "a", 2),
+        (False, "b", 3),
+        (True, "", 4),
+        (True, "", 5),
+    ):
+        hearing._health("plc", {"ok": ok, "detail": detail, "counts": {"n": count}})
+    assert [notice.code for notice in told] == ["line-sink-ill", "line-sink-ill", "line-sink-well"]
