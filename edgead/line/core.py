@@ -195,7 +195,7 @@ class Core:
     def _hand(self, hand: Hand) -> None:
         shot, judge = hand.shot, self._crew.judges[hand.judge]
         message = {"is": "judge", "trigger": hand.trigger, "slot": shot.slot, "shape": shot.shape,
-                   "dtype": shot.dtype, "number": shot.frame_id}  # fmt: skip
+                   "dtype": shot.dtype, "number": shot.frame_id, "depth": shot.depth}  # fmt: skip
         if not judge.send(message):
             judge.kill("it took no image")
 

@@ -47,7 +47,7 @@ class Child:
     """
 
     name: str
-    kind: Literal["camera", "judge", "sink"]
+    kind: Literal["camera", "judge", "sink", "look"]
     first: Callable[[], Message]
     descriptors: tuple[int, ...] = ()
     gently: Callable[[], bool] = lambda: False
