@@ -16,6 +16,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "fit": ("onnx", "spox", "nncf", "threadpoolctl", "onnxruntime", "rich", "safetensors", *TOML),
     "report": ("jinja2",),
     "sign": ("cryptography",),
+    "camera": ("genicam",),
+    "pylon": ("pypylon",),
     "train": ("torch", "torchvision", "timm", "onnxscript"),
 }
 """The importable packages of each extra, as in pyproject.toml (a test compares the two)."""
