@@ -3,8 +3,8 @@
     PYTHONPATH=. python tools/camera_loss.py [--lost N]... [--seconds S] [--rounds N]
 
 aravis' virtual camera (package aravis-tools) runs in a network namespace, and loses N of a thousand packets.
-After so many seconds it's switched off and on again, and the line goes on for half of them. The exit code is 1
-where a number of the camera's has no verdict or several, or an image that was lost has one that isn't the
+After so many seconds it's switched off and on again, and the line goes on for half of them. The exit code is
+1 where a number of the camera's has no verdict or several, or an image that was lost has one that isn't the
 fail-safe's.
 """
 

@@ -120,6 +120,22 @@ def test_each_format_that_viky_offers_is_its_bytes(gentl: Any, name: str) -> Non
     assert len(np.unique(np.frombuffer(taken[0], np.uint8))) > 1
 
 
+def test_of_several_parts_the_image_is_taken_and_what_has_none_is_a_problem(gentl: Any) -> None:
+    more = ("ComponentSelector=Range", "ComponentEnable=true", "ComponentSelector=Intensity")
+    source = gentl(features=more, rate=50.0)
+    source.open()
+    grab = grabs(source, 1)[0]
+    assert len(source._driver._current.parts) > 1
+    assert grab.image is not None and grab.image.shape == (400, 400, 3)
+    source.close()
+    source = gentl(features=("GenDCStreamingMode=On",), rate=50.0)
+    source.open()
+    grab = grabs(source, 1)[0]
+    assert (
+        grab.image is None and grab.frame_id == 1 and "doesn't say what the buffer holds" in str(grab.problem)
+    )
+
+
 def test_gentl_reads_a_number_of_the_chunk_data(gentl: Any) -> None:
     source = gentl(encoder="ChunkNrBounces", rate=50.0)
     source.open()

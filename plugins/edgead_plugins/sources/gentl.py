@@ -207,25 +207,10 @@ class GentlDriver:
             raw = replace(raw, **self._encoder(buffer))
         if raw.problem is not None:
             return raw
-        data = np.frombuffer(buffer.raw_buffer, np.uint8)
-        for part in filter(_is_picture, buffer.parts):
-            start = int(part.data_offset)
-            return replace(
-                raw,
-                data=data[start : start + int(part.data_size)],
-                code=int(part.data_format),
-                width=int(part.width),
-                height=int(part.height),
-                padding=_known(lambda part=part: part.x_padding) or 0,
-            )
-        code, width, height = int(buffer.pixel_format), int(buffer.width), int(buffer.height)
-        padding = _known(lambda: buffer.padding_x) or 0
-        start = _known(lambda: buffer.image_offset) or 0
-        end = _known(lambda: buffer.size_filled) or data.size
-        pixel_format = by_code(code)
-        if pixel_format is not None and _has_chunks(buffer):  # which lie behind it
-            end = min(end, start + bytes_of(pixel_format, width, height, padding))
-        return replace(raw, data=data[start:end], code=code, width=width, height=height, padding=padding)
+        try:
+            return replace(raw, **_image_of(buffer))
+        except FAULTS as error:
+            return replace(raw, problem=f"the producer doesn't say what the buffer holds ({why_of(error)})")
 
     def _encoder(self, buffer: Any) -> dict[str, Any]:
         """The encoder's count of an image's chunk data, or why it isn't there."""
@@ -248,8 +233,27 @@ def _known(tell: Any) -> int | None:
         return None
 
 
-def _is_picture(part: Any) -> bool:
-    return int(part.data_type) == int(gentl.PARTDATATYPE_IDS.PART_DATATYPE_2D_IMAGE)
+def _image_of(buffer: Any) -> dict[str, Any]:
+    """A buffer's image: of several parts the first whose format is read."""
+    data = np.frombuffer(buffer.raw_buffer, np.uint8)
+    parts = list(buffer.parts)
+    for part in parts:
+        if by_code(code := int(part.data_format)) is None:
+            continue
+        start, width, height = int(part.data_offset), int(part.width), int(part.height)
+        padding = _known(lambda part=part: part.x_padding) or 0
+        end = start + int(part.data_size)
+        return {"data": data[start:end], "code": code, "width": width, "height": height, "padding": padding}
+    if parts:
+        return {"problem": f"none of the buffer's {len(parts)} parts has a pixel format that is read"}
+    code, width, height = int(buffer.pixel_format), int(buffer.width), int(buffer.height)
+    padding = _known(lambda: buffer.padding_x) or 0
+    start = _known(lambda: buffer.image_offset) or 0
+    end = _known(lambda: buffer.size_filled) or data.size
+    pixel_format = by_code(code)
+    if pixel_format is not None and _has_chunks(buffer):  # which lie behind it
+        end = min(end, start + bytes_of(pixel_format, width, height, padding))
+    return {"data": data[start:end], "code": code, "width": width, "height": height, "padding": padding}
 
 
 def _has_chunks(buffer: Any) -> bool:
