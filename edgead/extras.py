@@ -17,6 +17,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "report": ("jinja2",),
     "sign": ("cryptography",),
     "log": ("pyarrow",),
+    "camera": ("genicam",),
+    "pylon": ("pypylon",),
     "train": ("torch", "torchvision", "timm", "onnxscript"),
     "plc": ("gpiod",),
     "opcua": ("asyncua",),

@@ -394,6 +394,9 @@ SENTENCES: dict[str, str] = {
     "line-record-damaged": "the record in {folder} is damaged; it was moved aside as {aside}, its images "
     "too, and a new one is begun: {why}",
     "line-check-image": "it gives images of {size} {type}",
+    "line-check-depth": "their values have {bits} bits",
+    "line-check-depth-untold": "its images have 16 bits, and nobody says how many the camera fills, so that "
+    "they're taken for 16: give depth where it fills fewer",
     "line-check-no-image": "it's open, and gave no image in {seconds:.0f} s: trigger it and try again",
     "line-check-uncounted": "it doesn't count its triggers, so that a lost image is seen by nobody",
     "line-check-warm": "warm after {seconds:.1f} s, on {runs_on}",

@@ -98,6 +98,37 @@ def check(file: Path, as_json: bool) -> int:
     return next((finding.error.exit_code for finding in found if finding.error is not None), 0)
 
 
+@command.command("cameras")
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@click.option(
+    "-o", "--option", multiple=True, metavar="KEY=VALUE", help="An option of the one SOURCE, as in LINE.TOML."
+)
+@json_option
+def cameras(sources: tuple[str, ...], option: tuple[str, ...], as_json: bool) -> int:
+    """Show which cameras the installed sources see, and the options that choose each.
+
+    SOURCE is a registered source, gentl or aravis for instance; all of them if none is given. Each one looks
+    in a process of its own. The exit code is a fault's where SOURCE is given and can't look.
+    """
+    from edgead.cli.line_words import seen
+    from edgead.errors import OptionError
+    from edgead.line.looking import look
+    from edgead.names import shown
+    from edgead.plugins import registry
+
+    if option and len(sources) != 1:
+        raise OptionError("-o is for one source: name it, `edgead line cameras gentl -o cti=FILE`")
+    for name in sources:
+        registry().entry("sources", name)
+    found = look(dict.fromkeys(sources or registry().names("sources"), option), Path.cwd())
+    if as_json:
+        print_json([each.record() for each in found])
+    for line in () if as_json else seen(found, all_told=bool(sources)):
+        click.echo(shown(line))
+    faults = [each.error for each in found if each.error is not None]
+    return faults[0].exit_code if sources and faults else 0
+
+
 @command.command("simulate")
 @_file
 @click.option("--parts", type=count_of(1, MOST_PARTS), default=100, metavar="N", help="Parts (default 100).")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgead.cli.output import json_line
@@ -13,6 +14,7 @@ from edgead.types import Verdict
 
 if TYPE_CHECKING:
     from edgead.line.hearing import Told
+    from edgead.line.looking import Looked
 
 
 def as_text(told: Told) -> str:
@@ -60,6 +62,23 @@ def _finite(score: float) -> float | None:
     return score if abs(score) < float("inf") else None
 
 
+def seen(found: Sequence[Looked], all_told: bool) -> list[str]:
+    """What sources see, a line for each camera; of those that can't tell only if ``all_told``."""
+    lines = []
+    for looked in found:
+        if looked.error is not None:
+            lines.append(str(looked.error))
+        elif looked.cameras is None:
+            lines += [f"{looked.source:8}  it can't tell which cameras are there"] if all_told else []
+        elif not looked.cameras:
+            lines.append(f"{looked.source:8}  no camera is there")
+        for camera in looked.cameras or ():
+            options = ", ".join(f"{key} = {json_line(value)}" for key, value in camera.options.items())
+            about = ", ".join(f"{key} {text}" for key, text in camera.about.items())
+            lines.append(f"{looked.source:8}  {camera.name}: options = {{ {options} }}  ({about})")
+    return lines
+
+
 def summary(tally: dict[str, Any]) -> str:
     """What was said in all, in a line."""
     whys = ", ".join(f"{number} {why}" for why, number in tally["whys"].items() if why != "score")
@@ -71,4 +90,4 @@ def summary(tally: dict[str, Any]) -> str:
     return told
 
 
-__all__ = ["as_json", "as_text", "summary"]
+__all__ = ["as_json", "as_text", "seen", "summary"]

@@ -112,9 +112,9 @@ class Camera(Loop):
 
     def _failed(self, error: Exception) -> None:
         why = one_line(error, "message" if isinstance(error, DeviceError) else "named")
+        self._channel.send({"is": "lost", "why": why})  # first: a driver may take seconds to let go
         self._close()
         self._again = time.monotonic() + self._pauses.failed(time.monotonic())
-        self._channel.send({"is": "lost", "why": why})
 
     def _close(self) -> None:
         self._is_open = False
@@ -127,7 +127,8 @@ def _told(grab: Grab) -> Message:
     numbers = {"frame_id": grab.frame_id, "camera_ns": grab.camera_ns, "encoder": grab.encoder}
     plain = {name: None if number is None else int(number) for name, number in numbers.items()}
     problem = None if grab.problem is None else str(grab.problem)[:500]
-    return {"is": "shot", "slot": None, "problem": problem, **plain}
+    depth = None if grab.depth is None else int(grab.depth)
+    return {"is": "shot", "slot": None, "problem": problem, "depth": depth, **plain}
 
 
 __all__ = ["Camera", "main", "work"]

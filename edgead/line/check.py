@@ -24,6 +24,7 @@ from edgead.line.channel import Message
 from edgead.line.config import Line
 from edgead.line.crew import Crew, Plan
 from edgead.line.events import Shot
+from edgead.line.judge_process import of_another_depth
 from edgead.line.lens import Misunderstood
 from edgead.line.processes import Child
 from edgead.line.starts import refusal
@@ -89,6 +90,7 @@ class _Checking:
         self._opened: dict[str, float] = {}
         self._shots: dict[str, Shot] = {}
         self._warm: dict[str, Notice] = {}
+        self._learned: dict[str, int | None] = {}  # significant bits of 16-bit images, by camera
         self._asked: dict[str, float] = {}
         self._roles: dict[str, str] = {}
         self._tells: set[str] = set()
@@ -172,18 +174,22 @@ class _Checking:
             self._shots[child.name] = shot
             values = {"size": "x".join(map(str, shot.shape)), "type": shot.dtype}
             uncounted = [Notice("line-check-uncounted")] if shot.frame_id is None else []
-            self._found(child, Notice("line-check-image", values), *uncounted)
+            bits = [Notice("line-check-depth", {"bits": shot.depth})] if shot.depth is not None else []
+            self._found(child, Notice("line-check-image", values), *bits, *uncounted)
 
     def _judge(self, child: Child, message: Message) -> None:
         what, now = message["is"], time.monotonic()
         if what == "ready":
             values = {"runs_on": str(message["runs_on"]), "seconds": float(message["seconds"])}
-            self._warm[child.name.rpartition("/")[0]] = Notice("line-check-warm", values)
+            camera = child.name.rpartition("/")[0]
+            self._warm[camera] = Notice("line-check-warm", values)
+            self._learned[camera] = message.get("depth")
         elif what == "scored":
             name = child.name.rpartition("/")[0]
             ms, deadline = 1e3 * (now - self._asked[name]), self._line.table.deadline_ms
             late = [Notice("line-check-slow", {"ms": ms, "deadline_ms": deadline})] if ms > deadline else []
-            self._found(child, self._warm[name], Notice("line-check-judged", {"ms": ms}), *late)
+            judged = Notice("line-check-judged", {"ms": ms})
+            self._found(child, self._warm[name], judged, *late, *self._doubt_of_depth(name))
         elif what == "failed":
             self._found(child, error=InferenceError(f"{child.label}: {message['why']}"))
 
@@ -223,11 +229,20 @@ class _Checking:
             if name not in self._warm or name in self._asked:
                 continue
             if (shot := self._shots.get(name)) is not None:
+                if why := of_another_depth(shot.depth, self._learned[name]):
+                    self._found(judge, error=OptionError(f"{judge.label}: {why}"))
+                    continue
                 self._asked[name] = now
                 judge.send({"is": "judge", "trigger": 1, "slot": shot.slot, "shape": shot.shape,
-                            "dtype": shot.dtype, "number": None})  # fmt: skip
+                            "dtype": shot.dtype, "number": None, "depth": shot.depth})  # fmt: skip
             elif ("camera", name) in self._findings:
                 self._found(judge, self._warm[name])
+
+    def _doubt_of_depth(self, camera: str) -> list[Notice]:
+        """Of 16-bit images of which neither camera nor bundle nor file says how many bits are used."""
+        shot = self._shots[camera]
+        told = shot.depth is not None or self._learned[camera] is not None
+        return [] if told or shot.dtype != "uint16" else [Notice("line-check-depth-untold")]
 
 
 __all__ = ["IMAGE_SECONDS", "Finding", "check_line"]

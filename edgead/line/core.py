@@ -218,7 +218,7 @@ class Core:
     def _hand(self, hand: Hand) -> None:
         shot, judge = hand.shot, self._crew.judges[hand.judge]
         message = {"is": "judge", "trigger": hand.trigger, "slot": shot.slot, "shape": shot.shape,
-                   "dtype": shot.dtype, "number": shot.frame_id}  # fmt: skip
+                   "dtype": shot.dtype, "number": shot.frame_id, "depth": shot.depth}  # fmt: skip
         if self._recording is not None:
             lending = self._recording.lending
             message["map"] = lending.wants_map(hand.trigger, hand.camera, time.monotonic_ns())

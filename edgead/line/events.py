@@ -16,7 +16,7 @@ class Shot:
         slot: where in the camera's ring it lies; None where there's a problem.
         grabbed: when the camera's process had it, ns.
         shape, dtype: the array's.
-        frame_id, camera_ns, encoder, problem: as ``edgead.types.Grab`` has them.
+        frame_id, camera_ns, encoder, problem, depth: as ``edgead.types.Grab`` has them.
         overrun: there's no image because no slot was free.
     """
 
@@ -29,6 +29,7 @@ class Shot:
     encoder: int | None = None
     problem: str | None = None
     overrun: bool = False
+    depth: int | None = None
 
 
 @dataclass(frozen=True)

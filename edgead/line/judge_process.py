@@ -24,7 +24,8 @@ from edgead.runtime.cores import check_cores
 MOST_REGIONS = 16
 """Regions that a verdict has at most, the highest peaks."""
 
-Judging = Callable[[NDArray[Any]], Scored]
+Judging = Callable[[NDArray[Any], int | None], Scored]
+"""An image, and its significant bits where the camera says so, to its score."""
 
 
 def main() -> None:
@@ -56,7 +57,8 @@ def _answer(judging: Judging, ring: Ring, message: Message, fault: Fault | None)
     trigger = message["trigger"]
     try:
         image = ring.read(message["slot"], message["shape"], message["dtype"])
-        scored = judging(image) if fault is None else _broken(judging, image, fault)
+        depth = message.get("depth") if image.dtype.itemsize == 2 else None
+        scored = judging(image, depth) if fault is None else _broken(judging, image, depth, fault)
     except Exception as error:  # whatever an engine raises, there's no score
         return {"is": "failed", "trigger": trigger, "why": one_line(error)}
     regions = [[*region.box, region.area, region.peak] for region in scored.regions[:MOST_REGIONS]]
@@ -67,17 +69,17 @@ def _answer(judging: Judging, ring: Ring, message: Message, fault: Fault | None)
     return answer
 
 
-def _broken(judging: Judging, image: NDArray[Any], fault: Fault) -> Scored:
+def _broken(judging: Judging, image: NDArray[Any], depth: int | None, fault: Fault) -> Scored:
     how = fault.what.partition("-")[2]
     if how == "slow":
         time.sleep(fault.seconds)
     elif how == "raise":
         raise InferenceError("the fault script says so; take it out")
     elif how == "nan":
-        return Scored(float("nan"), judging(image).threshold, False)
+        return Scored(float("nan"), judging(image, depth).threshold, False)
     else:
         break_down(how)
-    return judging(image)
+    return judging(image, depth)
 
 
 def _loaded(start: Message) -> tuple[Judging, dict[str, Any]]:
@@ -96,13 +98,16 @@ def _loaded(start: Message) -> tuple[Judging, dict[str, Any]]:
         self_test_minutes=start["self_test_minutes"],
     )
 
-    def judging(image: NDArray[Any]) -> Scored:
-        found = detector(image)
+    def judging(image: NDArray[Any], depth: int | None) -> Scored:
+        if other_depth := of_another_depth(depth, detector.depth):
+            raise InferenceError(other_depth)
+        found = detector(image, depth=depth)
         if (tested := detector.self_test) is not None and not tested.passed:
             raise SelfTestError(str(tested))
         return Scored(float(found.score), float(found.threshold), found.is_anomalous, found.regions, found)
 
-    facts = {"bundle": detector.bundle.digest, "runs_on": detector.runs_on, "threshold": detector.threshold}
+    facts = {"bundle": detector.bundle.digest, "runs_on": detector.runs_on, "threshold": detector.threshold,
+             "depth": detector.depth}  # fmt: skip
     return judging, facts
 
 
@@ -112,13 +117,23 @@ def _stand_in() -> tuple[Judging, dict[str, Any]]:
     Its score is the part's number, so that a mixed-up image shows; the threshold is under it for a defect.
     """
 
-    def judging(image: NDArray[Any]) -> Scored:
+    def judging(image: NDArray[Any], depth: int | None) -> Scored:
         corner = np.asarray(image[:2, :8], np.uint8).reshape(2, 8, -1)[..., 0]
         number = float(int.from_bytes(corner[0].tobytes(), "big"))
         anomalous = bool(corner[1, 0] > 127)
         return Scored(number, number - 0.5 if anomalous else number + 0.5, anomalous)
 
-    return judging, {"bundle": "0" * 64, "runs_on": "no engine", "threshold": 0.0}
+    return judging, {"bundle": "0" * 64, "runs_on": "no engine", "threshold": 0.0, "depth": None}
 
 
-__all__ = ["MOST_REGIONS", "main", "work"]
+def of_another_depth(camera: int | None, learned: int | None) -> str | None:
+    """Why a bundle can't judge images of so many significant bits, or None; either may be unknown."""
+    if camera is None or learned is None or camera == learned:
+        return None
+    return (
+        f"the camera gives images of {camera} bits, and its bundle or the line's file says {learned}: set "
+        "the camera's pixel format to such, or fit a bundle on its images"
+    )
+
+
+__all__ = ["MOST_REGIONS", "main", "of_another_depth", "work"]

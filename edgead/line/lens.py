@@ -65,6 +65,7 @@ class Lens:
             message["encoder"],
             message["problem"],
             bool(message.get("overrun", False)),
+            message.get("depth"),
         )
 
     def let_go(self, slot: int) -> None:

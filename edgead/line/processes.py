@@ -47,7 +47,7 @@ class Child:
     """
 
     name: str
-    kind: Literal["camera", "judge", "sink", "recorder"]
+    kind: Literal["camera", "judge", "sink", "recorder", "look"]
     first: Callable[[], Message]
     descriptors: tuple[int, ...] = ()
     gently: Callable[[], bool] = lambda: False

@@ -14,6 +14,7 @@ from edgead.types import (
     Backbone,
     CarriesImages,
     ChoosesImageScore,
+    Discovers,
     Exporter,
     FitsFolds,
     FittedScorer,
@@ -86,6 +87,7 @@ OPTIONAL: Mapping[type, tuple[str, Callable[[Any], bool]]] = {
     InBulk: ("a method in_bulk(images)", _takes(1)),
     KeepsPart: ("a method part(maps, data)", _takes(2)),
     FitsFolds: ("a method fit_folds(folds)", _takes(1)),
+    Discovers: ("a method cameras()", _takes(0)),
     TellsTriggers: ("a method on_trigger(told)", _takes(1)),
     OwningSession: ("a method that takes an image, or images", _takes(1)),
 }

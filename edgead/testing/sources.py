@@ -12,7 +12,7 @@ from edgead.errors import DeviceError
 from edgead.testing.check import Skipped, require
 from edgead.testing.made import OPTIONS, Made, closes_at_any_time, raised_by, require_one_line
 from edgead.testing.protocols import require_members
-from edgead.types import Grab, Source
+from edgead.types import Discovers, Grab, SeenCamera, Source
 
 IMAGES = 4
 """How many are looked at."""
@@ -74,6 +74,9 @@ def gives_frames(made: Made) -> None:
                 number is None or type(number) is int,
                 f"{name} is {number!r}: give an int, or None for unknown",
             )
+        kind = None if grab.image is None else grab.image.dtype.name
+        deep = type(grab.depth) is int and 9 <= grab.depth <= 16 and kind == "uint16"
+        require(grab.depth is None or deep, f"depth is {grab.depth!r}, the image {kind}: 9 to 16 of a uint16")
 
 
 def counts_its_triggers(made: Made) -> None:
@@ -98,6 +101,22 @@ def opens_again(made: Made) -> None:
         require(not first or _wait(source, 1), "opened again, it gives no image")
     finally:
         source.close()
+
+
+def names_its_cameras(made: Made) -> None:
+    """where it looks for cameras, each is a ``SeenCamera`` of one line, whose options are the source's"""
+    source = made.one()
+    if not isinstance(source, Discovers):
+        return
+    found: list[Any] = []
+    error = raised_by(lambda: found.extend(source.cameras()))
+    if error is not None:
+        require_one_line(error, DeviceError, "cameras, where it can't look,")
+    for camera in found:
+        require(isinstance(camera, SeenCamera), f"cameras gives a {type(camera).__name__}: give a SeenCamera")
+        require(camera.name and "\n" not in camera.name, f"a camera's name is {camera.name!r}: give one line")
+        error = raised_by(lambda camera=camera: made.options(**camera.options))  # type: ignore[misc]
+        require(error is None, f"a camera's options aren't the source's: {error}")
 
 
 def _grabs(made: Made) -> list[Grab]:
@@ -131,4 +150,5 @@ CHECKS = (
     gives_frames,
     counts_its_triggers,
     opens_again,
+    names_its_cameras,
 )

@@ -12,9 +12,11 @@ from typing import Any, Protocol
 from edgead.types.data import GOOD, Layout, Sample, Split
 from edgead.types.line import (
     Decision,
+    Discovers,
     Grab,
     Health,
     Role,
+    SeenCamera,
     Sink,
     Source,
     TellsTriggers,
@@ -101,6 +103,7 @@ __all__ = [
     "ChoosesImageScore",
     "Decision",
     "Defect",
+    "Discovers",
     "Exporter",
     "FeatureInfo",
     "Features",
@@ -135,6 +138,7 @@ __all__ = [
     "Sample",
     "Scorer",
     "Scores",
+    "SeenCamera",
     "Sink",
     "Size",
     "Source",

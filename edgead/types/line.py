@@ -6,7 +6,7 @@ Sources and sinks each run in a process of their own; see ``edgead.line``. Times
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -39,6 +39,8 @@ class Grab:
         camera_ns: the camera's own time stamp in ns, or None.
         encoder: the encoder's count at the trigger, or None.
         problem: why there's no image, or none to be judged: an incomplete buffer for instance. Else None.
+        depth: significant bits of a uint16 image, 9 to 16; None where the camera doesn't say. A bundle that
+            learned another depth doesn't judge it.
     """
 
     image: NDArray[Any] | None
@@ -46,6 +48,7 @@ class Grab:
     camera_ns: int | None = None
     encoder: int | None = None
     problem: str | None = None
+    depth: int | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,34 @@ class Source(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class SeenCamera:
+    """A camera that a source could open.
+
+    Attributes:
+        name: what it's called to people, one line.
+        options: the source's options that choose it.
+        about: what else is known, text by name: vendor, model, serial, address and the like.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Discovers(Protocol):
+    """A source that can tell which cameras are there. Optional; ``edgead line cameras`` shows them."""
+
+    def cameras(self) -> Sequence[SeenCamera]:
+        """Look for cameras, in bounded time; called where it isn't open. None of them is changed by it.
+
+        Raises:
+            edgead.errors.DeviceError: it can't look.
+        """
+        ...
+
+
 class Sink(Protocol):
     """What verdicts go to. Made as ``factory(options)``, which opens nothing.
 
@@ -212,9 +243,11 @@ class TellsTriggers(Protocol):
 
 __all__ = [
     "Decision",
+    "Discovers",
     "Grab",
     "Health",
     "Role",
+    "SeenCamera",
     "Sink",
     "Source",
     "TellsTriggers",

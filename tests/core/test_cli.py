@@ -25,6 +25,7 @@ from edgead.errors import (
     ParityError,
     PluginError,
 )
+from edgead.extras import EXTRAS
 from edgead.plugins import Entry, Plugin, Registry, registry
 from edgead.progress import make_progress, silent
 
@@ -138,7 +139,7 @@ def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     report = json.loads(capsys.readouterr().out)
     assert report["telemetry"] == "off"
     assert report["packages"]["numpy"]
-    assert set(report["extras"]) == {"openvino", "onnx", "fit", "report", "sign", "train"}
+    assert set(report["extras"]) == set(EXTRAS)
     assert main(["plugins", "--json"]) == 0
     assert isinstance(json.loads(capsys.readouterr().out), list)
     assert main(["backbones", "--json"]) == 0

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from edgead.plugins import registry
@@ -24,7 +28,16 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 _scratch = tempfile.TemporaryDirectory(prefix="edgead-layouts-")
 _root = Path(_scratch.name)
 write_images(_root / "pictures", [good_image(index) for index in range(3)])
+os.environ.setdefault("PYLON_CAMEMU", "1")  # before its library is loaded: a virtual camera
+_genicam = find_spec("genicam")
+_video = cv2.VideoWriter(str(_root / "video.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+for _index in range(5):
+    _video.write(np.full((48, 64, 3), 40 * _index, np.uint8))
+_video.release()
 OPTIONS |= {
+    "gentl": (f"cti={Path(str(_genicam and _genicam.origin)).parent / 'viky.cti'}", "camera=1", "rate=50"),
+    "pylon": ("device_class=BaslerCamEmu", "width=64", "height=48"),
+    "opencv": (f"device={_root / 'video.avi'}", "rate=50", "loop=true"),
     "folder": (f"path={_root / 'pictures'}", "rate=50", "loop=true"),
     "file": (f"path={_root / 'verdicts.jsonl'}",),
     "webhook": ("url=http://127.0.0.1:9/",),  # where nobody listens
@@ -57,6 +70,7 @@ ALL = [
     check
     for check in checks("edgead", folders=FOLDERS, options=OPTIONS)
     if (check.kind, check.name) == ("backbone", "feature-info-is-true") or not _needs_a_file(check)
+    if check.subject != "aravis"  # it looks around on every network: test_camera_aravis.py has one for it
 ]
 WITH_A_FILE = [*checks(f"onnx:{_onnx}"), *checks("resnet18", weights=_weights)]
 

@@ -422,6 +422,22 @@ WRONG = {
         "opens-again",
         "it can't be opened again",
     ),
+    "a source of other bits than its images have": (
+        "return Grab(image, frame_id=self._count)",
+        "return Grab(image, frame_id=self._count, depth=12)",
+        "wrong-stripes",
+        "gives-frames",
+        "depth is 12, the image uint8",
+    ),
+    "a source that sees cameras that it has no options for": (
+        "    def close(self):\n        self._next = None\n",
+        "    def close(self):\n        self._next = None\n\n    def cameras(self):\n"
+        "        from edgead.types import SeenCamera\n\n"
+        "        return [SeenCamera('stripes', {'serial': '5'})]\n",
+        "wrong-stripes",
+        "names-its-cameras",
+        "a camera's options aren't the source's",
+    ),
     # sinks
     "a sink without beat": (
         "    def beat(self, ready):",

@@ -40,6 +40,7 @@ WRONG: dict[str, Any] = {
     "start_owned": None,
     "map_owned": lambda: None,
     "on_trigger": lambda: None,
+    "cameras": lambda timeout: None,
 }
 ASKED = {*REQUIRED.values(), *YIELDED}
 

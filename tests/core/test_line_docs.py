@@ -13,6 +13,8 @@ from edgead.line import config, faults, log_table
 from edgead.notices import SENTENCES
 from edgead.options import describe_options
 from edgead.types import Why
+from edgead_plugins.pixels import FORMATS
+from edgead_plugins.sources.camera_options import CameraOptions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -77,3 +79,43 @@ def test_every_notice_of_the_line_has_its_sentence() -> None:
 def test_the_table_of_the_record_that_it_shows_is_the_default() -> None:
     text = next(block for block in blocks("toml") if "[log]" in block)
     assert log_table.log_of(tomllib.loads(text), "a test") == log_table.log_of({"log": {}}, "a test")
+def section(heading: str) -> str:
+    found = re.search(rf"^(#+) {re.escape(heading)}\n(.*?)(?=^#)", TEXT, re.M | re.S)
+    assert found, heading
+    return found.group(2)
+
+
+@pytest.mark.parametrize(
+    ("heading", "module", "name"),
+    [
+        ("Cameras", "camera_options", "CameraOptions"),
+        ("gentl", "gentl", "GentlOptions"),
+        ("aravis", "aravis", "AravisOptions"),
+        ("pylon", "pylon", "PylonOptions"),
+        ("opencv", "opencv", "OpenCVOptions"),
+    ],
+)
+def test_every_option_of_a_camera_is_there(heading: str, module: str, name: str) -> None:
+    common = {option.name for option in describe_options(CameraOptions)}
+    options_type = getattr(pytest.importorskip(f"edgead_plugins.sources.{module}"), name)
+    own = [
+        option
+        for option in describe_options(options_type)
+        if options_type is CameraOptions
+        or not issubclass(options_type, CameraOptions)
+        or option.name not in common
+    ]
+    rows = [line for line in section(heading).splitlines() if line.startswith("| `") and line.count("|") > 4]
+    assert len(rows) == len(own)
+    for row, option in zip(rows, own, strict=True):
+        default = "-" if option.default in ("", "none") else option.default
+        assert row.startswith(f"| `{option.name}` |") and f"| {default} | {option.help} |" in row, row
+
+
+def test_every_pixel_format_is_there() -> None:
+    table = section("Pixel formats")
+    for pixel_format in FORMATS:
+        name = pixel_format.name
+        bayer = re.fullmatch(r"Bayer(..)(.*)", name)
+        words = re.findall(r"\w+", table)
+        assert name in words or (bayer and {f"Bayer{bayer[1]}", bayer[1]} & set(words) and bayer[2] in words)

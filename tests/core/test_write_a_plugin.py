@@ -51,7 +51,7 @@ CROSSING = (
     *("LearningData", "TrainingData", "FittingData"),
     *("Method", "Backbone", "FeatureInfo", "InputSpec", "Exporter", "Artifact"),
     *("Layout", "Split", "Sample"),
-    *("Source", "Grab", "Sink", "TellsTriggers", "Verdict", "Times", "Health"),
+    *("Source", "Grab", "Discovers", "SeenCamera", "Sink", "TellsTriggers", "Verdict", "Times", "Health"),
 )
 
 
