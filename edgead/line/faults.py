@@ -30,6 +30,7 @@ What = Literal[
     "camera-crash", "camera-stop", "camera-missed", "camera-ghost",
     "sink-slow", "sink-gone", "sink-hang", "sink-exit", "sink-crash", "sink-stop",
     "belt-burst",
+    "swap", "swap-refused", "swap-crash", "swap-raise", "swap-hang", "swap-worse",
 ]
 # fmt: on
 WHATS: tuple[str, ...] = get_args(What)
@@ -55,7 +56,7 @@ class Fault:
 
     @property
     def where(self) -> str:
-        """judge, camera, sink or belt."""
+        """judge, camera, sink, belt or swap."""
         return self.what.partition("-")[0]
 
     @property
