@@ -394,6 +394,10 @@ class SlotsBusyError(OutputError):
     """Another process installs a bundle, or goes back to one, in the same folder of slots."""
 
 
+class LineBusyError(OutputError):
+    """Another process runs the same line."""
+
+
 class TrainingError(EdgeadError):
     """A training went wrong: its loss isn't finite, or its features collapsed."""
 

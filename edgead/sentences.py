@@ -400,6 +400,7 @@ SENTENCES: dict[str, str] = {
     "back",
     "line-bundle-taken": "camera {camera}: no judge was left, and its bundle's folder was changed while the "
     "line runs, so {bundle} judges now",
+    "line-slots-trouble": "the slots that this line's bundles are from: {why}",
     "line-check-image": "it gives images of {size} {type}",
     "line-check-no-image": "it's open, and gave no image in {seconds:.0f} s: trigger it and try again",
     "line-check-uncounted": "it doesn't count its triggers, so that a lost image is seen by nobody",

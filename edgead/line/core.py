@@ -139,6 +139,7 @@ class Core:
                 self._perform()
         self._crew.children.end_all(GRACE)
         self._crew.close()
+        self.swapping.close()
 
     def _owed(self) -> bool:
         """Whether a sink still has verdicts in hand that it may put out."""

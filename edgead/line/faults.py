@@ -34,6 +34,7 @@ What = Literal[
 ]
 # fmt: on
 WHATS: tuple[str, ...] = get_args(What)
+SWAPS: tuple[What, ...] = tuple(what for what in get_args(What) if what.startswith("swap"))
 MOST = 10_000
 MOST_BYTES = 1 << 20
 
@@ -127,4 +128,4 @@ def read_script(file: Path) -> tuple[Fault, ...]:
     )
 
 
-__all__ = ["WHATS", "Fault", "drawn", "of_word", "read_script", "words"]
+__all__ = ["SWAPS", "WHATS", "Fault", "drawn", "of_word", "read_script", "words"]

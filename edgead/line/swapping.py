@@ -76,6 +76,10 @@ class Supply(Protocol):
         """What whoever asks about the line may see has changed."""
         ...
 
+    def close(self) -> None:
+        """The line ends."""
+        ...
+
 
 @dataclass
 class _Swap:
@@ -138,10 +142,10 @@ class Swapping:
         under_way = swap.found if swap is not None and swap.found.camera == camera else None
         runs = self._crew.runs.get(camera)
         if found.trouble:
-            self._say("refused", found, Notice("line-swap-refused", {"why": found.trouble}))
+            self._refuse(found, found.trouble)
         elif under_way is not None and under_way.identity == found.identity and not found.again:
             self._wanted.pop(camera, None)
-        elif not found.again and under_way is None and runs is not None and runs[1] == found.identity:
+        elif not found.again and under_way is None and runs == (found.path, found.identity):
             self._wanted.pop(camera, None)
             self._say("same", found, Notice("line-swap-same"))
         else:
@@ -182,6 +186,11 @@ class Swapping:
             self._watch(now, swap)
         else:
             self._settle(now, swap)
+
+    def close(self) -> None:
+        """The line ends."""
+        if self._supply is not None:
+            self._supply.close()
 
     # ------------------------------------------------------------ each step
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
 import math
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgead.line import arbiter
 from edgead.line.config import line_of
+from edgead.line.crew import Crew
 from edgead.line.events import Scored
 from edgead.line.faults import Fault
-from edgead.line.hearing import Told
+from edgead.line.hearing import Hearing, Told
+from edgead.line.processes import Child
 from edgead.line.simulate import Outcome, Wishes, simulate
 from edgead.notices import Notice
 from edgead.types import Verdict
@@ -146,7 +152,10 @@ needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="a line needs a
 
 
 @needs_posix
-def test_a_swap_costs_no_verdict_and_each_names_its_bundle() -> None:
+def test_a_swap_costs_no_verdict_and_each_names_its_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = itertools.cycle((0, 86_400, -86_400, 1e9))
+    monkeypatch.setattr(time, "time", lambda: next(steps))  # somebody sets the clock, again and again
+    monkeypatch.setattr(time, "time_ns", lambda: round(next(steps) * 1e9))
     outcome, verdicts, codes = run([Fault(2, "swap")], "line-swap-done")
     assert set(outcome.whys) <= {"score", "stopped"}
     assert codes == ["line-swap-tries", "line-swap-judges", "line-swap-done"]
@@ -172,6 +181,38 @@ def test_a_broken_bundle_is_given_up_by_itself(what: str, last: str, lost: int) 
     whys = {why: count for why, count in outcome.whys.items() if why not in ("score", "stopped")}
     assert whys == ({"error": lost} if lost else {})
     assert verdicts[0].bundle == verdicts[-1].bundle, "the old one goes on"
+
+
+def test_what_decides_asks_no_clock_that_can_be_set() -> None:
+    folder = Path(str(arbiter.__file__)).parent
+    deciding = ("arbiter", "bench", "matching", "shadow", "standing", "swapping", "core", "hearing", "crew")
+    deciding += ("processes", "outlet", "lens", "pauses", "watchdog", "camera_process", "judge_process")
+    for name in (*deciding, "sink_process", "supply"):
+        tree = ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))
+        asked = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        assert not asked & {"time_ns", "now", "utcnow", "localtime", "gmtime", "strftime"}, name
+        calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        assert not any(isinstance(f, ast.Attribute) and ast.unparse(f) == "time.time" for f in calls), name
+
+
+def test_a_page_may_ask_for_another_bundle_and_nobody_else() -> None:
+    line = Turned()
+    hearing = Hearing(None, line.arbiter, lambda told: None)  # type: ignore[arg-type]
+    hearing._crew = Crew.__new__(Crew)
+    hearing._crew.lenses, hearing._crew.outlets = {"it": None}, {"it": None}  # type: ignore[dict-item]
+    for kind in ("page", "sink", "camera"):
+        killed = Killed()
+        child = Child("it", kind, dict, process=killed)  # type: ignore[arg-type]
+        hearing.hear(child, {"is": "reload", "camera": "top"})
+        assert killed.killed == (kind != "page")
+    assert list(hearing.reloads) == ["top"]
+
+
+class Killed:
+    killed = False
+
+    def kill(self) -> None:
+        self.killed = True
 
 
 @needs_posix
