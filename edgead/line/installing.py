@@ -102,19 +102,19 @@ def told(file: Path, line: Line, cameras: Sequence[str], slot: Path, seconds: fl
         return Answer(process, False, {}, f"it can't be told: {why}; reload it, or start it again")
     until = time.monotonic() + seconds
     while True:
-        phases, whys = _phases(file, line, cameras, slot, asked)
-        if any(phase in ("refused", "back") for phase in phases.values()):
-            return Answer(process, False, phases, "; ".join(dict.fromkeys(filter(None, whys))))
-        if len(phases) == len(cameras) and all(phase in TAKEN for phase in phases.values()):
-            return Answer(process, True, phases)
+        found, whys = phases(file, line, cameras, slot, asked)
+        if any(phase in ("refused", "back") for phase in found.values()):
+            return Answer(process, False, found, "; ".join(dict.fromkeys(filter(None, whys))))
+        if len(found) == len(cameras) and all(phase in TAKEN for phase in found.values()):
+            return Answer(process, True, found)
         if runs(file, line) != process:
-            return Answer(process, False, phases, "it has ended meanwhile; its next start takes it")
+            return Answer(process, False, found, "it has ended meanwhile; its next start takes it")
         if time.monotonic() >= until:
-            return Answer(process, None, phases)
+            return Answer(process, None, found)
         time.sleep(_POLL)
 
 
-def _phases(
+def phases(
     file: Path, line: Line, cameras: Sequence[str], slot: Path, asked: object
 ) -> tuple[dict[str, str], list[str]]:
     """How far each camera is with this bundle, as the line shows it since it was asked."""
@@ -131,4 +131,4 @@ def _phases(
     return found, whys
 
 
-__all__ = ["TAKEN", "Answer", "slots_for", "told"]
+__all__ = ["TAKEN", "Answer", "bundle_at", "phases", "slots_for", "told"]
