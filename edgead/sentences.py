@@ -393,6 +393,24 @@ SENTENCES: dict[str, str] = {
     "line-record-unsaved": "{rows:#row} of the record {rows:is|are} lost with the line's end; look into why",
     "line-record-damaged": "the record in {folder} is damaged; it was moved aside as {aside}, its images "
     "too, and a new one is begun: {why}",
+    "line-swap-tries": "camera {camera}: bundle {bundle} is warmed, and tried on {images:#image} before it "
+    "judges",
+    "line-swap-other": "camera {camera}: it was told of yet another bundle, so {bundle} isn't tried any more",
+    "line-swap-same": "camera {camera}: bundle {bundle} judges already, so nothing is changed",
+    "line-swap-judges": "camera {camera}: bundle {bundle} judges now, and the one before stands by; of "
+    "{images:#image} that both have judged {differ:#verdict} differ, scores by {apart:.6g} at most",
+    "line-swap-done": "camera {camera}: bundle {bundle} stays, and the one before is let go of",
+    "line-swap-refused": "camera {camera}: bundle {bundle} is refused, and the one before goes on judging: "
+    "{why}; look into it before this line is started again",
+    "line-swap-back": "camera {camera}: bundle {bundle} is given up, and the one before judges again: {why}; "
+    "look into it before this line is started again",
+    "line-swap-unasked": "there's no camera {camera} whose bundle this line could change: look at its file",
+    "line-bundle-changed": "camera {camera}: its bundle's folder was changed while the line runs, and holds "
+    "{bundle} now: a judge that was started again isn't let judge by it; reload the line, or put the old one "
+    "back",
+    "line-bundle-taken": "camera {camera}: no judge was left, and its bundle's folder was changed while the "
+    "line runs, so {bundle} judges now",
+    "line-slots-trouble": "the slots that this line's bundles are from: {why}",
     "line-check-image": "it gives images of {size} {type}",
     "line-check-no-image": "it's open, and gave no image in {seconds:.0f} s: trigger it and try again",
     "line-check-uncounted": "it doesn't count its triggers, so that a lost image is seen by nobody",

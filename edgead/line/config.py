@@ -49,6 +49,15 @@ class LineTable:
     """How often each sink is told that the line goes on, and whether it's ready."""
     start_seconds: Annotated[float, Range(1, 3600)] = 120.0
     """How long judges may take to get warm."""
+    shadow: Annotated[int, Range(0, 100_000)] = 20
+    """Images that a new bundle's judge has to judge beside the one that judges, before it judges alone."""
+    trial: Annotated[int, Range(0, 100_000)] = 50
+    """Verdicts with a new bundle until the old one is let go of; the line goes back to that by itself where
+    more of them are the fail-safe's than before."""
+    follow_slots: bool = False
+    """Whether the line looks every second if another slot is current, and takes that; else it's told to."""
+    state: str = ""
+    """A folder for the lock and the status of the line that runs; the file's own if empty."""
     keys: tuple[str, ...] = ()
     """Public keys, files or folders of them: bundles must be signed by one. As EDGEAD_TRUST says where it's
     empty."""
@@ -84,6 +93,8 @@ class CameraTable:
     """CPU threads of each judge; as many as cores, or all, if not given."""
     cores: tuple[int, ...] = ()
     """Logical processors that the judges are kept on; any if empty."""
+    spare_cores: tuple[int, ...] = ()
+    """Logical processors that a judge is warmed and tried on while another judges; as cores if empty."""
     depth: Annotated[int, Range(9, 16)] | None = None
     """Significant bits of 16-bit images, for a bundle that has learned none."""
     self_test_minutes: Annotated[float, Range(0, 1_000_000, open_low=True)] | None = None

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import InferenceError, SelfTestError, one_line
@@ -19,12 +17,11 @@ from edgead.line.events import Scored
 from edgead.line.faults import Fault, of_word
 from edgead.line.ring import Ring
 from edgead.line.small_map import small_map
+from edgead.line.stand_in import Judging, stand_in
 from edgead.runtime.cores import check_cores
 
 MOST_REGIONS = 16
 """Regions that a verdict has at most, the highest peaks."""
-
-Judging = Callable[[NDArray[Any]], Scored]
 
 
 def main() -> None:
@@ -38,7 +35,7 @@ def work(channel: Channel, start: Message) -> None:
         check_cores(start["cores"])
         os.sched_setaffinity(0, start["cores"])
     began = time.monotonic()
-    judging, facts = _stand_in() if start["stand_in"] else _loaded(start)
+    judging, facts = stand_in(Path(start["bundle"]).name) if start["stand_in"] else _loaded(start)
     faults = {fault.part: fault for fault in map(of_word, start["faults"]) if fault.where == "judge"}
     ring = Ring(*start["ring"])
     channel.send({"is": "ready", "seconds": time.monotonic() - began, **facts})
@@ -82,6 +79,7 @@ def _broken(judging: Judging, image: NDArray[Any], fault: Fault) -> Scored:
 
 def _loaded(start: Message) -> tuple[Judging, dict[str, Any]]:
     """A detector, warm. Raises what ``edgead.load`` does."""
+    from edgead.line.identity import identity_of
     from edgead.runtime.detector import load
 
     detector = load(
@@ -102,23 +100,9 @@ def _loaded(start: Message) -> tuple[Judging, dict[str, Any]]:
             raise SelfTestError(str(tested))
         return Scored(float(found.score), float(found.threshold), found.is_anomalous, found.regions, found)
 
-    facts = {"bundle": detector.bundle.digest, "runs_on": detector.runs_on, "threshold": detector.threshold}
+    facts = {"bundle": detector.bundle.digest, "identity": identity_of(detector.bundle),
+             "runs_on": detector.runs_on, "threshold": detector.threshold}  # fmt: skip
     return judging, facts
-
-
-def _stand_in() -> tuple[Judging, dict[str, Any]]:
-    """What judges the virtual camera's images without a bundle: it reads what is written in them.
-
-    Its score is the part's number, so that a mixed-up image shows; the threshold is under it for a defect.
-    """
-
-    def judging(image: NDArray[Any]) -> Scored:
-        corner = np.asarray(image[:2, :8], np.uint8).reshape(2, 8, -1)[..., 0]
-        number = float(int.from_bytes(corner[0].tobytes(), "big"))
-        anomalous = bool(corner[1, 0] > 127)
-        return Scored(number, number - 0.5 if anomalous else number + 0.5, anomalous)
-
-    return judging, {"bundle": "0" * 64, "runs_on": "no engine", "threshold": 0.0}
 
 
 __all__ = ["MOST_REGIONS", "main", "work"]

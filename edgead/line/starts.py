@@ -24,16 +24,27 @@ def camera_start(camera: Camera, lens: Lens) -> Message:
 
 
 def judge_start(
-    line: Line, camera: Camera, lens: Lens, bundle: Path, faults: Iterable[Fault], stand_in: bool
+    line: Line,
+    camera: Camera,
+    lens: Lens,
+    bundle: Path,
+    faults: Iterable[Fault],
+    stand_in: bool,
+    gently: bool = False,
 ) -> Message:
-    """A judge's process."""
+    """A judge's process.
+
+    Args:
+        gently: whether it's warmed beside another that judges: on the spare cores, where there are such.
+    """
     table = camera.table
+    spare = table.spare_cores if gently else ()
     return {
         "bundle": str(bundle),
         "device": table.device,
         "engine": table.engine,
-        "threads": table.threads,
-        "cores": list(table.cores),
+        "threads": table.threads or (len(table.cores) or None if spare else None),
+        "cores": list(spare or table.cores),
         "depth": table.depth,
         "product": table.product,
         "keys": [str(line.path(key)) for key in line.table.keys],
