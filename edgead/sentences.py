@@ -383,6 +383,8 @@ SENTENCES: dict[str, str] = {
     "line-sink-well": "sink {sink} is well again",
     "line-sink-ill": "sink {sink} isn't well: {detail}",
     "line-sink-missed": "sink {sink} has missed {verdicts:#verdict} so far: {why}",
+    "line-page-first-password": "no users file was there, so it's made: {file}. Log in to the page as {user} "
+    "with the password {password} and keep it, it's said only now",
     "line-record-up": "the record is kept in {folder}",
     "line-record-down": "the record can't be written, and is tried again; verdicts wait in memory: {why}",
     "line-record-lost": "{rows:#row} of the record {rows:is|are} lost so far: {why}; look at the recorder",

@@ -16,6 +16,7 @@ import click
 from edgead.cli.arguments import count_of
 from edgead.cli.completion import complete_paths
 from edgead.cli.line_install import install, rollback
+from edgead.cli.line_users import tell_first_password, users
 from edgead.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ def command() -> None:
     """
 
 
+command.add_command(users)
+
+
 @command.command("run")
 @_file
 @click.option("--verdicts", is_flag=True, help="Print each verdict too.")
@@ -61,9 +65,10 @@ def command() -> None:
 def run(file: Path, verdicts: bool, as_json: bool, quiet: bool) -> None:
     """Run the line until it's told to end (SIGTERM, Ctrl-C): exit code 0 then.
 
-    What changes is printed: readiness, cameras, judges and sinks that go and come back, late scores. SIGHUP
-    has it look for other bundles; `edgead line install` sends that. A line isn't run twice. Under systemd
-    it's a service of Type=notify, with a watchdog where WatchdogSec= is given.
+    What changes is printed: readiness, cameras, judges and sinks that go and come back, late scores. Where
+    the page has no users yet, a first one is made and told on stderr, --quiet or not. SIGHUP has the line
+    look for other bundles; `edgead line install` sends that. A line isn't run twice. Under systemd it's a
+    service of Type=notify, with a watchdog where WatchdogSec= is given.
     """
     from edgead.line.config import read_line
     from edgead.line.core import Core
@@ -71,6 +76,8 @@ def run(file: Path, verdicts: bool, as_json: bool, quiet: bool) -> None:
     from edgead.line.running import line_to_run
 
     line, started, early = read_line(file), list[Core](), list[None]()
+
+    tell_first_password(line)
 
     def stop() -> None:
         if not started:

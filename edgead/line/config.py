@@ -1,7 +1,7 @@
 """The file that a line is described in: TOML, each key known, typed and bounded.
 
-``[line]`` and ``[log]`` once, ``[[camera]]`` and ``[[sink]]`` for each; what belongs to a source or sink of a
-plugin is in its ``options``. Relative paths begin at the file's folder, in ``options`` too.
+``[line]``, ``[log]`` and ``[page]`` once, ``[[camera]]`` and ``[[sink]]`` for each; what belongs to a source
+or sink of a plugin is in its ``options``. Relative paths begin at the file's folder, in ``options`` too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from edgead.errors import DatasetError, OptionError, UnknownNameError, cut
 from edgead.extras import explained
 from edgead.files import read_plain
 from edgead.line.log_table import Log, log_of
+from edgead.line.page_table import PageTable, check_page
 from edgead.line.tables import made
 from edgead.names import shown
 from edgead.options import Range
@@ -24,7 +25,7 @@ from edgead.types import Role
 
 MOST_BYTES = 1 << 20
 MOST_CAMERAS = MOST_SINKS = 16
-TABLES = ("line", "camera", "sink", "log")
+TABLES = ("line", "camera", "sink", "log", "page")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 T = TypeVar("T", bound="CameraTable | SinkTable")
@@ -140,6 +141,7 @@ class Line:
         cameras, sinks: one or more of each.
         folder: where relative paths begin.
         log: what is recorded, or None.
+        page: the operator's page, or None.
     """
 
     table: LineTable
@@ -147,6 +149,7 @@ class Line:
     sinks: tuple[SinkEntry, ...]
     folder: Path
     log: Log | None = None
+    page: PageTable | None = None
 
     def path(self, name: str) -> Path:
         """A path of the file's, as it's meant."""
@@ -186,7 +189,7 @@ def line_of(document: Mapping[str, Any], name: str, folder: Path) -> Line:
     for keys, options, where in _tables(document, "sink", name, MOST_SINKS):
         sink = {"name": keys.get("kind", ""), **keys}
         sinks.append(SinkEntry(_named(made(SinkTable, sink, where), where, ("kind", "name")), options))
-    line = Line(table, cameras, tuple(sinks), folder, log=log_of(document, name))
+    line = Line(table, cameras, tuple(sinks), folder, log_of(document, name), _page(document, name))
     _check(line, name)
     return line
 
@@ -206,6 +209,17 @@ def _document(file: Path) -> dict[str, Any]:
             ) from None
         why = "nested too deeply" if isinstance(error, RecursionError) else cut(str(error))
         raise DatasetError(f"{shown(file)}: not TOML: {why}; mend it, or give a line's file") from None
+
+
+def _page(document: Mapping[str, Any], name: str) -> PageTable | None:
+    own, where = document.get("page"), f"{name}: [page]"
+    if own is None:
+        return None
+    if not isinstance(own, Mapping):
+        raise OptionError(f"{where} must be a table: write [page] above its keys")
+    table = made(PageTable, own, where)
+    check_page(table, where)
+    return table
 
 
 def _tables(
@@ -262,6 +276,7 @@ __all__ = [
     "CameraTable",
     "Line",
     "LineTable",
+    "PageTable",
     "SinkEntry",
     "SinkTable",
     "line_of",

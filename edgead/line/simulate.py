@@ -198,7 +198,7 @@ def _virtual(line: Line, wishes: Wishes, folder: Path) -> Line:
         SinkEntry(SinkTable(kind="virtual", name=GATE, role="verdict", send_ms=200.0), gate),
     )
     kept = line.log if wishes.record else None
-    return replace(line, cameras=tuple(cameras), sinks=sinks, log=kept)
+    return replace(line, cameras=tuple(cameras), sinks=sinks, log=kept, page=None)
 
 
 def _started(belt: Path) -> float | None:
