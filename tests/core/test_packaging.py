@@ -71,6 +71,9 @@ def test_one_version(project: dict[str, Any]) -> None:
     assert f"## [{edgead.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
+IMPORTED_AS = {"prometheus-client": "prometheus_client"}
+
+
 def test_the_extras_are_those_that_messages_name(project: dict[str, Any]) -> None:
     extras = project["project"]["optional-dependencies"]
     for extra, packages in EXTRAS.items():
@@ -80,7 +83,7 @@ def test_the_extras_are_those_that_messages_name(project: dict[str, Any]) -> Non
             if sys.version_info < (3, 11) or "python_version<'3.11'" not in text
         ]
         required = {re.split(r"[<>=\[ ]", requirement)[0] for requirement in asked}
-        assert required - {"edgead"} == set(packages)
+        assert {IMPORTED_AS.get(each, each) for each in required - {"edgead"}} == set(packages)
 
 
 def test_the_camera_needs_no_workbench(project: dict[str, Any]) -> None:
