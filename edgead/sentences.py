@@ -383,8 +383,13 @@ SENTENCES: dict[str, str] = {
     "line-sink-well": "sink {sink} is well again",
     "line-sink-ill": "sink {sink} isn't well: {detail}",
     "line-sink-missed": "sink {sink} has missed {verdicts:#verdict} so far: {why}",
+    "line-check-no-users": "{file} isn't there yet: the line makes it at its first start, and tells the "
+    "password",
+    "line-page-up": "the page is at {address}",
     "line-page-first-password": "no users file was there, so it's made: {file}. Log in to the page as {user} "
     "with the password {password} and keep it, it's said only now",
+    "line-page-fault": "the page couldn't answer {what}; what it shows may lack something, parts are judged "
+    "all the same",
     "line-record-up": "the record is kept in {folder}",
     "line-record-down": "the record can't be written, and is tried again; verdicts wait in memory: {why}",
     "line-record-lost": "{rows:#row} of the record {rows:is|are} lost so far: {why}; look at the recorder",

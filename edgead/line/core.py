@@ -17,6 +17,7 @@ from edgead.line.events import End, Free, Hand, Late, Ready, Reopen, Say
 from edgead.line.hearing import Hearing, Told
 from edgead.line.processes import Child
 from edgead.line.records import record_of
+from edgead.line.reporting import Reporting
 from edgead.line.swapping import Supply, Swapping
 from edgead.line.tally import Tally
 from edgead.line.watchdog import Watchdog
@@ -27,6 +28,8 @@ PING = 0.5
 """Seconds between two questions to a judge whether it's there."""
 IDLE = 2.0
 """Seconds that an idle process may be silent beside ``hung_ms``."""
+PAGE = 30.0
+"""Seconds that the page, which runs where others leave time, may be silent."""
 GRACE = 2.0
 """Seconds that the end may take: for sinks to put out the last verdicts, and for processes to let go."""
 
@@ -56,7 +59,8 @@ class Core:
         self.started = self.ready = False
         self._crew = Crew(plan)
         self._recording = self._crew.recording
-        self._told = told = self._recorded(told)
+        self._reporting = Reporting(self._crew, self.tally)
+        self._told = told = self._reporting.beside(self._recorded(told))
         self._hearing = Hearing(self._crew, self.arbiter, told)
         self.swapping = Swapping(self._crew, self.arbiter, supply, plan.line.table, told)
         self._watchdog = Watchdog()
@@ -264,6 +268,7 @@ class Core:
             self._told(notice)
         if now - self._beaten >= self._beat_every:
             self._beat(now)
+        self._reporting.turn(now, self.arbiter.rules.run)
         for name, outlet in self._crew.outlets.items():
             if outlet.overdue(now):
                 self._crew.sinks[name].kill("it took too long over a verdict")
@@ -290,6 +295,8 @@ class Core:
         """Seconds of silence until a process is taken to hang."""
         if not child.up or child.name in self._crew.candidates:
             return self._own.start_seconds
+        if child.kind == "page":
+            return PAGE
         if child.kind == "camera" and not self._crew.lenses[child.name].is_open:
             return self._own.start_seconds
         if child.kind == "sink":

@@ -17,7 +17,7 @@ from edgead.line.priority import be_normal, keep_on
 from edgead.line.processes import Child, Children
 from edgead.line.recording import Recording
 from edgead.line.rules import CameraRules, Rules, camera_of
-from edgead.line.starts import camera_start, judge_start, recorder_start, sink_start
+from edgead.line.starts import camera_start, judge_start, page_start, recorder_start, sink_start
 
 MS = 1_000_000
 
@@ -63,6 +63,7 @@ class Crew:
         cameras, judges, sinks: those of a kind, by name.
         lenses: what is known of each camera.
         outlets: what is known of each sink.
+        page: the operator's page, or None.
         recording: what is handed to the recorder, or None.
         bundles: by judge, the bundle's folder.
         candidates: judges that are tried out, and don't count as their camera's yet.
@@ -98,6 +99,10 @@ class Crew:
             name = sink.table.name
             self.outlets[name] = Outlet(sink.table.send_ms / 1e3)
             self.sinks[name] = self._add(Child(name, "sink", partial(sink_start, plan.line, sink)))
+        self.page: Child | None = None
+        if plan.line.page is not None:
+            first = partial(page_start, plan.line, plan.line.page)
+            self.page = self._add(Child("page", "page", first))
 
         self.recording: Recording | None = None
         if (log := plan.line.log) is not None:

@@ -65,6 +65,8 @@ class Hearing:
                 self._camera(child, message)
             elif child.kind == "judge":
                 self._judge(child, message)
+            elif child.kind == "page":
+                self._page(child, message)
             elif child.kind == "recorder":
                 self._recorder(message)
             else:
@@ -112,7 +114,7 @@ class Hearing:
     def _refused(self, child: Child, message: Message) -> None:
         error = refusal(child.label, message)
         child.refusal = str(error)
-        if not self.opens and child.kind != "recorder":  # without which parts are judged all the same
+        if not self.opens and child.kind not in ("recorder", "page"):  # parts are judged all the same
             self.refused = self.refused or error
         self._told(Notice("line-process-refused", {"process": child.label, "why": str(error)}))
 
@@ -219,6 +221,16 @@ class Hearing:
         elif name in self._ill:
             self._ill.remove(name)
             self._told(Notice("line-sink-well", values))
+
+    def _page(self, child: Child, message: Message) -> None:
+        what = message["is"]
+        if what == "up":
+            child.works(time.monotonic())
+            self._told(Notice("line-page-up", {"address": str(message["address"])}))
+        elif what == "fault":
+            self._told(Notice("line-page-fault", {"what": str(message["text"])[:500]}))
+        elif what != "alive":
+            raise Misunderstood(what)
 
     def _recorder(self, message: Message) -> None:
         if self._crew.recording is not None and not self._crew.recording.message(message):

@@ -49,7 +49,7 @@ class Child:
     """
 
     name: str
-    kind: Literal["camera", "judge", "sink", "recorder"]
+    kind: Literal["camera", "judge", "sink", "recorder", "page"]
     first: Callable[[], Message]
     descriptors: tuple[int, ...] = ()
     gently: Callable[[], bool] = lambda: False

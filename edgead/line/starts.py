@@ -14,6 +14,7 @@ from edgead.line.config import Camera, Line, SinkEntry
 from edgead.line.faults import Fault, words
 from edgead.line.lens import Lens
 from edgead.line.log_table import Log
+from edgead.line.page_table import PageTable
 from edgead.line.sink_process import SILENCE
 
 
@@ -62,6 +63,35 @@ def sink_start(line: Line, sink: SinkEntry) -> Message:
     return {"kind": sink.table.kind, "role": sink.table.role, "options": options, "silence": silence}
 
 
+def page_start(line: Line, page: PageTable) -> Message:
+    """The page's process."""
+    given = {name: None if file is None else str(line.path(file)) for name, file in (
+        ("users", page.users), ("certificate", page.certificate), ("key", page.key))}  # fmt: skip
+    cameras = [camera.table for camera in line.cameras]
+    return {
+        **given,
+        "address": list(page.address),
+        "hosts": sorted(page.known_hosts),
+        "is_secure": page.is_secure,
+        "behind_tls_proxy": page.behind_tls_proxy,
+        "clients": page.clients,
+        "line": line.table.name,
+        "deadline_ms": line.table.deadline_ms,
+        "keys": [str(line.path(key)) for key in line.table.keys],
+        "record": None if line.log is None else str(line.path(line.log.table.folder)),
+        "cameras": [
+            {
+                "name": camera.name,
+                "bundle": str(line.path(camera.bundle)),
+                "product": camera.product,
+                "engine": camera.engine,
+                "device": camera.device,
+            }
+            for camera in cameras
+        ],
+    }
+
+
 def recorder_start(line: Line, log: Log, lenses: Mapping[str, Lens]) -> Message:
     """The recorder's process."""
     return {
@@ -99,4 +129,4 @@ def refusal(label: str, message: Message) -> EdgeadError:
     return kind(text)
 
 
-__all__ = ["camera_start", "judge_start", "plain", "recorder_start", "refusal", "sink_start"]
+__all__ = ["camera_start", "judge_start", "page_start", "plain", "recorder_start", "refusal", "sink_start"]
