@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgead.notices import Notice
 from edgead.types import Region, Verdict
@@ -53,12 +53,18 @@ class Say:
 
 @dataclass(frozen=True)
 class Hand:
-    """Have a judge judge the image in a slot."""
+    """Have a judge judge the image in a slot.
+
+    Attributes:
+        judge, trigger, camera, shot: whose image of what.
+        follows: the judge had the camera's image before this one, and its answer is what counts.
+    """
 
     judge: str
     trigger: int
     camera: str
     shot: Shot
+    follows: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

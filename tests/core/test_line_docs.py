@@ -21,7 +21,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.M | re.S)
 
 
-@pytest.mark.parametrize("table", ["LineTable", "CameraTable", "SinkTable"])
+@pytest.mark.parametrize("table", ["LineTable", "CameraTable", "SinkTable", "StripTable"])
 def test_every_key_is_there_with_its_default_and_what_it_does(table: str) -> None:
     for option in describe_options(getattr(config, table)):
         (row,) = [
