@@ -51,6 +51,7 @@ class Arbiter:
         self._told = {each.name: ByTrigger(each.window) for each in cameras if each.told}
         self._seen = {each.name: ByImage() for each in cameras if not each.told}
         self._benches = {each.name: Bench(each.judges, each.queue, rules.hung) for each in cameras}
+        self._had: dict[str, str] = {}  # which judge had each camera's last image
         self._shadows: dict[str, Shadow] = {}  # of the judges that are tried out
         self._standing = Standing(self._cameras, sinks)
         self._pending: dict[int, _Pending] = {}
@@ -168,6 +169,8 @@ class Arbiter:
             if (seen := shadow.gone()) is not None:
                 self._looked(seen, camera)
             return
+        if self._had.get(camera) == judge:
+            del self._had[camera]
         held = self._benches[camera].gone(judge)
         if held is not None:
             self._said.pop(held, None)
@@ -325,7 +328,8 @@ class Arbiter:
             shot = self._pending[trigger].shot
             assert shot is not None
             self._pending[trigger].bundle = self._benches[camera].judges[judge].bundle
-            self._out.append(Hand(judge, trigger, camera, shot))
+            self._out.append(Hand(judge, trigger, camera, shot, self._had.get(camera) == judge))
+            self._had[camera] = judge
             if (shadow := self._shadows.get(camera)) is not None and shadow.wants:
                 shadow.hand(trigger)
                 self._out.append(Hand(shadow.judge, trigger, camera, shot))

@@ -103,6 +103,16 @@ class CameraTable:
 
 
 @dataclass(frozen=True)
+class StripTable:
+    """``strip`` of a table ``[[camera]]``: its images are pieces of a web under a line-scan camera."""
+
+    mm_per_line: Annotated[float, Range(0, 1000, open_low=True)] = 0.1
+    """How far apart lines are."""
+    max_length_mm: Annotated[float, Range(0, 1_000_000, open_low=True)] = 500.0
+    """A defect that's longer is said to be one before its end."""
+
+
+@dataclass(frozen=True)
 class SinkTable:
     """A table ``[[sink]]``."""
 
@@ -118,10 +128,11 @@ class SinkTable:
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera: its table, and its source's options."""
+    """A camera: its table, its source's options, and what its web is like where it scans one."""
 
     table: CameraTable
     options: Mapping[str, Any] = field(default_factory=dict)
+    strip: StripTable | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +193,7 @@ def line_of(document: Mapping[str, Any], name: str, folder: Path) -> Line:
         raise OptionError(f"{name}: line must be a table: write [line] above its keys")
     table = made(LineTable, own, f"{name}: [line]")
     cameras = tuple(
-        Camera(_named(made(CameraTable, keys, where), where, ("name", "source", "bundle")), options)
+        _camera(keys, options, where)
         for keys, options, where in _tables(document, "camera", name, MOST_CAMERAS)
     )
     sinks = []
@@ -241,6 +252,14 @@ def _tables(
     return found
 
 
+def _camera(keys: dict[str, Any], options: Mapping[str, Any], where: str) -> Camera:
+    strip = keys.pop("strip", None)
+    table = _named(made(CameraTable, keys, where), where, ("name", "source", "bundle"))
+    if strip is not None and not isinstance(strip, Mapping):
+        raise OptionError(f"{where}: strip must be a table: strip = {{ mm_per_line = 0.1 }}")
+    return Camera(table, options, None if strip is None else made(StripTable, strip, f"{where}: strip"))
+
+
 def _named(table: T, where: str, needed: Sequence[str]) -> T:
     for key in needed:
         if not vars(table)[key]:
@@ -279,6 +298,7 @@ __all__ = [
     "PageTable",
     "SinkEntry",
     "SinkTable",
+    "StripTable",
     "line_of",
     "read_line",
 ]

@@ -246,7 +246,7 @@ class Core:
         if judge is None:  # one that was tried out, and isn't any more
             return
         message = {"is": "judge", "trigger": hand.trigger, "slot": shot.slot, "shape": shot.shape,
-                   "dtype": shot.dtype, "number": shot.frame_id}  # fmt: skip
+                   "dtype": shot.dtype, "number": shot.frame_id, "follows": hand.follows}  # fmt: skip
         if self._recording is not None:
             lending = self._recording.lending
             message["map"] = lending.wants_map(hand.trigger, hand.camera, time.monotonic_ns())

@@ -13,6 +13,7 @@ from edgead.errors import InferenceError, SelfTestError, one_line
 from edgead.line.broken import break_down
 from edgead.line.channel import Channel, Message
 from edgead.line.child import run
+from edgead.line.config import StripTable
 from edgead.line.events import Scored
 from edgead.line.faults import Fault, of_word
 from edgead.line.ring import Ring
@@ -53,7 +54,7 @@ def _answer(judging: Judging, ring: Ring, message: Message, fault: Fault | None)
     trigger = message["trigger"]
     try:
         image = ring.read(message["slot"], message["shape"], message["dtype"])
-        scored = judging(image) if fault is None else _broken(judging, image, fault)
+        scored = judging(image, message) if fault is None else _broken(judging, image, message, fault)
     except Exception as error:  # whatever an engine raises, there's no score
         return {"is": "failed", "trigger": trigger, "why": one_line(error)}
     regions = [[*region.box, region.area, region.peak] for region in scored.regions[:MOST_REGIONS]]
@@ -64,17 +65,17 @@ def _answer(judging: Judging, ring: Ring, message: Message, fault: Fault | None)
     return answer
 
 
-def _broken(judging: Judging, image: NDArray[Any], fault: Fault) -> Scored:
+def _broken(judging: Judging, image: NDArray[Any], message: Message, fault: Fault) -> Scored:
     how = fault.what.partition("-")[2]
     if how == "slow":
         time.sleep(fault.seconds)
     elif how == "raise":
         raise InferenceError("the fault script says so; take it out")
     elif how == "nan":
-        return Scored(float("nan"), judging(image).threshold, False)
+        return Scored(float("nan"), judging(image, message).threshold, False)
     else:
         break_down(how)
-    return judging(image)
+    return judging(image, message)
 
 
 def _loaded(start: Message) -> tuple[Judging, dict[str, Any]]:
@@ -94,7 +95,15 @@ def _loaded(start: Message) -> tuple[Judging, dict[str, Any]]:
         self_test_minutes=start["self_test_minutes"],
     )
 
-    def judging(image: NDArray[Any]) -> Scored:
+    strip = None
+    if start["strip"] is not None:
+        from edgead.line.strips import StripJudge
+
+        strip = StripJudge(detector, StripTable(**start["strip"]), start["product"], start["depth"])
+
+    def judging(image: NDArray[Any], message: Message) -> Scored:
+        if strip is not None:
+            return strip(image, message["number"], message.get("follows", True))
         found = detector(image)
         if (tested := detector.self_test) is not None and not tested.passed:
             raise SelfTestError(str(tested))

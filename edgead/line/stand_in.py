@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from edgead.errors import InferenceError, SelfTestError
 from edgead.line.broken import break_down
+from edgead.line.channel import Message
 from edgead.line.events import Scored
 
-Judging = Callable[[NDArray[Any]], Scored]
+Judging = Callable[[NDArray[Any], Message], Scored]
+"""What makes a score of an image, by what the line says of it."""
 
 GOOD = "good.0"
 """The name that a line begins with."""
@@ -43,7 +45,7 @@ def stand_in(name: str) -> tuple[Judging, dict[str, Any]]:
         break_down(how)
     left = int(numbers[-1]) if how == "worse" else 0
 
-    def judging(image: NDArray[Any]) -> Scored:
+    def judging(image: NDArray[Any], message: Message) -> Scored:
         nonlocal left
         left -= 1
         if how == "raise" or (how == "worse" and left < 0):
@@ -51,9 +53,9 @@ def stand_in(name: str) -> tuple[Judging, dict[str, Any]]:
         if how == "hang":
             break_down(how)
         corner = np.asarray(image[:2, :8], np.uint8).reshape(2, 8, -1)[..., 0]
-        number = float(int.from_bytes(corner[0].tobytes(), "big"))
+        part = float(int.from_bytes(corner[0].tobytes(), "big"))
         anomalous = bool(corner[1, 0] > 127)
-        return Scored(number, number - 0.5 if anomalous else number + 0.5, anomalous)
+        return Scored(part, part - 0.5 if anomalous else part + 0.5, anomalous)
 
     digest = hashlib.sha256(name.encode()).hexdigest()
     return judging, {"bundle": digest, "identity": digest, "runs_on": "no engine", "threshold": 0.0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def judge_start(
         "product": table.product,
         "keys": [str(line.path(key)) for key in line.table.keys],
         "self_test_minutes": table.self_test_minutes,
+        "strip": None if camera.strip is None else asdict(camera.strip),
         "ring": lens.ring,
         "faults": words(faults, "judge"),
         "stand_in": stand_in,

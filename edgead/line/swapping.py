@@ -258,7 +258,7 @@ class Swapping:
         crew.runs[camera] = swap.old
         crew.identities[swap.old[0]] = swap.old[1]
         self._arbiter.prefer(now, swap.fallback)
-        self._leaving.append(swap.judge)
+        self._leaving += [name for name in (swap.judge, swap.standby) if name]
         standby = crew.add_judge(camera, swap.old[0])
         self._arbiter.add_judge(camera, standby)
         self._swap = None
@@ -267,11 +267,15 @@ class Swapping:
             self._supply.back(swap.found, why)
 
     def _settle(self, now: int, swap: _Swap) -> None:
-        camera = swap.found.camera
-        if not (self._arbiter.able(swap.standby) or camera in self._wanted or time.monotonic() > swap.until):
+        camera, able = swap.found.camera, self._arbiter.able
+        if not able(swap.standby) and camera not in self._wanted and time.monotonic() <= swap.until:
+            return
+        ready = next(filter(able, (swap.judge, swap.standby)), None)
+        if ready is None:
+            self._back(now, swap, "none of its judges is ready any more")
             return
         if self._arbiter.active(camera) not in (swap.judge, swap.standby):
-            self._arbiter.prefer(now, next(filter(self._arbiter.able, (swap.judge, swap.standby)), ""))
+            self._arbiter.prefer(now, ready)
         self._leaving.append(swap.fallback)
         self._swap = None
         self._say("done", swap.found, Notice("line-swap-done"))

@@ -27,7 +27,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.M | re.S)
 
 
-TABLES = [config.LineTable, config.CameraTable, config.SinkTable, config.PageTable]
+TABLES = [config.LineTable, config.CameraTable, config.SinkTable]
+TABLES += [config.StripTable, config.PageTable]
 TABLES += [log_table.LogTable, log_table.ImagesTable, log_table.KeepTable]
 
 

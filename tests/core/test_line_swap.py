@@ -8,21 +8,24 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from edgead.line import arbiter
-from edgead.line.config import line_of
+from edgead.line.config import LineTable, line_of
 from edgead.line.crew import Crew
 from edgead.line.events import Scored
 from edgead.line.faults import Fault
 from edgead.line.hearing import Hearing, Told
 from edgead.line.processes import Child
 from edgead.line.simulate import Outcome, Wishes, simulate
+from edgead.line.swapping import Found, Swapping
 from edgead.notices import Notice
-from edgead.types import Verdict
+from edgead.types import Times, Verdict
 from tests.core.line_support import MS, Free, Hand, Say, Turned, of
 
 NEW = "top/2"
@@ -128,13 +131,122 @@ def test_a_judge_with_an_image_in_hand_is_not_retired() -> None:
     assert [hand.judge for hand in of(Hand, line.shot(2))] == ["top/1"]
 
 
+# ---------------------------------------------------------------- who takes over, and who goes
+
+
+class Crewed:
+    """A crew without processes."""
+
+    def __init__(self) -> None:
+        self.cameras = {"top": None}
+        self.candidates = set[str]()
+        self.judges = {f"top/{number}": SimpleNamespace(name=f"top/{number}") for number in range(2)}
+        self.runs = {"top": (Path("old"), "old")}
+        self.identities = {Path("old"): "old"}
+
+    def add_judge(self, camera: str, bundle: Path, candidate: bool = False) -> str:
+        name = f"{camera}/{max(int(each.partition('/')[2]) for each in self.judges) + 1}"
+        self.judges[name] = SimpleNamespace(name=name)
+        self.candidates |= {name} if candidate else set()
+        return name
+
+    def end_judge(self, name: str) -> None:
+        del self.judges[name]
+
+    def let_run(self, name: str) -> None:
+        pass
+
+    def now_runs(self, camera: str, name: str) -> None:
+        self.runs[camera] = (Path("new"), "new")
+
+    def judges_of(self, camera: str) -> list[Any]:
+        return [judge for name, judge in self.judges.items() if name not in self.candidates]
+
+
+class Swapped:
+    """A line whose new bundle judges by now, on trial."""
+
+    def __init__(self, before: Sequence[str] = (), **own: Any) -> None:
+        self.line, self.crew, self.codes = Turned().ready(), Crewed(), list[str]()
+        table = LineTable(shadow=0, trial=5, **own)
+        told = lambda notice: self.codes.append(notice.code)  # noqa: E731
+        self.swapping = Swapping(self.crew, self.line.arbiter, None, table, told)  # type: ignore[arg-type]
+        for why in before:
+            self.swapping.said(replace(BLANK, why=why))  # type: ignore[arg-type]
+        self.swapping.offer(Found("top", Path("new"), "new"))
+        self.turn()
+        self.line.call("judge_ready", NEW, "c" * 64)
+        self.turn()
+        assert self.line.arbiter.active("top") == NEW and "top/0" in self.crew.judges
+
+    def turn(self) -> None:
+        self.swapping.turn(self.line.now * MS)
+
+    def says(self, *whys: str) -> None:
+        for why in whys:
+            self.swapping.said(replace(BLANK, why=why, bundle="c" * 64))  # type: ignore[arg-type]
+        self.turn()
+        self.turn()
+
+
+BLANK = Verdict("0" * 16, 1, "1", "top", "reject", "score", None, None, (), "b" * 64, Times(0))
+
+
+def test_more_of_the_fail_safes_verdicts_than_before_end_a_trial() -> None:
+    swapped = Swapped()
+    swapped.says("deadline", "score", "error", "no-image", "no-image")
+    assert swapped.codes[-1] == "line-swap-judges", "two may be, and a lost image is the camera's"
+    swapped = Swapped()
+    swapped.says("deadline", "overrun", "error")
+    assert swapped.codes[-1] == "line-swap-back" and swapped.line.arbiter.active("top") == "top/0"
+    assert swapped.crew.runs["top"] == (Path("old"), "old") and NEW not in swapped.crew.judges
+    swapped = Swapped(before=["deadline"])
+    swapped.says("deadline", "overrun", "error")
+    assert swapped.codes[-1] == "line-swap-judges", "the one before was no better"
+
+
+def test_the_old_one_goes_once_a_second_judge_of_the_new_one_is_warm() -> None:
+    swapped = Swapped()
+    swapped.says(*["score"] * 5)
+    assert set(swapped.crew.judges) == {"top/0", NEW, "top/3"}
+    swapped.line.call("judge_ready", "top/3", "c" * 64)
+    swapped.turn()
+    swapped.turn()
+    assert set(swapped.crew.judges) == {NEW, "top/3"} and swapped.codes[-1] == "line-swap-done"
+
+
+def test_a_new_bundle_that_no_judge_is_left_of_is_given_up_after_its_trial_too() -> None:
+    swapped = Swapped()
+    swapped.says(*["score"] * 5)
+    swapped.line.call("judge_gone", NEW)
+    swapped.turn()
+    assert swapped.line.arbiter.active("top") is None and "line-swap-back" not in swapped.codes
+    swapped.swapping.offer(Found("top", Path("newer"), "newer"))
+    swapped.turn()
+    assert swapped.codes[-1] == "line-swap-back" and swapped.line.arbiter.active("top") == "top/0"
+    swapped.turn()
+    assert swapped.codes[-1] == "line-swap-tries"
+
+
+def test_one_that_was_late_once_is_the_active_one_again() -> None:
+    swapped = Swapped()
+    swapped.line.shot(1)
+    swapped.line.wait(100)
+    swapped.line.shot(2)
+    assert swapped.line.arbiter.active("top") == "top/0"
+    swapped.line.score("top/0", 2)
+    swapped.line.score(NEW, 1)
+    swapped.turn()
+    assert swapped.line.arbiter.active("top") == NEW
+
+
 # ---------------------------------------------------------------- lines with real processes
 
 
 def run(faults: Sequence[Fault], last: str, **own: Any) -> tuple[Outcome, list[Verdict], list[str]]:
     """The outcome until a while after ``last`` was said, all verdicts, and what was said of swaps."""
-    table = {"deadline_ms": 900, "hung_ms": 1200, "shadow": 3, "trial": 5, **own}
-    camera = {"name": "top", "source": "generated", "bundle": "none"}
+    table = {"deadline_ms": 9000, "hung_ms": 9000, "shadow": 3, "trial": 5, **own}
+    camera = {"name": "top", "source": "generated", "bundle": "none", "queue": 64}
     line = line_of({"line": table, "camera": [camera], "sink": [{"kind": "file"}]}, "a test", Path.cwd())
     told: list[Told] = []
 
