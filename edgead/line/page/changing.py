@@ -15,12 +15,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from edgead.bundle.taught import CAPACITY
-from edgead.errors import EdgeadError, InputError, one_line
+from edgead.errors import EdgeadError, InputError, TeachError, one_line
 from edgead.line.page.forms import of_row
 from edgead.line.page.setup import CameraSetup
 from edgead.line.page.site import Refusal, Site, number_of, text_of
 from edgead.line.record.filing import FeedbackKind
 from edgead.line.record.rows import FeedbackRow, VerdictRow
+from edgead.teaching import required
 
 SIGNED = (
     "bundles must be signed on this line, so none is changed here: teach or calibrate a copy at the "
@@ -100,10 +101,11 @@ async def lessons(site: Site, request: Request) -> Response:
         for kind in ("false-alarm", "missed")
     }
     refused = SIGNED if site.setup.wants_signatures else ""
-    if not refused and bundle.manifest.teaching is None:
-        refused = (
-            f"{bundle.manifest.method.name} keeps no bank that could be taught: set its threshold instead"
-        )
+    if not refused:
+        try:
+            required(bundle)
+        except TeachError as error:
+            refused = str(error)
     return JSONResponse({"lessons": all_of_it[::-1], "used": used, "capacity": CAPACITY, "refused": refused})
 
 
