@@ -424,6 +424,10 @@ class RecordBusyError(OutputError):
     """Another process holds a line's record for longer than a transaction takes."""
 
 
+class LineBusyError(OutputError):
+    """Another process runs the same line."""
+
+
 class TrainingError(EdgeadError):
     """A training went wrong: its loss isn't finite, or its features collapsed."""
 

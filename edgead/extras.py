@@ -19,6 +19,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "log": ("pyarrow",),
     "camera": ("genicam",),
     "pylon": ("pypylon",),
+    "web": ("starlette", "uvicorn", "jinja2", "prometheus_client"),
     "train": ("torch", "torchvision", "timm", "onnxscript"),
     "plc": ("gpiod",),
     "opcua": ("asyncua",),
@@ -32,27 +33,28 @@ def install(extra: str) -> str:
     return f'pip install "edgead[{extra}]", or in a clone pip install ".[{extra}]"'
 
 
-def missing(error: ModuleNotFoundError, for_what: str) -> MissingDependencyError | None:
+def missing(error: ModuleNotFoundError, for_what: str, whose: str = "") -> MissingDependencyError | None:
     """Return the error to raise when an import failed for want of an extra's package, else None.
 
     Args:
         error: what the import raised.
         for_what: what needs the package, the start of the message.
+        whose: the extra that is meant where several bring the package.
     """
     package = (error.name or "").partition(".")[0]
-    for extra, packages in EXTRAS.items():
+    for extra, packages in sorted(EXTRAS.items(), key=lambda each: each[0] != whose):
         if package in packages:
             return MissingDependencyError(f"{for_what} needs the package '{package}': {install(extra)}")
     return None
 
 
 @contextmanager
-def explained(for_what: str) -> Iterator[None]:
+def explained(for_what: str, whose: str = "") -> Iterator[None]:
     """Raise what ``missing`` returns where the block, or the function so decorated, lacks a package."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if absent := missing(error, for_what):
+        if absent := missing(error, for_what, whose):
             raise absent from error
         raise
 

@@ -106,8 +106,8 @@ def check_options(options: Any) -> None:
                 given = repr(value)
             default = show(_default(field))
             raise OptionError(
-                f"option '{name}' takes {describe_type(hints[name])}, not {given}: choose such a value, or "
-                f"leave it out{default and f' for {default}'}"
+                f"option '{name}' takes {describe_type(hints[name])}, not {cut(given)}: choose such a value, "
+                f"or leave it out{default and f' for {default}'}"
             )
 
 

@@ -383,6 +383,13 @@ SENTENCES: dict[str, str] = {
     "line-sink-well": "sink {sink} is well again",
     "line-sink-ill": "sink {sink} isn't well: {detail}",
     "line-sink-missed": "sink {sink} has missed {verdicts:#verdict} so far: {why}",
+    "line-check-no-users": "{file} isn't there yet: the line makes it at its first start, and tells the "
+    "password",
+    "line-page-up": "the page is at {address}",
+    "line-page-first-password": "no users file was there, so it's made: {file}. Log in to the page as {user} "
+    "with the password {password} and keep it, it's said only now",
+    "line-page-fault": "the page couldn't answer {what}; what it shows may lack something, parts are judged "
+    "all the same",
     "line-record-up": "the record is kept in {folder}",
     "line-record-down": "the record can't be written, and is tried again; verdicts wait in memory: {why}",
     "line-record-lost": "{rows:#row} of the record {rows:is|are} lost so far: {why}; look at the recorder",
@@ -393,6 +400,24 @@ SENTENCES: dict[str, str] = {
     "line-record-unsaved": "{rows:#row} of the record {rows:is|are} lost with the line's end; look into why",
     "line-record-damaged": "the record in {folder} is damaged; it was moved aside as {aside}, its images "
     "too, and a new one is begun: {why}",
+    "line-swap-tries": "camera {camera}: bundle {bundle} is warmed, and tried on {images:#image} before it "
+    "judges",
+    "line-swap-other": "camera {camera}: it was told of yet another bundle, so {bundle} isn't tried any more",
+    "line-swap-same": "camera {camera}: bundle {bundle} judges already, so nothing is changed",
+    "line-swap-judges": "camera {camera}: bundle {bundle} judges now, and the one before stands by; of "
+    "{images:#image} that both have judged {differ:#verdict} differ, scores by {apart:.6g} at most",
+    "line-swap-done": "camera {camera}: bundle {bundle} stays, and the one before is let go of",
+    "line-swap-refused": "camera {camera}: bundle {bundle} is refused, and the one before goes on judging: "
+    "{why}; look into it before this line is started again",
+    "line-swap-back": "camera {camera}: bundle {bundle} is given up, and the one before judges again: {why}; "
+    "look into it before this line is started again",
+    "line-swap-unasked": "there's no camera {camera} whose bundle this line could change: look at its file",
+    "line-bundle-changed": "camera {camera}: its bundle's folder was changed while the line runs, and holds "
+    "{bundle} now: a judge that was started again isn't let judge by it; reload the line, or put the old one "
+    "back",
+    "line-bundle-taken": "camera {camera}: no judge was left, and its bundle's folder was changed while the "
+    "line runs, so {bundle} judges now",
+    "line-slots-trouble": "the slots that this line's bundles are from: {why}",
     "line-check-image": "it gives images of {size} {type}",
     "line-check-depth": "their values have {bits} bits",
     "line-check-depth-untold": "its images have 16 bits, and nobody says how many the camera fills, so that "

@@ -6,8 +6,10 @@
 Each script is a line with real processes: a virtual camera, two judges that read what is written in its
 images, and a virtual PLC with its own clock on each verdict. Its faults are drawn from the seed: judges that
 are slow, hang, raise, exit, crash or are stopped; lost packets, gaps in the count, cameras that go and come
-back, hang, exit, crash or are stopped, triggers that never reach them; sinks that do all of that; and bursts,
-which fill the queue. Every other script has its triggers told by the PLC, the others by the images alone.
+back, hang, exit, crash or are stopped, triggers that never reach them; sinks that do all of that; bursts,
+which fill the queue; and bundles that are exchanged while all of it goes on, for a good one or one that's
+refused, crashes, fails or hangs: at a third of each script at least, one kind after the other. Every other
+script has its triggers told by the PLC, the others by the images alone.
 
 A row is printed for each script, and at the end what all of them add up to. The exit code is 1 where a
 trigger had no verdict or several, another part's score, an acceptance without a score, or a verdict later
@@ -24,7 +26,7 @@ from pathlib import Path
 
 from edgead.line.config import line_of
 from edgead.line.events import Late
-from edgead.line.faults import drawn
+from edgead.line.faults import SWAPS, Fault, drawn
 from edgead.line.hearing import Told
 from edgead.line.simulate import Outcome, Wishes, simulate
 from edgead.types import Verdict
@@ -34,8 +36,8 @@ def main() -> int:
     asked = _arguments()
     print(f"{asked.scripts} scripts of {asked.parts} parts at {asked.rate:g}/s, {asked.faults} faults each, "
           f"deadline {asked.deadline_ms:g} ms, seeds from {asked.seed}\n")  # fmt: skip
-    print("| seed | triggers | faults | verdicts | by whom | latest, ms | late scores | kept |")
-    print("|" + " --- |" * 8, flush=True)
+    print("| seed | triggers | faults | verdicts | by whom | latest, ms | late scores | swaps | kept |")
+    print("|" + " --- |" * 9, flush=True)
     done: list[Outcome] = []
     broken = 0
     delays: list[float] = []
@@ -49,11 +51,12 @@ def main() -> int:
         row = (
             seed,
             "told" if seed % 2 else "images",
-            asked.faults,
+            asked.faults + 1,
             f"{outcome.verdicts} of {outcome.triggers}",
             whys,
             f"{outcome.late_ms:.1f}" if outcome.late_ms is not None else "-",
             outcome.tally["late_scores"],
+            ", ".join(f"{count} {what}" for what, count in _swaps(outcome).items()) or "-",
             "; ".join(wrong) or "yes",
         )
         print(f"| {' | '.join(map(str, row))} |", flush=True)
@@ -66,7 +69,10 @@ def main() -> int:
 def run(seed: int, asked: argparse.Namespace) -> tuple[Outcome, list[str], list[float]]:
     """One script: its outcome, what was broken, and how late each fail-safe by the deadline was said, ms."""
     document = {
-        "line": {"deadline_ms": asked.deadline_ms, "hung_ms": max(400.0, asked.deadline_ms)},
+        "line": {
+            "deadline_ms": asked.deadline_ms, "hung_ms": max(400.0, asked.deadline_ms),
+            "shadow": 3, "trial": 5,
+        },
         "camera": [{
             "name": "top", "source": "generated", "bundle": "none", "queue": 2,
             "trigger": "plc" if seed % 2 else "camera", "grab_ms": 400 / asked.rate,
@@ -74,7 +80,8 @@ def run(seed: int, asked: argparse.Namespace) -> tuple[Outcome, list[str], list[
         "sink": [{"kind": "file"}],
     }  # fmt: skip
     line = line_of(document, "a script", Path.cwd())
-    faults = drawn(seed, asked.parts, asked.faults)
+    swap = Fault(asked.parts // 3, SWAPS[seed % len(SWAPS)])
+    faults = (*drawn(seed, asked.parts, asked.faults), swap)
     delays: list[float] = []
 
     def told(what: Told) -> None:
@@ -85,6 +92,12 @@ def run(seed: int, asked: argparse.Namespace) -> tuple[Outcome, list[str], list[
 
     outcome = simulate(line, Wishes(asked.parts, asked.rate, faults, stand_in=True), {}, told)
     return outcome, outcome.faults(asked.epsilon_ms), delays
+
+
+def _swaps(outcome: Outcome) -> dict[str, int]:
+    """How many bundles were tried, and what came of them."""
+    found = outcome.tally["swaps"]
+    return {what: found[what] for what in ("trying", "trial", "done", "refused", "back") if what in found}
 
 
 def _sum_up(done: list[Outcome], delays: list[float], broken: int, seconds: float) -> None:
@@ -103,6 +116,11 @@ def _sum_up(done: list[Outcome], delays: list[float], broken: int, seconds: floa
         print(f"{len(delays)} fail-safes by the deadline were said after it: half within "
               f"{delays[len(delays) // 2]:.2f} ms, 99 % within {delays[int(len(delays) * 0.99)]:.2f} ms, "
               f"at most {delays[-1]:.2f} ms")  # fmt: skip
+    swaps: Counter[str] = Counter()
+    for outcome in done:
+        swaps.update(_swaps(outcome))
+    print(f"bundles: {swaps['trying']} tried, {swaps['refused']} refused, {swaps['trial']} judged, of which "
+          f"{swaps['done']} stayed and {swaps['back']} were given up before their script's end")  # fmt: skip
     print(f"without a score: {sum(whys.values()) - whys['score']}; seen by nobody, their camera being lost: "
           f"{sum(outcome.unseen for outcome in done)}; promises broken: {broken}")  # fmt: skip
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +15,8 @@ import click
 
 from edgead.cli.arguments import count_of
 from edgead.cli.completion import complete_paths
+from edgead.cli.line_install import install, rollback
+from edgead.cli.line_users import tell_first_password, users
 from edgead.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
@@ -50,6 +54,9 @@ def command() -> None:
     """
 
 
+command.add_command(users)
+
+
 @command.command("run")
 @_file
 @click.option("--verdicts", is_flag=True, help="Print each verdict too.")
@@ -58,16 +65,38 @@ def command() -> None:
 def run(file: Path, verdicts: bool, as_json: bool, quiet: bool) -> None:
     """Run the line until it's told to end (SIGTERM, Ctrl-C): exit code 0 then.
 
-    What changes is printed: readiness, cameras, judges and sinks that go and come back, late scores. Under
-    systemd it's a service of Type=notify, with a watchdog where WatchdogSec= is given.
+    What changes is printed: readiness, cameras, judges and sinks that go and come back, late scores. Where
+    the page has no users yet, a first one is made and told on stderr, --quiet or not. SIGHUP has the line
+    look for other bundles; `edgead line install` sends that. A line isn't run twice. Under systemd it's a
+    service of Type=notify, with a watchdog where WatchdogSec= is given.
     """
     from edgead.line.config import read_line
+    from edgead.line.core import Core
+    from edgead.line.hold import held
     from edgead.line.running import line_to_run
 
-    with _telling(as_json, quiet, verdicts) as told:
-        core = line_to_run(read_line(file), told)
-        with _ended_by_signals(core.stop):
-            core.run()
+    line, started, early = read_line(file), list[Core](), list[None]()
+
+    tell_first_password(line)
+
+    def stop() -> None:
+        if not started:
+            raise SystemExit(0)
+        started[0].stop()
+
+    def reload() -> None:
+        started[0].reload() if started else early.append(None)
+
+    with (
+        _ended_by_signals(stop, reload),  # before it's held: who sees that may send one
+        held(file, line) as hold,
+        _telling(as_json, quiet, verdicts) as told,
+    ):
+        core = line_to_run(line, told, hold)
+        started.append(core)
+        if early:
+            core.reload()
+        core.run()
     if not quiet:
         _sum_up(core.tally.record(), as_json)
 
@@ -294,20 +323,37 @@ def _telling(as_json: bool, quiet: bool, verdicts: bool) -> Iterator[Telling]:
 
 
 @contextmanager
-def _ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Have SIGTERM, SIGHUP and Ctrl-C end the line in order, with a verdict for what is pending."""
+def _ended_by_signals(stop: Callable[[], None], reload: Callable[[], None] | None = None) -> Iterator[None]:
+    """Have SIGTERM, SIGHUP and Ctrl-C end the line in order, with a verdict for what is pending.
+
+    Args:
+        reload: what SIGHUP does instead, unless it's word that the terminal has gone.
+    """
     names = [name for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)]
+    terminal = reload is not None and sys.stdin is not None and sys.stdin.isatty()
+
+    def told(number: int, frame: object) -> None:
+        hung_up = terminal and not os.isatty(0)
+        if reload is not None and number == getattr(signal, "SIGHUP", None) and not hung_up:
+            reload()
+        else:
+            stop()
+
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for name in names:
             number = getattr(signal, name)
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, lambda *_: stop())
+            reloads = reload is not None and name == "SIGHUP"
+            if reloads or signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, told)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
+
+command.add_command(install)
+command.add_command(rollback)
 
 __all__ = ["command"]

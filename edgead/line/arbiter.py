@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from edgead.line.bench import MOST_ERRORS, Bench
 from edgead.line.events import Action, End, Free, Hand, Late, Ready, Reopen, Say, Scored, Shot
 from edgead.line.matching import ByImage, ByTrigger, Matches
-from edgead.line.rules import CameraRules, Rules
+from edgead.line.rules import CameraRules, Rules, camera_of
+from edgead.line.shadow import Shadow
 from edgead.line.standing import Standing
 from edgead.types import Decision, Times, Verdict, Why
 
@@ -32,6 +33,7 @@ class _Pending:
     part: str
     at: int
     shot: Shot | None = None
+    bundle: str | None = None  # of the judge that it was handed to
 
 
 class Arbiter:
@@ -49,7 +51,8 @@ class Arbiter:
         self._told = {each.name: ByTrigger(each.window) for each in cameras if each.told}
         self._seen = {each.name: ByImage() for each in cameras if not each.told}
         self._benches = {each.name: Bench(each.judges, each.queue, rules.hung) for each in cameras}
-        self._camera_of = {judge: each.name for each in cameras for judge in each.judges}
+        self._had: dict[str, str] = {}  # which judge had each camera's last image
+        self._shadows: dict[str, Shadow] = {}  # of the judges that are tried out
         self._standing = Standing(self._cameras, sinks)
         self._pending: dict[int, _Pending] = {}
         self._said: dict[int, _Pending] = {}  # in a late judge's hands
@@ -151,15 +154,23 @@ class Arbiter:
     def judge_ready(self, now: int, judge: str, bundle: str) -> None:
         """A judge is warm, with a bundle of this hash."""
         self.tick(now)
-        camera = self._camera_of[judge]
-        self._bundles[camera] = bundle
-        self._benches[camera].ready(judge)
+        camera = camera_of(judge)
+        if (shadow := self._shadows.get(camera)) is not None and shadow.judge == judge:
+            shadow.ready(bundle)
+            return
+        self._benches[camera].ready(judge, bundle)
         self._pump(now, camera)
 
     def judge_gone(self, now: int, judge: str) -> None:
         """A judge's process is no more."""
         self.tick(now)
-        camera = self._camera_of[judge]
+        camera = camera_of(judge)
+        if (shadow := self._shadows.get(camera)) is not None and shadow.judge == judge:
+            if (seen := shadow.gone()) is not None:
+                self._looked(seen, camera)
+            return
+        if self._had.get(camera) == judge:
+            del self._had[camera]
         held = self._benches[camera].gone(judge)
         if held is not None:
             self._said.pop(held, None)
@@ -168,6 +179,63 @@ class Arbiter:
         for trigger in self._benches[camera].given_up():
             self._fail(now, trigger, "no-judge")
         self._pump(now, camera)
+
+    # ------------------------------------------------------------ another bundle
+
+    def add_judge(self, camera: str, judge: str) -> None:
+        """One more judge of a camera is being warmed, which stands by."""
+        self._benches[camera].add(judge)
+
+    def try_out(self, camera: str, judge: str, images: int) -> Shadow:
+        """A judge is being warmed that has to judge so many images beside the active one before it may judge
+        alone; what becomes of it, the returned record tells."""
+        self._shadows[camera] = Shadow(judge, images)
+        return self._shadows[camera]
+
+    def take_over(self, now: int, camera: str) -> None:
+        """The judge that was tried out is the active one, for the next image on."""
+        self.tick(now)
+        shadow, bench = self._shadows.pop(camera), self._benches[camera]
+        bench.add(shadow.judge)
+        bench.ready(shadow.judge, shadow.bundle)
+        bench.prefer(shadow.judge)
+        self._pump(now, camera)
+
+    def prefer(self, now: int, judge: str) -> bool:
+        """Have another judge be the active one, for the next image on; False where it can't be."""
+        self.tick(now)
+        done = self._benches[camera_of(judge)].prefer(judge)
+        self._pump(now, camera_of(judge))
+        return done
+
+    def retire(self, now: int, judge: str) -> bool:
+        """Have a judge no more, so that it may be ended; False where that's to be asked again later, since a
+        trigger's verdict rests on it."""
+        self.tick(now)
+        camera = camera_of(judge)
+        shadow, bench = self._shadows.get(camera), self._benches[camera]
+        if shadow is not None and shadow.judge == judge:
+            del self._shadows[camera]
+            if (seen := shadow.gone()) is not None:
+                self._looked(seen, camera)
+            return True
+        if not bench.remove(judge):
+            return False
+        for trigger in bench.given_up():
+            self._fail(now, trigger, "no-judge")
+        self._pump(now, camera)
+        return True
+
+    def able(self, judge: str) -> bool:
+        """Whether a judge may judge the next image."""
+        known = self._benches[camera_of(judge)].judges.get(judge)
+        return known is not None and known.state in ("idle", "busy")
+
+    def active(self, camera: str) -> str | None:
+        """The judge that gets the camera's next image, or None."""
+        return self._benches[camera].active
+
+    # ------------------------------------------------------------ cameras, sinks, the end
 
     def camera_open(self, now: int, camera: str) -> None:
         """A camera takes triggers."""
@@ -259,11 +327,20 @@ class Arbiter:
             judge, trigger = handed
             shot = self._pending[trigger].shot
             assert shot is not None
-            self._out.append(Hand(judge, trigger, camera, shot))
+            self._pending[trigger].bundle = self._benches[camera].judges[judge].bundle
+            self._out.append(Hand(judge, trigger, camera, shot, self._had.get(camera) == judge))
+            self._had[camera] = judge
+            if (shadow := self._shadows.get(camera)) is not None and shadow.wants:
+                shadow.hand(trigger)
+                self._out.append(Hand(shadow.judge, trigger, camera, shot))
 
     def _answer(self, now: int, judge: str, trigger: int, scored: Scored | None) -> None:
         self.tick(now)  # before it: an answer that comes with the deadline is late
-        camera = self._camera_of[judge]
+        camera = camera_of(judge)
+        if (shadow := self._shadows.get(camera)) is not None and shadow.judge == judge:
+            if shadow.answered(trigger, scored, trigger not in self._pending):
+                self._looked(trigger, camera)
+            return
         bench = self._benches[camera]
         if not bench.answered(judge, trigger, scored is None):
             return
@@ -288,7 +365,9 @@ class Arbiter:
 
     def _say(self, now: int, trigger: int, why: Why, decision: Decision, scored: Scored | None) -> None:
         pending = self._pending.pop(trigger)
-        shot = pending.shot
+        shot, bench = pending.shot, self._benches[pending.camera]
+        if bench.active is not None:
+            self._bundles[pending.camera] = bench.judges[bench.active].bundle
         grab = shot.grabbed if shot is not None and shot.slot is not None else None
         verdict = Verdict(
             run=self.rules.run,
@@ -300,13 +379,15 @@ class Arbiter:
             score=None if scored is None else scored.score,
             threshold=None if scored is None else scored.threshold,
             regions=() if scored is None else scored.regions,
-            bundle=self._bundles[pending.camera],
+            bundle=pending.bundle or self._bundles[pending.camera],
             times=Times(pending.at, grab, None if scored is None else now, now),
             encoder=None if shot is None else shot.encoder,
             frame_id=None if shot is None else shot.frame_id,
         )
         self._out.append(Say(verdict, shot))
-        if self._benches[pending.camera].in_hand(trigger):
+        if (shadow := self._shadows.get(pending.camera)) is not None:
+            shadow.judged(trigger, scored)
+        if bench.in_hand(trigger):
             self._said[trigger] = pending
         else:
             self._release(trigger)
@@ -316,8 +397,17 @@ class Arbiter:
             self._slots[trigger] = (self._pending[trigger].camera, shot.slot)
 
     def _release(self, trigger: int) -> None:
-        if (slot := self._slots.pop(trigger, None)) is not None:
+        """Nobody but a judge that is tried out may need a trigger's image any more."""
+        if (slot := self._slots.get(trigger)) is None:
+            return
+        if (shadow := self._shadows.get(slot[0])) is None or not shadow.reads(trigger):
+            del self._slots[trigger]
             self._out.append(Free(*slot))
+
+    def _looked(self, trigger: int, camera: str) -> None:
+        """The judge that is tried out needs a trigger's image no more."""
+        if trigger not in self._pending and not self._benches[camera].in_hand(trigger):
+            self._release(trigger)
 
     def _free(self, camera: str, shot: Shot) -> None:
         if shot.slot is not None:

@@ -27,12 +27,14 @@ class Judge:
         trigger: what it has in hand, or None.
         since: since when, ns.
         errors: how often it failed since it last gave a score.
+        bundle: the hash of what it judges by; empty before it's ready.
     """
 
     state: State = "warming"
     trigger: int | None = None
     since: int = 0
     errors: int = 0
+    bundle: str = ""
 
 
 class Bench:
@@ -110,10 +112,10 @@ class Bench:
             self._end(name)
         return True
 
-    def ready(self, name: str) -> None:
-        """A judge is warm."""
+    def ready(self, name: str, bundle: str) -> None:
+        """A judge is warm, with a bundle of this hash."""
         if self.judges[name].state == "warming":
-            self.judges[name].state = "idle"
+            self.judges[name].state, self.judges[name].bundle = "idle", bundle
 
     def gone(self, name: str) -> int | None:
         """A judge's process has ended: what it had in hand, or None. Another is being warmed."""
@@ -122,6 +124,26 @@ class Bench:
         if self.active == name:
             self.active = None
         return held
+
+    def add(self, name: str) -> None:
+        """One more judge is being warmed."""
+        self.judges[name] = Judge()
+
+    def prefer(self, name: str) -> bool:
+        """Have a judge be the active one, for the next image on; False where it isn't able to."""
+        if name not in self.judges or self.judges[name].state not in ("idle", "busy"):
+            return False
+        self.active = name
+        return True
+
+    def remove(self, name: str) -> bool:
+        """Have a judge no more; False where it has an image in hand, whose verdict would be lost."""
+        if name in self.judges and self.judges[name].trigger is not None:
+            return False
+        self.judges.pop(name, None)
+        if self.active == name:
+            self.active = None
+        return True
 
     def hung(self, now: int) -> list[str]:
         """The judges that have an image in hand for too long; each is named once, and to be killed."""

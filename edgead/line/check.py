@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from edgead.errors import (
     PluginError,
     TimedOutError,
 )
+from edgead.files import exists
 from edgead.line.channel import Message
 from edgead.line.config import Line
 from edgead.line.crew import Crew, Plan
@@ -39,7 +40,7 @@ class Finding:
     """What became of one thing that a line needs.
 
     Attributes:
-        kind: camera, bundle, sink, recorder or line.
+        kind: camera, bundle, sink, recorder, page or line.
         name: which.
         notices: what was found, a notice each.
         error: why it isn't ready, or None.
@@ -72,13 +73,17 @@ def check_line(
         bundles: by camera.
         image_seconds: how long to wait for an image of each camera.
     """
+    no_users = [] if line.page is None or exists(line.path(line.page.users)) else [line.page.users]
+    if no_users:  # it's made when the line runs first: nothing to listen for yet
+        line = replace(line, page=None)
     crew = Crew(Plan(line, bundles))
     for name, judge in list(crew.judges.items()):
         if not name.endswith("/0"):  # the standby would be the same again
             crew.children.all.remove(judge)
             del crew.judges[name]
     checking = _Checking(line, crew, image_seconds)
-    return [*checking.run(), *checking.whole()]
+    page = [Finding("page", "page", (Notice("line-check-no-users", {"file": file}),)) for file in no_users]
+    return [*checking.run(), *page, *checking.whole()]
 
 
 class _Checking:
@@ -101,6 +106,7 @@ class _Checking:
         wanted = [("camera", name) for name in cameras] + [("bundle", name) for name in cameras]
         wanted += [("sink", name) for name in sinks]
         wanted += [("recorder", "recorder")] if self._crew.recording is not None else []
+        wanted += [("page", "page")] if self._crew.page is not None else []
         children, seconds = self._crew.children, self._line.table.start_seconds
         until = time.monotonic() + seconds
         try:
@@ -151,7 +157,7 @@ class _Checking:
             return
         try:
             hearing = {"camera": self._camera, "judge": self._judge, "sink": self._sink}
-            hearing |= {"recorder": self._recorder}
+            hearing |= {"recorder": self._recorder, "page": self._page}
             hearing[child.kind](child, message)
         except (Misunderstood, KeyError, TypeError, ValueError) as error:
             why = f"{child.label}: it said what can't be understood ({error}); tell its author"
@@ -207,6 +213,10 @@ class _Checking:
             self._found(child, Notice("line-check-role", {"role": self._roles[child.name]}), *more)
         elif what == "down":
             self._found(child, error=OutputError(f"{child.label}: {message['why']}"))
+
+    def _page(self, child: Child, message: Message) -> None:
+        if message["is"] == "up":
+            self._found(child, Notice("line-page-up", {"address": str(message["address"])}))
 
     def _recorder(self, child: Child, message: Message) -> None:
         if message["is"] != "said":

@@ -1,7 +1,7 @@
 """The file that a line is described in: TOML, each key known, typed and bounded.
 
-``[line]`` and ``[log]`` once, ``[[camera]]`` and ``[[sink]]`` for each; what belongs to a source or sink of a
-plugin is in its ``options``. Relative paths begin at the file's folder, in ``options`` too.
+``[line]``, ``[log]`` and ``[page]`` once, ``[[camera]]`` and ``[[sink]]`` for each; what belongs to a source
+or sink of a plugin is in its ``options``. Relative paths begin at the file's folder, in ``options`` too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from edgead.errors import DatasetError, OptionError, UnknownNameError, cut
 from edgead.extras import explained
 from edgead.files import read_plain
 from edgead.line.log_table import Log, log_of
+from edgead.line.page_table import PageTable, check_page
 from edgead.line.tables import made
 from edgead.names import shown
 from edgead.options import Range
@@ -24,7 +25,7 @@ from edgead.types import Role
 
 MOST_BYTES = 1 << 20
 MOST_CAMERAS = MOST_SINKS = 16
-TABLES = ("line", "camera", "sink", "log")
+TABLES = ("line", "camera", "sink", "log", "page")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 T = TypeVar("T", bound="CameraTable | SinkTable")
@@ -49,6 +50,15 @@ class LineTable:
     """How often each sink is told that the line goes on, and whether it's ready."""
     start_seconds: Annotated[float, Range(1, 3600)] = 120.0
     """How long judges may take to get warm."""
+    shadow: Annotated[int, Range(0, 100_000)] = 20
+    """Images that a new bundle's judge has to judge beside the one that judges, before it judges alone."""
+    trial: Annotated[int, Range(0, 100_000)] = 50
+    """Verdicts with a new bundle until the old one is let go of; the line goes back to that by itself where
+    more of them are the fail-safe's than before."""
+    follow_slots: bool = False
+    """Whether the line looks every second if another slot is current, and takes that; else it's told to."""
+    state: str = ""
+    """A folder for the lock and the status of the line that runs; the file's own if empty."""
     keys: tuple[str, ...] = ()
     """Public keys, files or folders of them: bundles must be signed by one. As EDGEAD_TRUST says where it's
     empty."""
@@ -84,10 +94,22 @@ class CameraTable:
     """CPU threads of each judge; as many as cores, or all, if not given."""
     cores: tuple[int, ...] = ()
     """Logical processors that the judges are kept on; any if empty."""
+    spare_cores: tuple[int, ...] = ()
+    """Logical processors that a judge is warmed and tried on while another judges; as cores if empty."""
     depth: Annotated[int, Range(9, 16)] | None = None
     """Significant bits of 16-bit images, for a bundle that has learned none."""
     self_test_minutes: Annotated[float, Range(0, 1_000_000, open_low=True)] | None = None
     """How often a judge judges an image of the bundle's own between two others; that image waits for it."""
+
+
+@dataclass(frozen=True)
+class StripTable:
+    """``strip`` of a table ``[[camera]]``: its images are pieces of a web under a line-scan camera."""
+
+    mm_per_line: Annotated[float, Range(0, 1000, open_low=True)] = 0.1
+    """How far apart lines are."""
+    max_length_mm: Annotated[float, Range(0, 1_000_000, open_low=True)] = 500.0
+    """A defect that's longer is said to be one before its end."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +128,11 @@ class SinkTable:
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera: its table, and its source's options."""
+    """A camera: its table, its source's options, and what its web is like where it scans one."""
 
     table: CameraTable
     options: Mapping[str, Any] = field(default_factory=dict)
+    strip: StripTable | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +152,7 @@ class Line:
         cameras, sinks: one or more of each.
         folder: where relative paths begin.
         log: what is recorded, or None.
+        page: the operator's page, or None.
     """
 
     table: LineTable
@@ -136,6 +160,7 @@ class Line:
     sinks: tuple[SinkEntry, ...]
     folder: Path
     log: Log | None = None
+    page: PageTable | None = None
 
     def path(self, name: str) -> Path:
         """A path of the file's, as it's meant."""
@@ -168,14 +193,14 @@ def line_of(document: Mapping[str, Any], name: str, folder: Path) -> Line:
         raise OptionError(f"{name}: line must be a table: write [line] above its keys")
     table = made(LineTable, own, f"{name}: [line]")
     cameras = tuple(
-        Camera(_named(made(CameraTable, keys, where), where, ("name", "source", "bundle")), options)
+        _camera(keys, options, where)
         for keys, options, where in _tables(document, "camera", name, MOST_CAMERAS)
     )
     sinks = []
     for keys, options, where in _tables(document, "sink", name, MOST_SINKS):
         sink = {"name": keys.get("kind", ""), **keys}
         sinks.append(SinkEntry(_named(made(SinkTable, sink, where), where, ("kind", "name")), options))
-    line = Line(table, cameras, tuple(sinks), folder, log=log_of(document, name))
+    line = Line(table, cameras, tuple(sinks), folder, log_of(document, name), _page(document, name))
     _check(line, name)
     return line
 
@@ -197,6 +222,17 @@ def _document(file: Path) -> dict[str, Any]:
         raise DatasetError(f"{shown(file)}: not TOML: {why}; mend it, or give a line's file") from None
 
 
+def _page(document: Mapping[str, Any], name: str) -> PageTable | None:
+    own, where = document.get("page"), f"{name}: [page]"
+    if own is None:
+        return None
+    if not isinstance(own, Mapping):
+        raise OptionError(f"{where} must be a table: write [page] above its keys")
+    table = made(PageTable, own, where)
+    check_page(table, where)
+    return table
+
+
 def _tables(
     document: Mapping[str, Any], kind: str, name: str, most: int
 ) -> list[tuple[dict[str, Any], Mapping[str, Any], str]]:
@@ -214,6 +250,14 @@ def _tables(
             raise OptionError(f"{where}: options must be a table: options = {{ key = value }}")
         found.append(({k: v for k, v in table.items() if k != "options"}, options, where))
     return found
+
+
+def _camera(keys: dict[str, Any], options: Mapping[str, Any], where: str) -> Camera:
+    strip = keys.pop("strip", None)
+    table = _named(made(CameraTable, keys, where), where, ("name", "source", "bundle"))
+    if strip is not None and not isinstance(strip, Mapping):
+        raise OptionError(f"{where}: strip must be a table: strip = {{ mm_per_line = 0.1 }}")
+    return Camera(table, options, None if strip is None else made(StripTable, strip, f"{where}: strip"))
 
 
 def _named(table: T, where: str, needed: Sequence[str]) -> T:
@@ -251,8 +295,10 @@ __all__ = [
     "CameraTable",
     "Line",
     "LineTable",
+    "PageTable",
     "SinkEntry",
     "SinkTable",
+    "StripTable",
     "line_of",
     "read_line",
 ]

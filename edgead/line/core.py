@@ -17,6 +17,8 @@ from edgead.line.events import End, Free, Hand, Late, Ready, Reopen, Say
 from edgead.line.hearing import Hearing, Told
 from edgead.line.processes import Child
 from edgead.line.records import record_of
+from edgead.line.reporting import Reporting
+from edgead.line.swapping import Supply, Swapping
 from edgead.line.tally import Tally
 from edgead.line.watchdog import Watchdog
 from edgead.notices import Notice
@@ -26,6 +28,8 @@ PING = 0.5
 """Seconds between two questions to a judge whether it's there."""
 IDLE = 2.0
 """Seconds that an idle process may be silent beside ``hung_ms``."""
+PAGE = 30.0
+"""Seconds that the page, which runs where others leave time, may be silent."""
 GRACE = 2.0
 """Seconds that the end may take: for sinks to put out the last verdicts, and for processes to let go."""
 
@@ -36,15 +40,17 @@ class Core:
     Args:
         plan: what is run.
         told: takes what is to be logged; it must not wait.
+        supply: where other bundles come from while it runs, if from anywhere.
 
     Attributes:
         arbiter: says the verdicts.
         tally: counts them.
+        swapping: changes bundles.
         started: whether triggers may come.
         ready: whether every trigger is expected to get a score.
     """
 
-    def __init__(self, plan: Plan, told: Callable[[Told], None]) -> None:
+    def __init__(self, plan: Plan, told: Callable[[Told], None], supply: Supply | None = None) -> None:
         self._own = plan.line.table
         self._plc = any(camera.table.trigger == "plc" for camera in plan.line.cameras)
         self._hung, self._beat_every = self._own.hung_ms / 1e3, self._own.beat_ms / 1e3
@@ -53,8 +59,10 @@ class Core:
         self.started = self.ready = False
         self._crew = Crew(plan)
         self._recording = self._crew.recording
-        self._told = told = self._recorded(told)
+        self._reporting = Reporting(self._crew, self.tally)
+        self._told = told = self._reporting.beside(self._recorded(told))
         self._hearing = Hearing(self._crew, self.arbiter, told)
+        self.swapping = Swapping(self._crew, self.arbiter, supply, plan.line.table, told)
         self._watchdog = Watchdog()
         self._silent: set[str] = set()
         self._beaten = 0.0
@@ -86,6 +94,11 @@ class Core:
     def stop(self) -> None:
         """Have ``run`` end; a signal's handler may call it."""
         self._stopping = True
+
+    def reload(self, camera: str | None = None) -> None:
+        """Look whether a camera, or any, should have another bundle, and change it; a signal's handler may
+        call it."""
+        self._hearing.reloads.append(camera)
 
     # ------------------------------------------------------------ beginning and end
 
@@ -138,6 +151,7 @@ class Core:
             self._told(notice)
         self._crew.children.end_all(GRACE)
         self._crew.close()
+        self.swapping.close()
 
     def _recorded(self, told: Callable[[Told], None]) -> Callable[[Told], None]:
         """What is told goes to the recorder too."""
@@ -166,9 +180,19 @@ class Core:
             self._perform()
         for child, why in children.ended(time.monotonic()):
             self._hearing.gone(child, why)
+            self.swapping.gone(child, why)
         self.arbiter.tick(time.monotonic_ns())
         self._perform()
+        self._swap()
         self._watch(time.monotonic())
+
+    def _swap(self) -> None:
+        if not self.started:
+            return
+        while self._hearing.reloads:
+            self.swapping.ask(self._hearing.reloads.popleft())
+        self.swapping.turn(time.monotonic_ns())
+        self._perform()
 
     def _wait(self) -> float:
         """Seconds until there's something to do, if nothing is heard."""
@@ -193,7 +217,8 @@ class Core:
                 if self._recording is None or not self._recording.lend(action):
                     crew.give_back(action.camera, action.slot)
             elif isinstance(action, End):
-                crew.judges[action.judge].kill(action.why)
+                if action.judge in crew.judges:
+                    crew.judges[action.judge].kill(action.why)
             elif isinstance(action, Reopen):
                 self._told(Notice("line-uncorrelated", {"camera": action.camera}))
                 self._hearing.open_camera(action.camera)
@@ -205,6 +230,7 @@ class Core:
 
     def _say(self, verdict: Verdict) -> None:
         self.tally.add(verdict)
+        self.swapping.said(verdict)
         now, message = time.monotonic(), {"is": "verdict", "verdict": record_of(verdict)}
         outlets = sorted(self._crew.outlets.items(), key=lambda each: each[1].role != "verdict")
         for name, outlet in outlets:  # first those that act on it
@@ -216,9 +242,12 @@ class Core:
         self._told(verdict)
 
     def _hand(self, hand: Hand) -> None:
-        shot, judge = hand.shot, self._crew.judges[hand.judge]
+        shot, judge = hand.shot, self._crew.judges.get(hand.judge)
+        if judge is None:  # one that was tried out, and isn't any more
+            return
         message = {"is": "judge", "trigger": hand.trigger, "slot": shot.slot, "shape": shot.shape,
-                   "dtype": shot.dtype, "number": shot.frame_id, "depth": shot.depth}  # fmt: skip
+                   "dtype": shot.dtype, "number": shot.frame_id, "depth": shot.depth,
+                   "follows": hand.follows}  # fmt: skip
         if self._recording is not None:
             lending = self._recording.lending
             message["map"] = lending.wants_map(hand.trigger, hand.camera, time.monotonic_ns())
@@ -240,6 +269,7 @@ class Core:
             self._told(notice)
         if now - self._beaten >= self._beat_every:
             self._beat(now)
+        self._reporting.turn(now, self.arbiter.rules.run)
         for name, outlet in self._crew.outlets.items():
             if outlet.overdue(now):
                 self._crew.sinks[name].kill("it took too long over a verdict")
@@ -264,8 +294,10 @@ class Core:
 
     def _patience(self, child: Child) -> float:
         """Seconds of silence until a process is taken to hang."""
-        if not child.up:
+        if not child.up or child.name in self._crew.candidates:
             return self._own.start_seconds
+        if child.kind == "page":
+            return PAGE
         if child.kind == "camera" and not self._crew.lenses[child.name].is_open:
             return self._own.start_seconds
         if child.kind == "sink":

@@ -56,12 +56,18 @@ class Say:
 
 @dataclass(frozen=True)
 class Hand:
-    """Have a judge judge the image in a slot."""
+    """Have a judge judge the image in a slot.
+
+    Attributes:
+        judge, trigger, camera, shot: whose image of what.
+        follows: the judge had the camera's image before this one, and its answer is what counts.
+    """
 
     judge: str
     trigger: int
     camera: str
     shot: Shot
+    follows: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,11 @@ What = Literal[
     "camera-crash", "camera-stop", "camera-missed", "camera-ghost",
     "sink-slow", "sink-gone", "sink-hang", "sink-exit", "sink-crash", "sink-stop",
     "belt-burst",
+    "swap", "swap-refused", "swap-crash", "swap-raise", "swap-hang", "swap-worse",
 ]
 # fmt: on
 WHATS: tuple[str, ...] = get_args(What)
+SWAPS: tuple[What, ...] = tuple(what for what in get_args(What) if what.startswith("swap"))
 MOST = 10_000
 MOST_BYTES = 1 << 20
 
@@ -55,7 +57,7 @@ class Fault:
 
     @property
     def where(self) -> str:
-        """judge, camera, sink or belt."""
+        """judge, camera, sink, belt or swap."""
         return self.what.partition("-")[0]
 
     @property
@@ -126,4 +128,4 @@ def read_script(file: Path) -> tuple[Fault, ...]:
     )
 
 
-__all__ = ["WHATS", "Fault", "drawn", "of_word", "read_script", "words"]
+__all__ = ["SWAPS", "WHATS", "Fault", "drawn", "of_word", "read_script", "words"]

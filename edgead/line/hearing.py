@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 from edgead.errors import EdgeadError
@@ -10,15 +11,19 @@ from edgead.line.arbiter import Arbiter
 from edgead.line.channel import Message
 from edgead.line.crew import Crew
 from edgead.line.events import Late, Ready, Scored
+from edgead.line.identity import short
 from edgead.line.lens import Misunderstood
 from edgead.line.priority import be_normal
 from edgead.line.processes import Child
+from edgead.line.rules import camera_of
 from edgead.line.starts import refusal
 from edgead.notices import Notice
 from edgead.types import Region, Verdict
 
 Told = Verdict | Late | Ready | Notice
 """What a line says of itself, to be logged."""
+MOST_RELOADS = 32
+"""Requests for another bundle that may wait."""
 TOLD_MISSED = 10.0
 """Seconds at least between two words that a sink misses verdicts."""
 
@@ -35,25 +40,33 @@ class Hearing:
         tried: the processes that have been heard to do their work, or why they can't yet.
         refused: why the line can't start, where a process says that it never will.
         tells: whether a sink tells of triggers.
+        reloads: cameras that are to be looked at for another bundle, or None for all.
     """
 
     def __init__(self, crew: Crew, arbiter: Arbiter, told: Callable[[Told], None]) -> None:
         self._crew, self._arbiter, self._told = crew, arbiter, told
         self.opens = self.tells = False
         self.tried: set[Child] = set()
+        self.reloads: deque[str | None] = deque(maxlen=MOST_RELOADS)
         self.refused: EdgeadError | None = None
         self._told_missed: dict[str, float] = {}
         self._ill: dict[str, str] = {}
 
     def hear(self, child: Child, message: Message) -> None:
         """One message; a process that can't be understood is killed."""
+        if child.retired:
+            return
         try:
             if message["is"] == "refused":
                 self._refused(child, message)
+            elif message["is"] == "reload" and child.kind not in ("camera", "judge", "sink"):
+                self.reloads.append(None if message.get("camera") is None else str(message["camera"]))
             elif child.kind == "camera":
                 self._camera(child, message)
             elif child.kind == "judge":
                 self._judge(child, message)
+            elif child.kind == "page":
+                self._page(child, message)
             elif child.kind == "recorder":
                 self._recorder(message)
             else:
@@ -64,13 +77,14 @@ class Hearing:
     def gone(self, child: Child, why: str) -> None:
         """A process has ended."""
         now = time.monotonic_ns()
-        self._told(Notice("line-process-gone", {"process": child.label, "why": why}))
+        if child.name not in self._crew.candidates:  # of these it's told what becomes of their bundle
+            self._told(Notice("line-process-gone", {"process": child.label, "why": why}))
         if child.kind == "camera":
             self._crew.lenses[child.name].is_open = False
             self._arbiter.camera_lost(now, child.name)
         elif child.kind == "judge":
             self._arbiter.judge_gone(now, child.name)
-            self._hurry(child.name.rpartition("/")[0])
+            self._hurry(camera_of(child.name))
         elif child.kind == "recorder" and self._crew.recording is not None:
             self._crew.recording.gone()
         elif child.kind == "sink":
@@ -99,7 +113,8 @@ class Hearing:
 
     def _refused(self, child: Child, message: Message) -> None:
         error = refusal(child.label, message)
-        if not self.opens and child.kind != "recorder":  # without which parts are judged all the same
+        child.refusal = str(error)
+        if not self.opens and child.kind not in ("recorder", "page"):  # parts are judged all the same
             self.refused = self.refused or error
         self._told(Notice("line-process-refused", {"process": child.label, "why": str(error)}))
 
@@ -135,8 +150,10 @@ class Hearing:
             self._told(Notice("line-judge-failed", values))
             self._arbiter.failed(now, name, message["trigger"])
         elif what == "ready":
-            if child.process is not None:
-                be_normal(child.process.pid)
+            if not self._fits(child, str(message["identity"])):
+                return
+            if name not in self._crew.candidates:
+                self._crew.let_run(name)
             child.works(now / 1e9)
             self.tried.add(child)
             told = {"judge": name, "runs_on": str(message["runs_on"]), "seconds": float(message["seconds"])}
@@ -144,6 +161,26 @@ class Hearing:
             self._arbiter.judge_ready(now, name, str(message["bundle"]))
         elif what != "pong":
             raise Misunderstood(what)
+
+    def _fits(self, child: Child, identity: str) -> bool:
+        """Whether a judge has the bundle that it should: in a folder that was changed meanwhile lies another.
+
+        It's taken where no judge is left, as a start of the line would take it, and else not by itself.
+        """
+        crew, name = self._crew, child.name
+        camera, expected = camera_of(name), crew.identities.get(crew.bundles[name])
+        others = any(judge.up for judge in crew.judges_of(camera) if judge is not child)
+        if expected not in (None, identity) and name not in crew.candidates:
+            values = {"camera": camera, "bundle": short(identity)}
+            if others:
+                self._told(Notice("line-bundle-changed", values))
+                child.kill("its bundle was changed meanwhile")
+                return False
+            self._told(Notice("line-bundle-taken", values))
+        crew.known[name] = identity
+        if name not in crew.candidates and (camera not in crew.runs or not others):
+            crew.now_runs(camera, name)
+        return True
 
     def _sink(self, child: Child, message: Message) -> None:
         now, name, outlet = time.monotonic_ns(), child.name, self._crew.outlets[child.name]
@@ -185,6 +222,16 @@ class Hearing:
             self._ill[name] = detail
         elif self._ill.pop(name, None) is not None:
             self._told(Notice("line-sink-well", values))
+
+    def _page(self, child: Child, message: Message) -> None:
+        what = message["is"]
+        if what == "up":
+            child.works(time.monotonic())
+            self._told(Notice("line-page-up", {"address": str(message["address"])}))
+        elif what == "fault":
+            self._told(Notice("line-page-fault", {"what": str(message["text"])[:500]}))
+        elif what != "alive":
+            raise Misunderstood(what)
 
     def _recorder(self, message: Message) -> None:
         if self._crew.recording is not None and not self._crew.recording.message(message):

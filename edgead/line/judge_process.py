@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgead.errors import InferenceError, SelfTestError, one_line
 from edgead.line.broken import break_down
 from edgead.line.channel import Channel, Message
 from edgead.line.child import run
+from edgead.line.config import StripTable
 from edgead.line.events import Scored
 from edgead.line.faults import Fault, of_word
 from edgead.line.ring import Ring
 from edgead.line.small_map import small_map
+from edgead.line.stand_in import Judging, stand_in
 from edgead.runtime.cores import check_cores
 
 MOST_REGIONS = 16
 """Regions that a verdict has at most, the highest peaks."""
-
-Judging = Callable[[NDArray[Any], int | None], Scored]
-"""An image, and its significant bits where the camera says so, to its score."""
 
 
 def main() -> None:
@@ -39,7 +36,7 @@ def work(channel: Channel, start: Message) -> None:
         check_cores(start["cores"])
         os.sched_setaffinity(0, start["cores"])
     began = time.monotonic()
-    judging, facts = _stand_in() if start["stand_in"] else _loaded(start)
+    judging, facts = stand_in(Path(start["bundle"]).name) if start["stand_in"] else _loaded(start)
     faults = {fault.part: fault for fault in map(of_word, start["faults"]) if fault.where == "judge"}
     ring = Ring(*start["ring"])
     channel.send({"is": "ready", "seconds": time.monotonic() - began, **facts})
@@ -57,8 +54,7 @@ def _answer(judging: Judging, ring: Ring, message: Message, fault: Fault | None)
     trigger = message["trigger"]
     try:
         image = ring.read(message["slot"], message["shape"], message["dtype"])
-        depth = message.get("depth") if image.dtype.itemsize == 2 else None
-        scored = judging(image, depth) if fault is None else _broken(judging, image, depth, fault)
+        scored = judging(image, message) if fault is None else _broken(judging, image, message, fault)
     except Exception as error:  # whatever an engine raises, there's no score
         return {"is": "failed", "trigger": trigger, "why": one_line(error)}
     regions = [[*region.box, region.area, region.peak] for region in scored.regions[:MOST_REGIONS]]
@@ -69,21 +65,22 @@ def _answer(judging: Judging, ring: Ring, message: Message, fault: Fault | None)
     return answer
 
 
-def _broken(judging: Judging, image: NDArray[Any], depth: int | None, fault: Fault) -> Scored:
+def _broken(judging: Judging, image: NDArray[Any], message: Message, fault: Fault) -> Scored:
     how = fault.what.partition("-")[2]
     if how == "slow":
         time.sleep(fault.seconds)
     elif how == "raise":
         raise InferenceError("the fault script says so; take it out")
     elif how == "nan":
-        return Scored(float("nan"), judging(image, depth).threshold, False)
+        return Scored(float("nan"), judging(image, message).threshold, False)
     else:
         break_down(how)
-    return judging(image, depth)
+    return judging(image, message)
 
 
 def _loaded(start: Message) -> tuple[Judging, dict[str, Any]]:
     """A detector, warm. Raises what ``edgead.load`` does."""
+    from edgead.line.identity import identity_of
     from edgead.runtime.detector import load
 
     detector = load(
@@ -98,32 +95,31 @@ def _loaded(start: Message) -> tuple[Judging, dict[str, Any]]:
         self_test_minutes=start["self_test_minutes"],
     )
 
-    def judging(image: NDArray[Any], depth: int | None) -> Scored:
+    strip = None
+    if start["strip"] is not None:
+        from edgead.line.strips import StripJudge
+
+        strip = StripJudge(detector, StripTable(**start["strip"]), start["product"], start["depth"])
+
+    def judging(image: NDArray[Any], message: Message) -> Scored:
+        depth = message.get("depth") if image.dtype.itemsize == 2 else None
         if other_depth := of_another_depth(depth, detector.depth):
             raise InferenceError(other_depth)
+        if strip is not None:
+            return strip(image, message["number"], message.get("follows", True))
         found = detector(image, depth=depth)
         if (tested := detector.self_test) is not None and not tested.passed:
             raise SelfTestError(str(tested))
         return Scored(float(found.score), float(found.threshold), found.is_anomalous, found.regions, found)
 
-    facts = {"bundle": detector.bundle.digest, "runs_on": detector.runs_on, "threshold": detector.threshold,
-             "depth": detector.depth}  # fmt: skip
+    facts = {
+        "bundle": detector.bundle.digest,
+        "identity": identity_of(detector.bundle),
+        "runs_on": detector.runs_on,
+        "threshold": detector.threshold,
+        "depth": detector.depth,
+    }
     return judging, facts
-
-
-def _stand_in() -> tuple[Judging, dict[str, Any]]:
-    """What judges the virtual camera's images without a bundle: it reads what is written in them.
-
-    Its score is the part's number, so that a mixed-up image shows; the threshold is under it for a defect.
-    """
-
-    def judging(image: NDArray[Any], depth: int | None) -> Scored:
-        corner = np.asarray(image[:2, :8], np.uint8).reshape(2, 8, -1)[..., 0]
-        number = float(int.from_bytes(corner[0].tobytes(), "big"))
-        anomalous = bool(corner[1, 0] > 127)
-        return Scored(number, number - 0.5 if anomalous else number + 0.5, anomalous)
-
-    return judging, {"bundle": "0" * 64, "runs_on": "no engine", "threshold": 0.0, "depth": None}
 
 
 def of_another_depth(camera: int | None, learned: int | None) -> str | None:

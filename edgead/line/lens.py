@@ -7,9 +7,9 @@ from edgead.line.events import Shot
 from edgead.line.matching import MOST_EARLY
 from edgead.line.ring import Ring, refused
 
-SPARE = 4 + MOST_EARLY
-"""Slots beside those of images that wait for judges: two that are judged, some that wait for their trigger,
-and two for the camera to write into."""
+SPARE = 5 + MOST_EARLY
+"""Slots beside those of images that wait for judges: two that are judged, one that a judge on probation looks
+at, some that wait for their trigger, and two for the camera to write into."""
 
 
 class Misunderstood(Exception):

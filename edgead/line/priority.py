@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +26,15 @@ def be_normal(process: int) -> None:
                     os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
 
 
+def keep_on(process: int, cores: Sequence[int]) -> None:
+    """Keep each of a process's threads on these logical processors."""
+    if hasattr(os, "sched_setaffinity"):
+        for _ in range(2):
+            for thread in _threads(process):
+                with suppress(OSError):
+                    os.sched_setaffinity(thread, cores)
+
+
 def _threads(process: int) -> list[int]:
     try:
         return [int(entry.name) for entry in Path(f"/proc/{process}/task").iterdir()]
@@ -32,4 +42,4 @@ def _threads(process: int) -> list[int]:
         return [process]
 
 
-__all__ = ["be_idle", "be_normal"]
+__all__ = ["be_idle", "be_normal", "keep_on"]

@@ -44,10 +44,12 @@ class Child:
         heard, asked: when something was heard of it last, and when it was asked last, seconds.
         again: when it's to be started, seconds; None where it's there.
         silent_since: when its channel was found closed, seconds, or 0.
+        refusal: why it said that it never will do it, the last time; empty if it hasn't.
+        retired: it's to end, and isn't started again.
     """
 
     name: str
-    kind: Literal["camera", "judge", "sink", "recorder", "look"]
+    kind: Literal["camera", "judge", "sink", "recorder", "page", "look"]
     first: Callable[[], Message]
     descriptors: tuple[int, ...] = ()
     gently: Callable[[], bool] = lambda: False
@@ -59,6 +61,8 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     channel: Channel | None = None
     silent_since: float = 0.0
+    refusal: str = ""
+    retired: bool = False
     _words: bytes = b""
     _why: str = ""
 
@@ -77,6 +81,11 @@ class Child:
             self._why = why
             with suppress(OSError):
                 self.process.kill()
+
+    def retire(self) -> None:
+        """End it at once, and for good."""
+        self.retired, self.again = True, None
+        self.kill("nobody needs it any more")
 
     def works(self, now: float) -> None:
         """It has said that it does what it should."""
@@ -143,9 +152,12 @@ class Children:
                     self._selector.modify(child.channel, wanted, child)
 
     def ended(self, now: float) -> Iterator[tuple[Child, str]]:
-        """Those that are no more, each once, and why; they're started again after a pause."""
-        for child in self.all:
+        """Those that are no more, each once, and why; they're started again after a pause, but for the
+        retired ones, which are forgotten and not told of."""
+        for child in list(self.all):
             if child.process is None:
+                if child.retired:
+                    self.all.remove(child)
                 continue
             code = child.process.poll()
             if code is None:
@@ -156,6 +168,9 @@ class Children:
                 continue
             why = self._told(child, code)
             self._let_go(child)
+            if child.retired:
+                self.all.remove(child)
+                continue
             child.again = now + child.pauses.failed(now)
             yield child, why
 
@@ -205,7 +220,7 @@ class Children:
                 return
         if child.gently():
             be_idle(child.process.pid)
-        child.channel, child.again, child.up = ours, None, False
+        child.channel, child.again, child.up, child.refusal = ours, None, False, ""
         child.heard = child.asked = now
         child._words, child._why, child.silent_since = b"", "", 0.0
         self._selector.register(ours, selectors.EVENT_READ, child)

@@ -47,8 +47,13 @@ class CameraRules:
 
     @property
     def judges(self) -> tuple[str, ...]:
-        """The names of its judges."""
+        """The names of the judges that it begins with; others follow where the bundle is changed."""
         return tuple(f"{self.name}/{number}" for number in range(STANDBY))
 
 
-__all__ = ["STANDBY", "CameraRules", "Rules"]
+def camera_of(judge: str) -> str:
+    """The camera whose judge this is."""
+    return judge.rpartition("/")[0]
+
+
+__all__ = ["STANDBY", "CameraRules", "Rules", "camera_of"]

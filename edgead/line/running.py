@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,12 +10,10 @@ from edgead.line.config import Line
 from edgead.line.core import Core
 from edgead.line.crew import Plan
 from edgead.line.hearing import Told
+from edgead.line.hold import Hold
+from edgead.line.supply import BundleSupply
 from edgead.names import shown
 from edgead.slots import Slots
-from edgead.types import Verdict
-
-EVERY = 20
-"""Scores between two words to a folder of slots that frames were judged."""
 
 
 def slots_of(line: Line) -> dict[str, Slots]:
@@ -58,46 +54,25 @@ def bundles_of(line: Line, slots: Mapping[str, Slots], starting: bool) -> dict[s
     return found
 
 
-class Trials:
-    """Tells folders of slots that their bundles judge, from a thread: a disk may be waited for there."""
-
-    def __init__(self, slots: Mapping[str, Slots]) -> None:
-        self._slots = slots
-        self._counts: dict[str, int] = dict.fromkeys(slots, 0)
-        self._queue: queue.SimpleQueue[Slots | None] = queue.SimpleQueue()
-        if slots:
-            threading.Thread(target=self._work, name="edgead-slots", daemon=True).start()
-
-    def hear(self, told: Told) -> None:
-        """Count a score."""
-        if isinstance(told, Verdict) and told.why == "score" and told.camera in self._counts:
-            self._counts[told.camera] += 1
-            if self._counts[told.camera] % EVERY == 0:
-                self._queue.put(self._slots[told.camera])
-
-    def _work(self) -> None:
-        while (slots := self._queue.get()) is not None:
-            slots.frame_judged(EVERY)
-
-
-def line_to_run(line: Line, told: Callable[[Told], None]) -> Core:
+def line_to_run(line: Line, told: Callable[[Told], None], hold: Hold | None = None) -> Core:
     """A line that is ready to be run; slots on trial have counted a start.
 
     Args:
         told: takes what is to be logged; it must not wait.
+        hold: where others see how its bundles are.
 
     Raises:
         EdgeadError: as ``bundles_of``.
     """
     slots = slots_of(line)
     bundles = bundles_of(line, slots, starting=True)
-    trials = Trials(slots)
+    supply = BundleSupply(line, slots, bundles, told, hold)
 
     def tell(what: Told) -> None:
-        trials.hear(what)
+        supply.hear(what)
         told(what)
 
-    return Core(Plan(line, bundles), tell)
+    return Core(Plan(line, bundles), tell, supply)
 
 
-__all__ = ["Trials", "bundles_of", "line_to_run", "slots_of"]
+__all__ = ["bundles_of", "line_to_run", "slots_of"]

@@ -14,12 +14,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from edgead.errors import OptionError
 from edgead.leftovers import scratch_folder
 from edgead.line.config import Camera, Line, SinkEntry, SinkTable
 from edgead.line.core import Core
 from edgead.line.crew import Plan
 from edgead.line.faults import Fault, words
 from edgead.line.hearing import Told
+from edgead.line.stand_in import GOOD, name_of
+from edgead.line.swapping import Found
 
 PLC, GATE = "plc", "gate"
 """The two sinks of a simulated line: the first has no faults, and the second those of the script."""
@@ -136,6 +139,9 @@ def simulate(
     """
     with scratch_folder() as folder:
         virtual = _virtual(line, wishes, folder)
+        if wishes.stand_in:
+            bundles = {camera.table.name: Path(GOOD) for camera in line.cameras}
+        swaps = _swaps(line, wishes, bundles)
         core = Core(Plan(virtual, bundles, wishes.faults, wishes.stand_in), told)
         slow = max((fault.seconds for fault in wishes.faults), default=0.0)
         least = wishes.parts / wishes.rate + line.table.deadline_ms / 1e3 + slow + SLACK
@@ -145,6 +151,9 @@ def simulate(
         def done() -> bool:
             if not started and (at := _started(folder / "belt")) is not None:
                 started.append(at)
+            while started and swaps and time.monotonic() - started[0] > swaps[0][0]:
+                for found in swaps.pop(0)[1]:
+                    core.swapping.offer(found)
             over = time.monotonic() - (started[0] if started else since) > least
             return stopping() or (over and core.arbiter.pending == 0)
 
@@ -154,6 +163,22 @@ def simulate(
             camera.table.name: _lines(folder / f"{camera.table.name}.jsonl") for camera in line.cameras
         }
     return _outcome(core, virtual, wishes, logged, cameras)
+
+
+def _swaps(line: Line, wishes: Wishes, bundles: Mapping[str, Path]) -> list[tuple[float, tuple[Found, ...]]]:
+    """When which bundles are exchanged for others, in seconds of the belt's, the first first."""
+    found = []
+    faults = sorted((fault for fault in wishes.faults if fault.where == "swap"), key=lambda each: each.part)
+    for number, fault in enumerate(faults, 1):
+        how = fault.what.partition("-")[2]
+        if how not in ("", "refused") and not wishes.stand_in:
+            raise OptionError(f"{fault.what}: no bundle breaks at will: use it with --stand-in")
+        name = Path(name_of(how, number, line.table.shadow))
+        real = {"": lambda path: path, "refused": lambda path: path / "nothing"}
+        paths = {camera: name if wishes.stand_in else real[how](path) for camera, path in bundles.items()}
+        offers = tuple(Found(camera, path, path.name, again=True) for camera, path in paths.items())
+        found.append((fault.part / wishes.rate, offers))
+    return found
 
 
 def _virtual(line: Line, wishes: Wishes, folder: Path) -> Line:
@@ -173,7 +198,7 @@ def _virtual(line: Line, wishes: Wishes, folder: Path) -> Line:
         SinkEntry(SinkTable(kind="virtual", name=GATE, role="verdict", send_ms=200.0), gate),
     )
     kept = line.log if wishes.record else None
-    return replace(line, cameras=tuple(cameras), sinks=sinks, log=kept)
+    return replace(line, cameras=tuple(cameras), sinks=sinks, log=kept, page=None)
 
 
 def _started(belt: Path) -> float | None:
@@ -229,7 +254,7 @@ def _outcome(
         unseen=0 if by_plc else len(unseen),
         late_ms=(max(late) - deadline) / 1e6 if late else None,
         whys=dict(sorted(Counter(verdict["why"] for verdict in verdicts).items())),
-        tally={**core.tally.record(), "missed": core.missed},
+        tally={**core.tally.record(), "missed": core.missed, "swaps": dict(core.swapping.tally)},
     )
 
 

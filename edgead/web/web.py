@@ -79,6 +79,7 @@ class Web:
         notices: what is to be known of these settings.
         lines: how many lines of the web have passed, lost ones too.
         latency_lines: see above.
+        highest: the highest value of the map in the lines that the last call judged; -inf where none were.
 
     Example:
         >>> web = edgead.Web(detector, width=4096, mm_per_line=0.1)  # doctest: +SKIP
@@ -121,6 +122,7 @@ class Web:
             self._encoder,
         )
         self.latency_lines = height
+        self.highest = -math.inf
         self.lines = 0
         self._told = 0  # all lines before are judged, and their areas with the merger
         self._refused: tuple[int, str] | None = None  # lines that weren't taken, and why, until it's told
@@ -136,6 +138,16 @@ class Web:
 
     def __repr__(self) -> str:
         return f"Web({self.width} pixels wide, {self.lines} lines, judged up to line {self._told})"
+
+    @property
+    def judged(self) -> int:
+        """The line up to which all are judged, or said not to be; the ones behind it wait for more."""
+        return self._told
+
+    @property
+    def running(self) -> list[Blob]:
+        """The defects that reach the last line judged so far, and may go on."""
+        return [blob for blob in self._merger.live if blob.counts(self.limits)]
 
     def feed(self, piece: NDArray[Any], encoder: int | None = None) -> list[Report]:
         """Take the next lines of the web; returns what is to be reported by now.
@@ -153,6 +165,7 @@ class Web:
             OptionError: the encoder's count isn't one, likewise; or the web is finished.
         """
         self._check_open()
+        self.highest = -math.inf
         taken, wanted = 0, lines_in(piece)
         try:
             self._pieces.check(piece)
@@ -184,6 +197,7 @@ class Web:
         """
         self._check_open()
         lines = _within("lines", lines, 1, MAX_LINES)
+        self.highest = -math.inf
         try:
             self._settle()
             self._gap(lines, "lost")
@@ -261,6 +275,7 @@ class Web:
                 self._teller.not_inspected((start, end), columns, counts, each.reason, each.error)
             )
         rows = self._strip.rows[start - first : end - first]
+        self.highest = max(self.highest, float(rows.max(initial=-math.inf)))
         closed = self._merger.add(start, rows, self._strip.missing)
         self._told = end
         self._tell(closed)

@@ -30,6 +30,7 @@ def blocks(language: str) -> list[str]:
 
 
 TABLES = [config.LineTable, config.CameraTable, config.SinkTable]
+TABLES += [config.StripTable, config.PageTable]
 TABLES += [log_table.LogTable, log_table.ImagesTable, log_table.KeepTable]
 
 
@@ -79,6 +80,8 @@ def test_every_notice_of_the_line_has_its_sentence() -> None:
 def test_the_table_of_the_record_that_it_shows_is_the_default() -> None:
     text = next(block for block in blocks("toml") if "[log]" in block)
     assert log_table.log_of(tomllib.loads(text), "a test") == log_table.log_of({"log": {}}, "a test")
+
+
 def section(heading: str) -> str:
     found = re.search(rf"^(#+) {re.escape(heading)}\n(.*?)(?=^#)", TEXT, re.M | re.S)
     assert found, heading

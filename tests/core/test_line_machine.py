@@ -29,6 +29,8 @@ from tests.core.line_support import (
 SLOTS = 6
 CAMERAS = ("top", "side")
 QUEUE = 2
+UNSENT = 1e6
+"""What the scores of judges that are tried out have on top."""
 
 
 class World(RuleBasedStateMachine):
@@ -53,6 +55,10 @@ class World(RuleBasedStateMachine):
         self.seen = 0
         self.expected = 0  # verdicts that are owed to what the cameras and the PLC have told
         self.stopped = False
+        self.judges = [f"{name}/{number}" for name in CAMERAS for number in range(2)]
+        self.made = dict.fromkeys(CAMERAS, 2)
+        self.candidates: dict[str, Any] = {}  # judges that are tried out
+        self.by: dict[int, str] = {}  # whose answer on a trigger came first
 
     # ------------------------------------------------------------ what happens
 
@@ -108,20 +114,24 @@ class World(RuleBasedStateMachine):
             self.line.call("failed", judge, hand.trigger)
         else:
             score = math.nan if how == "nan" else float(truth)
+            if judge in self.candidates:
+                score += UNSENT
+            else:
+                self.by[hand.trigger] = judge
             self.line.call("scored", judge, hand.trigger, Scored(score, 0.5, how == "bad"))
 
-    @rule(camera=st.sampled_from(CAMERAS), number=st.integers(0, 1))
-    def warms(self, camera: str, number: int) -> None:
-        self.warm_up(f"{camera}/{number}")
+    @rule(data=st.data())
+    def warms(self, data: st.DataObject) -> None:
+        self.warm_up(data.draw(st.sampled_from([*self.judges, *self.candidates])))
 
     def warm_up(self, judge: str) -> None:
         if judge not in self.warm:
             self.warm.add(judge)
-            self.line.call("judge_ready", judge, "b" * 64)
+            self.line.call("judge_ready", judge, judge)
 
-    @rule(camera=st.sampled_from(CAMERAS), number=st.integers(0, 1))
-    def crashes(self, camera: str, number: int) -> None:
-        self.dies(f"{camera}/{number}")
+    @rule(data=st.data())
+    def crashes(self, data: st.DataObject) -> None:
+        self.dies(data.draw(st.sampled_from([*self.judges, *self.candidates])))
 
     @precondition(lambda self: self.ended)
     @rule(data=st.data())
@@ -133,6 +143,57 @@ class World(RuleBasedStateMachine):
         self.ended.discard(judge)
         self.hands.pop(judge, None)
         self.line.call("judge_gone", judge)
+
+    # ------------------------------------------------------------ another bundle
+
+    def new_judge(self, camera: str) -> str:
+        self.made[camera] += 1
+        return f"{camera}/{self.made[camera]}"
+
+    @rule(camera=st.sampled_from(CAMERAS), images=st.integers(0, 2), warm=st.booleans())
+    def tries_out(self, camera: str, images: int, warm: bool) -> None:
+        if not any(judge.startswith(camera) for judge in self.candidates):
+            judge = self.new_judge(camera)
+            self.candidates[judge] = self.line.arbiter.try_out(camera, judge, images)
+            if warm:
+                self.warm_up(judge)
+
+    @precondition(lambda self: any(shadow.outcome == "passed" for shadow in self.candidates.values()))
+    @rule(data=st.data())
+    def takes_over(self, data: st.DataObject) -> None:
+        passed = [judge for judge, shadow in self.candidates.items() if shadow.outcome == "passed"]
+        judge = data.draw(st.sampled_from(passed))
+        del self.candidates[judge]
+        self.judges.append(judge)
+        self.line.call("take_over", judge.partition("/")[0])
+        assert self.line.arbiter.active(judge.partition("/")[0]) == judge
+
+    @rule(data=st.data())
+    def is_retired(self, data: st.DataObject) -> None:
+        judge = data.draw(st.sampled_from([*self.judges, *self.candidates]))
+        if len(self.judges) <= 3 and judge in self.judges:
+            return
+        gone = self.line.arbiter.retire(self.line.now * MS, judge)
+        if (
+            gone
+        ):  # only those that are tried out may have something in hand: the line doesn't hear them any more
+            assert judge not in self.hands or self.hands.pop(judge).judge in self.candidates
+            self.candidates.pop(judge, None)
+            self.judges = [each for each in self.judges if each != judge]
+            self.warm.discard(judge)
+            self.ended.discard(judge)
+        self.line._take()
+
+    @rule(camera=st.sampled_from(CAMERAS))
+    def stands_by(self, camera: str) -> None:
+        self.judges.append(judge := self.new_judge(camera))
+        self.line.arbiter.add_judge(camera, judge)
+
+    @rule(data=st.data())
+    def is_preferred(self, data: st.DataObject) -> None:
+        self.line.call("prefer", data.draw(st.sampled_from(self.judges)))
+
+    # ------------------------------------------------------------ cameras and the PLC
 
     @rule(camera=st.sampled_from(CAMERAS))
     def opens(self, camera: str) -> None:
@@ -200,6 +261,9 @@ class World(RuleBasedStateMachine):
         assert 1 <= verdict.trigger <= self.line.arbiter.triggers
         self.verdicts[verdict.trigger] = verdict
         assert (verdict.why == "score") == (verdict.score is not None)
+        if verdict.score is not None:
+            assert verdict.score < UNSENT, "the score of a judge that is only tried out"
+            assert verdict.bundle == self.by[verdict.trigger], "another bundle's"
         if verdict.why != "score":
             assert verdict.decision == "reject"
         assert verdict.times.trigger <= verdict.times.sent == at * MS
@@ -213,6 +277,8 @@ class World(RuleBasedStateMachine):
         assert self.line.arbiter.pending == 0 and len(self.verdicts) == self.line.arbiter.triggers
         self.line.wait(HUNG + 1)
         self.holds()
+        for judge in sorted(self.candidates):  # which whoever runs the arbiter watches
+            self.dies(judge)
         for judge in sorted(self.ended):
             self.dies(judge)
         self.holds()
@@ -249,7 +315,7 @@ class Told(World):
         self.line.call("trigger", (self.line.now - age) * MS, part)
 
 
-HOW = settings(max_examples=40, stateful_step_count=30, deadline=None,
+HOW = settings(max_examples=60, stateful_step_count=30, deadline=None,
                suppress_health_check=[HealthCheck.too_slow])  # fmt: skip
 
 

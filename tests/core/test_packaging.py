@@ -71,7 +71,7 @@ def test_one_version(project: dict[str, Any]) -> None:
     assert f"## [{edgead.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
-IMPORTED_AS = {"paho-mqtt": "paho"}
+IMPORTED_AS = {"paho-mqtt": "paho", "prometheus-client": "prometheus_client"}
 
 
 def test_the_extras_are_those_that_messages_name(project: dict[str, Any]) -> None:

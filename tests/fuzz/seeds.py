@@ -42,10 +42,43 @@ def make() -> dict[str, dict[str, bytes]]:
         "visa": {"1cls.csv": _VISA},
         "polygons": {"polygons.json": _POLYGONS},
         "options": {"options.txt": b"coreset_ratio=0.1\nlayers=layer2,layer3\nneighbors=9"},
+        "line": {"line.toml": _LINE},
+        "fault-script": {
+            "faults.toml": b'[[fault]]\npart = 12\nwhat = "judge-hang"\nseconds = 1.5\ncount = 2\n'
+        },
+        "line-status": {"line.toml.status": _STATUS},
         "words": {"cores.txt": b"0-3,7", "score.txt": b"0.03"},
     }
 
 
+_LINE = b"""[line]
+name = "L1"
+deadline_ms = 80.5
+failsafe = "reject"
+hung_ms = 1_000
+keys = ["qa.pub"]
+[[camera]]
+name = "top"
+source = "folder"
+options = { path = "incoming", watch = true, rate = 12.5, sizes = [[1, 2], [3]] }
+bundle = "slots"
+trigger = "plc"
+cores = [2, 3]
+product = "bolt"
+[[sink]]
+kind = "file"
+role = "verdict"
+options = { path = "verdicts.jsonl" }
+[[sink]]
+kind = "webhook"
+name = "mes"
+send_ms = 250
+options = { url = "http://127.0.0.1:8000/verdicts" }
+"""
+_STATUS = b"""{"pid": 1, "asked": 2, "cameras": {"top": {"bundle": "00 - -", "path": "slots/00",
+"to": "slots/0000000000000000000000000000000000000000000000000000000000000000", "phase": "refused",
+"why": "no"}}}
+"""
 _GRID = b"""methods = ["patchcore", "padim"]
 datasets = ["a/b", "c"]
 size = "256x256"

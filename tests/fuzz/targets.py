@@ -277,6 +277,44 @@ def words(data: bytes) -> None:
             Cores().convert(text, None, None)
 
 
+# ---------------------------------------------------------------- a line
+
+
+def line(data: bytes) -> None:
+    """The file that a line is described in, and each thing that's made of it before a process is started."""
+    from edgead.line.config import read_line
+    from edgead.line.crew import Plan
+    from edgead.line.starts import plain
+
+    found = read_line(_file("line.toml", data))
+    plan = Plan(found)
+    assert plan.rules("0").hung >= plan.rules("0").deadline > 0 and len(plan.cameras()) == len(found.cameras)
+    for camera in found.cameras:
+        plain(camera.options, camera.table.source)
+    for sink in found.sinks:
+        plain(sink.options, sink.table.kind)
+
+
+def fault_script(data: bytes) -> None:
+    from edgead.line.faults import of_word, read_script
+
+    for fault in read_script(_file("faults.toml", data))[:100]:
+        assert of_word(fault.word).what == fault.what
+
+
+def line_status(data: bytes) -> None:
+    """What a line shows of itself, as whoever installs a bundle reads it."""
+    from edgead.line.config import line_of
+    from edgead.line.installing import phases
+
+    file = _file("line.toml", b"")
+    _file("line.toml.status", data)
+    camera = {"name": "top", "source": "generated", "bundle": "slots"}
+    found = line_of({"camera": [camera], "sink": [{"kind": "file"}]}, "line.toml", file.parent)
+    told, whys = phases(file, found, ["top"], Path("0" * 64), None)
+    assert all(len(each) <= 500 for each in (*told.values(), *whys))
+
+
 TARGETS = {
     "manifest": Target(manifest),
     "revision": Target(revision),
@@ -298,6 +336,9 @@ TARGETS = {
     "polygons": Target(polygons),
     "options": Target(options),
     "words": Target(words),
+    "line": Target(line),
+    "fault-script": Target(fault_script),
+    "line-status": Target(line_status),
 }
 
 __all__ = ["TARGETS", "Target"]

@@ -43,7 +43,7 @@ def test_every_target_starts_from_what_it_takes() -> None:
     taken = fuzz.Tally()
     for name in (
         *("manifest", "revision", "lesson", "held-out", "drift", "results", "grid", "options", "visa"),
-        "polygons",
+        *("polygons", "line", "fault-script", "line-status"),
     ):
         for data in read(SEEDS / name):
             fuzz.try_one(TARGETS[name], data, taken)
@@ -53,7 +53,20 @@ def test_every_target_starts_from_what_it_takes() -> None:
 def test_the_seeds_are_those_that_the_project_makes() -> None:
     made = make()
     assert {path.parent.name for path in SEEDS.glob("*/*")} == made.keys()
-    for name in ("grid", "visa", "results", "options", "words", "held-out", "drift", "lesson", "polygons"):
+    for name in (
+        "grid",
+        "visa",
+        "results",
+        "options",
+        "words",
+        "held-out",
+        "drift",
+        "lesson",
+        "polygons",
+        "line",
+        "fault-script",
+        "line-status",
+    ):
         assert read(SEEDS / name) == [made[name][file] for file in sorted(made[name])], name
 
 
