@@ -1,5 +1,6 @@
 # Everything sets itself up: each target makes or reuses the virtual environment that it needs.
 #   make demo    see edgead work (no torch)          make test     every test
+#   make line-demo   a line without hardware: virtual camera, PLC, broker, and the operator's page in a browser
 #   make check   linters, types, import contracts    make bench    beside other tools (which it installs: some GB)
 #   make faults  every write, fsync, rename ... of every verb fails once     make soak    a million frames, a million lines
 #   make fuzz    damaged inputs for every parser, FUZZ_SECONDS (3600) in all
@@ -15,11 +16,14 @@ FUZZ_SECONDS ?= 3600
 SIDE_BY_SIDE = -n auto --maxprocesses 4 --dist loadfile
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-plugin check bench bench-compare bench-accuracy faults soak fuzz clean
+.PHONY: demo line-demo test test-plugin check bench bench-compare bench-accuracy faults soak fuzz clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.has-all
 	.venv/bin/edgead demo
+
+line-demo: .venv/.has-dev
+	.venv/bin/python tools/line_demo.py
 
 check: .venv/.has-dev
 	.venv/bin/ruff check .
@@ -67,7 +71,7 @@ bench-accuracy: .venv/.has-dev
 	  --out edgead-bench/accuracy.jsonl
 
 clean:
-	rm -rf .venv .venv-train .venv-peers edgead-demo edgead-bench
+	rm -rf .venv .venv-train .venv-peers edgead-demo edgead-line-demo edgead-bench
 
 # ENVIRONMENT/.has-EXTRAS is there when edgead[EXTRAS] is installed as pyproject.toml says.
 .venv/.has-% .venv-train/.has-%: pyproject.toml
