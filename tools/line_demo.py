@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import shutil
 import signal
 import socket
@@ -127,6 +128,7 @@ class Gate(threading.Thread):
 
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # that the line isn't there yet is no news
         self._port = port
         self._done = threading.Event()
         self._gate: Counter[str] = Counter()
