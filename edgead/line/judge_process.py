@@ -99,11 +99,13 @@ def _loaded(start: Message) -> tuple[Judging, dict[str, Any]]:
 
     def judging(image: NDArray[Any], message: Message) -> Scored:
         if strip is not None:
-            return strip(image, message["number"], message.get("follows", True))
-        found = detector(image)
+            scored = strip(image, message["number"], message.get("follows", True))
+        else:
+            found = detector(image)
+            scored = Scored(float(found.score), float(found.threshold), found.is_anomalous, found.regions)
         if (tested := detector.self_test) is not None and not tested.passed:
             raise SelfTestError(str(tested))
-        return Scored(float(found.score), float(found.threshold), found.is_anomalous, found.regions)
+        return scored
 
     facts = {"bundle": detector.bundle.digest, "identity": identity_of(detector.bundle),
              "runs_on": detector.runs_on, "threshold": detector.threshold}  # fmt: skip
