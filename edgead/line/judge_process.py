@@ -106,11 +106,13 @@ def _loaded(start: Message) -> tuple[Judging, dict[str, Any]]:
         if other_depth := of_another_depth(depth, detector.depth):
             raise InferenceError(other_depth)
         if strip is not None:
-            return strip(image, message["number"], message.get("follows", True))
-        found = detector(image, depth=depth)
+            scored = strip(image, message["number"], message.get("follows", True))
+        else:
+            found = detector(image, depth=depth)
+            scored = Scored(float(found.score), float(found.threshold), found.is_anomalous, found.regions, found)
         if (tested := detector.self_test) is not None and not tested.passed:
             raise SelfTestError(str(tested))
-        return Scored(float(found.score), float(found.threshold), found.is_anomalous, found.regions, found)
+        return scored
 
     facts = {
         "bundle": detector.bundle.digest,

@@ -39,6 +39,7 @@ name = "top"
 source = "folder"
 bundle = "slots"
 threads = 1
+queue = 64
 options = { path = "parts", rate = 20, loop = true }
 
 [[sink]]
