@@ -142,8 +142,9 @@ class Hearing:
     def _judge(self, child: Child, message: Message) -> None:
         now, name, what = time.monotonic_ns(), child.name, message["is"]
         if what == "scored":
-            if message.get("map") is not None and self._crew.recording is not None:
-                self._crew.recording.lending.map(message["trigger"], message["map"])
+            small, on_trial = message.get("map"), name in self._crew.candidates
+            if small is not None and self._crew.recording is not None and not on_trial:
+                self._crew.recording.lending.map(message["trigger"], small)
             self._arbiter.scored(now, name, message["trigger"], _scored(message))
         elif what == "failed":
             values = {"judge": name, "trigger": message["trigger"], "why": str(message["why"])}

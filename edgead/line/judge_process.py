@@ -109,7 +109,8 @@ def _loaded(start: Message) -> tuple[Judging, dict[str, Any]]:
             scored = strip(image, message["number"], message.get("follows", True))
         else:
             found = detector(image, depth=depth)
-            scored = Scored(float(found.score), float(found.threshold), found.is_anomalous, found.regions, found)
+            score, threshold = float(found.score), float(found.threshold)
+            scored = Scored(score, threshold, found.is_anomalous, found.regions, found)
         if (tested := detector.self_test) is not None and not tested.passed:
             raise SelfTestError(str(tested))
         return scored
