@@ -287,6 +287,12 @@ SENTENCES: dict[str, str] = {
     "{height} x {width}: up to {size:.3g} pixels, {of_side:.0%} of the shorter side, fewer than half are "
     "found; an input of {larger_height} x {larger_width} takes {times:.1f} times the pixels and about as "
     "many times the time: rather judge windows of each image (--windows), and --smallest-defect says which",
+    "sizes-lost-scale": "small defects may be lost where frames are shrunk {shrunk:.1f} times before they're "
+    "cut into windows: half are found from {size:.3g} pixels on only, {of_side:.0%} of the shorter side; try "
+    "a smaller --scale, or let --smallest-defect choose it for the size that must be found",
+    "sizes-lost-none-scale": "small defects may be lost where frames are shrunk {shrunk:.1f} times before "
+    "they're cut into windows: up to {size:.3g} pixels, {of_side:.0%} of the shorter side, fewer than half "
+    "are found; try a smaller --scale, or let --smallest-defect choose it for the size that must be found",
     "sizes-unlike": "half of the defects are found from {size:.3g} pixels on only, {of_side:.0%} of the "
     "shorter side, though these cover {patches:.1f} patches of the finest feature map: good images that "
     "differ hide them rather than the input's size; give more good images, finer layers, or allow more false "

@@ -70,9 +70,7 @@ class Fit(Written):
     @property
     def notices(self) -> tuple[Notice, ...]:
         """What to know of the images and the bundle, and of small defects that the input doesn't show."""
-        manifest = self.bundle.manifest
-        sizes = manifest.sizes_found
-        return (*self.bundle.notices, *(() if sizes is None else sizes.doubts(manifest.input.size)))
+        return (*self.bundle.notices, *self.bundle.manifest.size_doubts)
 
     def __repr__(self) -> str:
         manifest = self.bundle.manifest

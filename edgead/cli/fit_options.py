@@ -194,19 +194,8 @@ def describe_fit(bundle: Bundle, why: Notice) -> list[str]:
         f"threshold {threshold.score:.4g} for a false-positive rate of {threshold.false_positive_rate:.2%}: "
         f"{say(threshold.notice())}",
         *(f"no {form} form: {say(reason)}" for form, reason in reference.lacking.items()),
-        *(f"note: {say(notice)}" for notice in (*manifest.notices, *size_doubts(manifest))),
+        *(f"note: {say(notice)}" for notice in (*manifest.notices, *manifest.size_doubts)),
     ]
-
-
-def size_doubts(manifest: Manifest) -> tuple[Notice, ...]:
-    """What is doubtful about the sizes of defects that are found."""
-    found, windows = manifest.sizes_found, manifest.windows
-    if found is None:
-        return ()
-    if windows is None:
-        return found.doubts(manifest.input.size)
-    height, width = (round(side / windows.scale) for side in found.frame)
-    return found.doubts((height, width))
 
 
 def _whence(manifest: Manifest) -> str:
@@ -270,7 +259,7 @@ def fit_record(bundle: Bundle, why: Notice) -> dict[str, Any]:
         "roi": None if manifest.roi is None else dataclasses.asdict(manifest.roi),
         "lacking": {form: reason.record() for form, reason in reference.lacking.items()},
         "sizes_found": sizes_found_record(manifest),
-        "notices": [notice.record() for notice in (*manifest.notices, *size_doubts(manifest))],
+        "notices": [notice.record() for notice in (*manifest.notices, *manifest.size_doubts)],
     }
 
 
@@ -281,7 +270,6 @@ __all__ = [
     "fit_options",
     "fit_record",
     "parse_size",
-    "size_doubts",
     "threshold_record",
     "windows_notices",
 ]

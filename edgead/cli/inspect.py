@@ -9,7 +9,7 @@ import click
 
 from edgead.bundle_names import find_bundle
 from edgead.cli.completion import complete_paths
-from edgead.cli.fit_options import size_doubts, windows_notices
+from edgead.cli.fit_options import windows_notices
 from edgead.cli.output import json_option, print_table
 from edgead.cli.readable import print_facts, print_reports
 from edgead.cli.sizes_found import print_sizes_found, sizes_found_record
@@ -71,7 +71,7 @@ def command(bundle: str, as_json: bool) -> None:
     ])  # fmt: skip
     print_kept(found, "\nThresholds, and the defects that they find")
     print_sizes_found(manifest, "\nSizes of defects that were found when it was fitted")
-    notices = (*found.notices, *size_doubts(manifest))
+    notices = (*found.notices, *manifest.size_doubts)
     if notices:
         click.echo("\nWhat to know")
     for notice in notices:

@@ -75,7 +75,7 @@ def sizes_found_record(manifest: Manifest) -> dict[str, Any] | None:
         ],
         "half_from": sizes.smallest(HALF),
         "nearly_all_from": sizes.smallest(NEARLY_ALL),
-        "notices": [n.record() for n in (*sizes.summary(), *sizes.doubts(manifest.input.size))],
+        "notices": [n.record() for n in (*sizes.summary(), *manifest.size_doubts)],
     }
 
 

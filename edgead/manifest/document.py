@@ -128,6 +128,13 @@ class Manifest:
         """The thresholds of the product ``default``."""
         return self.thresholds[DEFAULT]
 
+    @property
+    def size_doubts(self) -> tuple[Notice, ...]:
+        """What is doubtful about the sizes of defects that are found, for ``edgead.notices.say``."""
+        if self.sizes_found is None:
+            return ()
+        return self.sizes_found.doubts(self.input.size, None if self.windows is None else self.windows.scale)
+
     def to_json(self) -> str:
         """Return the manifest as JSON of format 3: sorted, indented, the same bytes for the same values.
 

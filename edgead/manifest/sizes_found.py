@@ -105,16 +105,17 @@ class SizesFoundRecord:
             if row.size == self.asked
         ]
 
-    def doubts(self, size: Size) -> tuple[Notice, ...]:
+    def doubts(self, size: Size, scale: float | None = None) -> tuple[Notice, ...]:
         """That few images were drawn on, and why only large defects are found.
 
         Args:
             size: (height, width) of the model's input.
+            scale: how far frames are shrunk before they're cut into windows of that size; None without any.
         """
         told = [Notice("sizes-few", {"images": self.images})] if self.images < FEW_IMAGES else []
         told += [Notice("size-missed", values) for values in self._asked() if values["share"] < HALF]
         half, short = self.smallest(HALF), min(self.frame)
-        shrunk = max(self.frame[0] / size[0], self.frame[1] / size[1])
+        shrunk = max(self.frame[0] / size[0], self.frame[1] / size[1]) if scale is None else scale
         shown = self.rows[-1].size if half is None else half
         values = {
             "size": shown, "of_side": shown / short, "patches": shown / max(shrunk, 1) / self.stride,
@@ -127,6 +128,8 @@ class SizesFoundRecord:
             return *told, Notice(f"sizes-unlike{none}", values)
         if shrunk < SHRUNK:
             return tuple(told)
+        if scale is not None:
+            return *told, Notice(f"sizes-lost{none}-scale", values)
         larger = _larger(size[0], self.frame[0]), _larger(size[1], self.frame[1])
         values |= {
             "larger_height": larger[0], "larger_width": larger[1],

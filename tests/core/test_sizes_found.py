@@ -16,7 +16,7 @@ from edgead.bundle import read_bundle
 from edgead.cli import main
 from edgead.device.calibrate import APART
 from edgead.errors import ManifestError
-from edgead.manifest import Manifest, SizeFound, SizesFoundRecord
+from edgead.manifest import Manifest, SizeFound, SizesFoundRecord, WindowsRecord
 from edgead.notices import say
 from edgead.progress import silent
 from edgead.workbench.size_measure import DRAWN, drawn_and_judged, drawn_on, ladder
@@ -279,6 +279,18 @@ def test_what_is_doubtful_depends_on_what_the_input_shows(sizes, size, codes):
     found = sizes.doubts(size)
     assert [notice.code for notice in found] == codes
     assert all("{" not in say(notice) and ":" not in say(notice)[:3] for notice in found)
+
+
+@pytest.mark.parametrize(
+    ("found", "scale", "codes"),
+    [(12, 1.0, []), (12, 2.0, ["sizes-lost-scale"]), (3, 2.0, ["sizes-lost-none-scale"])],
+)
+def test_in_windows_only_a_scale_shrinks_frames(found, scale, codes):
+    sizes = grown(0, 0, 0, found, stride=32)
+    assert [notice.code for notice in sizes.doubts((256, 256), scale)] == codes
+    manifest = dataclasses.replace(EXAMPLE, sizes_found=sizes, windows=WindowsRecord(40, scale))
+    assert [notice.code for notice in manifest.size_doubts] == codes
+    assert all("--scale" in say(notice) for notice in manifest.size_doubts)
 
 
 def test_the_next_size_is_told_with_its_cost():
