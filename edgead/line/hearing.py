@@ -229,6 +229,11 @@ class Hearing:
         if what == "up":
             child.works(time.monotonic())
             self._told(Notice("line-page-up", {"address": str(message["address"])}))
+        elif what == "keep":
+            if self._crew.recording is not None:
+                self._crew.recording.keep(
+                    str(message["camera"]), str(message["run"]), int(message["trigger"])
+                )
         elif what == "fault":
             self._told(Notice("line-page-fault", {"what": str(message["text"])[:500]}))
         elif what != "alive":

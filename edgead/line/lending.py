@@ -76,7 +76,7 @@ class Lending:
             return
         live = viewed or (verdict.why != "score" and self._is_due(verdict.camera, now))
         kept = self._kept(verdict)
-        if live or kept is not None:
+        if live or kept is not None or self._images.recent:
             self._wanted[verdict.camera, shot.slot] = _Wanted(verdict, shot, kept, live, utc_ns)
 
     def take(self, camera: str, slot: int) -> Message | None:

@@ -17,6 +17,7 @@ from edgead.line.channel import Channel, Message
 from edgead.line.child import ALIVE, run, say
 from edgead.line.record.keeping import Keeping, Row
 from edgead.line.record.liveview import LiveImage, LiveView
+from edgead.line.record.recent import Recent
 from edgead.line.record.retention import Limits, Retention
 from edgead.line.record.storing import Picture, Storing
 from edgead.line.ring import Ring
@@ -49,6 +50,7 @@ class Recorder:
         retention = Retention(folder, limits, self._say)
         self._storing = Storing(folder, start["format"], self._keeping, self._dropped, retention.stored)
         self._live = LiveView(folder)
+        self._recent = Recent(start["recent"])
         self._alive = 0.0
         self._counting = threading.Lock()
         self._drops: list[str] = []
@@ -75,12 +77,15 @@ class Recorder:
             self._keeping.put(Row(message["number"], json.loads(message["row"])))
         elif message["is"] == "image":
             self._image(message)
+        elif message["is"] == "keep":
+            self._keep(message)
 
     def _image(self, message: Message) -> None:
         """Copy an image out of its slot and give that back."""
         view = self._rings[message["camera"]].read(message["slot"], message["shape"], message["dtype"])
         keep = message["kept"] is not None and self._storing.has_room(view.nbytes)
-        image = view.copy() if keep or message["live"] else None
+        recent = message["kept"] is None and self._recent.most > 0
+        image = view.copy() if keep or recent or message["live"] else None
         self._say({"is": "free", "camera": message["camera"], "slot": message["slot"]})
         if message["kept"] is not None and not keep:
             self._dropped("more come than can be encoded")
@@ -91,6 +96,19 @@ class Recorder:
             self._storing.put(Picture(image, small, verdict, utc_ns, message["kept"]))
         if message["live"]:
             self._live.put(LiveImage(image, small, verdict, utc_ns))
+        if recent:
+            self._recent.put(Picture(image, small, verdict, utc_ns, "filed"))
+
+    def _keep(self, message: Message) -> None:
+        """Somebody files a verdict: keep its image, if it's held yet."""
+        key = str(message["camera"]), str(message["run"]), int(message["trigger"])
+        picture = self._recent.take(key)
+        if picture is None:
+            return
+        if self._storing.has_room(picture.image.nbytes):
+            self._storing.put(picture)
+        else:
+            self._dropped("more come than can be encoded")
 
     def _dropped(self, why: str) -> None:
         with self._counting:

@@ -87,6 +87,12 @@ class Recording:
         self.lending.refused(message)
         return False
 
+    def keep(self, camera: str, run: str, trigger: int) -> None:
+        """Somebody files a verdict whose image the recorder may still hold."""
+        self._send_rows()
+        if self._child.up:
+            self._child.send({"is": "keep", "camera": camera, "run": run, "trigger": trigger})
+
     def turn(self, now: float) -> list[Notice]:
         """Send what waits; what is to be said of it."""
         self._send_rows()

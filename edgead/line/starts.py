@@ -102,6 +102,7 @@ def recorder_start(line: Line, log: Log, lenses: Mapping[str, Lens]) -> Message:
         "days": log.keep.days,
         "row_days": log.keep.row_days,
         "bytes": round(log.keep.gigabytes * 1e9),
+        "recent": log.images.recent,
         "rings": {name: lens.ring for name, lens in lenses.items()},
     }
 

@@ -30,7 +30,9 @@ from edgead.line.hearing import Told
 from edgead.line.lending import LENT
 from edgead.line.log_table import log_of
 from edgead.line.record import RecordReader, file_feedback
+from edgead.line.record import recent as recent_module
 from edgead.line.record.retention import Limits, look
+from edgead.line.record.storing import Picture
 from edgead.line.recording import Recording
 from edgead.line.ring import Ring
 from edgead.line.simulate import Wishes, simulate
@@ -266,7 +268,7 @@ def test_images_are_kept_as_they_were_and_their_slots_come_back(tmp_path: Path) 
         rng.integers(0, 256, (40, 60), np.uint8),
         rng.integers(0, 4096, (40, 60)).astype(np.uint16),
     ]
-    with recorded(tmp_path) as it:
+    with recorded(tmp_path, images={"recent": 0}) as it:
         it.until(lambda: it.child.up)
         for trigger, image in enumerate(images, 1):
             assert it.image(trigger, image, why="deadline" if trigger == 3 else "score")
@@ -280,6 +282,35 @@ def test_images_are_kept_as_they_were_and_their_slots_come_back(tmp_path: Path) 
             file = reader.image(row.id)
             assert file is not None
             np.testing.assert_array_equal(cv2.imread(str(file), cv2.IMREAD_UNCHANGED), image)
+
+
+def test_of_the_newest_images_that_nothing_keeps_one_is_kept_once_it_is_filed(tmp_path: Path) -> None:
+    images = [np.full((20, 30), 10 * number, np.uint8) for number in range(1, 5)]
+    with recorded(tmp_path, images={"recent": 2, "near": 0}) as it:
+        it.until(lambda: it.child.up)
+        for trigger, image in enumerate(images, 1):
+            assert it.image(trigger, image, "accept")
+            it.until(lambda: it.recording.lending.idle)
+        for trigger in (1, 3, 3, 9):  # too old, held, kept already, none
+            it.recording.keep("top", RUN, trigger)
+        it.until(lambda: list(tmp_path.rglob("*.png")))
+        assert it.recording.lost["images"] == 0
+    with RecordReader(tmp_path) as reader:
+        assert [(row.trigger, row.kept) for row in reader.verdicts()] == [
+            (4, None), (3, "filed"), (2, None), (1, None)]  # fmt: skip
+        file = reader.image(next(row.id for row in reader.verdicts() if row.trigger == 3))
+        assert file is not None
+        np.testing.assert_array_equal(cv2.imread(str(file), cv2.IMREAD_UNCHANGED), images[2])
+
+
+def test_the_newest_images_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent_module, "MOST_BYTES", 250)
+    held = recent_module.Recent(100)
+    for trigger in range(1, 5):
+        told = {"camera": "top", "run": RUN, "trigger": trigger}
+        held.put(Picture(np.zeros((10, 10), np.uint8), None, told, 0, "filed"))
+    found = [held.take(("top", RUN, trigger)) is not None for trigger in range(1, 5)]
+    assert found == [False, False, True, True]
 
 
 def test_jpeg_keeps_16_bits_as_png(tmp_path: Path) -> None:

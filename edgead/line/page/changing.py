@@ -23,6 +23,8 @@ from edgead.line.record.filing import FeedbackKind
 from edgead.line.record.rows import FeedbackRow, VerdictRow
 from edgead.teaching import required
 
+KEEPING, LOOK = 3.0, 0.1
+"""Seconds that keeping an image that the recorder holds may take, and between two looks."""
 SIGNED = (
     "bundles must be signed on this line, so none is changed here: teach or calibrate a copy at the "
     "workbench, sign that, and install it"
@@ -44,9 +46,25 @@ async def file(site: Site, request: Request) -> Response:
         site.history.audit, user.name, kind, row.camera, row.decision, _called(row), reason or "no remark"
     )
     number = await asyncio.to_thread(site.history.file, row.id, cast("FeedbackKind", kind), user.name, reason)
-    image = await asyncio.to_thread(lambda: site.history.reader().image(row.id))
+    has_image = await _has_image(site, row)
     site.clients.change()
-    return JSONResponse({"feedback": number, "image": image is not None})
+    return JSONResponse({"feedback": number, "image": has_image})
+
+
+async def _has_image(site: Site, row: VerdictRow) -> bool:
+    """Whether a verdict's image is kept; where it isn't, the recorder may hold it yet, and keeps it then."""
+
+    def kept() -> bool:
+        return site.history.reader().image(row.id) is not None
+
+    has_image = await asyncio.to_thread(kept)
+    if has_image or not site.keep(row.camera, row.run, row.trigger):
+        return has_image
+    for _ in range(round(KEEPING / LOOK)):
+        await asyncio.sleep(LOOK)
+        if await asyncio.to_thread(kept):
+            return True
+    return False
 
 
 async def _verdict(site: Site, given: dict[str, Any]) -> VerdictRow:

@@ -49,6 +49,9 @@ async def serve(channel: Channel, start: Message) -> None:
     site = site_of(
         setup,
         lambda camera: channel.send({"is": "reload", "camera": camera}),
+        lambda camera, run, trigger: channel.send(
+            {"is": "keep", "camera": camera, "run": run, "trigger": trigger}
+        ),
         Faults(channel),
     )
     server = server_of(application(site), setup)
@@ -88,7 +91,12 @@ class Faults:
         self._channel.send({"is": "fault", "text": text + more})
 
 
-def site_of(setup: Setup, reload: Callable[[str], bool], fault: Callable[[str], object]) -> Site:
+def site_of(
+    setup: Setup,
+    reload: Callable[[str], bool],
+    keep: Callable[[str, str, int], bool],
+    fault: Callable[[str], object],
+) -> Site:
     """All that the page has."""
     record = setup.record
     news, cameras = News(setup.cameras), list(setup.cameras)
@@ -108,6 +116,7 @@ def site_of(setup: Setup, reload: Callable[[str], bool], fault: Callable[[str], 
         Sessions(setup.users),
         Clients(setup.clients, now),
         reload,
+        keep,
         fault,
     )
     return site

@@ -43,6 +43,7 @@ class Site:
 
     Attributes:
         reload: asks the line to take up what was changed of a camera's bundle.
+        keep: asks the line to keep a verdict's image, if it's held yet: camera, run, trigger.
         fault: has the line's log say what is wrong with the page itself.
         hashing: how many passwords are looked at together; each takes a core for a while.
         waiting: logins whose password isn't looked at yet.
@@ -58,6 +59,7 @@ class Site:
     sessions: Sessions
     clients: Clients
     reload: Callable[[str], bool]
+    keep: Callable[[str, str, int], bool]
     fault: Callable[[str], object]
     by_address: Attempts = field(default_factory=lambda: Attempts(BY_ADDRESS))
     by_user: Attempts = field(default_factory=lambda: Attempts(BY_USER))

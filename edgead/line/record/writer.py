@@ -17,7 +17,7 @@ from edgead.line.record.schema import FILE, connect, create, sqlite_errors
 from edgead.names import shown
 from edgead.notices import Notice
 
-Kept = Literal["reject", "fail-safe", "near", "sample", "taught"]
+Kept = Literal["reject", "fail-safe", "near", "sample", "filed", "taught"]
 _BIG = 1 << 63
 
 
