@@ -102,6 +102,7 @@ CUTPASTE = Published(
         "jitter": 0.1,
         "translation": 0.05,
         "keep_better": False,
+        "beside": False,
         "patch_size": 64,
         "patch_stride": 4,
         "normalise": True,
