@@ -102,6 +102,7 @@ CUTPASTE = Published(
         "jitter": 0.1,
         "translation": 0.05,
         "keep_better": False,
+        "beside": False,
         "patch_size": 64,
         "patch_stride": 4,
         "normalise": True,
@@ -184,7 +185,7 @@ DESTSEG = Published(
 )
 
 FYD_QUICK = {"epochs": 20, "batch_size": 8}
-MKD_QUICK = {"steps": 500, "batch_size": 16, "image_score": "map"}
+MKD_QUICK = {"normalise": True, "steps": 500, "batch_size": 16, "image_score": "deep"}
 CUTPASTE_QUICK = {"steps": 150, "batch_size": 8, "patch_stride": 16}
 UNINFORMED_STUDENTS_QUICK = {
     "stride": 4,
@@ -213,8 +214,8 @@ DESTSEG_QUICK = {
 
 GIVES_UP = {
     "fyd": "20 passes over the images instead of 50, in batches of 8 instead of 32",
-    "mkd": "500 steps of 16 images instead of 601 passes in batches of 64, and the paper's image score: it's "
-    "the map's maximum",
+    "mkd": "500 steps of 16 images instead of 601 passes in batches of 64, pixels from 0 to 1, and the "
+    "paper's image score: it's that of the highest positions of one layer",
     "cutpaste": "150 steps of 8 images instead of 65,536 of 32, and patches 16 pixels apart instead of 4: a "
     "map a fourth as fine",
     "uninformed-students": "one scale of patches instead of three, a quarter of the channels, every fourth "

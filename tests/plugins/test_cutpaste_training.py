@@ -20,7 +20,7 @@ from edgead.workbench.fit import Settings, fit  # noqa: E402
 from edgead.workbench.recipe import open_backbone, resolve  # noqa: E402
 from edgead_plugins.cutpaste import CutPaste, CutPasteOptions  # noqa: E402
 from edgead_plugins.cutpaste.fitting import proxies  # noqa: E402
-from edgead_plugins.cutpaste.network import Embeddings, Trunk, make_head  # noqa: E402
+from edgead_plugins.cutpaste.network import Embeddings, Trunk, Untrained, make_head  # noqa: E402
 from edgead_plugins.cutpaste.scorer import receptive_matrix  # noqa: E402
 from edgead_plugins.training.loop import Run  # noqa: E402
 from tests.bundles import bad_image, good_image, write_images  # noqa: E402
@@ -85,6 +85,40 @@ def test_many_patches_go_through_in_pieces(monkeypatch):
         whole = both(image)["patches"]
         monkeypatch.setattr("edgead_plugins.cutpaste.network.TILES", 4)
         assert torch.allclose(both(image)["patches"], whole, atol=1e-5)
+
+
+def untouched(image, size=SIZE):
+    """Mean and deviation over the positions of the backbone's map, by ONNX Runtime and numpy."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = open_backbone("default").onnx(["stage3"], size).SerializeToString()
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (found,) = session.run(["stage3"], {"image": image[None]})
+    rows = found[0].reshape(found.shape[1], -1).astype(np.float64)
+    return np.concatenate([rows.mean(1), np.sqrt(((rows - rows.mean(1, keepdims=True)) ** 2).mean(1))])
+
+
+def test_the_backbones_own_view_stands_beside_the_trained_one():
+    image = bad_image(2)[: SIZE[0], : SIZE[1]].copy()
+    net, beside = trunk().eval(), Untrained(open_backbone("default"), "stage3", SIZE)
+    with torch.no_grad():
+        torch.nn.init.constant_(net.norms[0].weight, 3.0)  # a network that was trained
+        given = torch.from_numpy(image[None])
+        alone = net(given)[0].numpy()
+        found = Embeddings(net, None, SIZE, 1, 1, beside).eval()(given)["embedding"][0, :, 0, 0].numpy()
+    wanted = np.concatenate([alone, untouched(image)])
+    assert len(found) == 3 * net.width and not np.allclose(alone, wanted[256:512], rtol=0.1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+    assert all(not value.requires_grad for value in beside.parameters())
+
+
+@pytest.mark.parametrize(("better", "width"), [("untrained", 2), ("trained", 3)])
+def test_a_backbone_that_is_kept_stands_there_once(better, width, tmp_path, monkeypatch):
+    from edgead_plugins.cutpaste import fitting
+
+    shares = iter((0.8, 0.7) if better == "untrained" else (0.7, 0.8))
+    monkeypatch.setattr(fitting, "trunk_separation", lambda *given: next(shares))
+    found = trained(tmp_path, "keep_better=yes", "level=image", "steps=2")
+    assert found.feature_info["embedding"].channels == width * 256
 
 
 def test_the_head():
@@ -188,8 +222,8 @@ def test_the_whole_graph_equals_torch_and_numpy(bundle, engine, tmp_path):
     kept = {}
     original = Embeddings.__init__
 
-    def keep(self, image, patch, size, stride, patch_side):
-        original(self, image, patch, size, stride, patch_side)
+    def keep(self, *given):
+        original(self, *given)
         kept["network"] = self
 
     from edgead.images import list_images, read_image
@@ -263,7 +297,8 @@ def test_the_backbone_is_kept_where_training_separates_synthetic_defects_worse(b
 
     monkeypatch.setattr(fitting, "trunk_separation", separation)
     monkeypatch.setattr(Embeddings, "__init__", keep)
-    told = trained(tmp_path, "keep_better=yes", "level=image", "learning_rate=0.1").provenance["separation"]
+    words = ("keep_better=yes", "level=image", "learning_rate=0.1", "beside=no")
+    told = trained(tmp_path, *words).provenance["separation"]
     first, last = (0.8, 0.7) if better == "untrained" else (0.7, 0.8)
     assert told == {"image": {"untrained": first, "trained": last}}
     assert any(not torch.equal(seen[0][name], seen[1][name]) for name in seen[0])

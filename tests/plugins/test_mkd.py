@@ -42,7 +42,8 @@ class Network:
 
 
 def fitted(options: MKDOptions, numbers) -> Any:
-    network = Network({f"{part}_{n}": FeatureInfo(1, 4) for n in numbers for part in ("source", "cloner")})
+    infos = {f"{part}_{n}": FeatureInfo(1, 2 << n) for n in numbers for part in ("source", "cloner")}
+    network = Network(infos)
     training = FittingData(
         backbone=network,
         shapes={name: value.shape for name, value in maps(numbers).items()},
@@ -101,6 +102,25 @@ def test_the_score_may_be_left_to_the_map():
         return {"patch": scores.patch}
 
     assert run("onnxruntime", part, **{n: a[None] for n, a in maps((3,)).items()})["patch"].max() > 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("numbers", "deep"), [((1, 2), 2), ((1, 2, 3, 4), 3), ((4,), 4)])
+def test_the_deep_score_is_one_layers_highest_positions(engine, numbers, deep):
+    """Strides are 4, 8, 16 and 32; a twentieth of 48, 12 and 2 positions is 2, 1 and 1."""
+    head = fitted(MKDOptions(image_score="deep", score_layers=4), numbers)
+    given = maps(numbers, 5)
+
+    def part(**given):
+        scores = head.graph(given, "fp32")
+        return {"patch": scores.patch, "image": scores.image}
+
+    found = run(engine, part, **{name: array[None] for name, array in given.items()})
+    alone = oracle.forward_map([(given[f"source_{deep}"], given[f"cloner_{deep}"])], 1, 0.5)
+    best = np.sort(alone.ravel())[::-1][: {2: 2, 3: 1, 4: 1}[deep]]
+    assert found["image"].shape == (1,) and found["image"][0] == pytest.approx(best.mean(), rel=1e-3)
+    pairs = [(given[f"source_{n}"], given[f"cloner_{n}"]) for n in numbers]
+    np.testing.assert_allclose(found["patch"][0, 0], oracle.forward_map(pairs, 1, 0.5), rtol=1e-3, atol=1e-5)
 
 
 def test_the_deepest_layers_count_for_scores():

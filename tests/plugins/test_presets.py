@@ -92,6 +92,7 @@ NUMBERS = {
         "jitter": (0.1, PUBLIC),
         "translation": (0.05, OURS),
         "keep_better": (False, CHOICE),
+        "beside": (False, CHOICE),
         "patch_size": (64, PAPER),
         "patch_stride": (4, NOTES),
         "normalise": (True, PUBLIC),

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgead.types import Image, Size, TrainingData
 from edgead_plugins.cutpaste.keeping import trunk_separation
-from edgead_plugins.cutpaste.network import Embeddings, Trunk, make_head
+from edgead_plugins.cutpaste.network import Embeddings, Trunk, Untrained, make_head
 from edgead_plugins.cutpaste.options import PAPER_SIDE, CutPasteOptions
 from edgead_plugins.cutpaste.weaknesses import EXPLAINED, INVISIBLE, OVER_CHANCE, SEPARATION
 from edgead_plugins.gaussian_density import Estimation, estimate_density, explained_by_position
@@ -65,7 +65,12 @@ def train_cutpaste(data: TrainingData, layer: str, options: CutPasteOptions) -> 
         OVER_CHANCE: {level: round(its[-1] / chance, 3) for level, its in losses.items()},
     }
     side = options.patch(data.size) if "patch" in trunks else 1
-    network = Embeddings(trunks.get("image"), trunks.get("patch"), data.size, options.patch_stride, side)
+    image, beside = trunks.get("image"), None
+    if image is not None and options.beside:
+        beside = Untrained(data.backbone, layer, data.size)
+        if _put_back(told.get("image")):  # its mean is in there already
+            image = None
+    network = Embeddings(image, trunks.get("patch"), data.size, options.patch_stride, side, beside)
     return to_backbone(network, "cutpaste", data.size, base=data.backbone, facts=facts)
 
 
@@ -82,9 +87,13 @@ def _keep_better(
         trunk.load_state_dict(state)
         share = trunk_separation(trunk, level == "image", size, options, trial)
         found[name] = round(share, 4)
-    if found["untrained"] > found["trained"]:
+    if _put_back(found):
         trunk.load_state_dict(start)
     return found
+
+
+def _put_back(separations: Mapping[str, float] | None) -> bool:
+    return separations is not None and separations["untrained"] > separations["trained"]
 
 
 def _train(

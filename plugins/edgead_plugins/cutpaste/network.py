@@ -12,6 +12,8 @@ from edgead_plugins.training.pytorch import nn, torch
 
 TILES = 256
 """Patches that go through the network at once; more would need memory by the gigabyte."""
+FLAT = 1e-12
+"""Added to each variance, so that rounding leaves none below 0."""
 
 
 class Trunk(nn.Module):  # type: ignore[misc]
@@ -102,6 +104,27 @@ def make_head(width: int, layers: int, classes: int) -> nn.Module:
     return nn.Sequential(*parts, nn.Linear(width, classes))
 
 
+class Untrained(nn.Module):  # type: ignore[misc]
+    """(N, H, W, 3) uint8 BGR -> (N, 2 d): mean and deviation over the positions of a backbone's own map.
+
+    A defect of a few positions moves their deviation more than their mean.
+    """
+
+    def __init__(self, backbone: Backbone, layer: str, size: Size) -> None:
+        super().__init__()
+        self.layer = layer
+        self.network = OnnxModule(backbone.name, backbone.onnx([layer], size))
+        for value in self.network.parameters():
+            value.requires_grad_(False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        found = self.network(images)[self.layer]
+        mean = found.mean((2, 3), keepdim=True)
+        deviation = ((found - mean).square().mean((2, 3)) + FLAT).sqrt()
+        return torch.cat([mean.flatten(1), deviation], 1)
+
+
 class Embeddings(nn.Module):  # type: ignore[misc]
     """``image`` (1, H, W, 3) uint8 BGR -> ``PATCHES`` (1, d, rows, columns) and ``EMBEDDING`` (1, d, 1, 1).
 
@@ -112,11 +135,20 @@ class Embeddings(nn.Module):  # type: ignore[misc]
         image, patch: the trained trunks, or None for those that aren't wanted.
         size: (H, W).
         stride, side: of the patches, in pixels.
+        beside: what stands beside ``image``'s embedding, or in its place.
     """
 
-    def __init__(self, image: Trunk | None, patch: Trunk | None, size: Size, stride: int, side: int) -> None:
+    def __init__(
+        self,
+        image: Trunk | None,
+        patch: Trunk | None,
+        size: Size,
+        stride: int,
+        side: int,
+        beside: Untrained | None = None,
+    ) -> None:
         super().__init__()
-        self.image, self.patch, self.side = image, patch, side
+        self.image, self.patch, self.side, self.beside = image, patch, side, beside
         self.grid = (0, 0) if patch is None else patch_grid(size, stride, side)
         for axis, count in zip(("rows", "columns"), self.grid, strict=True):
             index = (torch.arange(count)[:, None] * stride + torch.arange(side)).flatten()
@@ -137,9 +169,10 @@ class Embeddings(nn.Module):  # type: ignore[misc]
             found = [self.patch(tiles[i : i + TILES]) for i in range(0, len(tiles), TILES)]
             rows = found[0] if len(found) == 1 else torch.cat(found)
             maps[PATCHES] = rows.reshape(1, *self.grid, -1).permute(0, 3, 1, 2)
-        if self.image is not None:
-            maps[EMBEDDING] = self.image(image)[:, :, None, None]
+        whole = [network(image) for network in (self.image, self.beside) if network is not None]
+        if whole:
+            maps[EMBEDDING] = torch.cat(whole, 1)[:, :, None, None]
         return maps
 
 
-__all__ = ["Embeddings", "Trunk", "make_head"]
+__all__ = ["Embeddings", "Trunk", "Untrained", "make_head"]

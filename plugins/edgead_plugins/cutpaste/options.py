@@ -60,6 +60,11 @@ class CutPasteOptions:
     keep_better: bool = True
     """Where training makes the network tell the gate's synthetic defects worse than the backbone did before,
     keep the backbone as it was. no: keep what was trained, as in the paper."""
+    beside: bool = True
+    """Have a whole image's embedding hold what the backbone saw before the training as well: mean and
+    deviation of its map over the positions. Training on pasted pieces takes away what it doesn't need for
+    them. no: the trained network's mean alone, as in the paper, which saves a pass of the backbone and its
+    bytes."""
     patch_size: Annotated[int, Range(LEAST_PATCH, 512)] | None = None
     """Side of the patches in pixels. none: as large a part of the image as the paper's 64 of 256, a quarter
     of the shorter side (a multiple of 8), and no less than 32."""

@@ -32,9 +32,10 @@ class MKDOptions:
     """Weight of that term; 0.5 for MVTec AD in the authors' code, 0.01 for other data."""
     score_layers: Count = 3
     """Critical layers that count for scores, from the deepest; 3 in the authors' code. All are trained on."""
-    image_score: Literal["whole", "map"] = "whole"
+    image_score: Literal["whole", "map", "deep"] = "whole"
     """Image score. whole: source and cloner compared over whole maps, as in the paper, where a small defect
-    is diluted; map: the maximum of the anomaly map, which is not in the paper."""
+    is diluted; map: the maximum of the anomaly map; deep: the mean of the highest twentieth of the positions
+    of one layer, the deepest of stride 16 or less. The latter two are not in the paper."""
     cloner_width: Count = 16
     """Channels inside the cloner; 16 in the paper's smaller cloner."""
     epochs: Count = 601

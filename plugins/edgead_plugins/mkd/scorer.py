@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -11,11 +12,16 @@ import spox.opset.ai.onnx.v18 as op
 from spox import Var
 
 from edgead.errors import OptionError
+from edgead.image_score import highest
 from edgead.types import Backbone, BankPrecision, FittingData, Scores, TrainingData
 from edgead.workbench.graph import static_shape
 from edgead_plugins.cosine import cosine_distance
 from edgead_plugins.layers import check_known
 from edgead_plugins.mkd.options import CLONER, SOURCE, MKDOptions
+from edgead_plugins.postprocessors import mean_of_highest
+
+DEEP_STRIDE, DEEP_SHARE = 16, 0.05
+"""For ``image_score=deep``: the largest stride of its layer, and the share of the positions that count."""
 
 
 class MKD:
@@ -78,7 +84,17 @@ class MKD:
             "layers": {name.removeprefix(SOURCE): list(shape) for name, shape in layers.items()},
             **{k: data.backbone.provenance[k] for k in REPORTED if k in data.backbone.provenance},
         }
-        return FittedMKD(self.options.weights, self.options.image_score, facts)
+        return FittedMKD(self.options.weights, self.options.image_score, facts, _deep(data))
+
+
+def _deep(data: FittingData) -> int:
+    """The number of the deepest layer of stride ``DEEP_STRIDE`` or less, of those that count for scores."""
+    strides = {
+        int(name.removeprefix(SOURCE)): data.backbone.feature_info[name].stride
+        for name in data.shapes
+        if name.startswith(SOURCE)
+    }
+    return max((n for n in strides if strides[n] <= DEEP_STRIDE), default=min(strides))
 
 
 REPORTED = ("training", "loss", "source_layers", "pooled_layers", "cloner_parameters", "trained_on")
@@ -87,11 +103,12 @@ REPORTED = ("training", "loss", "source_layers", "pooled_layers", "cloner_parame
 
 @dataclass(frozen=True)
 class FittedMKD:
-    """The two terms' factors (direction, value), which image score, and facts."""
+    """The two terms' factors (direction, value), which image score, facts, and the layer of ``deep``."""
 
     weights: tuple[float, float]
-    image_score: Literal["whole", "map"]
+    image_score: Literal["whole", "map", "deep"]
     facts: Mapping[str, Any]
+    deep: int
 
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
         """See ``edgead.types.FittedScorer``.
@@ -99,22 +116,28 @@ class FittedMKD:
         Of each layer, with a the source's and b the cloner's map: direction is 1 - cos(a, b), over the whole
         map for the image score and over the channels at each position for the map; value is the mean squared
         difference over the same. The image score is their sum over the layers, and so is the map, at the
-        finest layer's resolution.
+        finest layer's resolution. ``deep`` takes one layer's positions in place of whole maps.
         """
         numbers = sorted(int(name.removeprefix(SOURCE)) for name in maps if name.startswith(SOURCE))
-        layers = [(maps[f"{SOURCE}{n}"], maps[f"{CLONER}{n}"]) for n in numbers]
-        size = static_shape(layers[0][0])[2:]
-        image, patch = None, None
-        for source, cloner in layers:
+        layers = {n: (maps[f"{SOURCE}{n}"], maps[f"{CLONER}{n}"]) for n in numbers}
+        size = static_shape(layers[numbers[0]][0])[2:]
+        image, patch, deep = None, None, None
+        for number, (source, cloner) in layers.items():
             there = self._disagreement(source, cloner, [1])
+            if number == self.deep:
+                deep = there
             whole = self._disagreement(source, cloner, [1, 2, 3])
             target = op.const(np.array([1, 1, *size]))
             there = op.resize(there, None, None, target, mode="linear")
             patch = there if patch is None else op.add(patch, there)
             image = whole if image is None else op.add(image, whole)
-        assert patch is not None and image is not None
+        assert patch is not None and image is not None and deep is not None
         if self.image_score == "map":
             return Scores(patch=patch)
+        if self.image_score == "deep":
+            return Scores(
+                patch=patch, image=mean_of_highest(deep, highest(math.prod(static_shape(deep)), DEEP_SHARE))
+            )
         return Scores(patch=patch, image=op.reshape(image, op.const([1])))
 
     def _disagreement(self, source: Var, cloner: Var, axes: list[int]) -> Var:
