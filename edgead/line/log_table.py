@@ -38,8 +38,8 @@ class ImagesTable:
     """Of the others every so many'th, '1/500' for instance; all or none."""
 
     recent: Annotated[int, Range(0, 10_000)] = 30
-    """Of the others so many of each camera's newest are held in memory, 256 MiB at most, so that one can still
-    be kept once somebody files it as a missed defect."""
+    """Of the others so many of each camera's newest are held in memory, 256 MiB at most, so that one can
+    still be kept once somebody files it as a missed defect."""
 
     @property
     def share(self) -> int | None:

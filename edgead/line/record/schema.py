@@ -49,7 +49,8 @@ _TABLES = (
     'UNIQUE ("run", "trigger")) STRICT',
     'CREATE TABLE images("verdict" INTEGER PRIMARY KEY REFERENCES verdicts("id"), "file" TEXT NOT NULL, '
     '"bytes" INTEGER NOT NULL, "width" INTEGER NOT NULL, "height" INTEGER NOT NULL, '
-    "\"kept\" TEXT NOT NULL CHECK (\"kept\" IN ('reject', 'fail-safe', 'near', 'sample', 'filed', 'taught'))) STRICT",
+    '"kept" TEXT NOT NULL CHECK ("kept" IN '
+    "('reject', 'fail-safe', 'near', 'sample', 'filed', 'taught'))) STRICT",
     'CREATE TABLE feedback("id" INTEGER PRIMARY KEY, "verdict" INTEGER NOT NULL REFERENCES verdicts("id"), '
     '"kind" TEXT NOT NULL CHECK ("kind" IN (\'false-alarm\', \'missed\')), "user" TEXT NOT NULL, '
     '"reason" TEXT NOT NULL, "utc_ns" INTEGER NOT NULL, '
