@@ -370,6 +370,8 @@ SENTENCES: dict[str, str] = {
     "line-judges-away": "no judge of camera {camera} is ready",
     "line-sink-away": "sink {sink} isn't there",
     "line-started": "line {line} has started, run {run}",
+    "line-stalled": "the line's own process stood still for {seconds:.1f} s, so that what came meanwhile is "
+    "late: look at what else this machine does",
     "line-process-gone": "{process} has ended and is started again: {why}",
     "line-process-refused": "{process} can't do its work: {why}",
     "line-camera-open": "camera {camera} takes triggers",

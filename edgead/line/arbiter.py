@@ -144,7 +144,8 @@ class Arbiter:
 
     def scored(self, now: int, judge: str, trigger: int, scored: Scored) -> None:
         """A judge's answer."""
-        finite = math.isfinite(scored.score) and math.isfinite(scored.threshold)
+        numbers = (scored.score, scored.threshold, *(region.peak for region in scored.regions))
+        finite = all(map(math.isfinite, numbers))
         self._answer(now, judge, trigger, scored if finite else None)
 
     def failed(self, now: int, judge: str, trigger: int) -> None:
