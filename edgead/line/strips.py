@@ -21,7 +21,6 @@ from edgead.web import NotInspected, Web, WebDefect
 from edgead.web.judge import WindowJudge
 from edgead.web.reports import Report
 
-
 MOST_MISSING = 1_000_000
 """Pieces that a jump of the count stands for at most."""
 
