@@ -104,12 +104,13 @@ class RecordReader:
     def scores(self, camera: str, last: int = 1000) -> list[ScoreRow]:
         """The last scores of a camera, the oldest first; verdicts without a score are left out."""
         rows = self._rows(
-            'SELECT "id", "score", "threshold", "decision" FROM verdicts WHERE "camera" = ? '
+            'SELECT "id", "score", "threshold", "decision", "bundle" FROM verdicts WHERE "camera" = ? '
             'AND "score" IS NOT NULL AND "threshold" IS NOT NULL ORDER BY "id" DESC LIMIT ?',
             camera,
             _limit(last),
         )
-        checked = [self._typed(row, ((int,), (float,), (float,), (str,))) for row in reversed(rows)]
+        kinds = ((int,), (float,), (float,), (str,), (str, type(None)))
+        checked = [self._typed(row, kinds) for row in reversed(rows)]
         return [ScoreRow(*row) for row in checked]
 
     def counts(self, since_ns: int = 0, camera: str | None = None) -> dict[str, int]:
