@@ -29,7 +29,7 @@ from edgead.line.faults import Fault
 from edgead.line.hearing import Told
 from edgead.line.lending import LENT
 from edgead.line.log_table import log_of
-from edgead.line.record import RecordReader, file_feedback
+from edgead.line.record import RecordReader, file_feedback, liveview
 from edgead.line.record.retention import Limits, look
 from edgead.line.recording import Recording
 from edgead.line.ring import Ring
@@ -280,6 +280,30 @@ def test_images_are_kept_as_they_were_and_their_slots_come_back(tmp_path: Path) 
             file = reader.image(row.id)
             assert file is not None
             np.testing.assert_array_equal(cv2.imread(str(file), cv2.IMREAD_UNCHANGED), image)
+
+
+def test_where_a_link_leads_elsewhere_no_image_is_written_and_that_is_said(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "record", tmp_path / "elsewhere"
+    (folder / "images").mkdir(parents=True)
+    elsewhere.mkdir()
+    (folder / "images" / "top").symlink_to(elsewhere)
+    with recorded(folder) as it:
+        it.until(lambda: it.child.up)
+        assert it.image(1, np.zeros((8, 8), np.uint8))
+        it.until(lambda: it.recording.lost["images"] == 1)
+    assert not list(elsewhere.iterdir()) and "a link" in it.recording._why
+    with RecordReader(folder) as reader:
+        assert reader.image(1) is None and reader.verdict(1) is not None
+
+
+def test_the_live_view_writes_over_nothing_that_a_link_leads_to(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("mine")
+    for name in (".top.jpg.part", "top.jpg"):
+        (tmp_path / name).symlink_to(other)
+    liveview._replace(tmp_path / "top.jpg", b"picture")
+    assert other.read_text() == "mine" and (tmp_path / "top.jpg").read_bytes() == b"picture"
+    assert not (tmp_path / "top.jpg").is_symlink()
 
 
 def test_jpeg_keeps_16_bits_as_png(tmp_path: Path) -> None:
