@@ -397,6 +397,8 @@ SENTENCES: dict[str, str] = {
     "line-record-lost": "{rows:#row} of the record {rows:is|are} lost so far: {why}; look at the recorder",
     "line-record-refused": "{rows:#row} {rows:is|are} nothing that a record can hold: {why}; report this",
     "line-record-images-dropped": "{images:#image} of those to be kept {images:is|are} lost so far: {why}",
+    "line-record-stuck": "nothing can be removed from the record, which grows: {why}; look at its files' "
+    "rights and at the disk",
     "line-record-exempt": "images with feedback alone take {gigabytes:.2f} GB, over the {most:.2f} GB of "
     "keep; raise it",
     "line-record-unsaved": "{rows:#row} of the record {rows:is|are} lost with the line's end; look into why",

@@ -30,7 +30,7 @@ from edgead.line.hearing import Told
 from edgead.line.lending import LENT
 from edgead.line.log_table import log_of
 from edgead.line.record import RecordReader, file_feedback, liveview
-from edgead.line.record.retention import Limits, look
+from edgead.line.record.retention import Limits, Retention, look
 from edgead.line.recording import Recording
 from edgead.line.ring import Ring
 from edgead.line.simulate import Wishes, simulate
@@ -352,6 +352,22 @@ def test_the_oldest_images_go_and_those_with_feedback_stay(tmp_path: Path) -> No
         look(tmp_path, Limits(1e-9, 4 * size, 1e-9))
         assert [row.trigger for row in reader.verdicts()] == [2], "unless they're limited too"
     assert len(list(tmp_path.rglob("*.png"))) == 1
+
+
+def test_that_nothing_can_be_removed_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(Retention, "_work", lambda self: None)
+    retention = Retention(tmp_path, Limits(90, 1 << 30), told.append)
+
+    def refused(*_: object) -> int:
+        raise PermissionError(13, "Permission denied", "x.png")
+
+    monkeypatch.setattr("edgead.line.record.retention.look", refused)
+    for _ in range(9):
+        retention._look()
+    assert [(each["code"], "Permission denied" in each["values"]["why"]) for each in told] == [
+        ("line-record-stuck", True)
+    ]
 
 
 @pytest.fixture
