@@ -376,6 +376,8 @@ SENTENCES: dict[str, str] = {
     "line-judges-away": "no judge of camera {camera} is ready",
     "line-sink-away": "sink {sink} isn't there",
     "line-started": "line {line} has started, run {run}",
+    "line-stalled": "the line's own process stood still for {seconds:.1f} s, so that what came meanwhile is "
+    "late: look at what else this machine does",
     "line-process-gone": "{process} has ended and is started again: {why}",
     "line-process-refused": "{process} can't do its work: {why}",
     "line-camera-open": "camera {camera} takes triggers",
@@ -401,6 +403,8 @@ SENTENCES: dict[str, str] = {
     "line-record-lost": "{rows:#row} of the record {rows:is|are} lost so far: {why}; look at the recorder",
     "line-record-refused": "{rows:#row} {rows:is|are} nothing that a record can hold: {why}; report this",
     "line-record-images-dropped": "{images:#image} of those to be kept {images:is|are} lost so far: {why}",
+    "line-record-stuck": "nothing can be removed from the record, which grows: {why}; look at its files' "
+    "rights and at the disk",
     "line-record-exempt": "images with feedback alone take {gigabytes:.2f} GB, over the {most:.2f} GB of "
     "keep; raise it",
     "line-record-unsaved": "{rows:#row} of the record {rows:is|are} lost with the line's end; look into why",

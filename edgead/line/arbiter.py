@@ -32,6 +32,7 @@ class _Pending:
     camera: str
     part: str
     at: int
+    count: int  # of the camera's triggers
     shot: Shot | None = None
     bundle: str | None = None  # of the judge that it was handed to
 
@@ -51,7 +52,7 @@ class Arbiter:
         self._told = {each.name: ByTrigger(each.window) for each in cameras if each.told}
         self._seen = {each.name: ByImage() for each in cameras if not each.told}
         self._benches = {each.name: Bench(each.judges, each.queue, rules.hung) for each in cameras}
-        self._had: dict[str, str] = {}  # which judge had each camera's last image
+        self._had: dict[str, tuple[str, int]] = {}  # who judges each camera's last image, and which one it is
         self._shadows: dict[str, Shadow] = {}  # of the judges that are tried out
         self._standing = Standing(self._cameras, sinks)
         self._pending: dict[int, _Pending] = {}
@@ -144,7 +145,8 @@ class Arbiter:
 
     def scored(self, now: int, judge: str, trigger: int, scored: Scored) -> None:
         """A judge's answer."""
-        finite = math.isfinite(scored.score) and math.isfinite(scored.threshold)
+        numbers = (scored.score, scored.threshold, *(region.peak for region in scored.regions))
+        finite = all(map(math.isfinite, numbers))
         self._answer(now, judge, trigger, scored if finite else None)
 
     def failed(self, now: int, judge: str, trigger: int) -> None:
@@ -169,8 +171,7 @@ class Arbiter:
             if (seen := shadow.gone()) is not None:
                 self._looked(seen, camera)
             return
-        if self._had.get(camera) == judge:
-            del self._had[camera]
+        self._interrupted(camera, judge)
         held = self._benches[camera].gone(judge)
         if held is not None:
             self._said.pop(held, None)
@@ -241,6 +242,7 @@ class Arbiter:
         """A camera takes triggers."""
         self.tick(now)
         self._standing.cameras[camera] = True
+        self._had.pop(camera, None)
         if camera in self._told:
             self._told[camera].opened(now)
         else:
@@ -279,7 +281,9 @@ class Arbiter:
         if part is None:
             counted = self._counted[camera] if shot is None or shot.frame_id is None else shot.frame_id
             part = str(counted)
-        self._pending[self._last] = _Pending(self._last, camera, part[:PART_LENGTH], at, shot)
+        self._pending[self._last] = _Pending(
+            self._last, camera, part[:PART_LENGTH], at, self._counted[camera], shot
+        )
         heapq.heappush(self._deadlines, (at + self.rules.deadline, self._last))
         return self._last
 
@@ -325,11 +329,13 @@ class Arbiter:
     def _pump(self, now: int, camera: str) -> None:
         while (handed := self._benches[camera].next_hand(now)) is not None:
             judge, trigger = handed
-            shot = self._pending[trigger].shot
+            pending = self._pending[trigger]
+            shot = pending.shot
             assert shot is not None
-            self._pending[trigger].bundle = self._benches[camera].judges[judge].bundle
-            self._out.append(Hand(judge, trigger, camera, shot, self._had.get(camera) == judge))
-            self._had[camera] = judge
+            pending.bundle = self._benches[camera].judges[judge].bundle
+            follows = self._had.get(camera) == (judge, pending.count - 1)
+            self._out.append(Hand(judge, trigger, camera, shot, follows))
+            self._had[camera] = judge, pending.count
             if (shadow := self._shadows.get(camera)) is not None and shadow.wants:
                 shadow.hand(trigger)
                 self._out.append(Hand(shadow.judge, trigger, camera, shot))
@@ -344,6 +350,8 @@ class Arbiter:
         bench = self._benches[camera]
         if not bench.answered(judge, trigger, scored is None):
             return
+        if scored is None:
+            self._interrupted(camera, judge)
         if bench.judges[judge].state == "ended":
             self._out.append(End(judge, f"it failed {MOST_ERRORS} times in a row"))
         if (pending := self._said.pop(trigger, None)) is not None:
@@ -357,6 +365,11 @@ class Arbiter:
         for left in bench.given_up():
             self._fail(now, left, "no-judge")
         self._pump(now, camera)
+
+    def _interrupted(self, camera: str, judge: str) -> None:
+        """What a judge gets next doesn't follow on what it has judged."""
+        if self._had.get(camera, ("", 0))[0] == judge:
+            del self._had[camera]
 
     def _fail(self, now: int, trigger: int, why: Why) -> None:
         if trigger in self._pending:

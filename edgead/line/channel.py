@@ -115,7 +115,7 @@ class Channel:
                 break
             try:
                 message = json.loads(self._in[_LENGTH.size : _LENGTH.size + length])
-            except ValueError:
+            except (ValueError, RecursionError):
                 message = None
             del self._in[: _LENGTH.size + length]
             if not isinstance(message, dict):

@@ -30,6 +30,9 @@ IDLE = 2.0
 """Seconds that an idle process may be silent beside ``hung_ms``."""
 PAGE = 30.0
 """Seconds that the page, which runs where others leave time, may be silent."""
+STALL = 1.0
+"""Seconds beyond ``beat_ms`` from one turn of the loop to the next after which this process is taken to have
+been stopped itself: who was silent meanwhile wasn't asked."""
 GRACE = 2.0
 """Seconds that the end may take: for sinks to put out the last verdicts, and for processes to let go."""
 
@@ -66,6 +69,7 @@ class Core:
         self._watchdog = Watchdog()
         self._silent: set[str] = set()
         self._beaten = 0.0
+        self._turned = time.monotonic()
         self._stopping = False
 
     @property
@@ -178,6 +182,9 @@ class Core:
         for child, message in children.messages(self._wait()):
             self._hearing.hear(child, message)
             self._perform()
+            if (due := self.arbiter.next_at) is not None and due <= (now := time.monotonic_ns()):
+                self.arbiter.tick(now)  # who says very much delays nobody's verdict
+                self._perform()
         for child, why in children.ended(time.monotonic()):
             self._hearing.gone(child, why)
             self.swapping.gone(child, why)
@@ -267,6 +274,11 @@ class Core:
     def _watch(self, now: float) -> None:
         for notice in [] if self._recording is None else self._recording.turn(now):
             self._told(notice)
+        if now - self._turned > STALL + self._beat_every:
+            for child in self._crew.children.all:
+                child.heard = now
+            self._told(Notice("line-stalled", {"seconds": now - self._turned}))
+        self._turned = now
         if now - self._beaten >= self._beat_every:
             self._beat(now)
         self._reporting.turn(now, self.arbiter.rules.run)

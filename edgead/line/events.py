@@ -60,7 +60,8 @@ class Hand:
 
     Attributes:
         judge, trigger, camera, shot: whose image of what.
-        follows: the judge had the camera's image before this one, and its answer is what counts.
+        follows: the judge has judged the camera's image before this one, of which none is missing, and its
+            answer is what counts.
     """
 
     judge: str

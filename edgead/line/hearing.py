@@ -6,13 +6,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from edgead.errors import EdgeadError
+from edgead.errors import EdgeadError, one_line
 from edgead.line.arbiter import Arbiter
 from edgead.line.channel import Message
 from edgead.line.crew import Crew
 from edgead.line.events import Late, Ready, Scored
 from edgead.line.identity import short
-from edgead.line.lens import Misunderstood
+from edgead.line.lens import Misunderstood, whole
 from edgead.line.priority import be_normal
 from edgead.line.processes import Child
 from edgead.line.rules import camera_of
@@ -24,6 +24,16 @@ Told = Verdict | Late | Ready | Notice
 """What a line says of itself, to be logged."""
 MOST_RELOADS = 32
 """Requests for another bundle that may wait."""
+NONSENSE = (
+    Misunderstood,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What comes of a message that isn't as its process would say it: none of it may end the line."""
 TOLD_MISSED = 10.0
 """Seconds at least between two words that a sink misses verdicts."""
 
@@ -71,8 +81,8 @@ class Hearing:
                 self._recorder(message)
             else:
                 self._sink(child, message)
-        except (Misunderstood, KeyError, TypeError, ValueError) as error:
-            child.kill(f"it said what can't be understood ({error})")
+        except NONSENSE as error:
+            child.kill(f"it said what can't be understood ({one_line(error)})")
 
     def gone(self, child: Child, why: str) -> None:
         """A process has ended."""
@@ -191,7 +201,8 @@ class Hearing:
             if what == "dropped":
                 self.missed(name, str(message.get("why", "it was away")))
         elif what == "trigger":
-            self._arbiter.trigger(now, int(message["at"]), message["part"])
+            part = message["part"]
+            self._arbiter.trigger(now, whole(message["at"]), None if part is None else str(part))
         elif what == "made":
             outlet.role = message["role"]
             self.tells |= bool(message["tells"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from edgead.line.channel import Message
 from edgead.line.events import Shot
 from edgead.line.matching import MOST_EARLY
@@ -14,6 +16,17 @@ at, some that wait for their trigger, and two for the camera to write into."""
 
 class Misunderstood(Exception):
     """A process said what can't be: it's broken."""
+
+
+def whole(number: Any) -> int:
+    """A number of another process's, as it's said: of 64 bits, with a sign or without.
+
+    Raises:
+        Misunderstood: it's none.
+    """
+    if type(number) is not int or not -(1 << 63) <= number < 1 << 64:
+        raise Misunderstood(f"it says {str(number)[:40]!r} where a number should be")
+    return number
 
 
 class Lens:
@@ -49,24 +62,25 @@ class Lens:
         Raises:
             Misunderstood: no camera says such a thing.
         """
-        slot = message["slot"]
-        shape, dtype = tuple(message.get("shape", ())), str(message.get("dtype", "uint8"))
-        if slot is not None:
-            if slot not in range(self.ring[1]) or slot in self._taken or refused(shape, dtype):
-                raise Misunderstood(f"it announces {dtype} {shape} in slot {slot}")
-            self._taken.add(slot)
-        return Shot(
+        slot, problem = message["slot"], message["problem"]
+        shape, dtype = tuple(map(whole, message.get("shape", ()))), str(message.get("dtype", "uint8"))
+        shot = Shot(
             slot,
-            int(message["grabbed"]),
+            whole(message["grabbed"]),
             shape,
             dtype,
-            message["frame_id"],
-            message["camera_ns"],
-            message["encoder"],
-            message["problem"],
+            _or_none(message["frame_id"]),
+            _or_none(message["camera_ns"]),
+            _or_none(message["encoder"]),
+            None if problem is None else str(problem)[:500],
             bool(message.get("overrun", False)),
-            message.get("depth"),
+            _or_none(message.get("depth")),
         )
+        if slot is not None:  # the last that may fail: who announces nonsense takes no slot along
+            if whole(slot) not in range(self.ring[1]) or slot in self._taken or refused(shape, dtype):
+                raise Misunderstood(f"it announces {dtype} {shape} in slot {slot}")
+            self._taken.add(slot)
+        return shot
 
     def let_go(self, slot: int) -> None:
         """Nobody needs a slot any more."""
@@ -87,4 +101,8 @@ class Lens:
         self._made.close()
 
 
-__all__ = ["Lens", "Misunderstood"]
+def _or_none(number: Any) -> int | None:
+    return None if number is None else whole(number)
+
+
+__all__ = ["Lens", "Misunderstood", "whole"]

@@ -65,6 +65,7 @@ class Child:
     retired: bool = False
     _words: bytes = b""
     _why: str = ""
+    _unstarted: str = ""  # why it couldn't be started, until that's told
 
     @property
     def label(self) -> str:
@@ -152,12 +153,15 @@ class Children:
                     self._selector.modify(child.channel, wanted, child)
 
     def ended(self, now: float) -> Iterator[tuple[Child, str]]:
-        """Those that are no more, each once, and why; they're started again after a pause, but for the
-        retired ones, which are forgotten and not told of."""
+        """Those that are no more or couldn't be started, each once, and why; they're started again after a
+        pause, but for the retired ones, which are forgotten and not told of."""
         for child in list(self.all):
             if child.process is None:
+                why, child._unstarted = child._unstarted, ""
                 if child.retired:
                     self.all.remove(child)
+                elif why:
+                    yield child, why
                 continue
             code = child.process.poll()
             if code is None:
@@ -196,7 +200,11 @@ class Children:
         self._selector.close()
 
     def _start(self, child: Child, now: float) -> None:
-        ours, theirs = Channel.pair()
+        try:
+            ours, theirs = Channel.pair()
+        except OSError as error:  # too many files are open
+            self._not_started(child, now, error)
+            return
         with theirs:
             number = theirs.fileno()
             path = [entry or str(Path.cwd()) for entry in sys.path]
@@ -215,8 +223,7 @@ class Children:
                 )
             except OSError as error:  # no memory, or too many processes
                 ours.close()
-                child._words = one_line(error).encode()
-                child.again = now + child.pauses.failed(now)
+                self._not_started(child, now, error)
                 return
         if child.gently():
             be_idle(child.process.pid)
@@ -228,6 +235,10 @@ class Children:
         os.set_blocking(child.process.stderr.fileno(), False)
         self._selector.register(child.process.stderr, selectors.EVENT_READ, child)
         ours.send(child.first())
+
+    def _not_started(self, child: Child, now: float, error: OSError) -> None:
+        child._unstarted = f"it can't be started ({one_line(error)})"
+        child.again = now + child.pauses.failed(now)
 
     def _listen(self, child: Child) -> None:
         """Keep the end of what it prints, for the case that they are its last words."""

@@ -132,7 +132,7 @@ class Recording:
             self._why = str(message["why"])[:500]
         elif what == "lost":
             self.backlog.lost += int(message["rows"])
-        elif what == "said":
+        elif what == "said" and str(message["code"]).startswith("line-record-"):
             self._notices.append(Notice(str(message["code"])[:100], dict(message["values"])))
         else:
             return bool(what == "alive")

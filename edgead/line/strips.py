@@ -21,6 +21,9 @@ from edgead.web import NotInspected, Web, WebDefect
 from edgead.web.judge import WindowJudge
 from edgead.web.reports import Report
 
+MOST_MISSING = 1_000_000
+"""Pieces that a jump of the count stands for at most."""
+
 
 class StripJudge:
     """Judges pieces in the order in which they come.
@@ -53,7 +56,8 @@ class StripJudge:
         Args:
             piece: lines, as ``Web.feed`` takes them.
             number: the camera's count of pieces, or None.
-            follows: whether this judge had the piece before, as far as the line knows.
+            follows: whether this judge has judged the piece before, and none is missing, as far as the line
+                knows.
 
         Returns:
             The highest value of the map in the lines that were judged now and of the defects in them (0 where
@@ -68,7 +72,7 @@ class StripJudge:
         web = self._web = self._web or self._made(piece)
         if piece.shape[1] != web.width:
             raise FrameError(f"a piece of {piece.shape[1]} pixels across, those before had {web.width}")
-        missing, self._last = self._missing(number), number
+        missing, self._last = self._missing(number, follows), number
         before, reports = web.judged, list[Report]()
         if missing:
             reports += web.lost(missing * piece.shape[0])
@@ -99,12 +103,16 @@ class StripJudge:
             product=self._product,
         )
 
-    def _missing(self, number: int | None) -> int:
-        """Pieces between the last one and this; one where the count went back, or ended: nobody knows."""
+    def _missing(self, number: int | None, follows: bool) -> int:
+        """Pieces between the last one and this; one where nobody knows: the count went back, or ended, or
+        there's none, and this piece doesn't follow."""
         last = self._last
-        if last is None:
+        if self._web is None or self._web.lines == 0:
             return 0
-        return max(1, number - last - 1) if number is not None and number != last + 1 else int(number is None)
+        if last is None or number is None:
+            return int(not follows or last != number)
+        missing = number - last - 1
+        return min(missing, MOST_MISSING) if missing > 0 else int(missing < 0 or not follows)
 
 
 def _region(report: Report, first: int) -> Region:

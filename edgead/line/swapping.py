@@ -242,8 +242,13 @@ class Swapping:
             self._supply.flipped(swap.found)
 
     def _watch(self, now: int, swap: _Swap) -> None:
+        camera = swap.found.camera
         if swap.gone:
             self._back(now, swap, swap.gone)
+        elif (wanted := self._wanted.get(camera)) is not None and (wanted.path, wanted.identity) == swap.old:
+            del self._wanted[camera]  # a rollback: the one that's wanted stands by
+            self._back(now, swap, "the one before is wanted again")
+            self._say("same", wanted, Notice("line-swap-same"))
         elif swap.faults > swap.allowed:
             self._back(now, swap, f"{swap.faults} of {swap.verdicts} verdicts were the fail-safe's")
         elif swap.verdicts >= self._own.trial:

@@ -25,9 +25,17 @@ def made(options_type: type[T], table: Mapping[str, Any], where: str) -> T:
     try:
         options = parse_options(options_type, (), {str(key): _plain(value) for key, value in table.items()})
         check_options(options)
+        for key, value in table.items():
+            _check_text(key, value)
     except OptionError as error:
         raise OptionError(f"{where}: {error}") from None
     return options
+
+
+def _check_text(key: str, value: Any) -> None:
+    for one in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(one, str) and "\0" in one:
+            raise OptionError(f"option '{key}' holds a NUL, which no name or path may: take it out")
 
 
 def _plain(value: Any) -> Any:

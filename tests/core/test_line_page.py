@@ -5,6 +5,7 @@ The page is the real process, asked over real sockets.
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import hashlib
 import http.client
@@ -15,7 +16,10 @@ import stat
 import time
 from base64 import b64decode
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -31,6 +35,7 @@ from tests.core.line_page_support import (
     Hosted,
     Recorded,
     Visitor,
+    free_port,
     picture,
     record,
     status,
@@ -42,6 +47,8 @@ pytest.importorskip("starlette", reason="starlette, of the [web] extra, isn't in
 pytest.importorskip("uvicorn", reason="uvicorn, of the [web] extra, isn't installed")
 users = pytest.importorskip("edgead.line.page.users")
 logins = pytest.importorskip("edgead.line.page.logins")
+serving = pytest.importorskip("edgead.line.page.serving")
+Setup = pytest.importorskip("edgead.line.page.setup").Setup
 
 
 # ---------------------------------------------------------------- the table and the users
@@ -162,6 +169,21 @@ def test_a_session_ends_with_its_time_its_user_or_another_password(tmp_path: Pat
     assert sessions.of(token) is None
     tokens = [sessions.begin(sessions.users()["ella"]) for _ in range(logins.MOST_SESSIONS + 1)]
     assert sessions.of(tokens[0]) is None and sessions.of(tokens[-1]) is not None
+
+
+def test_behind_a_proxy_its_own_word_counts_and_no_strangers() -> None:
+    site = pytest.importorskip("edgead.line.page.site")
+    asked = pytest.importorskip("starlette.requests")
+    for proxied, lines, expected in (
+        (True, ["6.6.6.6, 10.0.0.7"], "10.0.0.7"),
+        (True, ["6.6.6.6", "10.0.0.7"], "10.0.0.7"),  # a proxy that adds a line of its own
+        (True, [], "127.0.0.1"),
+        (False, ["6.6.6.6"], "127.0.0.1"),
+    ):
+        headers = [(b"x-forwarded-for", line.encode()) for line in lines]
+        request = asked.Request({"type": "http", "headers": headers, "client": ("127.0.0.1", 1)})
+        its = SimpleNamespace(setup=SimpleNamespace(behind_tls_proxy=proxied))
+        assert site.Site.address(its, request) == expected
 
 
 # ---------------------------------------------------------------- a page that runs
@@ -359,6 +381,55 @@ def test_browsers_that_take_nothing_slow_nobody_and_more_than_may_watch_are_turn
         for stream in streams:
             stream.close()
     page.hosted.wait(lambda: vera.get("/api/record")["clients"] == 0, "they aren't let go")
+
+
+async def _answer(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"30000000")]})
+    await send({"type": "http.response.body", "body": b"x" * 30_000_000})
+
+
+async def _held(serving_: Any, sends: list[bytes], seconds: float) -> list[bool]:
+    """Which connections are still there after a while, each of which sent these."""
+    port = free_port()
+    setup = Setup.of({
+        "line": "", "address": ["127.0.0.1", port], "users": "", "certificate": None, "key": None,
+        "hosts": [], "is_secure": False, "behind_tls_proxy": False, "clients": 3, "deadline_ms": 1,
+        "keys": [], "cameras": [], "record": None,
+    })  # fmt: skip
+    server, loop = serving_.server_of(_answer, setup), asyncio.get_running_loop()
+    tasks = [loop.create_task(server._serve([serving_.bound(setup)])), loop.create_task(server.sweep())]
+    streams = []
+    for data in sends:
+        stream = socket.socket()
+        if len(streams) < len(sends) - 1:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stream.setblocking(False)
+        await loop.sock_connect(stream, ("127.0.0.1", port))
+        await loop.sock_sendall(stream, data)
+        streams.append(stream)
+    until = loop.time() + seconds
+    while loop.time() < until and len(server.server_state.connections) != 1:
+        await asyncio.sleep(0.1)
+        with suppress(OSError, BlockingIOError):
+            streams[-1].recv(1 << 18)  # the last one takes what it's given
+    left = {connection.client[1] for connection in server.server_state.connections}
+    there = [stream.getsockname()[1] in left for stream in streams]
+    for stream in streams:
+        stream.close()
+    server.should_exit = True
+    tasks[1].cancel()
+    await asyncio.wait(tasks, timeout=5)
+    return there
+
+
+def test_who_begins_a_request_or_takes_no_answer_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "HEAD_SECONDS", 0.8)
+    monkeypatch.setattr(serving, "TAKING", 0.8)
+    monkeypatch.setattr(serving, "PIECE", 1)
+    ask = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    head = ask.replace(b"GET", b"HEAD")  # whose answer has no body
+    there = asyncio.run(_held(serving, [b"", b"GET / HT", head + b"GET / HT", ask, head + ask, ask], 20))
+    assert there == [False] * 5 + [True], "only who takes what it asked for stays"
 
 
 def test_machines_are_told_how_the_line_is(page: Page) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edgead.bundle import read_bundle
 from tests.core.line_page_support import (
     PASSWORD,
     Hosted,
@@ -38,6 +39,8 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+OTHERS = 99.0
+"""A score by the bundle before."""
 SIZES = {"desk": (1440, 900), "panel": (1024, 600)}
 SMALL = """() => [...document.querySelectorAll('button, a, summary, input')]
   .filter((e) => { const { width, height } = e.getBoundingClientRect();
@@ -52,14 +55,15 @@ class Told:
         write_three(folder / "users.toml")
         self.recorded = Recorded(folder / "record")
         self.hosted = Hosted(folder, folder / "record", {"top": bundle, "side": bundle})
-        self.trigger = 0
+        self.trigger, self.bundle = 0, read_bundle(bundle).digest
+        self.recorded.add(record(1 << 40, "reject", score=OTHERS, bundle="c" * 64))
         self.ready: dict[str, Any] = {}
         for number in range(12):
             self.part("reject" if number % 5 == 1 else "accept")
 
     def part(self, decision: str, why: str = "score") -> str:
         self.trigger += 1
-        said = record(self.trigger, decision, why)
+        said = record(self.trigger, decision, why, bundle=self.bundle)
         image = picture(self.trigger, decision == "reject")
         self.recorded.add(said, image if decision == "reject" and why == "score" else None)
         self.recorded.live(said, image)
@@ -241,7 +245,9 @@ def test_a_threshold_is_previewed_on_the_last_scores(opened: Any, told: Told) ->
     page.wait_for_selector("#threshold:not([hidden])")
     page.fill("#threshold-value", "3.9")
     holds(page, "#preview", "At 3.9")
-    rejected = sum(1 for row in told.hosted.login("ella").get("/api/trend?camera=top")["scores"] if row[2])
+    scores = told.hosted.login("ella").get("/api/trend?camera=top")["scores"]
+    rejected = sum(1 for row in scores if row[2] and row[0] != OTHERS)
+    assert rejected < sum(1 for row in scores if row[2]), "the bundle before has scores of its own"
     assert f"0 more rejected, {rejected} more accepted" in page.locator("#preview").inner_text()
     page.click("#threshold-form .primary")
     assert not any(m["is"] == "reload" for m in told.hosted.heard), "a reason is required"

@@ -134,7 +134,9 @@ def test_a_false_alarm_is_filed_and_taught_and_the_same_part_accepted_afterwards
     assert (cost["used"], cost["capacity"], cost["lessons"]) == (0, 256, [])
     assert edgead.load(bundle)(image).is_anomalous, "the cost alone changes nothing"
 
-    done = ella.job("/api/teach", feedback=number, dry=False, accept_changes=True)
+    confirmed = {"feedback": number, "dry": False, "accept_changes": True}
+    assert ella.post("/api/teach", **confirmed)[0] == 409, "it doesn't say whose cost was looked at"
+    done = ella.job("/api/teach", **confirmed, bundle=cost["bundle"])
     assert done["lessons"] == [1] and done["reload"] == ["top"]
     assert otto.get("/api/filed")["filed"][0]["state"] == "taught"
     (lesson,) = ella.get("/api/lessons?camera=top")["lessons"]
@@ -147,13 +149,17 @@ def test_a_false_alarm_is_filed_and_taught_and_the_same_part_accepted_afterwards
     running.wait(lambda: seen("accept", expected.score), "the same part isn't accepted")
 
     assert ella.post("/api/undo", camera="top", lesson=1, reason="")[0] == 400, "a reason is missing"
-    ella.job("/api/undo", camera="top", lesson=1, reason="it was a defect")
+    undoing = {"camera": "top", "lesson": 1, "reason": "it was a defect"}
+    assert ella.post("/api/undo", **undoing, bundle=cost["bundle"])[0] == 409, "it was before the lesson"
+    shown = ella.get("/api/lessons?camera=top")
+    ella.job("/api/undo", **undoing, bundle=shown["bundle"])
     assert edgead.load(bundle)(image).is_anomalous
 
     twice = 2 * judged.threshold
-    assert (
-        ella.job("/api/threshold", camera="top", threshold=twice, reason="line trial")["threshold"] == twice
-    )
+    setting = {"camera": "top", "threshold": twice, "reason": "line trial"}
+    assert ella.post("/api/threshold", **setting, bundle=shown["bundle"])[0] == 409, "before the undoing"
+    setting["bundle"] = ella.get("/api/threshold?camera=top")["bundle"]
+    assert ella.job("/api/threshold", **setting)["threshold"] == twice
     shown = ella.get("/api/threshold?camera=top")
     assert shown["threshold"] == edgead.load(bundle).threshold == twice
     assert [(r["by"], r["why"]) for r in shown["revisions"]] == [("ella", "line trial")]

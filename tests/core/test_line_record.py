@@ -6,6 +6,7 @@ import contextlib
 import csv
 import hashlib
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from edgead.line.record import (
     RecordWriter,
     add_audit,
     export_log,
+    exporting,
     file_feedback,
     mark_taught,
     verify_audit,
@@ -265,6 +267,35 @@ def test_values_of_other_types_in_a_database_are_told(tmp_path: Path) -> None:
         RecordReader(tmp_path).verdicts()
 
 
+@pytest.mark.parametrize(
+    "regions",
+    [
+        '[{"box":[1e999,0,1,1],"area":1,"peak":1}]', '[{"box":[0,0,1,1],"area":1,"peak":Infinity}]',
+        '[{"box":[0,0,1,1],"area":1,"peak":NaN}]', f'[{{"box":[0,0,1,1],"area":{10**400},"peak":1}}]',
+        f'[{{"box":[0,0,1,1],"area":{10**300},"peak":1}}]', "[" + "[" * 5000, "5",
+        json.dumps([{"box": [0, 0, 1, 1], "area": 1, "peak": 1.0}] * 101),
+    ],
+)  # fmt: skip
+def test_numbers_that_no_region_has_are_told(tmp_path: Path, regions: str) -> None:
+    fill(tmp_path).close()
+    with own(tmp_path) as connection:
+        connection.execute("DROP TRIGGER verdicts_stay")
+        connection.execute('UPDATE verdicts SET "regions" = ?', (regions,))
+        connection.execute(next(sql for sql in record_schema._TABLES if "verdicts_stay" in sql))
+    with RecordReader(tmp_path) as reader, pytest.raises(DamagedRecordError, match="regions"):
+        reader.verdicts()
+
+
+def test_feedback_of_no_kind_is_told(tmp_path: Path) -> None:
+    fill(tmp_path).close()
+    file_feedback(tmp_path, 3, "false-alarm", "ann")
+    with own(tmp_path) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("UPDATE feedback SET \"kind\" = 'engine=mine'")
+    with RecordReader(tmp_path) as reader, pytest.raises(DamagedRecordError, match="no kind"):
+        reader.feedback()
+
+
 # ------------------------------------------------------------------- the audit
 
 
@@ -413,6 +444,17 @@ def test_a_table_as_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert (last["kept"], last["feedback"], rows[-2]["image"]) == ("near", "missed", "")
     assert last["image"].endswith("-13.png")
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("part", "marks"),
+    [("=1", 1), ("\t=1", 2), (" =1", 1), ("a;=1", 1), ("a; =1", 1), ("a\r\n+1", 1), ("a;;@b;-c", 2),
+     ("\na", 1), ("a-b=c", 0), ("a;b-1", 0), ("", 0), ("ü", 0)],
+)  # fmt: skip
+def test_no_cell_is_a_formula_where_semicolons_divide_them_either(part: str, marks: int) -> None:
+    cell = exporting._cell(part, "text")
+    assert cell.replace("'", "") == part and cell.count("'") == marks
+    assert not any(piece.lstrip(" ")[:1] in {*"=+-@"} for piece in re.split(r"[;\t\r\n]", cell))
 
 
 def test_a_table_as_parquet_of_a_line_and_of_some_days(tmp_path: Path) -> None:

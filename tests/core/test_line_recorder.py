@@ -29,9 +29,9 @@ from edgead.line.faults import Fault
 from edgead.line.hearing import Told
 from edgead.line.lending import LENT
 from edgead.line.log_table import log_of
-from edgead.line.record import RecordReader, file_feedback
+from edgead.line.record import RecordReader, file_feedback, liveview
 from edgead.line.record import recent as recent_module
-from edgead.line.record.retention import Limits, look
+from edgead.line.record.retention import Limits, Retention, look
 from edgead.line.record.storing import Picture
 from edgead.line.recording import Recording
 from edgead.line.ring import Ring
@@ -313,6 +313,30 @@ def test_the_newest_images_are_bounded_together(monkeypatch: pytest.MonkeyPatch)
     assert found == [False, False, True, True]
 
 
+def test_where_a_link_leads_elsewhere_no_image_is_written_and_that_is_said(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "record", tmp_path / "elsewhere"
+    (folder / "images").mkdir(parents=True)
+    elsewhere.mkdir()
+    (folder / "images" / "top").symlink_to(elsewhere)
+    with recorded(folder) as it:
+        it.until(lambda: it.child.up)
+        assert it.image(1, np.zeros((8, 8), np.uint8))
+        it.until(lambda: it.recording.lost["images"] == 1)
+    assert not list(elsewhere.iterdir()) and "a link" in it.recording._why
+    with RecordReader(folder) as reader:
+        assert reader.image(1) is None and reader.verdict(1) is not None
+
+
+def test_the_live_view_writes_over_nothing_that_a_link_leads_to(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("mine")
+    for name in (".top.jpg.part", "top.jpg"):
+        (tmp_path / name).symlink_to(other)
+    liveview._replace(tmp_path / "top.jpg", b"picture")
+    assert other.read_text() == "mine" and (tmp_path / "top.jpg").read_bytes() == b"picture"
+    assert not (tmp_path / "top.jpg").is_symlink()
+
+
 def test_jpeg_keeps_16_bits_as_png(tmp_path: Path) -> None:
     with recorded(tmp_path, format="jpeg") as it:
         it.until(lambda: it.child.up)
@@ -359,6 +383,22 @@ def test_the_oldest_images_go_and_those_with_feedback_stay(tmp_path: Path) -> No
         look(tmp_path, Limits(1e-9, 4 * size, 1e-9))
         assert [row.trigger for row in reader.verdicts()] == [2], "unless they're limited too"
     assert len(list(tmp_path.rglob("*.png"))) == 1
+
+
+def test_that_nothing_can_be_removed_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(Retention, "_work", lambda self: None)
+    retention = Retention(tmp_path, Limits(90, 1 << 30), told.append)
+
+    def refused(*_: object) -> int:
+        raise PermissionError(13, "Permission denied", "x.png")
+
+    monkeypatch.setattr("edgead.line.record.retention.look", refused)
+    for _ in range(9):
+        retention._look()
+    assert [(each["code"], "Permission denied" in each["values"]["why"]) for each in told] == [
+        ("line-record-stuck", True)
+    ]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from edgead.errors import FrameError, OptionError
 from edgead.line.config import Line, StripTable, line_of
 from edgead.line.events import Scored
 from edgead.line.strips import StripJudge
-from tests.core.line_support import Hand, Turned, of
+from tests.core.line_support import CameraRules, Hand, Turned, of
 from tests.core.web_support import Judge, expected
 
 HEIGHT, WIDTH, LINES = 20, 70, 600
@@ -90,6 +90,34 @@ def test_the_line_says_whether_a_judge_had_the_piece_before() -> None:
         follows.append(hand.follows)
         line.score(hand.judge, number)
     assert follows == [False, True, False, True]
+
+
+@pytest.mark.parametrize("how", ["overrun", "no-image", "error", "reopened"])
+def test_the_line_says_so_too_where_a_camera_does_not_count(how: str) -> None:
+    line = Turned((CameraRules("top", queue=0),)).ready()
+    line.shot()
+    if how == "overrun":
+        line.shot()
+    line.call("failed", "top/0", 1) if how == "error" else line.score("top/0", 1)
+    if how == "no-image":
+        line.shot(problem="incomplete")
+    elif how == "reopened":
+        line.call("camera_lost", "top")
+        line.call("camera_open", "top")
+    for follows in (False, True):
+        (hand,) = of(Hand, line.shot())
+        assert hand.judge == "top/0" and hand.follows == follows
+        line.score("top/0", hand.trigger)
+
+
+def test_without_a_count_pieces_that_do_not_follow_are_no_one_web() -> None:
+    judge, dark = made(), np.full((HEIGHT, WIDTH), 128, np.uint8)
+    assert judge(dark, None, follows=False).anomalous
+    assert not judge(dark, None).anomalous
+    gap = judge(dark, None, follows=False)
+    assert gap.anomalous and any(region.box[3] == HEIGHT for region in gap.regions), "lines are missing there"
+    assert not judge(dark, None).anomalous
+    assert judge(dark, 1 << 62).anomalous and judge(dark, 1 << 63).anomalous
 
 
 def described(strip: object) -> Line:

@@ -228,6 +228,23 @@ def test_a_new_bundle_that_no_judge_is_left_of_is_given_up_after_its_trial_too()
     assert swapped.codes[-1] == "line-swap-tries"
 
 
+def test_a_rollback_while_on_trial_is_done_at_once_by_the_one_that_stands_by() -> None:
+    swapped = Swapped()
+    swapped.says("score")
+    swapped.swapping.offer(Found("top", Path("old"), "old"))
+    swapped.turn()
+    assert swapped.line.arbiter.active("top") == "top/0", "nobody waits for the trial's end, nor for another"
+    assert swapped.codes[-2:] == ["line-swap-back", "line-swap-same"]
+    assert swapped.crew.runs["top"] == (Path("old"), "old") and not swapped.crew.candidates
+
+
+def test_another_one_while_on_trial_waits_for_its_end() -> None:
+    swapped = Swapped()
+    swapped.swapping.offer(Found("top", Path("third"), "third"))
+    swapped.turn()
+    assert swapped.line.arbiter.active("top") == NEW and swapped.codes[-1] == "line-swap-judges"
+
+
 def test_one_that_was_late_once_is_the_active_one_again() -> None:
     swapped = Swapped()
     swapped.line.shot(1)

@@ -162,6 +162,16 @@ def test_one_request_acknowledges_and_reads_the_next(sink: Modbus, plc: Plc) -> 
     assert answer.registers == [0, 2, 2]
 
 
+def test_one_that_reads_what_is_not_there_acknowledges_nothing(sink: Modbus, plc: Plc) -> None:
+    sink.send(reject(1))
+    words = list(struct.unpack(">4H", struct.pack(">II", int(RUN[:8], 16), 1)))
+    answer = plc.client.readwrite_registers(read_address=64, read_count=3, write_address=100, values=words)
+    assert answer.isError() and answer.exception_code == 2
+    assert plc.client.readwrite_registers(
+        read_address=10, read_count=2, write_address=104, values=[0]
+    ).registers == [0, 1], "it's shown as before"
+
+
 def test_of_too_many_the_oldest_goes_and_that_is_said(sink: Modbus, plc: Plc) -> None:
     for number in range(1, 12):
         sink.send(reject(number))

@@ -14,10 +14,12 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from edgead.bundle import read_bundle
 from edgead.bundle.taught import CAPACITY
 from edgead.errors import EdgeadError, InputError, TeachError, one_line
+from edgead.line.identity import identity_of
 from edgead.line.page.forms import of_row
-from edgead.line.page.setup import CameraSetup
+from edgead.line.page.setup import CameraSetup, Seen
 from edgead.line.page.site import Refusal, Site, number_of, text_of
 from edgead.line.record.filing import FeedbackKind
 from edgead.line.record.rows import FeedbackRow, VerdictRow
@@ -124,7 +126,13 @@ async def lessons(site: Site, request: Request) -> Response:
             required(bundle)
         except TeachError as error:
             refused = str(error)
-    return JSONResponse({"lessons": all_of_it[::-1], "used": used, "capacity": CAPACITY, "refused": refused})
+    return JSONResponse({
+        "lessons": all_of_it[::-1],
+        "used": used,
+        "capacity": CAPACITY,
+        "refused": refused,
+        "bundle": identity_of(bundle),
+    })  # fmt: skip
 
 
 async def teach(site: Site, request: Request) -> Response:
@@ -150,14 +158,16 @@ async def teach(site: Site, request: Request) -> Response:
     words = [f"--{row.kind}", str(image), f"--reason={reason}", f"--by={user.name}"]
     words += ["--dry-run"] if dry else []
     words += ["--yes"] if given.get("accept_changes") is True else []
+    seen = await asyncio.to_thread(_seen, camera, None if dry else given)
 
     async def work() -> Any:
-        done = await site.jobs.edgead(_teach(camera, *words))
+        done = await site.jobs.edgead(_teach(camera, seen, *words))
         if not dry and done["lessons"]:
             await asyncio.to_thread(site.history.taught, number)
-        bundle = await asyncio.to_thread(camera.read)
+        bundle = await asyncio.to_thread(read_bundle, seen.folder, verify=False, demanded=False)
         active = (each for each in bundle.lessons.active if each.kind == row.kind)
-        return {**_cost(done), "used": sum(each.rows for each in active), "capacity": CAPACITY}
+        used = sum(each.rows for each in active)
+        return {**_cost(done), "used": used, "capacity": CAPACITY, "bundle": seen.identity}
 
     if dry:
         return JSONResponse(site.jobs.begin("cost", user.name, work).record())
@@ -187,16 +197,17 @@ async def undo(site: Site, request: Request) -> Response:
     _unsigned(site)
     camera, number, reason = site.camera(given.get("camera")), number_of(given, "lesson"), _reason(given)
     words = ["--undo", str(number), f"--reason={reason}", f"--by={user.name}", "--yes"]
+    seen = await asyncio.to_thread(_seen, camera, given)
 
     async def work() -> Any:
-        return _cost(await site.jobs.edgead(_teach(camera, *words)))
+        return _cost(await site.jobs.edgead(_teach(camera, seen, *words)))
 
     return await _begin(site, "undo", user.name, camera, f"lesson {number}", None, reason, work)
 
 
-def _teach(camera: CameraSetup, *words: str) -> list[str]:
+def _teach(camera: CameraSetup, seen: Seen, *words: str) -> list[str]:
     engine = [] if camera.engine is None else ["--engine", camera.engine]
-    return ["teach", str(camera.folder()), *words, *engine, "--json"]
+    return ["teach", str(seen.folder), *words, *engine, "--json"]
 
 
 async def set_threshold(site: Site, request: Request) -> Response:
@@ -204,27 +215,32 @@ async def set_threshold(site: Site, request: Request) -> Response:
     user, given = await site.changing(request, "engineer")
     _unsigned(site)
     camera, reason = site.camera(given.get("camera")), _reason(given)
+    if given.get("undo") is not True and not _is_threshold(given.get("threshold")):
+        raise Refusal(400, "threshold must be a number over 0")
+    seen = await asyncio.to_thread(_seen, camera, given)
     before = await asyncio.to_thread(threshold_of, camera)
     note = [f"--by={user.name}", f"--why={reason}"]
     if given.get("undo") is True:
         what, words, after = "threshold-undo", ["--undo", *note], None
     else:
-        value = given.get("threshold")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
-            raise Refusal(400, "threshold must be a number over 0")
+        value = given["threshold"]
         product = [] if camera.product is None else ["--product", camera.product]
         what, words, after = "threshold", ["--threshold", repr(float(value)), *product, *note], f"{value:.6g}"
         words += ["--device", camera.device] if camera.device != "auto" else []
         words += [] if camera.engine is None else ["--engine", camera.engine]
 
     async def work() -> Any:
-        done = await site.jobs.edgead(["calibrate", str(camera.folder()), *words, "--quiet", "--json"])
+        done = await site.jobs.edgead(["calibrate", str(seen.folder), *words, "--quiet", "--json"])
         return {
             "threshold": done["threshold"],
             "notices": [notice["text"] for notice in done.get("notices", ())],
         }
 
     return await _begin(site, what, user.name, camera, f"{before:.6g}", after, reason, work)
+
+
+def _is_threshold(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9
 
 
 def threshold_of(camera: CameraSetup) -> float:
@@ -236,6 +252,19 @@ def threshold_of(camera: CameraSetup) -> float:
 
 
 # ---------------------------------------------------------------- what all changes share
+
+
+def _seen(camera: CameraSetup, given: dict[str, Any] | None) -> Seen:
+    """A camera's bundle, which has to be the one that a request says it was made for, if there's one;
+    blocking.
+
+    Raises:
+        Refusal: it's another one by now: what its user looked at, scores for instance, says nothing of it.
+    """
+    seen = camera.seen()
+    if given is not None and text_of(given, "bundle") != seen.identity:
+        raise Refusal(409, "the camera's bundle has changed since you looked at it: look again")
+    return seen
 
 
 async def _begin(

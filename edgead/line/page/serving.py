@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edgead.errors import OutputError, one_line
 from edgead.line.page.guard import Guard
@@ -17,24 +16,13 @@ from edgead.line.page.setup import Setup
 SPARE = 32
 """Connections beside those that watch."""
 HEAD_SECONDS = 10.0
-"""How long a request's head may take to come, from the connection on."""
-CLOSING = 10.0
-"""Seconds that a connection that is being closed may take over what is left to send."""
+"""How long a request's head may take to come: from the connection on, and from the answer before it."""
+TAKING = 30.0
+"""Seconds in which a browser has to take something of what is ready for it; on a slow line the system's own
+buffers take some of these."""
+PIECE = 4096
+"""Bytes that are something."""
 MOST_HEAD = 16 << 10
-
-
-class Protocol(H11Protocol):
-    """A connection that has to ask for something soon, or is ended."""
-
-    def connection_made(self, transport: Any) -> None:
-        """Begin to wait."""
-        super().connection_made(transport)
-        self.loop.call_later(HEAD_SECONDS, self._end_if_silent)
-
-    def _end_if_silent(self) -> None:
-        waiting: Any = self.cycle  # None before the first request
-        if waiting is None and not self.transport.is_closing():
-            self.transport.abort()
 
 
 class Server(uvicorn.Server):
@@ -44,15 +32,27 @@ class Server(uvicorn.Server):
         """None."""
 
     async def sweep(self) -> None:
-        """End connections that are closed here and never take what is left."""
-        since: dict[Any, float] = {}
+        """End the connections that ask for nothing, or take nothing: uvicorn waits for these for ever."""
+        since: dict[Any, tuple[object, float]] = {}
         while True:
-            await asyncio.sleep(CLOSING / 4)
-            closing = {c for c in self.server_state.connections if c.transport.is_closing()}
-            since = {c: since.get(c, time.monotonic()) for c in closing}
-            for connection, began in since.items():
-                if time.monotonic() - began > CLOSING:
+            await asyncio.sleep(min(HEAD_SECONDS, TAKING) / 4)
+            now, before = time.monotonic(), since
+            since = {}
+            for connection in list(self.server_state.connections):
+                if (state := _waited_for(connection)) is None:
+                    continue
+                known, began = before.get(connection, (None, now))
+                since[connection] = (state, began if known == state else now)
+                if now - since[connection][1] > (TAKING if state[0] == "take" else HEAD_SECONDS):
                     connection.transport.abort()
+
+
+def _waited_for(connection: Any) -> tuple[object, ...] | None:
+    """What a connection's browser is to do next, the same as long as it does nothing; None for nothing."""
+    left, cycle = connection.transport.get_write_buffer_size(), connection.cycle
+    if left or connection.transport.is_closing():
+        return "take", id(cycle), left // PIECE
+    return ("ask", id(cycle)) if cycle is None or cycle.response_complete else None
 
 
 def server_of(app: Guard, setup: Setup) -> Server:
@@ -63,7 +63,7 @@ def server_of(app: Guard, setup: Setup) -> Server:
     """
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http="h11",
         ws="none",
         lifespan="off",
         log_config=None,

@@ -7,8 +7,22 @@ from pathlib import Path
 
 from edgead.bundle import Bundle, read_bundle
 from edgead.line.channel import Message
+from edgead.line.identity import identity_of
 from edgead.slots import Slots
 from edgead.trust import device_trust
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A bundle, whatever is installed beside it later.
+
+    Attributes:
+        folder: its own.
+        identity: what it is, with its thresholds and lessons; see ``edgead.line.identity``.
+    """
+
+    folder: Path
+    identity: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,11 @@ class CameraSetup:
             BundleError: as ``read_bundle``.
         """
         return read_bundle(self.folder(), verify=False, demanded=False)
+
+    def seen(self) -> Seen:
+        """Which bundle that is; raises as ``read``."""
+        folder = self.folder()
+        return Seen(folder, identity_of(read_bundle(folder, verify=False, demanded=False)))
 
 
 @dataclass(frozen=True)
@@ -114,4 +133,4 @@ def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-__all__ = ["CameraSetup", "Setup"]
+__all__ = ["CameraSetup", "Seen", "Setup"]

@@ -123,7 +123,8 @@ class Site:
         direct = request.client.host if request.client is not None else ""
         if not self.setup.behind_tls_proxy:
             return direct
-        return request.headers.get("x-forwarded-for", direct).rpartition(",")[2].strip()[:64]
+        told = request.headers.getlist("x-forwarded-for")  # the last one's last is the proxy's own word
+        return told[-1].rpartition(",")[2].strip()[:64] if told else direct
 
 
 def text_of(given: dict[str, Any], name: str, most: int = 500) -> str:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from edgead.errors import EdgeadError
+from edgead.line.identity import identity_of
 from edgead.line.page.changing import SIGNED, threshold_of
 from edgead.line.page.news import SCORES
 from edgead.line.page.site import Refusal, Site
@@ -31,13 +32,17 @@ async def threshold(site: Site, request: Request) -> Response:
         for r in bundle.revisions[-50:]
     ]  # fmt: skip
     now = await asyncio.to_thread(threshold_of, camera)
-    scores = [score for _, score, _ in await _scores(site, camera.name)]
+    scores = [score for _, score, _ in await _scores(site, camera.name, bundle.digest)]
     refused = SIGNED if site.setup.wants_signatures else ""
     if not refused and not site.history.is_kept:
         refused = "this line keeps no record, where every change is audited: add [log] to its file"
-    return JSONResponse(
-        {"threshold": now, "revisions": revisions[::-1], "scores": scores, "refused": refused}
-    )
+    return JSONResponse({
+        "threshold": now,
+        "revisions": revisions[::-1],
+        "scores": scores,
+        "refused": refused,
+        "bundle": identity_of(bundle),
+    })  # fmt: skip
 
 
 async def preview(site: Site, request: Request) -> Response:
@@ -50,7 +55,8 @@ async def preview(site: Site, request: Request) -> Response:
         wanted = math.nan
     if not 0 < wanted < 1e9:
         raise Refusal(400, "threshold must be a number over 0")
-    rows = await _scores(site, camera.name)
+    bundle = await asyncio.to_thread(camera.read)
+    rows = await _scores(site, camera.name, bundle.digest)
     would = [(number, score, was == "reject", score > wanted) for number, score, was in rows]
     newly = [each for each in would if each[3] and not each[2]]
     spared = [each for each in would if each[2] and not each[3]]
@@ -68,12 +74,15 @@ def _example(each: tuple[int | None, float, bool, bool]) -> dict[str, Any]:
     return {"id": each[0], "score": each[1], "rejected": each[2], "would": each[3]}
 
 
-async def _scores(site: Site, camera: str) -> list[tuple[int | None, float, str]]:
-    """(number, score, decision) of the last verdicts: of the record, or heard since the page was started."""
+async def _scores(site: Site, camera: str, bundle: str) -> list[tuple[int | None, float, str]]:
+    """(number, score, decision) of the last verdicts, of the record or heard since the page was started.
+
+    Of those in the record only this bundle's: another one's scores have a scale of their own.
+    """
     if site.history.is_kept:
         try:
             rows = await asyncio.to_thread(lambda: site.history.reader().scores(camera, SCORES))
-            return [(row.id, row.score, row.decision) for row in rows]
+            return [(row.id, row.score, row.decision) for row in rows if row.bundle == bundle]
         except EdgeadError:
             pass
     return [(None, score, decision) for score, _, decision in site.news.cameras[camera].scores]

@@ -7,6 +7,7 @@ import csv
 import datetime
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ AUDIT: dict[str, Kind] = {
 }  # fmt: skip
 """Columns of the audit."""
 Row = tuple[Any, ...]
+_FORMULA = re.compile(r"((?:^|[;\t\r\n])[ ;\t\r\n]*)([=+\-@])")
+"""Where a cell begins with a formula's sign, or would where the list separator is a semicolon."""
 
 
 @dataclass(frozen=True)
@@ -163,9 +166,9 @@ def _cell(value: Any, kind: Kind) -> Any:
         return ""
     if kind == "time":
         return _iso(value)
-    # What begins so is a formula to a spreadsheet, and a part's name is anybody's.
-    if kind == "text" and value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
-        return f"'{value}"
+    if kind == "text":  # a part's name is anybody's, and what begins so is a formula to a spreadsheet
+        value = _FORMULA.sub(r"\1'\2", value)
+        return f"'{value}" if value[:1] in ("\t", "\r", "\n") else value
     return value
 
 

@@ -99,7 +99,9 @@ class LiveView:
 def _replace(file: Path, data: bytes) -> None:
     """Whole or not at all for whoever reads; not for ever, so that no disk is waited for."""
     beside = file.with_name(f".{file.name}.part")
-    beside.write_bytes(data)
+    beside.unlink(missing_ok=True)  # whatever it is: a link would lead elsewhere
+    with beside.open("xb") as opened:
+        opened.write(data)
     beside.replace(file)
 
 

@@ -8,6 +8,10 @@ import stat
 import time
 from pathlib import Path
 
+from edgead.errors import OutputError
+from edgead.files import output_errors
+from edgead.names import shown
+
 LIVE = "live"
 _IMAGE = re.compile(
     r"images/[A-Za-z0-9][A-Za-z0-9_-]{0,39}/[0-9]{4}-[0-9]{2}-[0-9]{2}/[0-9a-f]{16}-[0-9]{1,19}\.(png|jpg)"
@@ -37,6 +41,22 @@ def is_image_name(name: str) -> bool:
     return _IMAGE.fullmatch(name) is not None
 
 
+def make_place(folder: Path, name: str) -> Path:
+    """Make the folders of a file of this name, which is where ``file_in`` finds it; returns the file's path.
+
+    Raises:
+        OutputError: they can't be made, or one of them is a link or a file.
+    """
+    path = folder
+    for part in name.split("/")[:-1]:
+        path = path / part
+        with output_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            raise OutputError(f"{shown(path)}: a link, and what lies there would never be found: remove it")
+    return folder / name
+
+
 def file_in(folder: Path, name: str) -> Path | None:
     """The plain file of this name in a folder; None where there's none, or where a link is on the way."""
     path = folder
@@ -52,4 +72,4 @@ def file_in(folder: Path, name: str) -> Path | None:
     return path
 
 
-__all__ = ["LIVE", "file_in", "image_name", "is_image_name", "map_name"]
+__all__ = ["LIVE", "file_in", "image_name", "is_image_name", "make_place", "map_name"]

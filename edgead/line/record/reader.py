@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from edgead.line.record.audit import AuditRow
+from edgead.line.record.filing import FeedbackKind
 from edgead.line.record.places import file_in, is_image_name, map_name
 from edgead.line.record.rows import EventRow, FeedbackRow, ScoreRow, VerdictRow
 from edgead.line.record.schema import FILE, connect, damaged, sqlite_errors
@@ -19,6 +20,9 @@ from edgead.types import Decision, Region
 
 MOST_ROWS = 10_000
 """Rows that one call gives at most."""
+MOST_REGIONS = 100
+MOST_PIXELS = 1 << 53
+"""Of a region's numbers; its line is far below."""
 
 _VERDICT = (
     'SELECT v."id", "run", "trigger", "part", "camera", "decision", "why", "score", "threshold", "bundle", '
@@ -104,12 +108,13 @@ class RecordReader:
     def scores(self, camera: str, last: int = 1000) -> list[ScoreRow]:
         """The last scores of a camera, the oldest first; verdicts without a score are left out."""
         rows = self._rows(
-            'SELECT "id", "score", "threshold", "decision" FROM verdicts WHERE "camera" = ? '
+            'SELECT "id", "score", "threshold", "decision", "bundle" FROM verdicts WHERE "camera" = ? '
             'AND "score" IS NOT NULL AND "threshold" IS NOT NULL ORDER BY "id" DESC LIMIT ?',
             camera,
             _limit(last),
         )
-        checked = [self._typed(row, ((int,), (float,), (float,), (str,))) for row in reversed(rows)]
+        kinds = ((int,), (float,), (float,), (str,), (str, type(None)))
+        checked = [self._typed(row, kinds) for row in reversed(rows)]
         return [ScoreRow(*row) for row in checked]
 
     def counts(self, since_ns: int = 0, camera: str | None = None) -> dict[str, int]:
@@ -148,7 +153,11 @@ class RecordReader:
         term, values = (' WHERE "state" = ?', [state]) if state is not None else ("", [])
         rows = self._rows(f'SELECT * FROM feedback{term} ORDER BY "id" DESC LIMIT ?', *values, _limit(limit))
         kinds = ((int,), (int,), (str,), (str,), (str,), (int,), (str,))
-        return [FeedbackRow(*self._typed(row, kinds)) for row in rows]
+        found = [FeedbackRow(*self._typed(row, kinds)) for row in rows]
+        for each in found:
+            if each.kind not in get_args(FeedbackKind):  # it becomes an option's name where it's taught
+                raise damaged(self.folder / FILE, f"feedback {each.id} is of no kind")
+        return found
 
     def feedback_of(self, first: int, last: int) -> dict[int, list[str]]:
         """The kinds of what was filed on verdicts with such an ``id``."""
@@ -226,8 +235,11 @@ class RecordReader:
         if values[5] not in get_args(Decision):
             raise damaged(self.folder / FILE, f"verdict {values[0]} has no decision")
         try:
-            values[17] = tuple(_region(each) for each in json.loads(values[17]))
-        except (ValueError, TypeError, KeyError, RecursionError):
+            regions = json.loads(values[17])
+            if len(regions) > MOST_REGIONS:
+                raise ValueError
+            values[17] = tuple(map(_region, regions))
+        except (ArithmeticError, ValueError, TypeError, KeyError, RecursionError):
             raise damaged(self.folder / FILE, f"verdict {values[0]} has no regions") from None
         return VerdictRow(*values)
 
@@ -241,7 +253,10 @@ class RecordReader:
 
 def _region(value: Any) -> Region:
     x, y, width, height = (int(each) for each in value["box"])
-    return Region((x, y, width, height), int(value["area"]), float(value["peak"]))
+    area, peak = int(value["area"]), float(value["peak"])
+    if not math.isfinite(peak) or any(abs(each) > MOST_PIXELS for each in (x, y, width, height, area)):
+        raise ValueError
+    return Region((x, y, width, height), area, peak)
 
 
 def _limit(number: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgead.errors import EdgeadError
+from edgead.errors import EdgeadError, NoRecordError, one_line
 from edgead.line.channel import Message
 from edgead.line.record.keeping import said
 from edgead.line.record.places import file_in, is_image_name, map_name
@@ -20,6 +20,8 @@ from edgead.notices import Notice
 
 EVERY = 60.0
 """Seconds between two looks; one comes at once where too much was kept."""
+FAILED = 5
+"""Looks in a row that fail until that's said."""
 AT_ONCE = 200
 ROWS_AT_ONCE = 2000
 _STAYS = 'i."kept" = \'taught\' OR EXISTS (SELECT 1 FROM feedback f WHERE f."verdict" = i."verdict")'
@@ -53,6 +55,7 @@ class Retention:
         self._folder, self._limits, self._most, self._say = folder, limits, limits.most, say
         self._bytes = 0
         self._told = False
+        self._failed = 0
         self._due = threading.Event()
         threading.Thread(target=self._work, name="edgead-retention", daemon=True).start()
 
@@ -65,14 +68,24 @@ class Retention:
     def _work(self) -> None:
         be_modest()
         while True:
-            with contextlib.suppress(
-                EdgeadError, sqlite3.Error, OSError
-            ):  # busy, full, away: at the next look
-                self._bytes = look(self._folder, self._limits)
-                self._tell()
+            self._look()
             time.sleep(1.0)
             self._due.wait(EVERY)
             self._due.clear()
+
+    def _look(self) -> None:
+        try:
+            self._bytes = look(self._folder, self._limits)
+        except NoRecordError:  # none is begun yet, and why not the recorder says
+            return
+        except (EdgeadError, sqlite3.Error, OSError) as error:  # busy, full, away: at the next look
+            self._failed += 1
+            if self._failed == FAILED:
+                why = one_line(error, "message", 300)
+                self._say(said(Notice("line-record-stuck", {"why": why})))
+            return
+        self._failed = 0
+        self._tell()
 
     def _tell(self) -> None:
         over = self._bytes > self._most

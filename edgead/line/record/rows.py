@@ -47,6 +47,7 @@ class ScoreRow(NamedTuple):
     score: float
     threshold: float
     decision: Decision
+    bundle: str | None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edgead.errors import OutputError, one_line
 from edgead.files import write_file
 from edgead.line.record.keeping import Gone, ImageRow, Keeping
-from edgead.line.record.places import image_name, map_name
+from edgead.line.record.places import image_name, make_place, map_name
 from edgead.line.record.writer import Kept
 
 THREADS = 2
@@ -132,9 +132,10 @@ class Storing:
             return
         path = self._folder / name
         try:
+            make_place(self._folder, name)
             if coloured:
-                _write(self._folder / map_name(name), coloured)
-            _write(path, data)
+                write_file(self._folder / map_name(name), coloured)
+            write_file(path, data)
         except (OSError, OutputError):
             for each in (path, self._folder / map_name(name)):
                 with suppress(OSError):
@@ -166,11 +167,6 @@ def be_modest() -> None:
     if hasattr(os, "setpriority"):
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, data)
 
 
 __all__ = ["Picture", "Storing", "be_modest", "encoded", "has_space"]

@@ -223,6 +223,7 @@ def answers_of(interlock: Interlock) -> Callable[[bytes], bytes]:
     def write_and_read(body: bytes) -> bytes:
         at, count = _two(body[:4], 125)
         written_at, written = _two(body[4:8], 121)
+        interlock.read(at, count)  # what can't be read refuses the whole, before anything is written
         interlock.write(written_at, _values(body[8:], written))
         return _counted(interlock.read(at, count))
 

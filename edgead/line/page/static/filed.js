@@ -64,7 +64,7 @@ async function teach(each) {
   const accepted = cost.changed ? el("label", { class: "check" }, el("input", { type: "checkbox" }), `I accept that ${many(cost.changed, "other verdict")} change`) : null;
   const go = el("button", { type: "button", class: "primary", disabled: Boolean(accepted) || !cost.image }, "Teach it");
   accepted?.querySelector("input").addEventListener("change", (event) => { go.disabled = !event.target.checked; });
-  go.addEventListener("click", () => said(taught(each, title, Boolean(accepted))));
+  go.addEventListener("click", () => said(taught(each, title, cost.bundle, Boolean(accepted))));
   dialog(title, el("p", {}, "What this lesson costs:"), el("ul", { class: "cost" }, ...costs(each, cost)), ...cost.notices.map((text) => el("p", { class: "alert" }, icon("warn"), text)), accepted,
     el("div", { class: "actions" }, go, el("button", { type: "button", onclick: () => $("teach").close() }, "Leave it")));
 }
@@ -81,10 +81,10 @@ function costs(each, cost) {
   return lines.map((text) => el("li", {}, text));
 }
 
-async function taught(each, title, accept) {
+async function taught(each, title, bundle, accept) {
   const tick = working(title, "Teaching.");
   try {
-    const done = await finished(await post("/api/teach", { feedback: each.id, dry: false, accept_changes: accept }), tick);
+    const done = await finished(await post("/api/teach", { feedback: each.id, dry: false, bundle, accept_changes: accept }), tick);
     $("teach").close();
     toast(done.lessons.length ? `Lesson ${done.lessons.join(", ")} is taught. The line takes it up now.` : "There was nothing to learn.");
   } catch (error) { dialog(title, el("p", { class: "alert" }, icon("warn"), error.message)); }
@@ -103,16 +103,16 @@ async function lessons() {
     el("div", { class: "text" }, el("b", {}, `Lesson ${each.number}: ${NAMES[each.kind].toLowerCase()}${each.undoes ? ` lesson ${each.undoes}` : `, ${many(each.rows, "row")}`}`),
       el("div", {}, `${each.reason || "no remark"}${each.by ? ` · by ${each.by}` : ""}`)),
     each.undone_by ? el("span", { class: "quiet" }, `Undone by ${each.undone_by}`) : each.kind !== "undo" && !found.refused
-      && el("button", { type: "button", onclick: () => undo(each.number) }, "Undo…")));
+      && el("button", { type: "button", onclick: () => undo(each.number, found.bundle) }, "Undo…")));
   $("lessons").replaceChildren(...(rows.length ? rows : [el("li", { class: "none" }, "Nothing was taught.")]));
 }
 
-function undo(lesson) {
+function undo(lesson, bundle) {
   const why = el("input", { maxlength: "500", minlength: "3", required: true, placeholder: "Why" });
   const form = el("form", { class: "body" }, el("p", {}, `Lesson ${lesson} no longer counts then; it stays listed.`), el("label", {}, "Reason", why), el("div", { class: "actions" }, el("button", { class: "primary" }, `Undo lesson ${lesson}`)));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const body = { camera, lesson, reason: why.value }, tick = working(`Undo lesson ${lesson}`, "Undoing.");
+    const body = { camera, lesson, bundle, reason: why.value }, tick = working(`Undo lesson ${lesson}`, "Undoing.");
     try {
       await finished(await post("/api/undo", body), tick);
       $("teach").close();

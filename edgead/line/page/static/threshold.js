@@ -67,7 +67,7 @@ async function set(body) {
   const button = $("threshold-form").querySelector(".primary"), before = button.textContent;
   button.disabled = true;
   try {
-    const job = await post("/api/threshold", { camera, reason: $("threshold-reason").value, ...body });
+    const job = await post("/api/threshold", { camera, bundle: found.bundle, reason: $("threshold-reason").value, ...body });
     const done = await finished(job, (s) => { button.textContent = `Setting it, ${s} s so far`; });
     toast(`The threshold is ${score(done.threshold)}. The line takes it up now.`);
     for (const text of done.notices.slice(0, 2)) toast(text);
