@@ -24,7 +24,9 @@ from edgead.types.line import (
 )
 from edgead.types.method import (
     Backbone,
+    ChecksCompute,
     ChoosesImageScore,
+    Compute,
     Defect,
     FeatureInfo,
     Features,
@@ -98,7 +100,9 @@ __all__ = [
     "Backbone",
     "BankPrecision",
     "CarriesImages",
+    "ChecksCompute",
     "ChoosesImageScore",
+    "Compute",
     "Decision",
     "Defect",
     "Exporter",

@@ -16,13 +16,16 @@ from edgead.plugins import registry
 from edgead.registry import Entry
 from edgead.types import (
     Backbone,
+    ChecksCompute,
     ChoosesImageScore,
+    Compute,
     LearnsDefects,
     LearnsPositions,
     Method,
     PostProcessor,
     Scorer,
     Size,
+    Trainable,
 )
 
 SCORER_NEEDS = ("Options", "feature_maps", "embed", "fit")
@@ -65,6 +68,15 @@ class Recipe:
             raise OptionError(
                 f"{self.method} learns from good images alone: leave --defects out, or choose a method that "
                 "learns from defects too"
+            )
+
+    def check_compute(self, compute: Compute) -> None:
+        """Raise ``OptionError`` where no network can be trained so, or none is trained at all."""
+        if isinstance(self.scorer, ChecksCompute):
+            self.scorer.check_compute(compute)
+        elif compute != Compute() and not isinstance(self.scorer, Trainable):
+            raise OptionError(
+                f"{self.method} trains no network: leave --device, --amp, --micro-batch and --workers out"
             )
 
     def for_windows(self) -> Recipe:

@@ -16,9 +16,10 @@ from edgead.workbench.graph import static_shape
 from edgead_plugins.cosine import cosine_distance
 from edgead_plugins.layers import check_known
 from edgead_plugins.mkd.options import CLONER, SOURCE, MKDOptions
+from edgead_plugins.trains import TrainsNetwork
 
 
-class MKD:
+class MKD(TrainsNetwork):
     """The scorer. ``Options`` are stored; work begins in ``train``."""
 
     Options: ClassVar[type] = MKDOptions
