@@ -330,9 +330,9 @@ class Trainable(Protocol):
 
 @runtime_checkable
 class ChecksCompute(Protocol):
-    """A scorer that trains a network, in ``train`` or ``fit``, and says early where it can't as it's told.
+    """A scorer that trains a network, in ``train`` or ``fit``, as ``LearningData.compute`` has it.
 
-    Optional: without it, a scorer that has ``train`` finds out when it trains.
+    Optional: without it nothing but the default is let through, since nobody would know what comes of it.
     """
 
     def check_compute(self, compute: Compute) -> None:

@@ -71,13 +71,12 @@ class Recipe:
             )
 
     def check_compute(self, compute: Compute) -> None:
-        """Raise ``OptionError`` where no network can be trained so, or none is trained at all."""
+        """Raise ``OptionError`` where no network can be trained so, or the scorer wouldn't heed it."""
         if isinstance(self.scorer, ChecksCompute):
             self.scorer.check_compute(compute)
-        elif compute != Compute() and not isinstance(self.scorer, Trainable):
-            raise OptionError(
-                f"{self.method} trains no network: leave --device, --amp, --micro-batch and --workers out"
-            )
+        elif compute != Compute():
+            why = "heeds no device" if isinstance(self.scorer, Trainable) else "trains no network"
+            raise OptionError(f"{self.method} {why}: leave --device, --amp, --micro-batch and --workers out")
 
     def for_windows(self) -> Recipe:
         """The recipe for frames that are judged in windows, by the maximum of their maps.

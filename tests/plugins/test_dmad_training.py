@@ -41,7 +41,6 @@ QUICK = {
     "batch_size": 64,
     "neighbors": 3,
     "texture_images": 4,
-    "device": "cpu",
 }
 WORDS = [f"{name}={value}" for name, value in QUICK.items()]
 DIM, GRID, N = 10, (4, 6), 6

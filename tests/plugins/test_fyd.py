@@ -107,7 +107,7 @@ def examples(backbone, folder, images, seed=0):
 
 
 def options(**more):
-    kept = {"epochs": 3, "batch_size": 4, "device": "cpu", "learning_rate": 1e-5, "stop_worn": 0.0}
+    kept = {"epochs": 3, "batch_size": 4, "learning_rate": 1e-5, "stop_worn": 0.0}
     return FYDOptions(**{**kept, **more})
 
 

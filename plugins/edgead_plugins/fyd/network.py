@@ -129,7 +129,7 @@ class AlignedNetwork(nn.Module):  # type: ignore[misc]
             nonlocal transform
             assert self.image_transformer is not None
             with exactly(x):
-                x = x.float()
+                x = x.float() if x.dtype.itemsize < 4 else x
                 transform = self.image_transformer(x)
                 at = grid(transform, (x.shape[2], x.shape[3]))
                 aligned.extend([sample(x, at), inside(at)])
@@ -140,7 +140,7 @@ class AlignedNetwork(nn.Module):  # type: ignore[misc]
             stage, h, w = self.stages[number], x.shape[2], x.shape[3]
             with exactly(x):
                 if self.transformers:
-                    x = x.float()
+                    x = x.float() if x.dtype.itemsize < 4 else x
                     own = self.transformers[number](x)
                     transform = compose(transform, own)
                     x = sample(x, grid(own, (h, w)))
