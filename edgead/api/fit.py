@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from edgead.api import values
 from edgead.api.arguments import AnyPath, Options, as_size, option_words, optional, paths
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from edgead.image_score import ImageScore
     from edgead.types import Progress
     from edgead.workbench.recipe import Recipe
+
+
+Arithmetic = Literal["auto", "off", "bf16", "fp16"]
+"""See ``edgead.types.Compute``."""
 
 
 @explained("fitting")
@@ -162,10 +166,12 @@ def fit(
     return made
 
 
-def _arithmetic(amp: str) -> Literal["auto", "off", "bf16", "fp16"]:
-    if amp == "auto" or amp == "off" or amp == "bf16" or amp == "fp16":
-        return amp
-    raise OptionError(f"amp {shown(amp)}: there's auto, off, bf16 and fp16")
+def _arithmetic(asked: str) -> Arithmetic:
+    for known in get_args(Arithmetic):
+        if asked == known:
+            found: Arithmetic = known
+            return found
+    raise OptionError(f"amp {shown(asked)}: there's {', '.join(get_args(Arithmetic))}")
 
 
 def _in_pixels(asked: float | str | None, mm_per_pixel: float | None) -> float | None:

@@ -127,7 +127,7 @@ def test_what_trains_no_network_takes_no_device(capsys):
     with pytest.raises(OptionError, match="patchcore heeds no device"):
         recipe.check_compute(Compute(device="cpu"))
     recipe.check_compute(Compute())
-    with pytest.raises(OptionError, match="amp fp8: there's auto, off, bf16 and fp16"):
+    with pytest.raises(OptionError, match="amp fp8: there's auto, off, bf16, fp16"):
         edgead.fit("mkd", "no-such-folder", amp="fp8")
 
 

@@ -74,7 +74,7 @@ def train_students(data: TrainingData, layer: str, options: StudentsOptions) -> 
     ahead = {scale: _rehearsal(data, scale, shown, options, machine) for scale in sorted(set(options.scales))}
     phases = [*(lesson.phase for lesson in lessons.values()), *ahead.values()]
     announce("uninformed-students", machine, data.progress, phases)
-    pieces = {scale: phase.batches.pieces for scale, phase in ahead.items()}
+    pieces: dict[int, int | None] = {scale: phase.batches.pieces for scale, phase in ahead.items()}
     del ahead, phases
     teachers = find_teachers(data, layer, options, machine, lessons)
     pairs, losses = {}, {}

@@ -51,7 +51,7 @@ def to_train(
     if file is not None and exists(file):
         return {}
     pictures = find_pictures(options.teacher_images, data.seed)
-    found = {}
+    found: dict[int, Lesson] = {}
     for scale in sorted(set(options.scales)):
         key = _key(scale, options, _facts(data, layer, options, pictures, machine))
         if cache.load(key) is None:
