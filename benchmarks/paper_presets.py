@@ -1,13 +1,14 @@
 """Every `paper` preset at its published size and backbone, for a few steps: time, memory, and the whole.
 
     python benchmarks/paper_presets.py [METHOD...] [--steps 3] [--device cpu] [--amp auto] [--workers N]
-        [--micro-batch N] [--limit 24] [--threads N] [--images 64]
+        [--micro-batch N] [--limit 24] [--threads N] [--images 64] [--good 200]
 
 Weights of the backbones are random, which costs as much: `train` is run as `edgead fit --preset paper` runs
 it, on generated images, but with few steps, and what comes after the training is left out. Each phase of a
 method has a process of its own, whose address space is `--limit` GiB at most on a CPU, so that a step that
 needs more fails. A step's time is that of all but the first, which allocates; peak memory is the process's
-(on a GPU: torch's peak there). The whole is steps times step, one phase after another.
+(on a GPU: torch's peak there). The whole is steps times step; of the methods that count passes over the
+images, for `--good` of them. The steps themselves draw from `--images`, 64 or more for the largest batch.
 """
 
 from __future__ import annotations
@@ -150,10 +151,13 @@ def full_steps(method: str, options: Any, images: int) -> dict[str, int]:
     if method in ("fyd", "mkd"):
         return {method: options.epochs * per_epoch}
     found = {f"teacher {scale}": options.teacher_steps for scale in options.scales}
-    return {**found, **{f"students {scale}": 100 * images for scale in options.scales}}
+    learnt = images - round(images * options.heldout)
+    return {**found, **{f"students {scale}": 100 * learnt for scale in options.scales}}
 
 
-def run(method: str, words: tuple[str, ...], images: int, steps: int, compute: Compute) -> list[Row]:
+def run(
+    method: str, words: tuple[str, ...], images: int, good: int, steps: int, compute: Compute
+) -> list[Row]:
     """Train a part of a method's preset for a few steps; a row for each training."""
     from unittest import mock
 
@@ -166,7 +170,7 @@ def run(method: str, words: tuple[str, ...], images: int, steps: int, compute: C
 
         published = registry().get("methods", method)().preset_backbones["paper"]
         backbone = backbone_of(published, Path(scratch))
-        full = full_steps(method, names.scorer.options, images)
+        full = full_steps(method, names.scorer.options, good)
         few = [word.format(n=steps) for word in FEW[method]]
         recipe = resolve(method, "default", preset="paper", options=[*words, *few])
         given = pictures(images, names.size)
@@ -225,6 +229,7 @@ def main() -> None:
     parser.add_argument("methods", nargs="*")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--good", type=int, default=200)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--amp", default="auto")
     parser.add_argument("--workers", type=int)
@@ -245,7 +250,7 @@ def main() -> None:
             resource.setrlimit(resource.RLIMIT_AS, (int(asked.limit * GIB),) * 2)
         (method,) = asked.methods
         words = tuple(json.loads(asked.part))
-        for row in run(method, words, asked.images, asked.steps, compute):
+        for row in run(method, words, asked.images, asked.good, asked.steps, compute):
             print(json.dumps(dataclasses.asdict(row)))
         return
     print("| training | images a step | s a step | images/s | peak GiB | synthesis | steps | the whole |")
