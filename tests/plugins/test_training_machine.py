@@ -330,15 +330,23 @@ def trained_in(folder, arithmetic, steps, stop=None):
 
 
 @pytest.mark.filterwarnings("error:Detected call of")
-def test_fp16_has_a_scaler_that_goes_on_after_a_kill(tmp_path):
-    """On a CPU, whose FP16 torch has for whoever wants to try it."""
+def test_fp16_has_a_scaler_that_goes_on_after_a_kill(tmp_path, monkeypatch):
+    """On a CPU, whose FP16 torch has for whoever wants to try it; a scale that grows every other step."""
+
+    def growing(self):
+        return torch.amp.GradScaler("cpu", growth_interval=2) if self.arithmetic == "fp16" else None
+
+    assert isinstance(Machine(torch.device("cpu"), "fp16", Compute()).scaler(), torch.amp.GradScaler)
+    assert CPU.scaler() is None
+    monkeypatch.setattr(Machine, "scaler", growing)
     losses, whole = trained_in(tmp_path / "a", "fp16", 6)
     assert np.isfinite(losses).all()
     with pytest.raises(KeyboardInterrupt):
         trained_in(tmp_path / "b", "fp16", 6, stop=4)
-    kept = torch.load(tmp_path / "b" / "s.pt", weights_only=True)["state"]
-    assert kept["done"] == 4 and kept["scaler"]["scale"] > 0
+    assert torch.load(tmp_path / "b" / "s.pt", weights_only=True)["state"]["done"] == 4
     _, again = trained_in(tmp_path / "b", "fp16", 6)
+    kept = [torch.load(tmp_path / name / "s.pt", weights_only=True)["state"]["scaler"] for name in "ab"]
+    assert kept[0] == kept[1] and kept[0]["scale"] == 2**16 * 8
     assert all(torch.equal(a, b) for a, b in zip(whole, again, strict=True))
     _, plain = trained_in(tmp_path / "c", "fp32", 6)
     assert not all(torch.equal(a, b) for a, b in zip(whole, plain, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,15 +37,12 @@ class Phase:
         batches: its steps.
         steps: how many.
         module: what learns and keeps a state; it's afterwards as before.
-        parts: makes the tensors of a step to measure with, any that cost as much; ``batches.make`` for
-            step 0 where None.
         few: images to measure with, where the usual few tell nothing of the many.
     """
 
     batches: Batches
     steps: int
     module: nn.Module
-    parts: Callable[[], Sequence[Any]] | None = None
     few: int = 0
 
 
@@ -111,7 +108,7 @@ def announce(
 def _cost(machine: Machine, phase: Phase) -> Cost:
     batches = phase.batches
     began = time.monotonic()
-    parts = [torch.as_tensor(part) for part in (phase.parts or (lambda: batches.make(0)))()]
+    parts = [torch.as_tensor(part) for part in batches.make(0)]
     making = time.monotonic() - began
     count = min(len(parts[0]), max(phase.few, FEW if machine.device.type == "cpu" else FEW_ON_GPU))
     if batches.pieces is not None:
