@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from edgead.api import values
 from edgead.api.arguments import AnyPath, Options, as_size, option_words, optional, paths
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from edgead.image_score import ImageScore
     from edgead.types import Progress
     from edgead.workbench.recipe import Recipe
+
+
+Arithmetic = Literal["auto", "off", "bf16", "fp16"]
+"""See ``edgead.types.Compute``."""
 
 
 @explained("fitting")
@@ -50,6 +54,10 @@ def fit(
     roi: AnyPath | None = None,
     smallest_defect: float | str | None = None,
     mm_per_pixel: float | None = None,
+    device: str = "auto",
+    amp: str = "auto",
+    micro_batch: int | None = None,
+    workers: int | None = None,
     progress: Progress = silent,
 ) -> Fit:
     """Fit a method on good images and write the reference bundle; as ``edgead fit``.
@@ -92,6 +100,13 @@ def fit(
         smallest_defect: the size of the smallest defect that must be found, in place of ``size``: pixels of
             the images, or ``"12px"`` or ``"0.3mm"``; the input is chosen large enough to show it.
         mm_per_pixel: millimetres that a pixel of the images shows, to give and tell sizes of defects in.
+        device: where a network is trained, by methods that train one: ``"auto"`` (the first GPU, else the
+            CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+        amp: the arithmetic of that: ``"bf16"``, ``"fp16"``, ``"off"`` for FP32, or ``"auto"``: the GPU's
+            own, on a CPU FP32.
+        micro_batch: images that go through the network at a time, where a step's whole batch is too much for
+            the memory; docs/training.md says with which methods nothing changes.
+        workers: processes that make synthetic images ahead of the training; None: by the cores.
         progress: reports long work; ``edgead.progress.bar`` is a bar on a terminal.
 
     Returns:
@@ -103,6 +118,7 @@ def fit(
         edgead.errors.OutputError: the bundle can't be written.
         edgead.errors.PluginError, edgead.errors.TrainingError: see ``edgead.errors``.
     """
+    from edgead.types import Compute
     from edgead.workbench.fit import Settings
     from edgead.workbench.fit import fit as fit_recipe
 
@@ -125,6 +141,12 @@ def fit(
         roi=optional(roi),
         smallest_defect=_in_pixels(smallest_defect, pitch),
         mm_per_pixel=pitch,
+        compute=Compute(
+            device=values.text("device", device, "a device's name, 'cuda' for instance"),
+            amp=_arithmetic(values.text("amp", amp, "auto, off, bf16 or fp16")),
+            micro_batch=None if micro_batch is None else values.whole("micro_batch", micro_batch, 1),
+            workers=None if workers is None else values.whole("workers", workers, 0),
+        ),
     )
     recipe = _resolve(
         values.text("method", method, "a method's name, 'patchcore' for instance"),
@@ -142,6 +164,14 @@ def fit(
     made = Fit(done.bundle, done.why, replaced)
     tell(made.notices)
     return made
+
+
+def _arithmetic(asked: str) -> Arithmetic:
+    for known in get_args(Arithmetic):
+        if asked == known:
+            found: Arithmetic = known
+            return found
+    raise OptionError(f"amp {shown(asked)}: there's {', '.join(get_args(Arithmetic))}")
 
 
 def _in_pixels(asked: float | str | None, mm_per_pixel: float | None) -> float | None:

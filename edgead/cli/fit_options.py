@@ -160,6 +160,32 @@ def fit_options(function: F) -> F:
             help="Fit once more with the held-out images in (default: as the method prefers).",
         ),
         click.option(
+            "--device",
+            metavar="NAME",
+            default="auto",
+            help="Where a network is trained, by methods that train one: auto (default: the first GPU, else "
+            "the CPU), cpu, cuda, cuda:1, mps.",
+        ),
+        click.option(
+            "--amp",
+            type=click.Choice(["auto", "off", "bf16", "fp16"]),
+            default="auto",
+            help="Arithmetic of training: bf16, fp16, off for FP32, or auto (default: the GPU's own, on a "
+            "CPU off).",
+        ),
+        click.option(
+            "--micro-batch",
+            metavar="N",
+            type=count_of(1),
+            help="Images that go through the network at a time, where a training step needs too much memory.",
+        ),
+        click.option(
+            "--workers",
+            metavar="N",
+            type=count_of(0),
+            help="Processes that make synthetic images ahead of the training (default: by the cores).",
+        ),
+        click.option(
             "--fpr",
             "false_positive_rate",
             metavar="RATE",

@@ -13,6 +13,7 @@ from edgead.testing.check import require
 from edgead.types import (
     Backbone,
     CarriesImages,
+    ChecksCompute,
     ChoosesImageScore,
     Discovers,
     Exporter,
@@ -80,6 +81,7 @@ OPTIONAL: Mapping[type, tuple[str, Callable[[Any], bool]]] = {
     TimedElsewhere: ("True or False", _is_flag),
     GivesNotices: ("a sequence of edgead.notices.Notice", _is_list_of(Notice)),
     Trainable: ("a method train(data)", _takes(1)),
+    ChecksCompute: ("a method check_compute(compute)", _takes(1)),
     Refittable: ("a method refit(data)", _takes(1)),
     ChoosesImageScore: ("a method with_image_score(image_score)", _takes(1)),
     LinearMap: ("a method matrices(shape, size)", _takes(2)),

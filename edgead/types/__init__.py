@@ -26,7 +26,9 @@ from edgead.types.line import (
 )
 from edgead.types.method import (
     Backbone,
+    ChecksCompute,
     ChoosesImageScore,
+    Compute,
     Defect,
     FeatureInfo,
     Features,
@@ -100,7 +102,9 @@ __all__ = [
     "Backbone",
     "BankPrecision",
     "CarriesImages",
+    "ChecksCompute",
     "ChoosesImageScore",
+    "Compute",
     "Decision",
     "Defect",
     "Discovers",

@@ -99,6 +99,29 @@ class KeepsNodesInFloat(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compute:
+    """On what a network is trained, and how; nothing of it matters where none is.
+
+    Attributes:
+        device: ``auto``, which is the first GPU, else the CPU; or as torch names it: ``cpu``, ``cuda``,
+            ``cuda:1``, ``mps``.
+        amp: arithmetic of the passes through the networks; weights and losses stay in FP32. ``bf16``,
+            ``fp16``, ``off`` for FP32, or ``auto``: ``bf16`` on a GPU that has it, ``fp16`` on another of
+            NVIDIA's, else ``off``.
+        micro_batch: images that go through a network at a time, at least 1; a step learns from its whole
+            batch all the same. None: as many as a step has, fewer where memory is short and where that
+            changes no more than rounding.
+        workers: processes that make synthetic images ahead, 0 for none beside the training itself; None: by
+            the cores that are there. They change nothing but the time.
+    """
+
+    device: str = "auto"
+    amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
+    micro_batch: int | None = None
+    workers: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class LearningData:
     """What a scorer learns from, whatever it does with it: good images, and how to go about it.
 
@@ -116,6 +139,7 @@ class LearningData:
         checkpoint: a folder for what training needs to go on after a kill; it may hold an earlier run's, of
             these or of other images and options. It's removed once the bundle is written. None where nothing
             is kept.
+        compute: on what a network is trained, and how.
     """
 
     backbone: Backbone
@@ -126,6 +150,7 @@ class LearningData:
     progress: Progress
     defects: Callable[[], Iterator[Defect]] = field(default=lambda: iter(()))
     checkpoint: Path | None = None
+    compute: Compute = Compute()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,6 +329,22 @@ class Trainable(Protocol):
 
 
 @runtime_checkable
+class ChecksCompute(Protocol):
+    """A scorer that trains a network, in ``train`` or ``fit``, as ``LearningData.compute`` has it.
+
+    Optional: without it nothing but the default is let through, since nobody would know what comes of it.
+    """
+
+    def check_compute(self, compute: Compute) -> None:
+        """Called before images are read.
+
+        Raises:
+            edgead.errors.OptionError: there is no such device here, or the method can't be trained so.
+        """
+        ...
+
+
+@runtime_checkable
 class LearnsDefects(Protocol):
     """A scorer that can learn from annotated defects too, ``edgead fit --defects``; others are given none.
 
@@ -395,7 +436,9 @@ class Method:
 
 __all__ = [
     "Backbone",
+    "ChecksCompute",
     "ChoosesImageScore",
+    "Compute",
     "Defect",
     "FeatureInfo",
     "Features",

@@ -17,6 +17,7 @@ from edgead.runtime.session import Session
 from edgead.types import (
     Arithmetic,
     Backbone,
+    Compute,
     Defect,
     Features,
     FittingData,
@@ -38,6 +39,7 @@ def training_data(
     progress: Progress,
     checkpoint: Path,
     defects: Sequence[Defect] = (),
+    compute: Compute | None = None,
 ) -> TrainingData:
     """What is learned from these frames; see ``edgead.types.LearningData``."""
     return TrainingData(
@@ -49,6 +51,7 @@ def training_data(
         progress=progress,
         defects=lambda: iter(defects),
         checkpoint=checkpoint,
+        compute=compute or Compute(),
     )
 
 

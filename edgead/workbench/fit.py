@@ -87,6 +87,7 @@ def fit(
     progress = logged(progress, log)
     if defects:
         recipe.check_takes_defects()
+    recipe.check_compute(settings.compute)
     with write_bundle(out) as staging:  # first, so that a path that can't be written costs no fitting
         presets = settings.size is None and settings.smallest_defect is None and recipe.size is not None
         settings = replace(settings, size=recipe.size) if presets else settings
@@ -120,10 +121,11 @@ def _learn(
     """
     settings = given.settings
     backbone, seed, defects = recipe.backbone, settings.seed, given.annotated
+    compute = settings.compute
 
     again = recipe.final_fit if settings.final_fit is None else settings.final_fit
     learning = given.to_learn(given.training)
-    first = training_data(backbone, learning, seed, progress, checkpoint / "first", defects)
+    first = training_data(backbone, learning, seed, progress, checkpoint / "first", defects, compute)
     ready = trained(recipe, first)
     backbones, lacking = backbone_forms(ready, first, settings.precisions)
     if given.pieces is not None:
@@ -152,7 +154,7 @@ def _learn(
     if again:
         final_progress = _naming("final fit", progress)
         frames = given.to_learn(given.reading.images)
-        final = training_data(backbone, frames, seed, final_progress, checkpoint / "final", defects)
+        final = training_data(backbone, frames, seed, final_progress, checkpoint / "final", defects, compute)
         ready = trained(recipe, final)
         if ready is not recipe:  # a network of its own, so it's quantised on its own
             backbones, lacking = backbone_forms(ready, final, settings.precisions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from edgead.notices import Notice
 from edgead.resize import ResizeRule
 from edgead.roi import Roi, RoiRule, read_roi
 from edgead.sampling import spread
-from edgead.types import PRECISIONS, Backbone, Defect, InputSpec, Precision, Progress, Size
+from edgead.types import PRECISIONS, Backbone, Compute, Defect, InputSpec, Precision, Progress, Size
 from edgead.window_rule import WindowRule
 from edgead.windows import STEP
 from edgead.workbench.annotated import read_defects
@@ -56,6 +56,7 @@ class Settings:
         smallest_defect: size of the smallest defect that the input must show, in pixels of the frame; None:
             the input is chosen by the frames' aspect alone.
         mm_per_pixel: of the frame, to tell sizes by; None where it isn't known.
+        compute: on what a network is trained, and how, where one is.
     """
 
     size: Size | None = None
@@ -72,6 +73,7 @@ class Settings:
     roi: Path | None = None
     smallest_defect: float | None = None
     mm_per_pixel: float | None = None
+    compute: Compute = field(default_factory=Compute)
 
     def __post_init__(self) -> None:
         if self.size is not None and not all(1 <= side <= MAX_SIDE for side in self.size):

@@ -16,13 +16,16 @@ from edgead.plugins import registry
 from edgead.registry import Entry
 from edgead.types import (
     Backbone,
+    ChecksCompute,
     ChoosesImageScore,
+    Compute,
     LearnsDefects,
     LearnsPositions,
     Method,
     PostProcessor,
     Scorer,
     Size,
+    Trainable,
 )
 
 SCORER_NEEDS = ("Options", "feature_maps", "embed", "fit")
@@ -66,6 +69,14 @@ class Recipe:
                 f"{self.method} learns from good images alone: leave --defects out, or choose a method that "
                 "learns from defects too"
             )
+
+    def check_compute(self, compute: Compute) -> None:
+        """Raise ``OptionError`` where no network can be trained so, or the scorer wouldn't heed it."""
+        if isinstance(self.scorer, ChecksCompute):
+            self.scorer.check_compute(compute)
+        elif compute != Compute():
+            why = "heeds no device" if isinstance(self.scorer, Trainable) else "trains no network"
+            raise OptionError(f"{self.method} {why}: leave --device, --amp, --micro-batch and --workers out")
 
     def for_windows(self) -> Recipe:
         """The recipe for frames that are judged in windows, by the maximum of their maps.

@@ -180,7 +180,6 @@ DESTSEG = Published(
         "momentum": 0.9,
         "weight_decay": 1e-4,
         "gamma": 4.0,
-        "bfloat16": False,
     },
 )
 

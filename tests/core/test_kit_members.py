@@ -30,6 +30,7 @@ WRONG: dict[str, Any] = {
     "timed_here": None,
     "notices": ["mind the gap"],
     "train": 3,
+    "check_compute": lambda: None,
     "refit": lambda: None,
     "with_image_score": lambda: None,
     "matrices": lambda shape: None,

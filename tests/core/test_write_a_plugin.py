@@ -35,7 +35,7 @@ ENGINES = {
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("edgead_register_")}
 CROSSING = (
     *("Scorer", "Trainable", "LearnsDefects", "FittedScorer", "Refittable", "Scores", "PostProcessor"),
-    "LearnsPositions",
+    *("LearnsPositions", "ChecksCompute", "Compute"),
     "ChoosesImageScore",
     "LinearMap",
     *(

@@ -36,7 +36,6 @@ WORDS = (
     "frozen_steps=1",
     "learning_rate=0.003",
     "keep_better=no",
-    "device=cpu",
 )
 
 
@@ -162,6 +161,7 @@ def test_same_seed_same_weights_and_another_seed_others(tmp_path):
 
 
 def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgead_plugins.cutpaste.fitting.announce", lambda *given: 0.0)
     whole = trained(tmp_path / "whole")
     monkeypatch.setattr(Run.__init__, "__defaults__", (0.0, "lower the learning rate"))
     calls = 0

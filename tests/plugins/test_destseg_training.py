@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from edgead.cli import main  # noqa: E402
 from edgead.errors import OptionError, TrainingError  # noqa: E402
 from edgead.options import parse_options  # noqa: E402
 from edgead.runtime.engines import open_session  # noqa: E402
-from edgead.types import TrainingData  # noqa: E402
+from edgead.types import Compute, TrainingData  # noqa: E402
 from edgead.workbench.recipe import open_backbone  # noqa: E402
 from edgead_plugins.backbones.conversion import weights_sha256  # noqa: E402
 from edgead_plugins.destseg import DeSTSegOptions, fitting  # noqa: E402
@@ -33,7 +34,7 @@ from tests.plugins.training_support import changed, examples_of  # noqa: E402
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (64, 96)
 LAYERS = ["stage1", "stage2", "stage3"]
-SMALL = ("student_width=2", "width=4", "device=cpu")
+SMALL = ("student_width=2", "width=4")
 WORDS = ("student_steps=3", "steps=3", "batch_size=3", *SMALL)
 
 
@@ -41,10 +42,9 @@ def examples(folder: Path, seed: int = 0, n: int = 6) -> TrainingData:
     return examples_of(folder, SIZE, seed, n)
 
 
-def trained(folder: Path, *words: str, seed: int = 0):
-    return fitting.train_networks(
-        examples(folder, seed), LAYERS, parse_options(DeSTSegOptions, changed(WORDS, words))
-    )
+def trained(folder: Path, *words: str, seed: int = 0, **compute):
+    given = replace(examples(folder, seed), compute=Compute(**compute))
+    return fitting.train_networks(given, LAYERS, parse_options(DeSTSegOptions, changed(WORDS, words)))
 
 
 def networks(**kept) -> Networks:
@@ -238,26 +238,29 @@ def test_only_what_learns_in_a_phase_changes(whole, tmp_path):
 
 def test_turns_textures_and_bf16_are_heeded(tmp_path):
     write_images(tmp_path / "t", [np.full((40, 40, 3), 250, np.uint8)])
-    words = [(), ("rotation=any",), (f"textures={tmp_path / 't'}",), ("bfloat16=yes",)]
+    words = [(), ("rotation=any",), (f"textures={tmp_path / 't'}",)]
     steps = ("student_steps=1", "steps=1")
     shas = {weights_sha256(trained(tmp_path / str(i), *w, *steps)[0]) for i, w in enumerate(words)}
-    assert len(shas) == len(words)
+    shas.add(weights_sha256(trained(tmp_path / "b", *steps, amp="bf16")[0]))
+    assert len(shas) == len(words) + 1
 
 
 KILLED = """
 import os, signal, sys
 from tests.plugins import test_destseg_training as tests
+from edgead_plugins.destseg import fitting
 from edgead_plugins.destseg.fitting import _Training
 from edgead_plugins.training.loop import Run
 from pathlib import Path
 
 Run.__init__.__defaults__ = (0.0, "lower the learning rate")
+fitting.announce = lambda *given: 0.0
 original = getattr(_Training, sys.argv[2])
 
-def step(self, number):
+def step(self, number, *parts):
     if number == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    return original(self, number)
+    return original(self, number, *parts)
 
 setattr(_Training, sys.argv[2], step)
 tests.trained(Path(sys.argv[1]))
@@ -267,17 +270,18 @@ tests.trained(Path(sys.argv[1]))
 def test_a_training_killed_in_both_phases_ends_as_one_that_was_not(whole, tmp_path, monkeypatch):
     threads = f"import torch; torch.set_num_threads({torch.get_num_threads()})\n"
     for phase, left in (("student", ["student"]), ("segmentation", ["segmentation", "student"])):
-        words = [sys.executable, "-c", threads + KILLED, str(tmp_path), f"_{phase}_step"]
+        words = [sys.executable, "-c", threads + KILLED, str(tmp_path), f"_{phase}_loss"]
         assert subprocess.run(words, cwd=ROOT, capture_output=True).returncode == -signal.SIGKILL
         assert sorted(p.name for p in tmp_path.glob("*.pt")) == [f"destseg-{name}.pt" for name in left]
     taken = []
+    monkeypatch.setattr(fitting, "announce", lambda *given: 0.0)
     for phase in ("student", "segmentation"):
-        name = f"_{phase}_step"
+        name = f"_{phase}_loss"
         original = getattr(fitting._Training, name)
 
-        def step(self, number, phase=phase, original=original):
+        def step(self, number, *parts, phase=phase, original=original):
             taken.append((phase, number))
-            return original(self, number)
+            return original(self, number, *parts)
 
         monkeypatch.setattr(fitting._Training, name, step)
     again, facts = trained(tmp_path)
@@ -316,7 +320,7 @@ def fitted(tmp_path_factory):
 
         patch.setattr(fitting, "train_networks", keep)
         steps = ("map=seg", "student_steps=40", "steps=60", "batch_size=3", "student_width=4")
-        steps += ("width=8", "device=cpu")
+        steps += ("width=8",)
         words = [w for word in steps for w in ("-o", word)]
         words += ["--size", "64x96", "--holdout", "0.3", "--fpr", "0.1", "--preset", "quick", "-q"]
         assert main(["fit", "destseg", str(folder / "good"), "--out", str(folder / "d.edgead"), *words]) == 0

@@ -41,7 +41,6 @@ QUICK = {
     "batch_size": 64,
     "neighbors": 3,
     "texture_images": 4,
-    "device": "cpu",
 }
 WORDS = [f"{name}={value}" for name, value in QUICK.items()]
 DIM, GRID, N = 10, (4, 6), 6
@@ -143,6 +142,7 @@ def test_negatives_in_the_projected_space_are_normal_patches_with_noise_there():
     """psi's input at one step: the second half is the first with noise of the deviation asked for."""
     seen = []
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgead_plugins.dmad.fitting.announce", lambda *given: 0.0)
         patch.setattr(Mapper, "forward", lambda self, x, f=Mapper.forward: seen.append(x) or f(self, x))
         fitted(negatives="projected", projected_noise=0.25, steps=1)
     normal, noisy = seen[0].detach().chunk(2)
@@ -184,6 +184,7 @@ def test_training_tells_observed_defects_from_normal_patches():
 
 
 def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgead_plugins.dmad.fitting.announce", lambda *given: 0.0)
     whole = fitted(tmp_path / "whole", defects=2)
     monkeypatch.setattr(Run.__init__, "__defaults__", (0.0, "lower the learning rate"))
     steps = 0

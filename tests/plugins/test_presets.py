@@ -164,12 +164,10 @@ NUMBERS = {
         "momentum": (0.9, CODE),
         "weight_decay": (1e-4, CODE),
         "gamma": (4.0, PAPER),
-        "bfloat16": (False, CHOICE),
     },
 }
 LEFT = {
     "bank_mib",
-    "device",
     "gallery_mib",
     "layer",
     "layers",

@@ -25,10 +25,11 @@ from edgead_plugins.students.patch_networks import (  # noqa: E402
     receptive_field,
 )
 from edgead_plugins.students.teacher_file import from_bytes, read_teachers, to_bytes  # noqa: E402
+from edgead_plugins.training.machine import machine_of  # noqa: E402
 from tests.bundles import good_image, write_images  # noqa: E402
 from tests.plugins import students_oracle as oracle  # noqa: E402
 
-WORDS = ("teacher_steps=3", "teacher_batch=6", "width=0.06", "zoom=32", "metric=0", "device=cpu")
+WORDS = ("teacher_steps=3", "teacher_batch=6", "width=0.06", "zoom=32", "metric=0")
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +48,9 @@ def find(folder: Path, *words: str, seed: int = 0):
         progress=silent,
         checkpoint=folder / "checkpoint",
     )
-    return teacher.find_teachers(examples, "stage3", parse_options(StudentsOptions, [*kept, *words]))
+    options, machine = parse_options(StudentsOptions, [*kept, *words]), machine_of(examples.compute)
+    lessons = teacher.to_train(examples, "stage3", options, machine)
+    return teacher.find_teachers(examples, "stage3", options, machine, lessons)
 
 
 # ---------------------------------------------------------------- networks

@@ -27,7 +27,7 @@ from edgead.workbench.recipe import open_backbone, resolve  # noqa: E402
 from edgead_plugins.backbones.conversion import weights_sha256  # noqa: E402
 from edgead_plugins.students import StudentsOptions, UninformedStudents, fitting, pictures  # noqa: E402
 from edgead_plugins.students.options import held_out  # noqa: E402
-from edgead_plugins.students.patch_networks import PatchNetworks, margins, receptive_field  # noqa: E402
+from edgead_plugins.students.patch_networks import PatchNetworks, margins, receptive_field, window  # noqa: E402
 from edgead_plugins.training.trained import TrainedBackbone  # noqa: E402
 from tests.bundles import bad_image, good_image, write_images  # noqa: E402
 from tests.graphs import ENGINES  # noqa: E402
@@ -36,7 +36,7 @@ from tests.plugins import students_oracle as oracle  # noqa: E402
 SIZE = (64, 48)
 WORDS = (
     "width=0.06", "stride=4", "steps=6", "crop=32", "learning_rate=0.003", "heldout=0.25",
-    "teacher_steps=3", "teacher_batch=6", "zoom=32", "metric=0", "device=cpu",
+    "teacher_steps=3", "teacher_batch=6", "zoom=32", "metric=0",
 )  # fmt: skip
 
 
@@ -93,6 +93,7 @@ def test_a_step_may_learn_from_parts_of_several_images(tmp_path, monkeypatch):
         return original(targets, students)
 
     monkeypatch.setattr(fitting, "regression", keep)
+    monkeypatch.setattr(fitting, "announce", lambda *given: 0.0)
     facts = train(tmp_path, "batch_size=3")
     assert set(shapes) == {(3, 128, 8, 8)} and facts["training"]["steps"] == 6
     train(tmp_path / "all", "batch_size=9")  # four of five images aren't held out
@@ -165,8 +166,11 @@ def test_a_step_learns_from_a_part_that_begins_anywhere(crop, stride):
     around = torch.zeros(1, 3, SIZE[0] + top + bottom, SIZE[1] + left + right)
     starts, network = [], PatchNetworks(33, 1, 0.06)
     for i in range(200):
-        part = fitting.part(around, 33, stride, crop, np.random.default_rng(i))
-        starts.append(part.storage_offset() % around.shape[3])
+        rng = np.random.default_rng(i)
+        above, below, before, after = window(around.shape[2:], 33, stride, crop, rng)
+        part = around[:, :, above:below, before:after]
+        assert part.shape[2:] == (below - above, after - before)
+        starts.append(before)
         if crop == 32:
             assert part.shape[2:] == (32 + receptive_field(33) - 4,) * 2
     rows = network(part, stride).shape[2]
@@ -201,6 +205,7 @@ from tests.plugins import test_students_training as its
 
 module, name, at, folder = sys.argv[1:]
 pictures.POOL = 6
+fitting.announce = lambda *given: 0.0
 Run.__init__.__defaults__ = (0.0, *Run.__init__.__defaults__[1:])
 calls, module = 0, {"fitting": fitting, "losses": losses}[module]
 original = getattr(module, name)
@@ -229,6 +234,7 @@ def test_kill_9_in_either_phase_ends_in_the_same_weights(tmp_path, monkeypatch, 
     assert list((tmp_path / "killed").glob("*.pt"))
 
     calls = 0
+    monkeypatch.setattr(fitting, "announce", lambda *given: 0.0)
     where = {"fitting": fitting, "losses": sys.modules["edgead_plugins.students.losses"]}[module]
     original = getattr(where, name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -19,10 +20,13 @@ from edgead_plugins.gaussian_density import Estimation, estimate_density, explai
 from edgead_plugins.sampling import evenly_spread
 from edgead_plugins.separation import Trial, trial_of
 from edgead_plugins.synthesis.cutpaste import Mask, colour_jitter, cut_paste, scar, translated
+from edgead_plugins.training.batches import Batches
 from edgead_plugins.training.checkpoint import fingerprint
 from edgead_plugins.training.loop import Run, first_and_last, train
+from edgead_plugins.training.machine import Machine, machine_of
+from edgead_plugins.training.plan import Phase, announce
 from edgead_plugins.training.pytorch import functional, nn, torch
-from edgead_plugins.training.seeding import batch_of, deterministic, generator, pick_device
+from edgead_plugins.training.seeding import batch_of, deterministic, generator
 from edgead_plugins.training.trained import TrainedBackbone, to_backbone
 
 Level = Literal["image", "patch"]
@@ -46,9 +50,16 @@ def train_cutpaste(data: TrainingData, layer: str, options: CutPasteOptions) -> 
     trunks: dict[Level, Trunk] = {}
     losses: dict[Level, list[float]] = {}
     told: dict[str, dict[str, float]] = {}
+    machine, lessons = machine_of(data.compute), {}
     for level in wanted:
         with deterministic(data.seed):
-            trunks[level], start, losses[level] = _train(data, images, level, layer, options)
+            lessons[level] = _Lesson(data, images, level, layer, options, machine)
+    shared = sum(image.nbytes for image in images)
+    announce("cutpaste", machine, data.progress, [its.phase for its in lessons.values()], shared)
+    for level, lesson in lessons.items():
+        with deterministic(data.seed):
+            start, losses[level] = lesson.start, lesson.train()
+            trunks[level] = lesson.trunk
             if trial is not None:
                 with data.progress(f"trying the {level} network on synthetic defects", None):
                     told[level] = _keep_better(trunks[level], start, level, data.size, options, trial)
@@ -57,7 +68,7 @@ def train_cutpaste(data: TrainingData, layer: str, options: CutPasteOptions) -> 
     )  # cross-entropy of a network that tells nothing apart
     facts = {
         "training": task,
-        "trained_on": pick_device(options.device).type,
+        **machine.facts,
         "loss": {level: first_and_last(its) for level, its in losses.items()},
         EXPLAINED: round(explained, 3),
         INVISIBLE: round(invisible, 3),
@@ -96,49 +107,99 @@ def _put_back(separations: Mapping[str, float] | None) -> bool:
     return separations is not None and separations["untrained"] > separations["trained"]
 
 
-def _train(
-    data: TrainingData, images: Sequence[Image], level: Level, layer: str, options: CutPasteOptions
-) -> tuple[Trunk, State, list[float]]:
-    """A level's trained trunk, the state that it began with, and the losses."""
-    device = pick_device(options.device)
-    chosen, rng = _few(images), generator(data.seed, 4)
-    probe = [proxies(image, rng, level, options)[0] for image in chosen[:PROBES]]
-    trunk = Trunk(data.backbone, layer, torch.from_numpy(np.stack(probe)))
-    start = {name: value.clone() for name, value in trunk.state_dict().items()}
-    rate = options.rate(min(options.batch_size, len(images)))
-    head = make_head(trunk.width, options.head_layers, 3 if options.task == "3-way" else 2)
-    both = nn.ModuleList([trunk, head]).to(device)
+@dataclass(frozen=True)
+class Pasted:
+    """A step's images with the proxy task's copies of each: (N, classes, H, W, 3) uint8, the good one first.
 
-    def step(number: int) -> torch.Tensor:
-        batch = batch_of(number, len(images), options.batch_size, data.seed)
-        rng = generator(data.seed, number, 1 if level == "image" else 2)
-        drawn = [proxies(images[i], rng, level, options) for i in batch]
-        given = torch.from_numpy(np.stack([image for some in drawn for image in some])).to(device)
-        labels = torch.arange(len(drawn[0]), device=device).repeat(len(drawn))
-        with torch.set_grad_enabled(number >= options.frozen_steps):
-            embedding = trunk(given)
-        return functional.cross_entropy(head(embedding), labels)
+    Attributes:
+        images: all good images (n, H, W, 3), uint8.
+        level: whether they are whole or patches.
+        seed: what they are drawn from, besides the step's number.
+    """
 
-    optimiser = torch.optim.SGD(
-        [
-            *trunk.parameter_groups(rate, options.weight_decay),
-            {"params": list(head.parameters())},
-        ],
-        lr=rate,
-        momentum=options.momentum,
-        weight_decay=options.weight_decay,
-    )
-    run = Run(
-        f"cutpaste {level}",
-        data.checkpoint,
-        fingerprint(data, method="cutpaste", level=level, layer=layer, options=dataclasses.asdict(options)),
-        data.progress,
-        advice=f"lower -o learning_rate={rate:g}",
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.steps)
-    per_epoch = max(1, min(256, options.steps // 4))
-    losses = train(run, both, optimiser, step, options.steps, steps_per_epoch=per_epoch, scheduler=schedule)
-    return trunk.eval().cpu(), start, losses
+    images: torch.Tensor
+    level: Level
+    options: CutPasteOptions
+    seed: int
+
+    def __call__(self, number: int) -> tuple[np.ndarray]:
+        """Those of step 0, 1, ..."""
+        batch = batch_of(number, len(self.images), self.options.batch_size, self.seed)
+        rng = generator(self.seed, number, 1 if self.level == "image" else 2)
+        drawn = [proxies(self.images[int(i)].numpy(), rng, self.level, self.options) for i in batch]
+        return (np.stack([np.stack(some) for some in drawn]),)
+
+
+class _Lesson:
+    """A level's networks, and how they learn.
+
+    Attributes:
+        trunk: what is wanted of it.
+        start: the state that it began with.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        images: Sequence[Image],
+        level: Level,
+        layer: str,
+        options: CutPasteOptions,
+        machine: Machine,
+    ) -> None:
+        self.data, self.level, self.layer, self.options, self.machine = data, level, layer, options, machine
+        chosen, rng = _few(images), generator(data.seed, 4)
+        probe = [proxies(image, rng, level, options)[0] for image in chosen[:PROBES]]
+        self.trunk = Trunk(data.backbone, layer, torch.from_numpy(np.stack(probe)))
+        self.start: State = {name: value.clone() for name, value in self.trunk.state_dict().items()}
+        self.rate = options.rate(min(options.batch_size, len(images)))
+        self.head = make_head(self.trunk.width, options.head_layers, 3 if options.task == "3-way" else 2)
+        both = nn.ModuleList([self.trunk, self.head]).to(machine.device)
+        size = min(options.batch_size, len(images))
+        make = Pasted(torch.from_numpy(np.stack(images)), level, options, data.seed)
+        batches = Batches(f"cutpaste {level}", machine, make, self._loss, size, synthetic=True)
+        self.phase = Phase(batches, options.steps, both)
+
+    def _loss(self, number: int, given: torch.Tensor) -> torch.Tensor:
+        labels = torch.arange(given.shape[1], device=given.device).repeat(len(given))
+        with self.machine.autocast():
+            with torch.set_grad_enabled(number >= self.options.frozen_steps):
+                embedding = self.trunk(given.flatten(0, 1))
+            said = self.head(embedding)
+        return functional.cross_entropy(said.float(), labels)
+
+    def train(self) -> list[float]:
+        """Train both; the losses."""
+        data, options, rate = self.data, self.options, self.rate
+        optimiser = torch.optim.SGD(
+            [
+                *self.trunk.parameter_groups(rate, options.weight_decay),
+                {"params": list(self.head.parameters())},
+            ],
+            lr=rate,
+            momentum=options.momentum,
+            weight_decay=options.weight_decay,
+        )
+        facts = {"level": self.level, "layer": self.layer, "options": dataclasses.asdict(options)}
+        run = Run(
+            f"cutpaste {self.level}",
+            data.checkpoint,
+            fingerprint(data, method="cutpaste", **facts),
+            data.progress,
+            advice=f"lower -o learning_rate={rate:g}",
+        )
+        losses = train(
+            run,
+            self.phase.module,
+            optimiser,
+            self.phase.batches,
+            options.steps,
+            steps_per_epoch=max(1, min(256, options.steps // 4)),
+            scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.steps),
+            announced=True,
+        )
+        self.trunk.eval().cpu()
+        return losses
 
 
 def proxies(image: Image, rng: np.random.Generator, level: Level, options: CutPasteOptions) -> list[Image]:
@@ -196,4 +257,4 @@ def _invisible(images: Sequence[Image], seed: int) -> float:
     return float(np.mean(unseen))
 
 
-__all__ = ["proxies", "train_cutpaste"]
+__all__ = ["Pasted", "proxies", "train_cutpaste"]

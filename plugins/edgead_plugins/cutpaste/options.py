@@ -73,8 +73,6 @@ class CutPasteOptions:
     which goes through the network. 16 makes 169."""
     normalise: bool = True
     """Scale embeddings to length 1 before the density, as public code does."""
-    device: str = "auto"
-    """Where to train: auto (a GPU where there is one), cpu, cuda, cuda:1."""
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -18,12 +18,13 @@ from edgead_plugins.cutpaste.density import EmbeddingDensity, embedding_density
 from edgead_plugins.cutpaste.options import EMBEDDING, PATCHES, CutPasteOptions, patch_grid
 from edgead_plugins.cutpaste.weaknesses import SEPARATION, known_weaknesses
 from edgead_plugins.layers import deepest_unless
+from edgead_plugins.trains import TrainsNetwork
 
 LARGEST_SAMPLE = 100_000
 """Embeddings of patches that the density is estimated from, at most; chosen by the seed."""
 
 
-class CutPaste:
+class CutPaste(TrainsNetwork):
     """The scorer. ``Options`` are stored; work begins in ``train``."""
 
     Options: ClassVar[type] = CutPasteOptions

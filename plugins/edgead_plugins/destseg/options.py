@@ -62,11 +62,6 @@ class DeSTSegOptions:
     """SGD's weight decay; 0.0001 in the paper."""
     gamma: Factor = 4.0
     """The focal loss's gamma: the larger, the less count pixels that are already right; 4 in the paper."""
-    bfloat16: bool = False
-    """Train in BF16 where that's precise enough: about twice as fast on processors and accelerators that have
-    it, several times slower on others."""
-    device: str = "auto"
-    """Where to train: auto (a GPU where there is one), cpu, cuda, cuda:1."""
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -18,6 +18,7 @@ from edgead_plugins.destseg.options import FOUND, LOGITS, STUDENT, TEACHER, DeST
 from edgead_plugins.destseg.upsampling import enlarged
 from edgead_plugins.layers import check_known
 from edgead_plugins.postprocessors import mean_of_highest
+from edgead_plugins.trains import TrainsNetwork
 
 POOR = 0.8
 """Pixel AUROC on synthetic defects, below which fitting warns."""
@@ -29,7 +30,7 @@ POORLY_FOUND = (
 )
 
 
-class DeSTSeg:
+class DeSTSeg(TrainsNetwork):
     """The scorer. ``Options`` are stored; work begins in ``train``."""
 
     Options: ClassVar[type] = DeSTSegOptions

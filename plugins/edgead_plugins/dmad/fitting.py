@@ -26,13 +26,18 @@ from edgead_plugins.dmad.options import PATCHES, DMADOptions, Reading
 from edgead_plugins.patchcore import FittedPatchCore
 from edgead_plugins.ranking import choose_search
 from edgead_plugins.sampling import evenly_spread
+from edgead_plugins.training.batches import Batches
 from edgead_plugins.training.checkpoint import fingerprint
 from edgead_plugins.training.loop import Run, batches, first_and_last, train
+from edgead_plugins.training.machine import Machine, machine_of
+from edgead_plugins.training.plan import Phase, announce
 from edgead_plugins.training.pytorch import torch
-from edgead_plugins.training.seeding import batch_of, deterministic, generator, pick_device
+from edgead_plugins.training.seeding import batch_of, deterministic, generator
 
 PER_EPOCH = 100
 """Steps that are reported together."""
+MEASURED = 256
+"""Patches that a step's time is measured with: few cost as much as many."""
 LOOKED_AT = 20000
 """Normal patches that the highest psi is taken from."""
 
@@ -55,12 +60,13 @@ def fit_dmad(data: FittingData, coreset: FittedPatchCore, options: DMADOptions) 
     )
     reading = options.read_as(len(observed) > 0)
     with deterministic(data.seed):
-        lesson = Lesson(memory, normal, observed, making.factor, reading, options, data.seed)
+        machine = machine_of(data.compute)
+        lesson = Lesson(memory, normal, observed, making.factor, reading, options, data.seed, machine)
         losses = _train(data, lesson)
         told = {
             "training": {"steps": options.steps, "batch_size": options.batch_size, "seed": data.seed},
             "loss": first_and_last(losses),
-            "trained_on": lesson.device.type,
+            **lesson.machine.facts,
         }
         head = _head(lesson)
     normal_search, abnormal_search = (
@@ -90,8 +96,9 @@ class Lesson:
         reading: Reading,
         options: DMADOptions,
         seed: int,
+        machine: Machine,
     ) -> None:
-        self.device = pick_device(options.device)
+        self.machine, self.device = machine, machine.device
         self.normal, self.observed, self.factor = normal, observed, factor
         self.reading, self.options, self.seed = reading, options, seed
         self.banks = [Bank(p.rows, p.image).moved(self.device) for p in (memory.normal, memory.abnormal)]
@@ -116,14 +123,19 @@ class Lesson:
                 own = None if image is None else torch.from_numpy(image).to(self.device)
                 index = bank.search(query, count, own)
                 said.append(knowledge(bank, query, index, self.reading, self.options.signed))
-        return self.mapper.enhance(query, *said)
+        with self.machine.autocast():
+            return self.mapper.enhance(query, *said).float()
 
-    def step(self, number: int) -> torch.Tensor:
-        """The loss of a step, drawn from its number and the seed."""
+    def chosen(self, number: int) -> list[np.ndarray]:
+        """The normal patches of a step, drawn from its number and the seed."""
+        return [batch_of(number, len(self.normal), self.options.batch_size, self.seed)]
+
+    def step(self, number: int, chosen: torch.Tensor) -> torch.Tensor:
+        """The loss of a step; what else it takes is drawn from its number and the seed."""
         options = self.options
         rng = generator(self.seed, number, 1)
-        chosen = batch_of(number, len(self.normal), options.batch_size, self.seed)
-        rows, image = self.normal.rows[chosen], self.normal.image[chosen]
+        which = chosen.cpu().numpy()
+        rows, image = self.normal.rows[which], self.normal.image[which]
         parts = [self.enhanced(rows, image)]
         if options.negatives == "projected":
             drawn = rng.standard_normal(tuple(parts[0].shape), np.float32) * np.float32(
@@ -136,7 +148,9 @@ class Lesson:
         if len(self.observed):
             which = rng.integers(0, len(self.observed), max(2, options.batch_size // 4))
             parts.append(self.enhanced(self.observed.rows[which], None, self.observed.image[which]))
-        psi = self.mapper(torch.cat(parts)).split([len(part) for part in parts])
+        with self.machine.autocast():
+            said = self.mapper(torch.cat(parts)).float()
+        psi = said.split([len(part) for part in parts])
         weights = options.pseudo_weight, options.observed_weight
         return loss(psi[0], psi[1], psi[2] if len(psi) > 2 else None, weights)
 
@@ -166,8 +180,14 @@ def _train(data: FittingData, lesson: Lesson) -> list[float]:
             data.progress,
             advice=f"lower -o learning_rate={options.learning_rate:g}",
         )
+        size = min(options.batch_size, len(lesson.normal))
+        step = Batches("dmad", lesson.machine, lesson.chosen, lesson.step, size, in_pieces="never")
+        phase = Phase(step, options.steps, lesson.mapper, few=MEASURED)
+        announce("dmad", lesson.machine, data.progress, [phase])
         per_epoch = min(PER_EPOCH, options.steps)
-        return train(run, lesson.mapper, optimiser, lesson.step, options.steps, steps_per_epoch=per_epoch)
+        return train(
+            run, lesson.mapper, optimiser, step, options.steps, steps_per_epoch=per_epoch, announced=True
+        )
 
     return _in_folder(data.checkpoint, taught)
 

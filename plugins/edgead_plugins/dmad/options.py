@@ -90,8 +90,6 @@ class DMADOptions:
     memory_mib: Count = 4096
     """MiB of memory for the normal patches that training draws from. Where not all fit, some of each
     image."""
-    device: str = "auto"
-    """Where to train: auto (a GPU where there is one), cpu, cuda, cuda:1."""
 
     def __post_init__(self) -> None:
         check_options(self)

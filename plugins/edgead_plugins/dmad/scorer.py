@@ -11,11 +11,13 @@ from edgead.types import Backbone, FittingData
 from edgead_plugins.dmad.fitted import FittedDMAD
 from edgead_plugins.dmad.options import PATCHES, DMADOptions
 from edgead_plugins.patchcore import PatchCore, PatchCoreOptions
+from edgead_plugins.trains import TrainsNetwork
 
 
-class DMAD:
+class DMAD(TrainsNetwork):
     """The scorer. ``Options`` are stored; work begins in ``fit``."""
 
+    whole_batches: ClassVar[str] = "dmad's network is small, and its BatchNorm is over a step's patches"
     Options: ClassVar[type] = DMADOptions
     learns_defects: ClassVar[bool] = True
 

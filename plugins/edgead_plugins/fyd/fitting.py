@@ -13,11 +13,14 @@ from edgead_plugins.fyd.network import AlignedNetwork, Predictor, image_loss, si
 from edgead_plugins.fyd.options import MOVING_RATE, STILL_RATE, TRAINED, FYDOptions
 from edgead_plugins.fyd.transformer import Bounds
 from edgead_plugins.sampling import evenly_spread
+from edgead_plugins.training.batches import Batches
 from edgead_plugins.training.checkpoint import fingerprint
 from edgead_plugins.training.collapse import SpreadGuard
 from edgead_plugins.training.loop import Run, first_and_last, train
+from edgead_plugins.training.machine import machine_of
+from edgead_plugins.training.plan import Phase, announce
 from edgead_plugins.training.pytorch import nn, torch
-from edgead_plugins.training.seeding import batch_of, deterministic, pick_device
+from edgead_plugins.training.seeding import batch_of, deterministic
 from edgead_plugins.training.trained import TrainedBackbone, to_backbone
 
 LOOKED_AT = 8
@@ -31,7 +34,8 @@ def train_fyd(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) 
 
 
 def _train(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> TrainedBackbone:
-    device = pick_device(options.device)
+    machine = machine_of(data.compute)
+    device = machine.device
     frames = list(data.images())
     moved = movement(frames)
     rate = options.learning_rate
@@ -59,20 +63,29 @@ def _train(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> 
 
     watch()
 
-    def step(number: int) -> torch.Tensor:
-        batch = batch_of(number, len(images), options.batch_size, data.seed)
-        done = network.run(images[batch].to(device))
+    def make(number: int) -> list[torch.Tensor]:
+        return [images[batch_of(number, len(images), options.batch_size, data.seed)]]
+
+    def learn(number: int, batch: torch.Tensor) -> torch.Tensor:
         partner = torch.arange(len(batch), device=device).roll(1)  # a batch is in random order already
         loss = torch.zeros((), device=device)
-        for stage, predictor in zip(stages, predictors, strict=True):
-            maps = done.maps[stage]
-            loss = loss + similarity_loss(predictor(maps), maps, done.inside[stage], partner) / len(stages)
+        with machine.autocast():
+            done = network.run(batch)
+            predicted = {
+                stage: predictor(done.maps[stage])
+                for stage, predictor in zip(stages, predictors, strict=True)
+            }
+        for stage in stages:
+            pair = predicted[stage].float(), done.maps[stage].float()
+            loss = loss + similarity_loss(*pair, done.inside[stage], partner) / len(stages)
         if network.image_transformer is not None:
             loss = loss + image_loss(done.image, done.image_inside, network.image_transformer.gain)
         return loss
 
     size = min(options.batch_size, len(images))
     per_epoch = len(images) // size
+    step = Batches("fyd", machine, make, learn, size, in_pieces="never")
+    announce("fyd", machine, data.progress, [Phase(step, options.epochs * per_epoch, everything)])
     run = Run(
         "fyd",
         data.checkpoint,
@@ -88,6 +101,7 @@ def _train(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> 
         options.epochs * per_epoch,
         steps_per_epoch=per_epoch,
         watch=watch,
+        announced=True,
     )
     everything.eval()
     network.settle(batch.to(device) for batch in images.split(size))
@@ -104,7 +118,7 @@ def _train(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> 
         },
         "loss": first_and_last(losses),
         "spread_left": {name: round(share, 3) for name, share in guard.shares().items()},
-        "trained_on": device.type,
+        **machine.facts,
     }
     return to_backbone(network, "fyd", data.size, base=data.backbone, facts=facts)
 

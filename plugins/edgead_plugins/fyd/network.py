@@ -13,6 +13,7 @@ from edgead_plugins.fyd.transformer import (
     Bounds,
     Transformer,
     compose,
+    exactly,
     grid,
     identity,
     inside,
@@ -127,20 +128,24 @@ class AlignedNetwork(nn.Module):  # type: ignore[misc]
         def align_image(x: torch.Tensor) -> torch.Tensor:
             nonlocal transform
             assert self.image_transformer is not None
-            transform = self.image_transformer(x)
-            at = grid(transform, (x.shape[2], x.shape[3]))
-            aligned.extend([sample(x, at), inside(at)])
+            with exactly(x):
+                x = x.float() if x.dtype.itemsize < 4 else x
+                transform = self.image_transformer(x)
+                at = grid(transform, (x.shape[2], x.shape[3]))
+                aligned.extend([sample(x, at), inside(at)])
             return aligned[0]
 
         def align_stage(number: int, x: torch.Tensor) -> torch.Tensor:
             nonlocal transform
             stage, h, w = self.stages[number], x.shape[2], x.shape[3]
-            if self.transformers:
-                own = self.transformers[number](x)
-                transform = compose(transform, own)
-                x = sample(x, grid(own, (h, w)))
-            maps[stage] = x
-            where[stage] = inside(grid(transform, (h, w)))
+            with exactly(x):
+                if self.transformers:
+                    x = x.float() if x.dtype.itemsize < 4 else x
+                    own = self.transformers[number](x)
+                    transform = compose(transform, own)
+                    x = sample(x, grid(own, (h, w)))
+                maps[stage] = x
+                where[stage] = inside(grid(transform, (h, w)))
             return x
 
         after: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {

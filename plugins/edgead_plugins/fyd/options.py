@@ -51,8 +51,6 @@ class FYDOptions(PaDiMOptions):
     """SGD's learning rate for the image's alignment; 0.01 in a derivative of the paper."""
     momentum: Momentum = 0.9
     """SGD's momentum; 0.9 in a derivative of the paper."""
-    device: str = "auto"
-    """Where to train: auto (a GPU where there is one), cpu, cuda, cuda:1."""
 
     def density(self) -> PaDiMOptions:
         """PaDiM's part of the options."""

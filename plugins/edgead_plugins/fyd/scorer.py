@@ -19,6 +19,7 @@ from edgead.workbench.graph import static_shape
 from edgead_plugins.fyd.options import ALIGNMENT, TRAINED, FYDOptions
 from edgead_plugins.layers import check_known
 from edgead_plugins.padim import FittedPaDiM, PaDiM
+from edgead_plugins.trains import TrainsNetwork
 
 RATE = (
     "learning rate {learning_rate}, for {what}: a mean part explains {explained_lying:.0%} of the images "
@@ -32,9 +33,10 @@ SENTENCES = {
 }
 
 
-class FYD:
+class FYD(TrainsNetwork):
     """The scorer. ``Options`` are stored; work begins in ``train``."""
 
+    whole_batches: ClassVar[str] = "fyd compares the images of a batch with each other"
     Options: ClassVar[type] = FYDOptions
     learns_positions = True
 

@@ -9,7 +9,9 @@ tell for each place of the aligned map where its value comes from.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from edgead.types import Size
 from edgead_plugins.training.pytorch import functional, nn, torch
@@ -87,6 +89,15 @@ class Transformer(nn.Module):  # type: ignore[misc]
         return torch.stack(rows, 1).reshape(-1, 2, 3)
 
 
+def exactly(like: torch.Tensor) -> AbstractContextManager[Any]:
+    """Within it, transforms are calculated in FP32, whatever the network is: BF16 moves by whole pixels."""
+    kind = like.device.type
+    if not torch.is_autocast_enabled(kind):
+        return nullcontext()
+    found: AbstractContextManager[Any] = torch.autocast(kind, enabled=False)
+    return found
+
+
 def identity(like: torch.Tensor) -> torch.Tensor:
     """The transform (N, 2, 3) that changes nothing, for as many maps as ``like`` has."""
     return torch.eye(2, 3, device=like.device).expand(len(like), 2, 3)
@@ -128,4 +139,4 @@ def inside(where: torch.Tensor) -> torch.Tensor:
     return (where.detach().abs() <= 1).all(3).to(where.dtype)
 
 
-__all__ = ["Bounds", "Transformer", "compose", "grid", "identity", "inside", "invert", "sample"]
+__all__ = ["Bounds", "Transformer", "compose", "exactly", "grid", "identity", "inside", "invert", "sample"]

@@ -12,10 +12,13 @@ from edgead.types import TrainingData
 from edgead_plugins.mkd.network import Distillation, loss
 from edgead_plugins.mkd.options import MKDOptions
 from edgead_plugins.sampling import evenly_spread
+from edgead_plugins.training.batches import Batches
 from edgead_plugins.training.checkpoint import fingerprint
 from edgead_plugins.training.loop import Run, batches, first_and_last, train
+from edgead_plugins.training.machine import machine_of
+from edgead_plugins.training.plan import Phase, announce
 from edgead_plugins.training.pytorch import torch
-from edgead_plugins.training.seeding import batch_of, deterministic, pick_device
+from edgead_plugins.training.seeding import batch_of, deterministic
 from edgead_plugins.training.trained import TrainedBackbone, to_backbone
 
 PROBES = 8
@@ -32,7 +35,8 @@ def train_mkd(data: TrainingData, layers: Mapping[str, bool], options: MKDOption
 
 
 def _train(data: TrainingData, layers: Mapping[str, bool], options: MKDOptions) -> TrainedBackbone:
-    device = pick_device(options.device)
+    machine = machine_of(data.compute)
+    device = machine.device
     images = torch.from_numpy(np.stack(list(data.images())))
     few = images[evenly_spread(len(images), PROBES)]
     network = Distillation(data.backbone, layers, data.size, options.normalise, options.cloner_width, few).to(
@@ -41,18 +45,24 @@ def _train(data: TrainingData, layers: Mapping[str, bool], options: MKDOptions) 
     network.source.eval()
     known = _lessons(network, images, options, data)
 
-    def step(number: int) -> torch.Tensor:
+    def make(number: int) -> list[torch.Tensor]:
         batch = torch.from_numpy(batch_of(number, len(images), options.batch_size, data.seed, True))
-        if known is None:
-            with torch.no_grad():
-                taught, shown = network.teach(images[batch].to(device))
-        else:
-            taught, shown = [maps[batch].to(device) for maps in known[0]], known[1][batch].to(device)
-        return loss(taught, network.cloner(shown), options.weights)
+        return [images[batch]] if known is None else [maps[batch] for maps in (known[1], *known[0])]
+
+    def learn(number: int, seen: torch.Tensor, *taught: torch.Tensor) -> torch.Tensor:
+        shown, wanted = seen, list(taught)
+        with machine.autocast():
+            if known is None:
+                with torch.no_grad():
+                    wanted, shown = network.teach(seen)
+            found = network.cloner(shown)
+        return loss([a.float() for a in wanted], [b.float() for b in found], options.weights)
 
     size = min(options.batch_size, len(images))
     per_epoch = -(-len(images) // size)
     steps = options.steps or options.epochs * per_epoch
+    step = Batches("mkd", machine, make, learn, size)
+    announce("mkd", machine, data.progress, [Phase(step, steps, network.cloner)])
     run = Run(
         "mkd",
         data.checkpoint,
@@ -67,6 +77,7 @@ def _train(data: TrainingData, layers: Mapping[str, bool], options: MKDOptions) 
         step,
         steps,
         steps_per_epoch=per_epoch if options.steps is None else max(1, steps // 20),
+        announced=True,
     )
     _check_alive(network.eval(), few.to(device), options)
     facts = {
@@ -75,7 +86,7 @@ def _train(data: TrainingData, layers: Mapping[str, bool], options: MKDOptions) 
         "source_layers": list(layers),
         "pooled_layers": [name for name, pooled in layers.items() if pooled],
         "cloner_parameters": sum(p.numel() for p in network.cloner.parameters()),
-        "trained_on": device.type,
+        **machine.facts,
     }
     return to_backbone(network, "mkd", data.size, base=data.backbone, facts=facts)
 

@@ -50,8 +50,6 @@ class MKDOptions:
     memory_mib: WholeNumber = 1024
     """MiB of memory for the source's maps of all good images. Where they need more, they are computed in
     every step."""
-    device: str = "auto"
-    """Where to train: auto (a GPU where there is one), cpu, cuda, cuda:1."""
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -19,12 +19,13 @@ from edgead_plugins.cosine import cosine_distance
 from edgead_plugins.layers import check_known
 from edgead_plugins.mkd.options import CLONER, SOURCE, MKDOptions
 from edgead_plugins.postprocessors import mean_of_highest
+from edgead_plugins.trains import TrainsNetwork
 
 DEEP_STRIDE, DEEP_SHARE = 16, 0.05
 """For ``image_score=deep``: the largest stride of its layer, and the share of the positions that count."""
 
 
-class MKD:
+class MKD(TrainsNetwork):
     """The scorer. ``Options`` are stored; work begins in ``train``."""
 
     Options: ClassVar[type] = MKDOptions

@@ -15,13 +15,16 @@ from edgead_plugins.backbones.conversion import normalised
 from edgead_plugins.backbones.graphs import onnx
 from edgead_plugins.students.losses import regression
 from edgead_plugins.students.options import DESCRIPTOR, EPOCHS, STUDENTS, TEACHER, StudentsOptions, held_out
-from edgead_plugins.students.patch_networks import PatchNetworks, mirrored, receptive_field
-from edgead_plugins.students.teacher import find_teachers
+from edgead_plugins.students.patch_networks import PatchNetworks, mirrored, window
+from edgead_plugins.students.teacher import find_teachers, to_train
 from edgead_plugins.students.teacher_file import Teacher, to_bytes
+from edgead_plugins.training.batches import Batches
 from edgead_plugins.training.checkpoint import fingerprint
 from edgead_plugins.training.loop import Run, first_and_last, train
+from edgead_plugins.training.machine import Machine, machine_of
+from edgead_plugins.training.plan import Phase, announce
 from edgead_plugins.training.pytorch import nn, torch
-from edgead_plugins.training.seeding import batch_of, deterministic, generator, pick_device
+from edgead_plugins.training.seeding import batch_of, deterministic, generator
 from edgead_plugins.training.trained import TrainedBackbone, to_backbone
 
 FLAT = 1e-3
@@ -66,11 +69,18 @@ def train_students(data: TrainingData, layer: str, options: StudentsOptions) -> 
         images = list(data.images())
     for scale in options.scales:  # before anything is trained
         mirrored(torch.zeros(1, 3, *data.size), scale, options.stride)
-    teachers = find_teachers(data, layer, options)
-    shown = torch.from_numpy(np.stack(images))
+    machine, shown = machine_of(data.compute), torch.from_numpy(np.stack(images))
+    lessons = to_train(data, layer, options, machine)
+    ahead = {scale: _rehearsal(data, scale, shown, options, machine) for scale in sorted(set(options.scales))}
+    phases = [*(lesson.phase for lesson in lessons.values()), *ahead.values()]
+    announce("uninformed-students", machine, data.progress, phases)
+    pieces: dict[int, int | None] = {scale: phase.batches.pieces for scale, phase in ahead.items()}
+    del ahead, phases
+    teachers = find_teachers(data, layer, options, machine, lessons)
     pairs, losses = {}, {}
     for teacher in teachers:
-        pairs[teacher.scale], losses[str(teacher.scale)] = _train(data, teacher, shown, options)
+        found = _train(data, teacher, shown, options, machine, pieces[teacher.scale])
+        pairs[teacher.scale], losses[str(teacher.scale)] = found
     network = Ensemble(pairs, options.stride)
     facts = {
         "training": {
@@ -82,9 +92,9 @@ def train_students(data: TrainingData, layer: str, options: StudentsOptions) -> 
         },
         "loss": losses,
         "teacher": {str(teacher.scale): _described(teacher) for teacher in teachers},
-        "trained_on": pick_device(options.device).type,
+        **machine.facts,
     }
-    found = to_backbone(
+    made = to_backbone(
         network,
         "uninformed-students",
         data.size,
@@ -92,7 +102,7 @@ def train_students(data: TrainingData, layer: str, options: StudentsOptions) -> 
         spec=_input(teachers[0], data.size),
         facts=facts,
     )
-    return dataclasses.replace(found, float_nodes=_before_last(found.model))
+    return dataclasses.replace(made, float_nodes=_before_last(made.model))
 
 
 def _before_last(model: onnx.ModelProto) -> list[str]:
@@ -114,19 +124,20 @@ def _before_last(model: onnx.ModelProto) -> list[str]:
 
 
 def _train(
-    data: TrainingData, teacher: Teacher, images: torch.Tensor, options: StudentsOptions
+    data: TrainingData,
+    teacher: Teacher,
+    images: torch.Tensor,
+    options: StudentsOptions,
+    machine: Machine,
+    pieces: int | None,
 ) -> tuple[tuple[PatchNetworks, PatchNetworks], dict[str, float] | None]:
     """Teacher and students of one scale, and the share of the teacher's variance that isn't explained."""
-    device, scale, stride = pick_device(options.device), teacher.scale, options.stride
-    steps, size = _steps(len(images), options), min(options.batch_size, len(images))
+    device, scale, stride = machine.device, teacher.scale, options.stride
     spec = _input(teacher, data.size)
-
-    def padded(some: torch.Tensor) -> torch.Tensor:
-        return mirrored(normalised(some.to(device), spec), scale, stride)
 
     def one_by_one(advance: Callable[[int], None]) -> Iterator[torch.Tensor]:
         for image in images:
-            yield padded(image[None])
+            yield mirrored(normalised(image[None].to(device), spec), scale, stride)
             advance(1)
 
     seed = int(generator(data.seed, 21, scale).integers(2**31))
@@ -135,16 +146,8 @@ def _train(
         with data.progress("asking the teacher", len(images)) as advance:
             normalise(master, *measure(master, one_by_one(advance), stride))
         students = PatchNetworks(scale, options.students, options.width).to(device)
-
-        def step(number: int) -> torch.Tensor:
-            batch = batch_of(number, len(images), size, data.seed)
-            rng = generator(data.seed, 22, scale, number)
-            parts = (part(padded(images[i : i + 1]), scale, stride, options.crop, rng) for i in batch)
-            around = torch.cat(list(parts))
-            with torch.no_grad():
-                targets = master(around, stride)
-            return regression(targets, students(around, stride))
-
+        phase = _phase(data, master, students, images, spec, options, machine)
+        phase.batches.pieces = pieces
         run = Run(
             f"students {scale}",
             data.checkpoint,
@@ -154,42 +157,78 @@ def _train(
                 phase="students",
                 options=dataclasses.asdict(options),
                 teacher=_sha256(teacher),
+                pieces=pieces,
             ),
             data.progress,
             advice=f"lower -o learning_rate={options.learning_rate:g}",
         )
+        steps, size = phase.steps, phase.batches.size
         optimiser = torch.optim.Adam(
             students.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps) if options.decay else None
         per_epoch = max(1, min(len(images) // size, steps // 8))
-        told = train(run, students, optimiser, step, steps, steps_per_epoch=per_epoch, scheduler=falling)
+        told = train(
+            run,
+            students,
+            optimiser,
+            phase.batches,
+            steps,
+            steps_per_epoch=per_epoch,
+            scheduler=falling,
+            announced=True,
+        )
     shares = [loss / (options.students * DESCRIPTOR) for loss in told]
     return (master.cpu(), students.eval().cpu()), first_and_last(shares)
 
 
+def _phase(
+    data: TrainingData,
+    master: PatchNetworks,
+    students: PatchNetworks,
+    images: torch.Tensor,
+    spec: InputSpec,
+    options: StudentsOptions,
+    machine: Machine,
+) -> Phase:
+    """How the students of one scale learn from their teacher."""
+    scale, stride, size = master.scale, options.stride, min(options.batch_size, len(images))
+    around = mirrored(torch.zeros(1, 3, *data.size), scale, stride)
+    lengths = int(around.shape[2]), int(around.shape[3])
+
+    def make(number: int) -> list[Any]:
+        batch = batch_of(number, len(images), size, data.seed)
+        rng = generator(data.seed, 22, scale, number)
+        return [images[batch], np.array([window(lengths, scale, stride, options.crop, rng) for _ in batch])]
+
+    def learn(number: int, some: torch.Tensor, windows: torch.Tensor) -> torch.Tensor:
+        parts = []
+        for i, (top, bottom, left, right) in enumerate(windows.tolist()):
+            whole = mirrored(normalised(some[i : i + 1], spec), scale, stride)
+            parts.append(whole[:, :, top:bottom, left:right])
+        given = torch.cat(parts)
+        with machine.autocast():
+            with torch.no_grad():
+                targets = master(given, stride)
+            said = students(given, stride)
+        return regression(targets.float(), said.float())
+
+    batches = Batches(f"students {scale}", machine, make, learn, size, in_pieces="exact")
+    return Phase(batches, _steps(len(images), options), students)
+
+
+def _rehearsal(
+    data: TrainingData, scale: int, images: torch.Tensor, options: StudentsOptions, machine: Machine
+) -> Phase:
+    """What will cost as much as training the students of one scale, whose teacher there isn't yet."""
+    with deterministic(data.seed):
+        networks = [PatchNetworks(scale, count, options.width) for count in (1, options.students)]
+    master, students = (network.to(machine.device) for network in networks)
+    return _phase(data, master, students, images, data.backbone.input, options, machine)
+
+
 def _steps(n_images: int, options: StudentsOptions) -> int:
     return options.steps or EPOCHS * (n_images // min(options.batch_size, n_images))
-
-
-def part(around: torch.Tensor, scale: int, stride: int, crop: int, rng: np.random.Generator) -> torch.Tensor:
-    """What a step learns from, of a padded image (1, 3, H, W): the pixels that ``crop`` x ``crop`` depend on.
-
-    Where it begins is any pixel, and not only a multiple of the stride, so that over time every position is
-    learnt. It's drawn from half a crop beyond either border and brought back: what lies at the border, often
-    something of its own, would else be learnt from least. With 0 it's the whole image, moved by less than the
-    stride.
-    """
-    sides = []
-    for length in around.shape[2:]:
-        wanted = crop + receptive_field(scale) - stride
-        if crop:
-            drawn = int(rng.integers(-(crop // 2), max(length - wanted, 0) + crop // 2 + 1))
-            start = min(max(drawn, 0), max(length - wanted, 0))
-        else:
-            start = int(rng.integers(stride))
-        sides.append(slice(start, start + wanted if crop else None))
-    return around[:, :, sides[0], sides[1]]
 
 
 def load_teacher(teacher: Teacher) -> PatchNetworks:
@@ -213,7 +252,7 @@ def measure(
     count, total, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     with torch.no_grad():
         for given in inputs:
-            found = master(given, stride).transpose(0, 1).flatten(1).double().cpu()
+            found = master(given, stride).transpose(0, 1).flatten(1).cpu().double()
             count += found.shape[1]
             total, squares = total + found.sum(1), squares + found.square().sum(1)
     mean = total / count
@@ -252,4 +291,4 @@ def _sha256(teacher: Teacher) -> str:
     return hashlib.sha256(to_bytes([teacher])).hexdigest()
 
 
-__all__ = ["Ensemble", "load_teacher", "measure", "normalise", "part", "train_students"]
+__all__ = ["Ensemble", "load_teacher", "measure", "normalise", "train_students"]

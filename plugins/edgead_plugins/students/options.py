@@ -80,8 +80,6 @@ class StudentsOptions:
     0 leaves it out."""
     compactness: Factor = 1.0
     """Weight of the correlations between a descriptor's values in the teacher's loss."""
-    device: str = "auto"
-    """Where to train: auto (a GPU where there is one), cpu, cuda, cuda:1."""
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from edgead.errors import OptionError
 from edgead.types import Size
 from edgead_plugins.students.options import DESCRIPTOR
@@ -128,4 +130,32 @@ def mirrored(x: torch.Tensor, scale: int, stride: int) -> torch.Tensor:
     return functional.pad(x, margins(scale, size, stride), mode="reflect")
 
 
-__all__ = ["LAYERS", "Layer", "PatchNetworks", "margins", "mirrored", "receptive_field"]
+def window(
+    lengths: Size, scale: int, stride: int, crop: int, rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """What a step learns from, of a padded image: the pixels that ``crop`` x ``crop`` depend on.
+
+    Where it begins is any pixel, and not only a multiple of the stride, so that over time every position is
+    learnt. It's drawn from half a crop beyond either border and brought back: what lies at the border, often
+    something of its own, would else be learnt from least. With 0 it's the whole image, moved by less than the
+    stride.
+
+    Args:
+        lengths: (H, W) of the padded image.
+
+    Returns:
+        First and last row, first and last column, the last ones exclusive.
+    """
+    ends = []
+    for length in lengths:
+        wanted = crop + receptive_field(scale) - stride
+        if crop:
+            drawn = int(rng.integers(-(crop // 2), max(length - wanted, 0) + crop // 2 + 1))
+            start = min(max(drawn, 0), max(length - wanted, 0))
+        else:
+            start = int(rng.integers(stride))
+        ends += [start, min(start + wanted, length) if crop else length]
+    return ends[0], ends[1], ends[2], ends[3]
+
+
+__all__ = ["LAYERS", "Layer", "PatchNetworks", "margins", "mirrored", "receptive_field", "window"]

@@ -17,9 +17,10 @@ from edgead.types import Backbone, BankPrecision, FittingData, Scores, TrainingD
 from edgead.workbench.graph import parameter, static_shape
 from edgead_plugins.layers import deepest_unless
 from edgead_plugins.students.options import ERROR, STUDENTS, TEACHER, VARIANCE, StudentsOptions, held_out
+from edgead_plugins.trains import TrainsNetwork
 
 
-class UninformedStudents:
+class UninformedStudents(TrainsNetwork):
     """The scorer. ``Options`` are stored; work begins in ``train``."""
 
     Options: ClassVar[type] = StudentsOptions

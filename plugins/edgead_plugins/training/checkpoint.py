@@ -13,13 +13,15 @@ from typing import Any
 from edgead.files import READ, output_errors, write_file
 from edgead.types import LearningData
 from edgead.version import __version__
+from edgead_plugins.training.machine import machine_of
 from edgead_plugins.training.pytorch import torch
 
 
 def fingerprint(data: LearningData, **facts: Any) -> str:
     """SHA-256 of all that decides how a training ends; a checkpoint of another fingerprint isn't used.
 
-    The images, defects, seed, backbone, edgead's and torch's version count by themselves.
+    The images, defects, seed, backbone, edgead's and torch's version count by themselves, and so do the
+    device and its arithmetic, which decide rounding.
 
     Args:
         facts: what else does, as JSON values: the method's name and its options.
@@ -29,6 +31,7 @@ def fingerprint(data: LearningData, **facts: Any) -> str:
         "torch": torch.__version__,
         "seed": data.seed,
         "backbone": [data.backbone.name, dict(data.backbone.provenance)],
+        "machine": machine_of(data.compute).identity,
         **facts,
     }
     digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode())

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.errors import OptionError, one_line
+from edgead.errors import OptionError, cut, one_line
+from edgead.names import shown
 from edgead_plugins.training.pytorch import torch
 
 
@@ -59,20 +60,34 @@ def batch_of(step: int, n_images: int, batch_size: int, seed: int, rest: bool = 
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` is the first GPU where there is one, else the CPU; any other name is torch's own.
+    """``auto`` is the first GPU of NVIDIA's or AMD's where there is one, else the CPU; any other name is
+    torch's own.
 
     Raises:
-        OptionError: torch has no such device here.
+        OptionError: torch has no such device here; the message names those that it has.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:  # an AssertionError where torch is built without CUDA
+        device = torch.device(name)
+        if device.type == "meta":  # torch's own for shapes without values
+            raise RuntimeError("it holds no values")
+        torch.zeros(1, device=device).add_(1).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # Assertion: built without CUDA
         raise OptionError(
-            f"torch can't use device={name} here ({one_line(error, 'first')}): -o device=auto"
+            f"torch can't train on device {shown(cut(name))} ({one_line(error, 'first')}): use auto, or one "
+            f"of those here: {', '.join(devices_here())}"
         ) from error
-    return torch.device(name)
+    return device
 
 
-__all__ = ["batch_of", "deterministic", "generator", "pick_device"]
+def devices_here() -> list[str]:
+    """torch's devices on this machine, by the names that ``pick_device`` takes; the CPU is the first."""
+    kind = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if kind is None:
+        return ["cpu"]
+    count = torch.accelerator.device_count()
+    return ["cpu", *([kind.type] if count == 1 else (f"{kind.type}:{i}" for i in range(count)))]
+
+
+__all__ = ["batch_of", "deterministic", "devices_here", "generator", "pick_device"]
