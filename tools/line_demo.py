@@ -24,6 +24,7 @@ from collections import Counter
 from pathlib import Path
 
 import cv2
+from pymodbus.exceptions import ModbusException
 
 import edgead
 from edgead.demo.product import KINDS, make_defective, make_product
@@ -75,6 +76,8 @@ options = {{ url = "mqtt://127.0.0.1:{broker}/edgead/demo" }}
 def main() -> int:
     arguments = _arguments()
     out: Path = arguments.out
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: line and broker don't outlive this
+        signal.signal(number, _interrupt)
     if not (out / "bundle.edgead").exists():
         make_bundle(out)
     modbus = free_port()
@@ -87,8 +90,14 @@ def main() -> int:
         print(f"Modbus TCP: 127.0.0.1:{modbus}")
         print(f"MQTT: 127.0.0.1:{broker}, topic edgead/demo/#" if broker else NO_BROKER)
         print(f"the page, once the line is ready: http://127.0.0.1:{arguments.port}", flush=True)
+        if (users := out / "users.toml").exists():
+            print(f"another password: edgead line users add {users} engineer --role engineer", flush=True)
         stack.enter_context(Gate(modbus))
         return run_line(out, arguments.seconds)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def make_bundle(out: Path) -> None:
@@ -144,7 +153,7 @@ class Gate(threading.Thread):
     def run(self) -> None:
         """Until told to end; a line that isn't there yet, or any more, is waited for."""
         while not self._done.wait(0.5):
-            with contextlib.suppress(OSError, AssertionError, ValueError):
+            with contextlib.suppress(OSError, AssertionError, ValueError, ModbusException):
                 plc = Plc(self._port)
                 try:
                     self._serve(plc)
@@ -193,12 +202,17 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=Path("edgead-line-demo"))
-    parser.add_argument("--rate", type=float, default=2.0, help="parts a second")
-    parser.add_argument("--port", type=int, default=8080, help="the page's")
+    parser.add_argument(
+        "--out", type=Path, default=Path("edgead-line-demo"), help="its folder (default edgead-line-demo)"
+    )
+    parser.add_argument("--rate", type=float, default=2.0, help="parts a second (default 2)")
+    parser.add_argument("--port", type=int, default=8080, help="the page's (default 8080)")
     parser.add_argument("--seconds", type=float, help="end by itself after so long")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
