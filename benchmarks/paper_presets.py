@@ -148,7 +148,9 @@ def full_steps(method: str, options: Any, images: int) -> dict[str, int]:
         return {"destseg student": options.student_steps, "destseg segmentation": options.steps}
     if method == "dmad":
         return {"dmad": options.steps}
-    if method in ("fyd", "mkd"):
+    if method == "mkd":  # whose last batch of a pass is a smaller one
+        return {method: options.epochs * -(-images // options.batch_size)}
+    if method == "fyd":
         return {method: options.epochs * per_epoch}
     found = {f"teacher {scale}": options.teacher_steps for scale in options.scales}
     learnt = images - round(images * options.heldout)
