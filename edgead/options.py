@@ -101,12 +101,9 @@ def check_options(options: Any) -> None:
     for name, field in _fields(type(options)).items():
         value = getattr(options, name)
         if not fits(hints[name], value):
-            given = show(value)
-            if isinstance(value, float) and float(given) != value:  # it needs more digits
-                given = repr(value)
             default = show(_default(field))
             raise OptionError(
-                f"option '{name}' takes {describe_type(hints[name])}, not {cut(given)}: choose such a value, "
+                f"option '{name}' takes {describe_type(hints[name])}, not {_given(value)}: choose such a value, "
                 f"or leave it out{default and f' for {default}'}"
             )
 
@@ -141,6 +138,18 @@ def _fields(options_type: type) -> dict[str, Field[Any]]:
 
 def _default(field: Field[Any]) -> Any:
     return field.default_factory() if field.default_factory is not MISSING else field.default
+
+
+def _given(value: Any) -> str:
+    """A value that doesn't fit: a text that looks like a number is told from the number."""
+    if isinstance(value, str):
+        return f"the text '{cut(value)}'"
+    if isinstance(value, tuple | list) and any(isinstance(item, str) for item in value):
+        return cut(f"[{', '.join(_given(item) for item in value)}]")
+    given = show(value)
+    if isinstance(value, float) and float(given) != value:  # it needs more digits
+        given = repr(value)
+    return cut(given)
 
 
 def _check_name(name: str, known: Mapping[str, Any]) -> None:

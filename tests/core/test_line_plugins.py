@@ -68,7 +68,7 @@ def test_a_name_of_edgeads_own_stays_so(site: object) -> None:
     [
         ("sinks", "acme-gate", {"level": 0}, PluginError, "acme-line 1.0: 'acme-gate' can't be made"),
         ("sinks", "acme-gate", {"levl": 0}, OptionError, "no option named 'levl': did you mean level?"),
-        ("sinks", "acme-gate", {"level": "high"}, OptionError, "'level' takes integer, not high"),
+        ("sinks", "acme-gate", {"level": "high"}, OptionError, "'level' takes integer, not the text 'high'"),
         ("sinks", "acme-absent", {}, PluginError, "acme-line 1.0: sink 'acme-absent' can't be loaded"),
         ("sources", "acme-eye", {}, PluginError, "acme-line 1.0: source 'acme-eye' can't be loaded"),
         ("sources", "acme-gate", {}, UnknownNameError, "no source named 'acme-gate'"),
