@@ -103,8 +103,8 @@ def check_options(options: Any) -> None:
         if not fits(hints[name], value):
             default = show(_default(field))
             raise OptionError(
-                f"option '{name}' takes {describe_type(hints[name])}, not {_given(value)}: choose such a value, "
-                f"or leave it out{default and f' for {default}'}"
+                f"option '{name}' takes {describe_type(hints[name])}, not {_given(value)}: choose such a "
+                f"value, or leave it out{default and f' for {default}'}"
             )
 
 

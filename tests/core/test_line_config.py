@@ -74,7 +74,7 @@ def test_lists_become_tuples_and_options_are_handed_on_as_they_are() -> None:
         ({"sink": [SINK, SINK]}, "two of [[sink]] have the name 'file'"),
         (
             {"sink": [{**SINK, "role": "gate"}]},
-            "option 'role' takes verdict|inform|none, not the text 'gate'",
+            "'role' takes verdict|inform|none, not the text 'gate'",
         ),
         ({"cameras": []}, "no table of a line's file (line.toml) named 'cameras': did you mean camera"),
     ],
