@@ -189,7 +189,7 @@ async def set_threshold(site: Site, request: Request) -> Response:
     before = await asyncio.to_thread(threshold_of, camera)
     note = [f"--by={user.name}", f"--why={reason}"]
     if given.get("undo") is True:
-        what, words, after = "threshold-undo", ["--undo", *note], None
+        what, words, after = "threshold-undo", ["--undo", *note], "the one before"
     else:
         value = given.get("threshold")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
