@@ -1,12 +1,12 @@
 """How small a defect is found in large frames: squeezed, in windows, and as ``--smallest-defect`` chooses.
 
-    python benchmarks/large_frames.py [--good 12] [--frames 6] [--clean 30] [--seed 0] [--smallest 10] [--folds 5]
+    python benchmarks/large_frames.py [--good 12] [--frames 6] [--clean 30] [--seed 0] [--smallest 10]
 
 Frames of 4096 x 3000 of brushed metal are drawn, with dark and bright spots and short scratches of 6, 10, 16,
 24 and 40 pixels on those that are judged. PatchCore with the backbone ``default`` learns good frames in three
 ways; a defect is found where the map in its place is over the highest value of ``--clean`` other good frames,
-or the bundle's own threshold if that's higher. *A crop shows*: the bundle in windows, given 256 x 256 pixels around the defect alone, finds
-it. FP32 on ONNX Runtime; no times, so the processor plays no part.
+or the bundle's own threshold if that's higher. *A crop shows*: the bundle in windows, given 256 x 256 pixels
+around the defect alone, finds it. FP32 on ONNX Runtime; no times, so the processor plays no part.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def main() -> None:
                     for frame, defects in judged
                     for each in defects
                 ]
-                _row("a crop shows", f"{WINDOW} x {WINDOW} around it", detector.threshold, crops)
+                _row("a crop shows", f"{WINDOW} x {WINDOW} around it", threshold, crops)
 
 
 def in_crop(detector: edgead.Detector, threshold: float, frame: Frame, defect: Defect) -> bool:
@@ -103,9 +103,7 @@ def in_crop(detector: edgead.Detector, threshold: float, frame: Frame, defect: D
     return shows(threshold, detector(crop).anomaly_map, (WINDOW, WINDOW), inside)
 
 
-def shows(
-    detector: edgead.Detector, found: NDArray[np.float32], frame: tuple[int, int], defect: Defect
-) -> bool:
+def shows(threshold: float, found: NDArray[np.float32], frame: tuple[int, int], defect: Defect) -> bool:
     """Whether a map reaches the threshold where a defect lies."""
     down, across = found.shape[0] / frame[0], found.shape[1] / frame[1]
     top, left = (defect.row - NEAR) * down, (defect.column - NEAR) * across

@@ -415,7 +415,8 @@ SENTENCES: dict[str, str] = {
     "line-swap-other": "camera {camera}: it was told of yet another bundle, so {bundle} isn't tried any more",
     "line-swap-same": "camera {camera}: bundle {bundle} judges already, so nothing is changed",
     "line-swap-judges": "camera {camera}: bundle {bundle} judges now, and the one before stands by; of "
-    "{images:#image} that both have judged {differ:#verdict} differ, scores by {apart:.6g} at most",
+    "{images:#image} that both have judged {differ:#verdict} {differ:differs|differ}, scores by {apart:.4g} "
+    "at most",
     "line-swap-done": "camera {camera}: bundle {bundle} stays, and the one before is let go of",
     "line-swap-refused": "camera {camera}: bundle {bundle} is refused, and the one before goes on judging: "
     "{why}; look into it before this line is started again",

@@ -21,6 +21,7 @@ from edgead.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
     from edgead.line.hearing import Told
+    from edgead.line.simulate import Outcome
     from edgead.line.telling import Telling
 
 MOST_PARTS = 10_000_000
@@ -121,9 +122,10 @@ def check(file: Path, as_json: bool) -> int:
     if as_json:
         print_json({"ready": all(f.ready for f in found), "findings": [f.record() for f in found]})
     for finding in found if not as_json else ():
+        what = f"{finding.kind} {finding.name}: "
         told = "; ".join(map(say, finding.notices)) if finding.ready else str(finding.error)
         word = "ready" if finding.ready else "NOT READY"
-        click.echo(shown(f"{word:9}  {finding.kind} {finding.name}: {told}"))
+        click.echo(shown(f"{word:9}  {what}{told.removeprefix(what)}"))
     return next((finding.error.exit_code for finding in found if finding.error is not None), 0)
 
 
@@ -235,8 +237,28 @@ def simulate(
             late = f"; the latest was {abs(outcome.late_ms):.1f} ms {word} its deadline"
         unseen = f"; of {outcome.unseen} others nobody heard, their camera was lost" if outcome.unseen else ""
         click.echo(f"{outcome.triggers} triggers, {outcome.verdicts} verdicts at the PLC{late}{unseen}")
+        for line_of_text in _of_simulation(outcome, made_up=images is None and not stand_in):
+            click.echo(line_of_text)
     if wrong:
         raise GateError(f"the line didn't keep its promise: {'; '.join(wrong)}")
+
+
+def _of_simulation(outcome: Outcome, made_up: bool) -> list[str]:
+    """What else is to be known of a simulation: what came to nothing, and what its decisions are worth."""
+    from edgead.notices import count
+
+    found = []
+    if outcome.untriggered:
+        parts = count(outcome.untriggered, "part")
+        found.append(f"{parts} triggered nothing: a camera was away, or missed it")
+    if outcome.unreached:
+        faults, named = count(len(outcome.unreached), "fault"), ", ".join(outcome.unreached[:5])
+        found.append(f"{faults} of the script didn't happen, for no such part came: {named}")
+    if made_up:
+        found.append(
+            "the images were made up, so decisions say nothing of your parts: --images DIR shows yours"
+        )
+    return found
 
 
 @command.command("export-log")

@@ -5,6 +5,7 @@ Nothing is sent to a sink but that the line isn't ready.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from edgead.line.crew import Crew, Plan
 from edgead.line.events import Shot
 from edgead.line.judge_process import of_another_depth
 from edgead.line.lens import Misunderstood
+from edgead.line.page_table import PageTable
 from edgead.line.processes import Child
 from edgead.line.starts import refusal
 from edgead.notices import Notice
@@ -74,7 +76,8 @@ def check_line(
         image_seconds: how long to wait for an image of each camera.
     """
     no_users = [] if line.page is None or exists(line.path(line.page.users)) else [line.page.users]
-    if no_users:  # it's made when the line runs first: nothing to listen for yet
+    own = line.page or PageTable()
+    if no_users:  # the file is made when the line runs first: the page itself can't be tried yet
         line = replace(line, page=None)
     crew = Crew(Plan(line, bundles))
     for name, judge in list(crew.judges.items()):
@@ -82,8 +85,23 @@ def check_line(
             crew.children.all.remove(judge)
             del crew.judges[name]
     checking = _Checking(line, crew, image_seconds)
-    page = [Finding("page", "page", (Notice("line-check-no-users", {"file": file}),)) for file in no_users]
+    page = [_unused(own, file) for file in no_users]
     return [*checking.run(), *page, *checking.whole()]
+
+
+def _unused(page: PageTable, users: str) -> Finding:
+    """Of a page without users yet: whether it could listen where it's to."""
+    host, port = page.address
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        why = (
+            f"the page can't listen on {host}:{port} ({error.strerror or error}): give another listen in the "
+            "line's [page]"
+        )
+        return Finding("page", "page", error=OutputError(why))
+    return Finding("page", "page", (Notice("line-check-no-users", {"file": users}),))
 
 
 class _Checking:

@@ -61,6 +61,8 @@ class Hearing:
         self.refused: EdgeadError | None = None
         self._told_missed: dict[str, float] = {}
         self._ill: dict[str, str] = {}
+        self._refusals: dict[Child, str] = {}  # what was said last, until it works
+        self._repeats: set[Child] = set()
 
     def hear(self, child: Child, message: Message) -> None:
         """One message; a process that can't be understood is killed."""
@@ -81,13 +83,17 @@ class Hearing:
                 self._recorder(message)
             else:
                 self._sink(child, message)
+            if child.up:
+                self._refusals.pop(child, None)
         except NONSENSE as error:
             child.kill(f"it said what can't be understood ({one_line(error)})")
 
     def gone(self, child: Child, why: str) -> None:
         """A process has ended."""
         now = time.monotonic_ns()
-        if child.name not in self._crew.candidates:  # of these it's told what becomes of their bundle
+        repeats = child in self._repeats
+        self._repeats.discard(child)
+        if not repeats and child.name not in self._crew.candidates:  # of these their bundle's fate is told
             self._told(Notice("line-process-gone", {"process": child.label, "why": why}))
         if child.kind == "camera":
             self._crew.lenses[child.name].is_open = False
@@ -126,7 +132,12 @@ class Hearing:
         child.refusal = str(error)
         if not self.opens and child.kind not in ("recorder", "page"):  # parts are judged all the same
             self.refused = self.refused or error
-        self._told(Notice("line-process-refused", {"process": child.label, "why": str(error)}))
+        why = str(error).removeprefix(f"{child.label}: ")
+        if self._refusals.get(child) == why:  # it's started again and again, and says the same
+            self._repeats.add(child)
+            return
+        self._refusals[child] = why
+        self._told(Notice("line-process-refused", {"process": child.label, "why": why}))
 
     def _camera(self, child: Child, message: Message) -> None:
         now, name, lens = time.monotonic_ns(), child.name, self._crew.lenses[child.name]

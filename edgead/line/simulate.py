@@ -66,6 +66,8 @@ class Outcome:
         unseen: triggers that a camera got and that nobody heard of, since it had just begun, or was lost
             with their images: nobody told of them, and the line wasn't ready.
         late_ms: what the latest verdict was after its deadline when the PLC had it, in ms; under 0 before.
+        untriggered: parts that triggered nothing: their camera was away, or a fault kept it from them.
+        unreached: faults of parts that don't come, in words.
         whys: verdicts by what they rest on.
         tally: figures of the line itself.
     """
@@ -81,6 +83,8 @@ class Outcome:
     late_ms: float | None
     whys: Mapping[str, int]
     tally: Mapping[str, Any] = field(default_factory=dict)
+    untriggered: int = 0
+    unreached: tuple[str, ...] = ()
 
     def faults(self, epsilon_ms: float) -> list[str]:
         """What of the promise wasn't kept, in words; nothing where it was.
@@ -114,6 +118,8 @@ class Outcome:
             "accepted_unjudged": list(self.accepted_unjudged),
             "mixed_up": list(self.mixed_up),
             "unseen": self.unseen,
+            "untriggered": self.untriggered,
+            "unreached": list(self.unreached),
             "late_ms": None if self.late_ms is None else round(self.late_ms, 3),
             "whys": dict(self.whys),
             "tally": dict(self.tally),
@@ -162,7 +168,8 @@ def simulate(
         cameras = {
             camera.table.name: _lines(folder / f"{camera.table.name}.jsonl") for camera in line.cameras
         }
-    return _outcome(core, virtual, wishes, logged, cameras)
+    found = _outcome(core, virtual, wishes, logged, cameras)
+    return replace(found, untriggered=0) if stopping() else found
 
 
 def _swaps(line: Line, wishes: Wishes, bundles: Mapping[str, Path]) -> list[tuple[float, tuple[Found, ...]]]:
@@ -243,7 +250,11 @@ def _outcome(
     unjudged = [v["trigger"] for v in verdicts if v["why"] != "score" and v["decision"] != failsafe]
     known = {(verdict["camera"], verdict["frame_id"]) for verdict in verdicts}
     unseen = [1 for name, log in cameras.items() for each in log if (name, each["number"]) not in known]
+    beyond = [fault for fault in wishes.faults if fault.part >= wishes.parts]
+    untriggered = wishes.parts * len(cameras) - core.arbiter.triggers - len(unseen)
     return Outcome(
+        untriggered=0 if by_plc else max(0, untriggered),
+        unreached=tuple(f"{fault.what} of part {fault.part}" for fault in beyond),
         triggers=core.arbiter.triggers,
         verdicts=len(verdicts),
         told=len(told),

@@ -18,7 +18,7 @@ from edgead.roi import Roi, RoiRule, read_roi
 from edgead.sampling import spread
 from edgead.types import PRECISIONS, Backbone, Compute, Defect, InputSpec, Precision, Progress, Size
 from edgead.window_rule import WindowRule
-from edgead.windows import STEP
+from edgead.windows import MAX_SCALE, STEP
 from edgead.workbench.annotated import read_defects
 from edgead.workbench.edges import Edges, first_margin
 from edgead.workbench.good_images import GoodImages, Reading, read_good, split
@@ -95,6 +95,8 @@ class Settings:
             raise OptionError(f"holdout {self.holdout} must be between 0 and 1, 0.2 for instance")
         if self.folds != 0 and not 2 <= self.folds <= MOST_FOLDS:
             raise OptionError(f"folds {self.folds} must be 0, for the hold-out, or from 2 to {MOST_FOLDS}")
+        if not (math.isfinite(self.scale) and 1 <= self.scale <= MAX_SCALE):
+            raise OptionError(f"scale {self.scale} must be from 1 to {MAX_SCALE}")
         if self.scale != 1 and not self.windows:
             raise OptionError(
                 f"scale {self.scale:g} is of frames that are judged in windows: ask for --windows"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -273,6 +274,20 @@ def test_check_says_all_that_is_not_ready(folder: Path, capfd: pytest.CaptureFix
     assert "parts" in errors["camera"] and "none.edgead" in errors["bundle"] and "nowhere" in errors["sink"]
 
 
+def test_check_says_what_is_not_there_once_and_that_the_pages_port_is_taken(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "parts").rename(folder / "elsewhere")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        file = folder / "line.toml"
+        file.write_text(f'{file.read_text()}\n[page]\nlisten = "127.0.0.1:{port}"\n')
+        assert main(["line", "check", str(file)]) == 5
+    said = capfd.readouterr().out
+    assert "NOT READY  camera top: parts: no such folder; give the folder" in said
+    assert f"NOT READY  page page: the page can't listen on 127.0.0.1:{port}" in said
+
+
 def test_check_of_a_camera_that_nothing_triggers(
     folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,6 +314,19 @@ def test_simulate_judges_pictures_by_the_lines_own_bundle(
     assert told["triggers"] == told["verdicts"] == 6 and told["whys"] == {"score": 6}
     assert told["tally"]["decisions"] == {"accept": 4, "reject": 2} and told["faults"] == []
     assert verdicts(folder) == [], "the line's own sinks get nothing"
+    assert told["untriggered"] == 0 and told["unreached"] == []
+
+
+def test_simulate_says_what_came_to_nothing(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    gone = '[[fault]]\npart = 2\nwhat = "camera-gone"\nseconds = 0.3\n'
+    (folder / "script.toml").write_text(gone + '[[fault]]\npart = 60\nwhat = "judge-nan"\n')
+    words = ["line", "simulate", str(folder / "line.toml"), "--parts", "12", "--rate", "20", "--quiet"]
+    assert main([*words, "--faults", str(folder / "script.toml"), "--epsilon-ms", "5000"]) == 0
+    said = capfd.readouterr().out
+    triggered = int(re.search(r"(\d+) triggers", said)[1])  # type: ignore[index]
+    assert f"{12 - triggered} parts triggered nothing" in said and 0 < triggered < 12
+    assert "1 fault of the script didn't happen" in said and "judge-nan of part 60" in said
+    assert "--images DIR shows yours" in said
 
 
 def test_a_promise_that_is_not_kept_is_said(

@@ -28,6 +28,7 @@ from click.testing import CliRunner
 from edgead.cli import cli
 from edgead.errors import DatasetError, OptionError, UnknownNameError
 from edgead.line.config import line_of
+from edgead.line.page.forms import of_event
 from edgead.line.page_table import PageTable
 from tests.core.line_page_support import (
     PASSWORD,
@@ -512,3 +513,16 @@ def test_a_page_that_cannot_be_says_why(tmp_path: Path) -> None:
         hosted.close()
         (refused,) = [m for m in hosted.heard if m["is"] == "refused"][:1]
         assert "can't listen" in refused["text"] and refused["kind"] == "OutputError"
+
+
+@pytest.mark.parametrize(
+    ("code", "values", "said"),
+    [
+        ("line-ready", {"reasons": []}, "the line is ready"),
+        ("line-not-ready", {"reasons": [{"text": "sink gate isn't there"}]}, "ready: sink gate isn't there"),
+        ("line-late", {"part": "7", "camera": "top", "late_ms": 3.21}, "part 7 of camera top, 3.2 ms after"),
+        ("line-sink-up", {"sink": "gate"}, "sink gate is there"),
+    ],
+)
+def test_every_event_of_the_record_is_a_sentence(code: str, values: dict[str, Any], said: str) -> None:
+    assert said in of_event(code, values) and "reasons" not in of_event(code, values)

@@ -242,10 +242,16 @@ def test_a_page_that_cannot_be_is_said_and_the_line_runs(tmp_path: Path) -> None
 
     def done() -> bool:
         assert time.monotonic() < until
-        refused = [t for t in told if str(getattr(t, "code", "")) == "line-process-refused"]
-        return core.tally.total > 3 and bool(refused)
+        started.add(core._crew.page.process)  # type: ignore[union-attr]
+        return core.tally.total > 3 and len(started - {None}) > 3
 
+    started: set[object] = set()
     core.run(done)
-    (text, *_) = [str(t) for t in told if str(getattr(t, "code", "")) == "line-process-refused"]
-    assert "page page" in text and "edgead line users add" in text
+    (text,) = [str(t) for t in told if str(getattr(t, "code", "")) == "line-process-refused"]
+    assert len([t for t in told if str(getattr(t, "code", "")) == "line-process-gone"]) == 1, "said once"
+    assert (
+        text.startswith("page page can't do its work: ")
+        and text.count("page page") == 1
+        and "edgead line users add" in text
+    )
     assert core.tally.whys["score"] > 3

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edgead.errors import OptionError
 from edgead.window_rule import WindowRule
 from edgead.windows import STEP, cut, spans, stitched, windows
+from edgead.workbench.given import Settings
 
 SIDES = st.integers(2, 20).map(lambda n: n * STEP)
 
@@ -86,3 +87,9 @@ def test_maps_and_frames_lie_on_each_other(scale: float) -> None:
 def test_a_scale_out_of_range_is_refused(scale: float) -> None:
     with pytest.raises(OptionError, match="scale"):
         WindowRule((64, 64), 8, scale)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, 65.0, float("nan")])
+def test_a_fit_refuses_such_a_scale_before_it_reads_anything(scale: float) -> None:
+    with pytest.raises(OptionError, match="must be from 1 to 64"):
+        Settings(windows=True, scale=scale)

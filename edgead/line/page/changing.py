@@ -221,7 +221,7 @@ async def set_threshold(site: Site, request: Request) -> Response:
     before = await asyncio.to_thread(threshold_of, camera)
     note = [f"--by={user.name}", f"--why={reason}"]
     if given.get("undo") is True:
-        what, words, after = "threshold-undo", ["--undo", *note], None
+        what, words, after = "threshold-undo", ["--undo", *note], "the one before"
     else:
         value = given["threshold"]
         product = [] if camera.product is None else ["--product", camera.product]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from edgead.line.record import VerdictRow
+from edgead.notices import Notice, recorded, say
 
 
 def of_news(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,6 +35,19 @@ def of_row(row: VerdictRow) -> dict[str, Any]:
     }
 
 
+def of_event(code: str, values: Mapping[str, Any]) -> str:
+    """What the line said of itself, of the record: notices, and readiness and late scores beside them."""
+    if code == "line-ready":
+        return "the line is ready"
+    if code == "line-not-ready":
+        return f"the line isn't ready: {'; '.join(map(recorded, values.get('reasons', ())))}"
+    if code == "line-late":
+        by = f"{values.get('late_ms', math.nan):.1f} ms after its deadline"
+        part, camera = values.get("part"), values.get("camera")
+        return f"late: a score for part {part} of camera {camera}, {by}; it isn't sent"
+    return say(Notice(code, values))
+
+
 _SAME = (
     "run", "trigger", "part", "camera", "decision", "why", "score", "threshold", "bundle", "encoder",
     "frame_id",
@@ -45,4 +60,4 @@ def _times(trigger: int, grab: int | None, judged: int | None, said: int | None)
     return {name: None if at is None else round((at - trigger) / 1e6, 1) for name, at in after.items()}
 
 
-__all__ = ["of_news", "of_row"]
+__all__ = ["of_event", "of_news", "of_row"]

@@ -11,10 +11,9 @@ from starlette.responses import JSONResponse, Response
 
 from edgead.errors import EdgeadError, one_line
 from edgead.line.page.clients import Stream
-from edgead.line.page.forms import of_news, of_row
+from edgead.line.page.forms import of_event, of_news, of_row
 from edgead.line.page.site import Refusal, Site
 from edgead.line.record import VerdictRow
-from edgead.notices import Notice, say
 
 TREND = 300
 """Scores that the trend shows."""
@@ -188,7 +187,7 @@ async def events(site: Site, request: Request) -> Response:
         try:
             rows = await asyncio.to_thread(lambda: site.history.reader().events(ROWS))
             told = [
-                {"utc_ms": r.utc_ns // 1_000_000, "code": r.code, "text": say(Notice(r.code, r.values))}
+                {"utc_ms": r.utc_ns // 1_000_000, "code": r.code, "text": of_event(r.code, r.values)}
                 for r in rows
             ]
             return JSONResponse({"events": told})

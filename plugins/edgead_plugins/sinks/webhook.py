@@ -80,7 +80,12 @@ class Webhook:
 
     def health(self) -> Health:
         """Posts, and whether the last one went well."""
-        return Health(self._is_open and not self._why, self._why, dict(self._counts))
+        untried = (
+            ""
+            if any(self._counts.values())
+            else f"whether {self.options.url} answers shows the first verdict"
+        )
+        return Health(self._is_open and not self._why, self._why or untried, dict(self._counts))
 
     def close(self) -> None:
         """Close the connection."""

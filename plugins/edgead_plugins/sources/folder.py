@@ -61,8 +61,10 @@ class Folder:
                 self._seen = set(self._names())
             else:
                 self._files = list_images(self._folder)
-        except (OSError, EdgeadError) as error:
-            why = error.strerror if isinstance(error, OSError) else str(error)
+        except EdgeadError as error:
+            raise DeviceError(str(error)) from None
+        except OSError as error:
+            why = error.strerror
             raise DeviceError(f"{self._folder}: can't be used ({why}); give a folder of images") from None
         self._count, self._next, self._is_open = 0, time.monotonic(), True
 

@@ -99,7 +99,7 @@ async function lessons() {
   const used = `${count(found.used["false-alarm"])} of ${count(found.capacity)} rows are used by false alarms, ${count(found.used.missed)} of ${count(found.capacity)} by missed defects.`;
   $("lesson-state").textContent = found.refused || used;
   const rows = found.lessons.map((each) => el("li", {},
-    el("time", {}, each.time.replace("T", " ").replace("Z", " UTC")),
+    el("time", {}, moment(Date.parse(each.time))),
     el("div", { class: "text" }, el("b", {}, `Lesson ${each.number}: ${NAMES[each.kind].toLowerCase()}${each.undoes ? ` lesson ${each.undoes}` : `, ${many(each.rows, "row")}`}`),
       el("div", {}, `${each.reason || "no remark"}${each.by ? ` · by ${each.by}` : ""}`)),
     each.undone_by ? el("span", { class: "quiet" }, `Undone by ${each.undone_by}`) : each.kind !== "undo" && !found.refused

@@ -187,8 +187,8 @@ function health() {
   }
   for (const process of now.processes) {
     if (process.kind === "camera" || process.kind === "sink") continue;
-    const ended = process.ended ? `ended ${process.ended}×` : "";
-    rows.push([`${process.kind[0].toUpperCase()}${process.kind.slice(1)}${process.kind === process.name ? "" : ` ${process.name}`}`, process.up, process.up ? ended || "up" : `down${process.why ? `: ${process.why}` : ""}`]);
+    const ended = process.ended ? `ended ${process.ended}×` : "", warming = process.kind === "judge" && !process.up && !ended;
+    rows.push([`${process.kind[0].toUpperCase()}${process.kind.slice(1)}${process.kind === process.name ? "" : ` ${process.name}`}`, process.up || warming, warming ? "being warmed" : process.up ? ended || "up" : `down${process.why ? `: ${process.why}` : ""}`]);
   }
   if (now.record?.rows) rows.push(["Record", false, `${many(now.record.rows, "row")} lost`]);
   if (now.record?.images) rows.push(["Images", false, `${many(now.record.images, "image")} to be kept ${now.record.images === 1 ? "is" : "are"} lost`]);

@@ -1,6 +1,6 @@
 // A threshold, moved by an engineer: what it would have done to the last scores, a reason, and then it's set.
 
-import { $, count, el, finished, get, icon, many, meta, pickCamera, post, said, score, toast } from "/static/dom.js";
+import { $, count, el, finished, get, icon, many, meta, moment, pickCamera, post, said, score, toast } from "/static/dom.js";
 import { spread } from "/static/charts.js";
 import { open } from "/static/detail.js";
 
@@ -30,7 +30,7 @@ export async function show() {
   $("threshold-refused").hidden = !found.refused;
   $("threshold-refused").replaceChildren(icon("warn"), found.refused);
   for (const field of $("threshold-form").elements) field.disabled = Boolean(found.refused) && field.type !== "range" && field.type !== "number";
-  const rows = found.revisions.map((each) => el("li", {}, el("time", {}, each.when.replace("T", " ").replace("Z", " UTC")),
+  const rows = found.revisions.map((each) => el("li", {}, el("time", {}, moment(Date.parse(each.when))),
     el("div", { class: "text" }, el("b", {}, each.threshold === null ? "another product's" : score(each.threshold)), ` by ${each.by || "nobody named"}`,
       el("div", {}, `${each.restores === null ? "" : each.restores ? `back to revision ${each.restores}. ` : "back to as exported. "}${each.why || "no reason"}`))));
   $("revisions").replaceChildren(...(rows.length ? rows : [el("li", { class: "none" }, "The threshold is as it was exported.")]));
