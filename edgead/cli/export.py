@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,8 +17,11 @@ from edgead.cli.output import json_option, print_json, quiet_option, show_notice
 from edgead.cli.sizes_found import print_sizes_found
 from edgead.cli.trade_off import kept_record, print_kept
 from edgead.names import shown
-from edgead.notices import say
+from edgead.notices import Notice, say
 from edgead.progress import make_progress
+
+if TYPE_CHECKING:
+    from edgead.manifest import Manifest
 
 PRECISIONS = ("auto", "int8", "mixed", "bf16", "fp32")
 
@@ -122,7 +125,7 @@ def command(
         progress=progress,
     )
     manifest = done.bundle.manifest
-    notices = (*manifest.notices, *done.beside)
+    notices = (*manifest.notices, *done.beside, *_of_windows(manifest))
     explain = (
         partial(explain_targets, done) if done.targets else partial(explain_choice, done.forms, done.chosen)
     )
@@ -153,6 +156,14 @@ def command(
     told = made.notices if made else ()
     show_notices([notice for notice in notices if notice not in told])
     click.echo(f"next: {typed('edgead', 'run', done.bundle.path, 'IMAGES')}")
+
+
+def _of_windows(manifest: Manifest) -> tuple[Notice, ...]:
+    """That a bundle which judges in windows was timed on one of them."""
+    if manifest.windows is None:
+        return ()
+    height, width = manifest.input.size
+    return (Notice("times-of-a-window", {"height": height, "width": width}),)
 
 
 def _refuse_unused(context: click.Context, words: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import click
 
 from edgead.cli.completion import complete_paths
 from edgead.cli.output import json_option, print_json, print_table
+from edgead.errors import OptionError
 from edgead.names import shown
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def add(file: Path, name: str, role: str, password_stdin: bool) -> None:
 
     if password_stdin:
         password = sys.stdin.readline().rstrip("\n")
+    elif not sys.stdin.isatty():
+        raise OptionError("there's no terminal to ask for the password: write it to stdin, --password-stdin")
     else:
         password = click.prompt(f"password of {shown(name)}", hide_input=True, confirmation_prompt=True)
     is_new = add_user(file, name, role, password)
