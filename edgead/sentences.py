@@ -337,8 +337,8 @@ SENTENCES: dict[str, str] = {
     "through both gates, and `--target auto` takes the faster of those that pass",
     "target-not-timed": "whether the engine of target {other} runs {form} faster on this machine couldn't be "
     "measured ({reason}); the exported bundle is complete, export again where the comparison matters",
-    "times-of-a-window": "times are of a window of {height} x {width}: a frame takes as many as it has windows "
-    "(`edgead run` has its time)",
+    "times-of-a-window": "times are of a window of {height} x {width}: a frame takes as many as it has "
+    "windows (`edgead run` has its time)",
     "bench-one-window": "frames of {height} x {width} are judged here, about one window: a larger one takes "
     "as many times as long as it has windows",
     "bundle-faster": "on this machine {other} is {times:.1f} times as fast as {bundle}, the same fitted "

@@ -64,10 +64,15 @@ def add(file: Path, name: str, role: str, password_stdin: bool) -> None:
 
     if password_stdin:
         password = sys.stdin.readline().rstrip("\n")
-    elif not sys.stdin.isatty():
-        raise OptionError("there's no terminal to ask for the password: write it to stdin, --password-stdin")
     else:
-        password = click.prompt(f"password of {shown(name)}", hide_input=True, confirmation_prompt=True)
+        try:
+            password = click.prompt(f"password of {shown(name)}", hide_input=True, confirmation_prompt=True)
+        except click.Abort:
+            if sys.stdin.isatty():
+                raise
+            raise OptionError(
+                "there's no terminal to ask for the password: write it to stdin, with --password-stdin"
+            ) from None
     is_new = add_user(file, name, role, password)
     click.echo(shown(f"{file}: {name} is {'added as' if is_new else 'now'} {role}"))
 

@@ -28,7 +28,7 @@ def test_one_of_a_later_version_is_shown_as_it_is() -> None:
     assert say(Notice("plugin", {})) == "plugin"
 
 
-COUNTS = {"images", "files", "count", "others", "parts", "rows"}
+COUNTS = {"images", "files", "count", "others", "parts", "rows", "differ"}
 
 
 @pytest.mark.parametrize("code", [code for code, text in SENTENCES.items() if "|" in text])
