@@ -37,8 +37,7 @@ def test_one_is_told_in_the_singular(code: str) -> None:
         (name, format_spec) for _, name, format_spec, _ in string.Formatter().parse(SENTENCES[code]) if name
     ]
     values = {name: 7 if name in COUNTS else "x" for name, _ in fields}
-    if "share" in values:
-        values["share"] = 0.7
+    values |= {name: 0.7 for name in ("share", "apart") if name in values}
     many, one = (
         say(Notice(code, values)),
         say(Notice(code, {**values, **{n: 1 for n in COUNTS & set(values)}})),
