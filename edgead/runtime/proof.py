@@ -129,11 +129,28 @@ def replay(bundle: Bundle, session: Session, limits: ThresholdRecord | None = No
     Args:
         limits: the thresholds that hold; the bundle's own where None.
     """
-    limits, form = limits or bundle.manifest.threshold, bundle.manifest.precision
+    manifest = bundle.manifest
+    limits = limits or manifest.threshold
+    return replay_probes(bundle, manifest.probes, session, limits, manifest.precision)
+
+
+def replay_probes(
+    bundle: Bundle,
+    probes: Sequence[ProbeRecord],
+    session: Session,
+    limits: ThresholdRecord,
+    form: Precision,
+) -> Parity:
+    """Run probes and compare with what they say.
+
+    Args:
+        bundle: has the probes' images.
+        limits: the form's thresholds.
+    """
     images: dict[str, Image] = {}
 
     def pairs() -> Iterable[tuple[float, NDArray[Any], float, NDArray[Any]]]:
-        for probe in bundle.manifest.probes:
+        for probe in probes:
             if probe.file not in images:
                 images[probe.file] = carried_image(bundle, probe.file)
             outputs = session(CHANGES[probe.change](images[probe.file])[None])
@@ -217,5 +234,6 @@ __all__ = [
     "prove",
     "record",
     "replay",
+    "replay_probes",
     "told",
 ]

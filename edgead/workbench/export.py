@@ -35,7 +35,7 @@ from edgead.errors import (
 )
 from edgead.files import exists
 from edgead.held_out import HeldOut, read_held_out, write_held_out
-from edgead.manifest import DEFAULT, Manifest, ReferenceRecord, ThresholdRecord
+from edgead.manifest import DEFAULT, Manifest, ProbeRecord, ReferenceRecord, ThresholdRecord
 from edgead.notices import Notice, say
 from edgead.plugins import registry
 from edgead.processor import cpu
@@ -44,6 +44,7 @@ from edgead.runtime.engine_options import EngineOptions
 from edgead.runtime.engines import open_session
 from edgead.runtime.exact import ExactSession
 from edgead.runtime.model_bytes import ModelBytes, read_model
+from edgead.runtime.proof import Parity, replay_probes
 from edgead.runtime.session import Session
 from edgead.runtime.warming import warm_up
 from edgead.types import Artifact, CarriesImages, Exporter, Image, Precision, Progress
@@ -57,6 +58,8 @@ from edgead.workbench.form_scores import form_figures
 from edgead.workbench.graph_bytes import load_graph
 from edgead.workbench.precision import PrecisionGate, defective_images
 from edgead.workbench.probes import CARRIED, carry, held_out
+from edgead.workbench.probes import FOLDER as PROBES
+from edgead.workbench.proven import proven
 from edgead.workbench.reference_check import check_reference
 from edgead.workbench.saturation import unsafe_layers
 from edgead.workbench.steps import logged
@@ -178,6 +181,17 @@ def export(
             reports = timed(reports, sessions, good[0])
             load = {form: partial(_loaded, reference, held[form]) for form in forms}
             reports = on_one_core(reports, artifacts, load, scratch, good[0], sessions)
+        more = isinstance(exporter, CarriesImages) and exporter.carries_images
+        count = CARRIED_IMAGES if more else CARRIED
+        carried: dict[Precision, tuple[ProbeRecord, ...]] = {}
+
+        def proof(form: Precision, threshold: ThresholdRecord) -> Parity:
+            folder = scratch / f"{form}-proof"
+            folder.mkdir()
+            carried[form] = carry(reference, held[form], folder, count, exact[form])
+            return replay_probes(reference, carried[form], sessions[form], threshold, form)
+
+        reports = proven(reports, lambda those: _choose(those, precision), proof)
         on_report(reports)
         chosen = _choose(reports, precision)
         log.info("%s chosen, on one core in ms: %s", chosen.precision,
@@ -186,10 +200,7 @@ def export(
             refuse_grave(_notices(reference, chosen))
         for name in artifacts[chosen.precision].files:
             (scratch / chosen.precision / name).rename(staging.folder / name)
-        more = isinstance(exporter, CarriesImages) and exporter.carries_images
-        count = CARRIED_IMAGES if more else CARRIED
-        known = exact[chosen.precision]
-        carried = carry(reference, held[chosen.precision], staging.folder, count, known)
+        (scratch / f"{chosen.precision}-proof" / PROBES).rename(staging.folder / PROBES)
         if (teaching := manifest.teaching) is not None:
             (staging.folder / teaching.file).write_bytes(reference.read(teaching.file))
         if manifest.roi is not None:
@@ -202,7 +213,7 @@ def export(
         manifest = dataclasses.replace(
             _manifest(reference, exporter, artifacts[chosen.precision], chosen, reports),
             held_out=write_held_out(staging.folder, judged_by[chosen.precision]),
-            probes=carried,
+            probes=carried[chosen.precision],
         )
         return Export(staging.finish(manifest), chosen.precision, tuple(reports))
 
