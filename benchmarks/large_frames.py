@@ -1,6 +1,6 @@
 """How small a defect is found in large frames: squeezed, in windows, and as ``--smallest-defect`` chooses.
 
-    python benchmarks/large_frames.py [--good 12] [--frames 6] [--clean 30] [--seed 0] [--smallest 10]
+    python benchmarks/large_frames.py [--good 12] [--frames 10] [--clean 30] [--seed 0] [--smallest 10]
 
 Frames of 4096 x 3000 of brushed metal are drawn, with dark and bright spots and short scratches of 6, 10, 16,
 24 and 40 pixels on those that are judged. PatchCore with the backbone ``default`` learns good frames in three
@@ -26,8 +26,8 @@ import edgead
 HEIGHT, WIDTH = 3000, 4096
 SIZES = (6, 10, 16, 24, 40)
 WINDOW = 256
-EACH = 10
-"""Defects of each size in a frame."""
+EACH = 24
+"""Defects in a frame, all of one size: a large one is seen far around it in a squeezed frame."""
 NEAR = 8
 """Pixels around a defect in which the map may show it."""
 
@@ -51,7 +51,7 @@ def main() -> None:
         good.mkdir()
         for number in range(arguments.good):
             cv2.imwrite(str(good / f"{number:03}.png"), metal(rng), [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        judged = [defective(rng) for _ in range(arguments.frames)]
+        judged = [defective(rng, SIZES[number % len(SIZES)]) for number in range(arguments.frames)]
         ways = {
             "squeezed": {},
             "windows": {"windows": True, "size": WINDOW},
@@ -129,14 +129,13 @@ def metal(rng: np.random.Generator) -> Frame:
     return cv2.cvtColor(np.clip(grey, 0, 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
 
 
-def defective(rng: np.random.Generator) -> tuple[Frame, list[Defect]]:
-    """A frame with EACH defects of every size, each in a cell of its own."""
+def defective(rng: np.random.Generator, size: int) -> tuple[Frame, list[Defect]]:
+    """A frame with EACH defects of a size, each in a cell of its own."""
     frame, cell = metal(rng), WINDOW
     cells = [(r, c) for r in range(1, HEIGHT // cell - 1) for c in range(1, WIDTH // cell - 1)]
-    chosen = rng.choice(len(cells), EACH * len(SIZES), replace=False)
+    chosen = rng.choice(len(cells), EACH, replace=False)
     defects = []
-    for number, place in enumerate(chosen):
-        size = SIZES[number % len(SIZES)]
+    for place in chosen:
         row, column = (cells[place][axis] * cell + int(rng.integers(0, cell - size)) for axis in (0, 1))
         _draw(frame, Defect(row, column, size), rng)
         defects.append(Defect(row, column, size))
@@ -171,7 +170,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--good", type=int, default=12)
-    parser.add_argument("--frames", type=int, default=6)
+    parser.add_argument("--frames", type=int, default=10)
     parser.add_argument("--clean", type=int, default=30)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--smallest", type=float, default=10.0)
