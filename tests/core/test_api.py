@@ -34,6 +34,7 @@ from edgead.errors import (
 )
 from edgead.notices import Notice
 from edgead.options import parse_options
+from edgead.types import Compute
 from tests.bundles import SIZE, bad_image, good_image, write_images
 from tests.mean_bundle import picture, write_mean_bundle
 
@@ -152,9 +153,9 @@ def test_the_defaults_are_the_workbenchs_own() -> None:
     from edgead.workbench.fit import Settings
 
     call = inspect.signature(edgead.fit).parameters
-    for field in fields(Settings):
-        if field.name != "precisions":
-            assert call[field.name].default == field.default, field.name
+    own = [field for field in fields(Settings) if field.name not in ("precisions", "compute")]
+    for field in (*own, *fields(Compute)):  # which a call has one by one
+        assert call[field.name].default == field.default, field.name
     call = inspect.signature(edgead.export).parameters
     assert (call["max_loss"].default, call["min_auroc"].default) == (MAX_LOSS, MIN_AUROC)
     call = inspect.signature(edgead.compare).parameters
