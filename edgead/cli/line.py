@@ -15,6 +15,7 @@ import click
 
 from edgead.cli.arguments import count_of
 from edgead.cli.completion import complete_paths
+from edgead.cli.line_argument import line_file
 from edgead.cli.line_install import install, rollback
 from edgead.cli.line_users import tell_first_password, users
 from edgead.cli.output import json_option, print_json
@@ -25,15 +26,6 @@ if TYPE_CHECKING:
     from edgead.line.telling import Telling
 
 MOST_PARTS = 10_000_000
-
-
-def _file(function: Callable[..., Any]) -> Callable[..., Any]:
-    return click.argument(
-        "file",
-        metavar="LINE.TOML",
-        type=click.Path(path_type=Path, dir_okay=False),
-        shell_complete=complete_paths,
-    )(function)
 
 
 def _record(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,7 +51,7 @@ command.add_command(users)
 
 
 @command.command("run")
-@_file
+@line_file
 @click.option("--verdicts", is_flag=True, help="Print each verdict too.")
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
 @_quiet
@@ -103,7 +95,7 @@ def run(file: Path, verdicts: bool, as_json: bool, quiet: bool) -> None:
 
 
 @command.command("check")
-@_file
+@line_file
 @json_option
 def check(file: Path, as_json: bool) -> int:
     """Try each source, bundle and sink of the line, and say what isn't ready and why.
@@ -161,7 +153,7 @@ def cameras(sources: tuple[str, ...], option: tuple[str, ...], as_json: bool) ->
 
 
 @command.command("simulate")
-@_file
+@line_file
 @click.option("--parts", type=count_of(1, MOST_PARTS), default=100, metavar="N", help="Parts (default 100).")
 @click.option(
     "--rate",

@@ -10,6 +10,7 @@ import click
 
 from edgead.cli.arguments import count_of
 from edgead.cli.completion import complete_paths
+from edgead.cli.line_argument import line_file
 from edgead.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
@@ -18,15 +19,6 @@ if TYPE_CHECKING:
 
 WAIT = 120.0
 MOST_NUMBER = 1_000_000_000
-
-
-def _file(function: Callable[..., Any]) -> Callable[..., Any]:
-    return click.argument(
-        "file",
-        metavar="LINE.TOML",
-        type=click.Path(path_type=Path, dir_okay=False),
-        shell_complete=complete_paths,
-    )(function)
 
 
 def _camera(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,7 +39,7 @@ def _wait(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("install")
 @click.argument("bundle", shell_complete=complete_paths)
-@_file
+@line_file
 @_camera
 @click.option(
     "--good-after",
@@ -81,7 +73,7 @@ def install(
 
 
 @click.command("rollback")
-@_file
+@line_file
 @_camera
 @click.option("--why", metavar="TEXT", default="", help="Why, in a line; kept in the folder.")
 @_wait

@@ -28,7 +28,7 @@ from edgead.workbench.edges import measure_edges
 from edgead.workbench.features import training_data
 from edgead.workbench.folds import KeptFeatures
 from edgead.workbench.forms import backbone_forms, fit_forms, trained
-from edgead.workbench.given import Given, Settings, read_given
+from edgead.workbench.given import Given, Settings, check_defects, read_given
 from edgead.workbench.good_images import GoodImages
 from edgead.workbench.judging import judge_held_out, judge_in_folds, takes_folds
 from edgead.workbench.pieces import Pieces, cut_up
@@ -87,6 +87,7 @@ def fit(
     progress = logged(progress, log)
     if defects:
         recipe.check_takes_defects()
+        check_defects(settings.windows)
     recipe.check_compute(settings.compute)
     with write_bundle(out) as staging:  # first, so that a path that can't be written costs no fitting
         presets = settings.size is None and settings.smallest_defect is None and recipe.size is not None

@@ -161,6 +161,16 @@ class Given:
         return tuple(of_frame[place[key.path]] for key in judged.keys)
 
 
+def check_defects(windows: bool) -> None:
+    """Refuse annotated defects where frames are judged in windows.
+
+    Raises:
+        OptionError: they are.
+    """
+    if windows:
+        raise OptionError("annotated defects and windows don't go together yet: leave --defects out")
+
+
 def read_given(
     backbone: Backbone,
     images: Path | Sequence[Path],
@@ -185,8 +195,8 @@ def read_given(
     needed = None if settings.windows else need
     reading = read_good(images, size, multiple, progress, settings.depth, drawn, needed)
     planned = reading.plan if reading.plan is not None and reading.plan.windows else None
-    if defects and (settings.windows or planned is not None):
-        raise OptionError("annotated defects and windows don't go together yet: leave --defects out")
+    if defects:
+        check_defects(settings.windows or planned is not None)
     frames = reading.images
     doubts: list[Notice] = []
     annotated = read_defects(defects, frames.rule, progress, depth=settings.depth, tell=doubts.append)
@@ -267,4 +277,4 @@ def groups_with(labels: NDArray[np.int64], standouts: Sequence[int]) -> tuple[in
     return tuple(marked.tolist())
 
 
-__all__ = ["MAX_HELD_OUT", "Given", "Settings", "groups_with", "read_given"]
+__all__ = ["MAX_HELD_OUT", "Given", "Settings", "check_defects", "groups_with", "read_given"]

@@ -106,4 +106,4 @@ async def health(site: Site, request: Request) -> Response:
     return JSONResponse({"page": "ok"})
 
 
-__all__ = ["health", "metrics", "ready", "registry_of"]
+__all__ = ["Collector", "health", "metrics", "ready", "registry_of"]

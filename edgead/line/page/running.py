@@ -157,4 +157,4 @@ async def _look(site: Site) -> None:
         await asyncio.sleep(LOOK)
 
 
-__all__ = ["serve", "site_of"]
+__all__ = ["Faults", "serve", "site_of"]

@@ -72,7 +72,8 @@ class OpenCV:
         device = self.options.device
         number = camera_number(device)
         self._name = public(device) if is_url(device) else shown(device)
-        self._live = number is not None or is_url(device) or device.startswith("/dev/")
+        is_device = device.startswith("/dev/") and not is_file(Path(device))  # /dev/shm holds files
+        self._live = number is not None or is_url(device) or is_device
         self._source: str | int = device if number is None else number
         self._reader: _Reader | None = None
 
