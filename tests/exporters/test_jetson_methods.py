@@ -26,6 +26,8 @@ SIZE = (64, 64)
 APART = {"score": 0.1, "anomaly_map": 0.2}
 """How far a form may be from the same form on x86, whose steps are half as wide; hardly trained ones magnify
 it. A broken graph is further off; export's gates tell good from better."""
+WIDER = {"cutpaste": 0.3}
+"""Its density is of 768 dimensions here, told by ten images: what rounding changes weighs more."""
 OPTIONS = {"spade": ("neighbors=10",)}
 """All good images: which are the nearest few, rounding decides for an image that is like none of them."""
 METHODS = [
@@ -77,6 +79,7 @@ def test_a_methods_graph_is_tensorrts_and_computes_the_same(method, precision, f
     ours = outputs(tmp_path / artifact.model, "CPU", images)
     theirs = outputs(tmp_path / "plain.onnx", "auto", images)
     for one, other in zip(ours, theirs, strict=True):
-        for name, allowed in APART.items():
+        for name, usual in APART.items():
+            allowed = WIDER.get(method, usual)
             apart = np.abs(one[name].astype(np.float64) - other[name]).max() / np.abs(other[name]).max()
             assert apart <= (1e-3 if precision == "fp32" else allowed), f"{name} is {apart:.2%} off"
