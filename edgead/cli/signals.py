@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any
@@ -42,7 +42,8 @@ def ended_by_signals() -> Iterator[None]:
     ``GRACE_SECONDS`` is ended as it is; the next writer removes what it leaves.
 
     A signal that is ignored or handled already, as ``nohup`` has it, stays so; outside the main thread, where
-    Python has no signals, nothing is done.
+    Python has no signals, nothing is done. A command that handles one itself meanwhile isn't ended, for
+    instance a line that is told to look for other bundles.
     """
     before: dict[int, Any] = {}
 
@@ -57,7 +58,7 @@ def ended_by_signals() -> Iterator[None]:
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
                 before[number] = signal.signal(number, end)
     try:
-        with _watched(before) if before else nullcontext():
+        with _watched(before, end) if before else nullcontext():
             yield
     finally:
         for number, handler in before.items():
@@ -65,8 +66,12 @@ def ended_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _watched(numbers: Container[int]) -> Iterator[None]:
-    """End the process where the main thread doesn't leave the block in time after one of these signals."""
+def _watched(numbers: Container[int], end: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """End the process where the main thread doesn't leave the block in time after one of these signals.
+
+    Args:
+        end: their handler, which ignores further ones once it has run; those of another's are its own.
+    """
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     left = threading.Event()
@@ -74,7 +79,9 @@ def _watched(numbers: Container[int]) -> Iterator[None]:
     def watch() -> None:
         with reader:
             while number := reader.recv(1):  # Python writes a signal's number, whatever the main thread does
-                if number[0] in numbers and not left.wait(GRACE_SECONDS):
+                if number[0] not in numbers or signal.getsignal(number[0]) not in (end, signal.SIG_IGN):
+                    continue
+                if not left.wait(GRACE_SECONDS):
                     os._exit(128 + number[0])
 
     known = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)

@@ -119,15 +119,18 @@ def phases(
 ) -> tuple[dict[str, str], list[str]]:
     """How far each camera is with this bundle, as the line shows it since it was asked."""
     status = status_of(file, line)
-    each = status.get("cameras")
-    if not isinstance(each, dict) or status.get("asked") in (asked, None):
+    if status.get("asked") in (asked, None):
         return {}, []
     found, whys = {}, []
-    for camera in cameras:
-        of = each.get(camera)
-        if isinstance(of, dict) and Path(str(of.get("to"))).name == slot.name:
-            found[camera] = str(of.get("phase", ""))[:20]
-            whys.append(str(of.get("why", ""))[:500])
+    for shows in ("given_up", "cameras"):
+        each = status.get(shows)
+        if not isinstance(each, dict):
+            continue
+        for camera in cameras:
+            of = each.get(camera)
+            if isinstance(of, dict) and Path(str(of.get("to"))).name == slot.name:
+                found[camera] = str(of.get("phase", ""))[:20]
+                whys.append(str(of.get("why", ""))[:500])
     return found, whys
 
 

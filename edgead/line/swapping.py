@@ -11,6 +11,7 @@ has more of its verdicts said by the fail-safe than the old one had, the old one
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -126,6 +127,7 @@ class Swapping:
         self._leaving: list[str] = []
         self._recent = {name: deque[bool](maxlen=max(1, own.trial)) for name in crew.cameras}
         self._status: dict[str, dict[str, str]] = {name: {} for name in crew.cameras}
+        self._given_up: dict[str, dict[str, str]] = {}
         self._asked = 0
         self.tally: Counter[str] = Counter()
 
@@ -301,7 +303,12 @@ class Swapping:
         self._mark(found, phase, str(notice.values.get("why", "")))
 
     def _mark(self, found: Found, phase: str, why: str = "") -> None:
-        self._status[found.camera] = {"to": str(found.path), "phase": phase, "why": why[:500]}
+        now = {"to": str(found.path), "phase": phase, "why": why[:500]}
+        if phase in ("refused", "back"):
+            self._given_up[found.camera] = now  # whoever installed it is to see that even after the next look
+        elif self._given_up.get(found.camera, now)["to"] == now["to"]:
+            self._given_up.pop(found.camera, None)
+        self._status[found.camera] = now
         self._show()
 
     def _show(self) -> None:
@@ -310,7 +317,8 @@ class Swapping:
                 camera: {"bundle": each[1], "path": str(each[0])} for camera, each in self._crew.runs.items()
             }
             cameras = {name: {**runs.get(name, {}), **swap} for name, swap in self._status.items()}
-            self._supply.show({"asked": self._asked, "cameras": cameras})
+            status = {"asked": self._asked, "cameras": cameras, "given_up": self._given_up}
+            self._supply.show(copy.deepcopy(status))  # it's written in another thread
 
 
 __all__ = ["FAULTS", "Found", "Supply", "Swapping"]

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ import pytest
 from edgead import sign
 from edgead.bundle import Note, add_revision, read_bundle
 from edgead.cli import main
+from edgead.line.config import read_line
+from edgead.line.installing import phases
 from edgead.slots import Slots
 from tests.core.test_line_cli import Running, change, running, until, verdicts
 from tests.mean_bundle import picture, write_mean_bundle
@@ -127,6 +130,19 @@ def test_what_a_line_refuses_is_said_and_rolled_back(
     back = until(slots.went_back)
     assert back.left == NEW and back.to.startswith(OLD) and "no signature" in back.why
     assert line.process.poll() is None and bundles(folder) == [OLD]
+
+
+def test_what_was_refused_is_seen_even_after_the_line_has_looked_again(folder: Path) -> None:
+    """Going back has the line look once more, within a tenth of a second, and find what it runs."""
+    line, slot = read_line(folder / "line.toml"), Slots(folder / "slots").current()
+    assert slot is not None
+    refused = {"to": str(slot.path), "phase": "refused", "why": "no signature"}
+    runs = {"to": str(slot.path.with_name("other")), "phase": "same", "why": ""}
+    status = {"asked": 2, "cameras": {"top": runs}, "given_up": {"top": refused}}
+    (folder / "line.toml.status").write_text(json.dumps(status))
+    found = partial(phases, folder / "line.toml", line, ["top"], slot.path)
+    assert found(1) == ({"top": "refused"}, ["no signature"])
+    assert found(2) == ({}, []), "that's of an earlier one: the line hasn't looked yet"
 
 
 def test_a_line_that_follows_its_slots_needs_not_be_told(

@@ -115,6 +115,30 @@ def test_a_process_that_is_stuck_in_an_engine_is_ended_all_the_same() -> None:
     stuck.stdout.close()
 
 
+def test_one_that_a_command_handles_itself_ends_nothing() -> None:
+    """A line looks for other bundles at a SIGHUP and goes on; a SIGTERM still ends it."""
+    code = (
+        "import signal, sys, time; from edgead.cli import signals\n"
+        "signals.GRACE_SECONDS = 0.2\n"
+        "try:\n"
+        "    with signals.ended_by_signals():\n"
+        "        signal.signal(signal.SIGHUP, lambda number, frame: print('looked', flush=True))\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(20)\n"
+        "except signals.Ended as ended: sys.exit(ended.exit_code)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    line = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, text=True)
+    assert line.stdout is not None and line.stdout.readline() == "ready\n"
+    line.send_signal(signal.SIGHUP)
+    assert line.stdout.readline() == "looked\n"
+    time.sleep(1)
+    assert line.poll() is None, "five times the grace has passed"
+    line.terminate()
+    assert line.wait(30) == 143
+    line.stdout.close()
+
+
 def test_a_second_signal_does_not_disturb_the_cleaning_up() -> None:
     cleaned = False
     with pytest.raises(Ended) as caught, ended_by_signals():
