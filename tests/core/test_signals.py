@@ -118,11 +118,11 @@ def test_a_process_that_is_stuck_in_an_engine_is_ended_all_the_same() -> None:
 def test_one_that_a_command_handles_itself_ends_nothing() -> None:
     """A line looks for other bundles at a SIGHUP and goes on; a SIGTERM still ends it."""
     code = (
-        "import signal, sys, time; from edgead.cli import signals\n"
+        "import os, signal, sys, time; from edgead.cli import signals\n"
         "signals.GRACE_SECONDS = 0.2\n"
         "try:\n"
         "    with signals.ended_by_signals():\n"
-        "        signal.signal(signal.SIGHUP, lambda number, frame: print('looked', flush=True))\n"
+        "        signal.signal(signal.SIGHUP, lambda number, frame: os.write(1, b'looked\\n'))\n"
         "        print('ready', flush=True)\n"
         "        time.sleep(20)\n"
         "except signals.Ended as ended: sys.exit(ended.exit_code)\n"

