@@ -29,6 +29,8 @@ from pymodbus.exceptions import ModbusException
 import edgead
 from edgead.demo.product import KINDS, make_defective, make_product
 from edgead.files import write_file
+from edgead.line.config import read_line
+from edgead.line.hold import runs
 from edgead.progress import make_progress
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -78,6 +80,10 @@ def main() -> int:
     out: Path = arguments.out
     for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: line and broker don't outlive this
         signal.signal(number, _interrupt)
+    if (file := out / "line.toml").exists() and (process := runs(file, read_line(file))) is not None:
+        told = f"a demo runs here already, as process {process}: end that first, or name another folder"
+        print(told, file=sys.stderr)
+        return 7
     if not (out / "bundle.edgead").exists():
         make_bundle(out)
     modbus = free_port()
@@ -85,8 +91,8 @@ def main() -> int:
         broker = stack.enter_context(a_broker(out))
         mqtt = MQTT.format(broker=broker) if broker else ""
         text = LINE.format(rate=arguments.rate, modbus=modbus, mqtt=mqtt, port=arguments.port)
-        write_file(out / "line.toml", text.encode())
-        print(f"the line's file: {out / 'line.toml'}")
+        write_file(file, text.encode())
+        print(f"the line's file: {file}")
         print(f"Modbus TCP: 127.0.0.1:{modbus}")
         print(f"MQTT: 127.0.0.1:{broker}, topic edgead/demo/#" if broker else NO_BROKER)
         print(f"the page, once the line is ready: http://127.0.0.1:{arguments.port}", flush=True)

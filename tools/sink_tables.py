@@ -1,4 +1,4 @@
-"""Write the tables of docs/line.md that sinks have: their options, and the registers of the one for Modbus.
+"""Write the tables of docs/line.md that sinks and sources have: their options, and the registers for Modbus.
 
     python tools/sink_tables.py
 
@@ -18,9 +18,10 @@ PAGE = Path(__file__).parents[1] / "docs" / "line.md"
 
 
 def options_table(name: str) -> str:
-    """A sink's options in Markdown."""
+    """The options of a sink, or of a source where no sink has the name, in Markdown."""
+    kind = "sinks" if name in registry().names("sinks") else "sources"
     rows = ["| option | takes | default | |", "| --- | --- | --- | --- |"]
-    for option in describe_options(registry().get("sinks", name).Options):
+    for option in describe_options(registry().get(kind, name).Options):
         default = option.default if option.default not in ("", "none") else "-"
         rows.append(f"| `{option.name}` | {option.type} | {default} | {option.help} |")
     return "\n".join(rows) + "\n"

@@ -327,7 +327,10 @@ class Slots:
 
     def _needed(self, slot: Slot | None) -> Slot:
         if slot is None:
-            raise NoSlotError(f"{shown(self.folder)}: nothing is installed here; `edgead install` does that")
+            raise NoSlotError(
+                f"{shown(self.folder)}: nothing is installed here; `edgead install` does that, or "
+                "`edgead line install` for a line"
+            )
         return slot
 
 
