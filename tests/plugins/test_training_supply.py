@@ -132,7 +132,7 @@ def test_ctrl_c_ends_a_script_without_a_guard_and_all_its_processes(tmp_path):
     assert [child.stdout.readline().strip() for _ in range(2)] == ["begun", "running"]
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to each of them
     told, errors = child.communicate(timeout=60)
-    assert told == "" and child.returncode == -signal.SIGINT
+    assert told == "" and child.returncode == -signal.SIGINT, errors
     assert errors.count("Traceback") == 1 and errors.rstrip().endswith("KeyboardInterrupt")
     for _ in range(600):
         try:
