@@ -5,9 +5,10 @@
 
 A whole line with its processes: a virtual camera whose images are N x N pixels, two judges with the bundle, a
 virtual PLC in a process of its own. A part's time begins when it's at the camera on the virtual belt, holds
-an exposure of 2 ms, and ends when the PLC has the verdict. What the detector takes alone is measured at the
-same rate, in a process of its own with the same cores, just before; the rest is the difference of the two
-medians. ``--busy`` has every processor computed on by something else besides, at the same priority.
+the virtual camera's exposure, and ends when the PLC has the verdict. What the detector takes alone is
+measured at the same rate, in a process of its own with the same cores, just before; the rest is the
+difference of the two medians, less the exposure. ``--busy`` has every processor computed on by something
+else besides, at the same priority.
 
 Make a bundle as a line would have it:
 
@@ -39,6 +40,7 @@ from edgead.line.config import line_of
 from edgead.line.core import Core
 from edgead.line.crew import Plan
 from edgead.processor import cpu
+from edgead_plugins.sources.generated import EXPOSURE
 
 ALONE = """
 import json, sys, time
@@ -76,7 +78,7 @@ def main() -> int:
           f"{asked.deadline_ms:g} ms, cores {asked.cores or 'any'}, "
           f"{'every processor busy besides' if asked.busy else 'nothing else on purpose'}; load before: "
           f"{os.getloadavg()[0]:.1f}\n")  # fmt: skip
-    columns = ("parts/s", "parts", "p50, ms", "p99, ms", "most, ms", "detector alone p50, ms",
+    columns = ("parts/s", "parts", "p50, ms", "p99, ms", "most, ms", "exposure, ms", "detector alone p50, ms",
                "the rest, ms", "the rest, share", "without a score")  # fmt: skip
     print(f"| {' | '.join(columns)} |\n|" + " --- |" * len(columns), flush=True)
     failed = False
@@ -86,8 +88,10 @@ def main() -> int:
             took, whys, parts = _line(asked, rate)
             p50, p99, most = (float(np.percentile(took, q)) for q in (50, 99, 100))
             missed = ", ".join(f"{n} {why}" for why, n in whys.items() if why != "score") or "0"
-            row = (f"{rate:g}", parts, *(f"{value:.1f}" for value in (p50, p99, most, alone, p50 - alone)),
-                   f"{(p50 - alone) / p50:.0%}", missed)  # fmt: skip
+            exposure = EXPOSURE / 1e6
+            rest = p50 - alone - exposure
+            row = (f"{rate:g}", parts, *(f"{value:.1f}" for value in (p50, p99, most, exposure, alone, rest)),
+                   f"{rest / p50:.0%}", missed)  # fmt: skip
             print(f"| {' | '.join(map(str, row))} |", flush=True)
             failed |= whys.total() != parts
     if failed:
