@@ -122,6 +122,8 @@ UNINFORMED_STUDENTS = Published(
         "decay": False,
         "weight_decay": 1e-5,
         "image_score": "max",
+        "variance_weight": 1.0,
+        "usual": "map",
         "heldout": 0.2,
         "teacher_steps": 50_000,
         "teacher_batch": 64,
@@ -194,10 +196,8 @@ UNINFORMED_STUDENTS_QUICK = {
     "crop": 32,
     "learning_rate": 2e-3,
     "decay": True,
-    "teacher_steps": 2500,
-    "teacher_learning_rate": 2e-3,
-    "zoom": 32,
-    "compactness": 0.02,
+    "teacher": "default",
+    "usual": "position",
 }
 DMAD_QUICK = {"coreset_ratio": 0.01, "hidden": 256, "steps": 300, "batch_size": 256}
 # With -o map=seg this trains the segmentation too, in 500 steps, which are too few to be of use.
@@ -218,8 +218,8 @@ GIVES_UP = {
     "cutpaste": "150 steps of 8 images instead of 65,536 of 32, and patches 16 pixels apart instead of 4: a "
     "map a fourth as fine",
     "uninformed-students": "one scale of patches instead of three, a quarter of the channels, every fourth "
-    "position, 2,500 steps of the teacher instead of 50,000 on patches of 32 pixels, and 3,000 short steps "
-    "of the students instead of 100 passes",
+    "position, the teacher that comes with edgead instead of one of 50,000 steps on ImageNet, and 3,000 "
+    "short steps of the students instead of 100 passes",
     "dmad": "half of the normal bank, a quarter of the scoring network's width, and 300 steps of 256 patches "
     "instead of 5,000 of 4,096",
     "destseg": "the segmentation network, and so its map and image score: the map is the paper's baseline; "

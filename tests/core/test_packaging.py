@@ -42,6 +42,7 @@ def test_the_wheel_holds_what_is_needed(wheel: zipfile.ZipFile) -> None:
         assert f"{package}/py.typed" in names
     assert "edgead_plugins/backbones/default.onnx" in names
     assert "edgead_plugins/backbones/default-small.onnx" in names
+    assert "edgead_plugins/students/teacher.safetensors" in names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == set(PACKAGES)
 
 

@@ -52,3 +52,33 @@ def anomaly_map(
             z = z + (values - normal.mean()) / normal.std()
         total.append(z)
     return np.mean(total, axis=0)
+
+
+def map_by_position(
+    now: tuple[np.ndarray, np.ndarray], usual: list[tuple[np.ndarray, np.ndarray]], weight: float
+) -> np.ndarray:
+    """z_e + weight * z_v of one scale, each position against itself and its neighbours."""
+    total = np.zeros_like(now[0])
+    for i, share in enumerate((1.0, weight)):
+        normal = np.stack([pair[i] for pair in usual])
+        near, squares = blurred(normal.mean(0)), blurred((normal**2).mean(0))
+        known = len(normal) / (len(normal) + 5)
+        for y in range(total.shape[0]):
+            for x in range(total.shape[1]):
+                mean = known * near[y, x] + (1 - known) * normal.mean()
+                variance = known * max(squares[y, x] - near[y, x] ** 2, 0) + (1 - known) * normal.var()
+                deviation = max(np.sqrt(variance), 0.1 * normal.std())
+                total[y, x] += share * (now[i][y, x] - mean) / deviation
+    return total
+
+
+def blurred(values: np.ndarray, sigma: float = 1.0, radius: int = 4) -> np.ndarray:
+    """Averaged with a Gaussian, the border mirrored."""
+    weights = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
+    weights /= weights.sum()
+    padded = np.pad(values, radius, mode="symmetric")
+    found = np.zeros_like(values)
+    for y in range(values.shape[0]):
+        for x in range(values.shape[1]):
+            found[y, x] = weights @ padded[y : y + 2 * radius + 1, x : x + 2 * radius + 1] @ weights
+    return found

@@ -110,6 +110,8 @@ NUMBERS = {
         "decay": (False, PUBLIC),
         "weight_decay": (1e-5, PAPER),
         "image_score": ("max", CHOICE),
+        "variance_weight": (1.0, PAPER),
+        "usual": ("map", PAPER),
         "heldout": (0.2, OURS),
         "teacher_steps": (50_000, NOTES),
         "teacher_batch": (64, PUBLIC),

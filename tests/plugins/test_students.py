@@ -94,6 +94,28 @@ def test_the_map_is_the_oracles_raised_by_a_constant(engine, scales):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("weight", [1.0, 0.3, 0.0])
+def test_each_position_may_be_measured_against_itself_and_the_variance_weighted(engine, weight):
+    head = fitted((33,), words=["usual=position", f"variance_weight={weight}"])
+    given = descriptors(100, (33,))
+
+    def part(**maps):
+        return {"patch": head.graph(UninformedStudents().embed(maps), "fp32").patch}
+
+    found = run(engine, part, **given)["patch"]
+    usual = [descriptors(int(i), (33,)) for i in np.flatnonzero(held_out(10, 0.2, 0))]
+    wanted = oracle.map_by_position(
+        oracle.error_and_variance(*split(given, 33)),
+        [oracle.error_and_variance(*split(maps, 33)) for maps in usual],
+        weight,
+    )
+    assert wanted.std() > 0.5
+    np.testing.assert_allclose(found[0, 0] - head.facts["raised_by"], wanted, rtol=1e-3, atol=2e-3)
+    nothing = {name: np.zeros_like(value) for name, value in given.items()}
+    assert 0 <= run(engine, part, **nothing)["patch"].min() < 1e-3, "raised by no more than it takes"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_error_and_variance_are_the_oracles(engine):
     maps = descriptors(4, (17, 65))
     found = embedded(maps, engine)
@@ -133,8 +155,8 @@ def test_what_is_usual_is_the_held_out_images_alone():
     maps = [embedded(descriptors(int(i), (33,))) for i in np.flatnonzero(held_out(10, 0.2, 0))]
     for name, (mean, deviation) in fitted((33,)).usual.items():
         values = np.stack([m[name] for m in maps]).astype(np.float64)
-        assert mean == pytest.approx(values.mean(), rel=1e-6)
-        assert deviation == pytest.approx(values.std(), rel=1e-6)
+        assert mean.item() == pytest.approx(values.mean(), rel=1e-6)
+        assert deviation.item() == pytest.approx(values.std(), rel=1e-6)
 
 
 def test_students_that_are_right_everywhere_are_reported():

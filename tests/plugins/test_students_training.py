@@ -341,7 +341,7 @@ def test_the_command_line_fits_evaluates_and_repeats_itself(tmp_path, monkeypatc
     write_images(tmp_path / "data/train/good", [good_image(i, SIZE) for i in range(10)])
     write_images(tmp_path / "data/test/good", [good_image(70 + i, SIZE) for i in range(3)])
     write_images(tmp_path / "data/test/spot", [bad_image(i)[:64, :48] for i in range(3)])
-    options = [word for pair in WORDS for word in ("-o", pair)]
+    options = [word for pair in (*WORDS, "teacher=") for word in ("-o", pair)]
     for out in ("a.edgead", "b.edgead"):
         words = ["fit", "uninformed-students", "data/train/good", "--preset", "quick", "--size", "64x48"]
         assert main([*words, *options, "--out", out]) == 0, capsys.readouterr().err

@@ -34,8 +34,8 @@ class MKDOptions:
     """Critical layers that count for scores, from the deepest; 3 in the authors' code. All are trained on."""
     image_score: Literal["whole", "map", "deep"] = "whole"
     """Image score. whole: source and cloner compared over whole maps, as in the paper, where a small defect
-    is diluted; map: the maximum of the anomaly map; deep: the mean of the highest twentieth of the positions
-    of one layer, the deepest of stride 16 or less. The latter two are not in the paper."""
+    is diluted; map: the maximum of the anomaly map; deep: the mean of the highest twentieth of one layer's
+    part of the map, the deepest of stride 16 or less. The latter two are not in the paper."""
     cloner_width: Count = 16
     """Channels inside the cloner; 16 in the paper's smaller cloner."""
     epochs: Count = 601

@@ -22,7 +22,7 @@ from edgead_plugins.postprocessors import mean_of_highest
 from edgead_plugins.trains import TrainsNetwork
 
 DEEP_STRIDE, DEEP_SHARE = 16, 0.05
-"""For ``image_score=deep``: the largest stride of its layer, and the share of the positions that count."""
+"""For ``image_score=deep``: its layer's largest stride, and the share of the map's positions that count."""
 
 
 class MKD(TrainsNetwork):
@@ -117,7 +117,7 @@ class FittedMKD:
         Of each layer, with a the source's and b the cloner's map: direction is 1 - cos(a, b), over the whole
         map for the image score and over the channels at each position for the map; value is the mean squared
         difference over the same. The image score is their sum over the layers, and so is the map, at the
-        finest layer's resolution. ``deep`` takes one layer's positions in place of whole maps.
+        finest layer's resolution. ``deep`` takes one layer's part of the map in place of whole maps.
         """
         numbers = sorted(int(name.removeprefix(SOURCE)) for name in maps if name.startswith(SOURCE))
         layers = {n: (maps[f"{SOURCE}{n}"], maps[f"{CLONER}{n}"]) for n in numbers}
@@ -125,11 +125,11 @@ class FittedMKD:
         image, patch, deep = None, None, None
         for number, (source, cloner) in layers.items():
             there = self._disagreement(source, cloner, [1])
-            if number == self.deep:
-                deep = there
             whole = self._disagreement(source, cloner, [1, 2, 3])
             target = op.const(np.array([1, 1, *size]))
             there = op.resize(there, None, None, target, mode="linear")
+            if number == self.deep:
+                deep = there
             patch = there if patch is None else op.add(patch, there)
             image = whole if image is None else op.add(image, whole)
         assert patch is not None and image is not None and deep is not None

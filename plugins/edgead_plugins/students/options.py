@@ -52,12 +52,20 @@ class StudentsOptions:
     image_score: Literal["max", "mean"] = "max"
     """Image score. max: the highest value of the map, as in the paper; mean: the map's mean, which after a
     short training is less upset by the few positions where students are still wrong on good parts."""
+    variance_weight: Factor = 1.0
+    """Weight of the students' disagreement beside their error; 1 in the paper. Where they have learnt for a
+    short time all are wrong alike, and their disagreement says little."""
+    usual: Literal["map", "position"] = "map"
+    """What errors and disagreement are measured against. map: one mean and deviation of all positions, as in
+    the paper; position: those of each position and its neighbours, so that a border where students are always
+    wrong doesn't hide a defect elsewhere."""
     heldout: Annotated[float, Range(0, 1, open_low=True, open_high=True)] = 0.2
     """Share of the good images that students don't learn from: the mean and spread of their errors is
     measured on these."""
     teacher: str = ""
-    """A .safetensors file with the teacher: read where it exists, else trained and written there. Empty:
-    kept in the user's cache, so that the next product doesn't train it again."""
+    """default: the one that comes with edgead, for patches of 33 at a quarter of the channels. A .safetensors
+    file: read where it exists, else trained and written there. Empty: trained, and kept in the user's cache,
+    so that the next product doesn't train it again."""
     teacher_images: str = ""
     """Folder of pictures to train the teacher on, with its subfolders; ImageNet in the paper. Empty: pictures
     that edgead generates."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import spox.opset.ai.onnx.v18 as op
+from numpy.typing import NDArray
 from spox import Var
 
 from edgead.errors import TrainingError
@@ -18,6 +18,7 @@ from edgead.workbench.graph import parameter, static_shape
 from edgead_plugins.layers import deepest_unless
 from edgead_plugins.students.options import ERROR, STUDENTS, TEACHER, VARIANCE, StudentsOptions, held_out
 from edgead_plugins.trains import TrainsNetwork
+from edgead_plugins.usual import by_position, whole
 
 
 class UninformedStudents(TrainsNetwork):
@@ -80,75 +81,95 @@ class UninformedStudents(TrainsNetwork):
             TrainingError: they're the same everywhere.
         """
         held = held_out(data.n_images, self.options.heldout, data.seed)
-        sums = {name: np.zeros(2) for name in data.shapes}
-        count = 0
+        sums = {name: np.zeros((2, h, w)) for name, (_, h, w) in data.shapes.items()}
         images = (image for image, counts in zip(data.images(), held, strict=True) if counts)
         with data.progress("measuring held-out images", int(held.sum())) as advance:
             for maps in data.embed(images):
                 for name, value in maps.items():
-                    values = value.astype(np.float64)
-                    sums[name] += values.sum(), np.square(values).sum()
-                count += next(iter(maps.values())).size
+                    values = value[0].astype(np.float64)
+                    sums[name] += values, np.square(values)
                 advance(1)
+        moments = {name: each / held.sum() for name, each in sums.items()}
         usual = {}
-        for name, (total, squares) in sums.items():
-            mean = float(total) / count
-            usual[name] = (mean, math.sqrt(max(float(squares) / count - mean**2, 0.0)))
-            if not usual[name][1] > 1e-12 * max(1.0, mean):
+        for name, (first, second) in moments.items():
+            mean, deviation = whole(first, second)
+            if not deviation.item() > 1e-12 * max(1.0, mean.item()):
                 raise TrainingError(
-                    f"uninformed-students: '{name}' is {mean:.3g} at every position of the images held out: "
-                    "train for longer with -o steps"
+                    f"uninformed-students: '{name}' is {mean.item():.3g} at every position of the images "
+                    "held out: train for longer with -o steps"
                 )
+            here = by_position(first, second, int(held.sum()))
+            usual[name] = here if self.options.usual == "position" else (mean, deviation)
+        weights = {name: 1.0 if name.startswith(ERROR) else self.options.variance_weight for name in usual}
         provenance = data.backbone.provenance
         facts: dict[str, Any] = {
-            "usual": {name: {"mean": mean, "deviation": std} for name, (mean, std) in usual.items()},
+            "usual": {name: {"mean": _mean(m), "deviation": _mean(d)} for name, (m, d) in usual.items()},
             "held_out": int(held.sum()),
-            "raised_by": _offset(usual),
             **{key: provenance[key] for key in REPORTED if key in provenance},
         }
         notices = [Notice("students-one-image", {"images": 1}, ONLY_ONE)] if data.n_images == 1 else []
-        return FittedStudents(usual, self.options.image_score, facts, notices)
+        fitted = FittedStudents(usual, weights, self.options.image_score, facts, notices)
+        facts["raised_by"] = fitted.raised_by
+        return fitted
 
 
 REPORTED = ("training", "loss", "teacher", "trained_on")
 """What the facts repeat of the trained network's provenance."""
 ONLY_ONE = "one image to learn from: errors are measured on the image that the students know; give more"
 
-Usual = Mapping[str, tuple[float, float]]
-"""Mean and deviation by map."""
+Usual = Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""Mean and deviation by map, (1, 1) for a whole one or (h, w) by position."""
 
 
 @dataclass(frozen=True)
 class FittedStudents:
-    """What's usual of each map, which image score, facts and notices."""
+    """What's usual of each map, how much it counts, which image score, facts and notices."""
 
     usual: Usual
+    weights: Mapping[str, float]
     image_score: Literal["max", "mean"]
     facts: Mapping[str, Any]
     notices: Sequence[Notice] = ()
 
+    @property
+    def raised_by(self) -> float:
+        """What the map is raised by, so that no score is below 0: no error or variance is."""
+        least = sum(self.weights[name] * mean / deviation for name, (mean, deviation) in self.usual.items())
+        return float(np.max(least)) / self._scales
+
+    @property
+    def _scales(self) -> int:
+        return sum(name.startswith(ERROR) for name in self.usual)
+
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
         """See ``edgead.types.FittedScorer``.
 
-        The map is the mean over the scales of z_e + z_v, z = (value - mean) / deviation, without the means:
-        raised by ``facts["raised_by"]``, so that no score is below 0. Nothing's order changes by it.
+        The map is the mean over the scales of z_e + z_v, z = (value - mean) / deviation, and raised.
         """
-        scales = sum(name.startswith(ERROR) for name in self.usual)
-        patch = None
-        for name, (_, deviation) in self.usual.items():
-            factor = np.full((1, 1, 1, 1), 1 / (deviation * scales), np.float32)
-            part = op.mul(maps[name], parameter(f"{name}_factor", factor))
-            patch = part if patch is None else op.add(patch, part)
+        patch, offset = None, np.full((1, 1), self.raised_by)
+        for name, (mean, deviation) in self.usual.items():
+            factor = self.weights[name] / (deviation * self._scales)
+            offset = offset - mean * factor
+            if self.weights[name]:
+                part = op.mul(maps[name], parameter(f"{name}_factor", _as_map(factor)))
+                patch = part if patch is None else op.add(patch, part)
         assert patch is not None
+        if (
+            np.size(offset) > 1
+        ):  # with one mean for all positions what's raised and what's subtracted are equal
+            patch = op.add(patch, parameter("usual_offset", _as_map(np.maximum(offset, 0))))
         if self.image_score == "max":
             return Scores(patch=patch)
-        mean = op.reduce_mean(patch, op.const([1, 2, 3]), keepdims=0)
-        return Scores(patch=patch, image=op.reshape(mean, op.const([1])))
+        mean_of_map = op.reduce_mean(patch, op.const([1, 2, 3]), keepdims=0)
+        return Scores(patch=patch, image=op.reshape(mean_of_map, op.const([1])))
 
 
-def _offset(usual: Usual) -> float:
-    scales = sum(name.startswith(ERROR) for name in usual)
-    return sum(mean / deviation for mean, deviation in usual.values()) / scales
+def _as_map(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.asarray(values, np.float32)[None, None]
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean())
 
 
 __all__ = ["FittedStudents", "UninformedStudents"]

@@ -38,6 +38,9 @@ from edgead_plugins.training.plan import Phase
 from edgead_plugins.training.pytorch import functional, nn, torch
 from edgead_plugins.training.seeding import deterministic, generator
 
+SHIPPED = Path(__file__).with_name("teacher.safetensors")
+"""``-o teacher=default``, made by tools/train_students_teacher.py."""
+
 
 def to_train(
     data: TrainingData, layer: str, options: StudentsOptions, machine: Machine
@@ -69,12 +72,12 @@ def find_teachers(
     """
     scales, file = sorted(set(options.scales)), _file(options)
     if file is not None and exists(file):
-        found = read_teachers(file, scales)
+        found = read_teachers(file, scales, options.teacher)
         for teacher in found:
             if teacher.width != options.width:
                 raise OptionError(
-                    f"'{file}' holds a teacher of width {teacher.width:g}, not {options.width:g}: give "
-                    f"-o width={teacher.width:g} or name another file"
+                    f"'{options.teacher}' holds a teacher of width {teacher.width:g}, not "
+                    f"{options.width:g}: give -o width={teacher.width:g} or name another"
                 )
         return found
     pictures = find_pictures(options.teacher_images, data.seed)
@@ -86,6 +89,8 @@ def find_teachers(
 
 
 def _file(options: StudentsOptions) -> Path | None:
+    if options.teacher == "default":
+        return SHIPPED
     return Path(options.teacher).expanduser() if options.teacher else None
 
 

@@ -102,8 +102,11 @@ def _of(tensors: Mapping[str, Any], scale: int) -> dict[str, Any]:
     return {name: value for name, value in tensors.items() if name.startswith(f"{scale}.")}
 
 
-def read_teachers(path: Path, scales: Sequence[int]) -> list[Teacher]:
+def read_teachers(path: Path, scales: Sequence[int], name: str = "") -> list[Teacher]:
     """Read these scales' teachers from a file.
+
+    Args:
+        name: what errors call it; its path where it's empty.
 
     Raises:
         OptionError: the file can't be used, or lacks one.
@@ -112,7 +115,7 @@ def read_teachers(path: Path, scales: Sequence[int]) -> list[Teacher]:
     found = from_bytes(path.read_bytes(), str(path))
     if missing := [scale for scale in scales if scale not in found]:
         raise OptionError(
-            f"'{path}' has no teacher for patches of {missing[0]}, only of "
+            f"'{name or path}' has no teacher for patches of {missing[0]}, only of "
             f"{', '.join(map(str, sorted(found)))}: change -o scales= or name another file"
         )
     return [found[scale] for scale in scales]
