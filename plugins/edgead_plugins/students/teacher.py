@@ -52,6 +52,7 @@ def to_train(
     """
     file = _file(options)
     if file is not None and exists(file):
+        _read(file, options)  # what's wrong with it is said before anything is estimated or trained
         return {}
     pictures = find_pictures(options.teacher_images, data.seed)
     found: dict[int, Lesson] = {}
@@ -72,14 +73,7 @@ def find_teachers(
     """
     scales, file = sorted(set(options.scales)), _file(options)
     if file is not None and exists(file):
-        found = read_teachers(file, scales, options.teacher)
-        for teacher in found:
-            if teacher.width != options.width:
-                raise OptionError(
-                    f"'{options.teacher}' holds a teacher of width {teacher.width:g}, not "
-                    f"{options.width:g}: give -o width={teacher.width:g} or name another"
-                )
-        return found
+        return _read(file, options)
     pictures = find_pictures(options.teacher_images, data.seed)
     facts = _facts(data, layer, options, pictures, machine)
     found = [_cached(data, scale, options, facts, lessons.get(scale)) for scale in scales]
@@ -92,6 +86,18 @@ def _file(options: StudentsOptions) -> Path | None:
     if options.teacher == "default":
         return SHIPPED
     return Path(options.teacher).expanduser() if options.teacher else None
+
+
+def _read(file: Path, options: StudentsOptions) -> list[Teacher]:
+    """The teachers of a file that is there, of all scales and the width that's asked for."""
+    found = read_teachers(file, sorted(set(options.scales)), options.teacher)
+    for teacher in found:
+        if teacher.width != options.width:
+            raise OptionError(
+                f"'{options.teacher}' holds a teacher of width {teacher.width:g}, not {options.width:g}: "
+                f"give -o width={teacher.width:g} or name another"
+            )
+    return found
 
 
 def _facts(
