@@ -23,7 +23,8 @@ def options_table(name: str) -> str:
     rows = ["| option | takes | default | |", "| --- | --- | --- | --- |"]
     for option in describe_options(registry().get(kind, name).Options):
         default = option.default if option.default not in ("", "none") else "-"
-        rows.append(f"| `{option.name}` | {option.type} | {default} | {option.help} |")
+        takes, told = option.type.replace("|", ", "), option.help.replace("|", "\\|")
+        rows.append(f"| `{option.name}` | {takes} | {default} | {told} |")
     return "\n".join(rows) + "\n"
 
 

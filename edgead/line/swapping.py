@@ -11,7 +11,6 @@ has more of its verdicts said by the fail-safe than the old one had, the old one
 
 from __future__ import annotations
 
-import copy
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -306,8 +305,8 @@ class Swapping:
         now = {"to": str(found.path), "phase": phase, "why": why[:500]}
         if phase in ("refused", "back"):
             self._given_up[found.camera] = now  # whoever installed it is to see that even after the next look
-        elif self._given_up.get(found.camera, now)["to"] == now["to"]:
-            self._given_up.pop(found.camera, None)
+        elif self._given_up.get(found.camera, {}).get("to") == now["to"]:
+            del self._given_up[found.camera]
         self._status[found.camera] = now
         self._show()
 
@@ -317,8 +316,8 @@ class Swapping:
                 camera: {"bundle": each[1], "path": str(each[0])} for camera, each in self._crew.runs.items()
             }
             cameras = {name: {**runs.get(name, {}), **swap} for name, swap in self._status.items()}
-            status = {"asked": self._asked, "cameras": cameras, "given_up": self._given_up}
-            self._supply.show(copy.deepcopy(status))  # it's written in another thread
+            given_up = dict(self._given_up)  # what's shown is written in another thread
+            self._supply.show({"asked": self._asked, "cameras": cameras, "given_up": given_up})
 
 
 __all__ = ["FAULTS", "Found", "Supply", "Swapping"]

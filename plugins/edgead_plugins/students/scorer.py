@@ -98,19 +98,19 @@ class UninformedStudents(TrainsNetwork):
                     f"uninformed-students: '{name}' is {mean.item():.3g} at every position of the images "
                     "held out: train for longer with -o steps"
                 )
-            here = by_position(first, second, int(held.sum()))
-            usual[name] = here if self.options.usual == "position" else (mean, deviation)
+            usual[name] = mean, deviation
+            if self.options.usual == "position":
+                usual[name] = by_position(first, second, int(held.sum()))
         weights = {name: 1.0 if name.startswith(ERROR) else self.options.variance_weight for name in usual}
         provenance = data.backbone.provenance
         facts: dict[str, Any] = {
             "usual": {name: {"mean": _mean(m), "deviation": _mean(d)} for name, (m, d) in usual.items()},
             "held_out": int(held.sum()),
+            "raised_by": _raised_by(usual, weights),
             **{key: provenance[key] for key in REPORTED if key in provenance},
         }
         notices = [Notice("students-one-image", {"images": 1}, ONLY_ONE)] if data.n_images == 1 else []
-        fitted = FittedStudents(usual, weights, self.options.image_score, facts, notices)
-        facts["raised_by"] = fitted.raised_by
-        return fitted
+        return FittedStudents(usual, weights, self.options.image_score, facts, notices)
 
 
 REPORTED = ("training", "loss", "teacher", "trained_on")
@@ -131,37 +131,36 @@ class FittedStudents:
     facts: Mapping[str, Any]
     notices: Sequence[Notice] = ()
 
-    @property
-    def raised_by(self) -> float:
-        """What the map is raised by, so that no score is below 0: no error or variance is."""
-        least = sum(self.weights[name] * mean / deviation for name, (mean, deviation) in self.usual.items())
-        return float(np.max(least)) / self._scales
-
-    @property
-    def _scales(self) -> int:
-        return sum(name.startswith(ERROR) for name in self.usual)
-
     def graph(self, maps: Mapping[str, Var], bank: BankPrecision) -> Scores:
         """See ``edgead.types.FittedScorer``.
 
         The map is the mean over the scales of z_e + z_v, z = (value - mean) / deviation, and raised.
         """
-        patch, offset = None, np.full((1, 1), self.raised_by)
+        patch, scales = None, _scales(self.usual)
+        offset = np.full((1, 1), _raised_by(self.usual, self.weights))
         for name, (mean, deviation) in self.usual.items():
-            factor = self.weights[name] / (deviation * self._scales)
+            factor = self.weights[name] / (deviation * scales)
             offset = offset - mean * factor
             if self.weights[name]:
                 part = op.mul(maps[name], parameter(f"{name}_factor", _as_map(factor)))
                 patch = part if patch is None else op.add(patch, part)
         assert patch is not None
-        if (
-            np.size(offset) > 1
-        ):  # with one mean for all positions what's raised and what's subtracted are equal
+        if offset.size > 1:  # one mean for all positions is just what the map is raised by
             patch = op.add(patch, parameter("usual_offset", _as_map(np.maximum(offset, 0))))
         if self.image_score == "max":
             return Scores(patch=patch)
         mean_of_map = op.reduce_mean(patch, op.const([1, 2, 3]), keepdims=0)
         return Scores(patch=patch, image=op.reshape(mean_of_map, op.const([1])))
+
+
+def _scales(usual: Usual) -> int:
+    return sum(name.startswith(ERROR) for name in usual)
+
+
+def _raised_by(usual: Usual, weights: Mapping[str, float]) -> float:
+    """What the map is raised by, so that no score is below 0: no error or variance is."""
+    least = sum(weights[name] * mean / deviation for name, (mean, deviation) in usual.items())
+    return float(np.max(least)) / _scales(usual)
 
 
 def _as_map(values: NDArray[np.float64]) -> NDArray[np.float32]:
