@@ -38,8 +38,9 @@ from edgead_plugins.students.teacher_file import write_teachers
 STRIDE = 4
 SIDE = 256
 """Of the pictures; the patch network sees them at half the size."""
-SETTINGS = ("teacher", "scale", "width", "seed", "rounds", "chunk", "uses", "batch", "lr", "compactness")
-SETTINGS += ("bf16",)
+SETTINGS = (
+    *("teacher", "scale", "width", "seed", "rounds", "chunk", "uses", "batch", "lr", "compactness", "bf16"),
+)
 """What a run is made of; a checkpoint of others isn't resumed."""
 SAMPLE = 4
 """The descriptors' correlations are of every fourth position."""
@@ -154,7 +155,7 @@ def main() -> None:
         "std": list(STD),
         "made_by": "tools/train_students_teacher.py",
     }
-    halves = {  # what's shipped is FP16
+    halves = {  # values that FP16 holds too, as the default backbone's
         name: np.asarray(value.numpy(), np.float16).astype(np.float32)
         for name, value in learner.network.state_dict().items()
     }

@@ -96,6 +96,14 @@ def test_a_benchmark_that_is_ended_ends_its_cells_and_they_clean_up(tmp_path: Pa
     assert left(tmp_path) == {"set", "tmp"}
 
 
+def process(code: str, says: str) -> subprocess.Popen[str]:
+    """A Python that runs this code, and has said a first line."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    begun = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, text=True)
+    assert begun.stdout is not None and begun.stdout.readline() == f"{says}\n"
+    return begun
+
+
 def test_a_process_that_is_stuck_in_an_engine_is_ended_all_the_same() -> None:
     """A C function that lets nothing of Python run in the main thread stands for the engine."""
     code = (
@@ -106,13 +114,11 @@ def test_a_process_that_is_stuck_in_an_engine_is_ended_all_the_same() -> None:
         "    lock = ctypes.CDLL(None); mutex = ctypes.create_string_buffer(256)\n"
         "    lock.pthread_mutex_lock(mutex); lock.pthread_mutex_lock(mutex)\n"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    stuck = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, text=True)
-    assert stuck.stdout is not None and stuck.stdout.readline() == "stuck\n"
+    stuck = process(code, "stuck")
     time.sleep(0.2)
     stuck.terminate()
     assert stuck.wait(30) == 143
-    stuck.stdout.close()
+    stuck.communicate()
 
 
 def test_one_that_a_command_handles_itself_ends_nothing() -> None:
@@ -127,16 +133,14 @@ def test_one_that_a_command_handles_itself_ends_nothing() -> None:
         "        time.sleep(20)\n"
         "except signals.Ended as ended: sys.exit(ended.exit_code)\n"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    line = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, text=True)
-    assert line.stdout is not None and line.stdout.readline() == "ready\n"
+    line = process(code, "ready")
     line.send_signal(signal.SIGHUP)
-    assert line.stdout.readline() == "looked\n"
+    assert line.stdout is not None and line.stdout.readline() == "looked\n"
     time.sleep(1)
     assert line.poll() is None, "five times the grace has passed"
     line.terminate()
     assert line.wait(30) == 143
-    line.stdout.close()
+    line.communicate()
 
 
 def test_a_second_signal_does_not_disturb_the_cleaning_up() -> None:
