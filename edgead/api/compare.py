@@ -129,7 +129,7 @@ def _evaluate(
 
     with scratch_folder() as folder:
         if isinstance(bundle, str) and _is_method(bundle):
-            made = make_bundle(replace(making, method=bundle), data, folder, progress)[0]
+            made = make_bundle(replace(making, method=bundle), data, folder, progress)[0].bundle
             path, engine = made.path, engine or made.manifest.engine  # its target was named
         else:
             path = path_of(bundle)

@@ -116,8 +116,9 @@ MOST_JOBS = 1024
 )  # fmt: skip
 @click.option(
     "--metrics", metavar="NAME,...", default=METRICS, callback=_list,
-    help=f"What the second table shows (default {METRICS}); the first has the verdicts. p50_ms, fit_seconds "
-    "and mib, the bundle's size, too.",
+    help=f"What the second table shows (default {METRICS}); the first has the verdicts. Costs too: "
+    "p50_ms and cpu_ms (the processor's time) a frame, fit_seconds, fit_cpu_seconds, mib (the bundle's "
+    "size), and expected_loss, the points of AUROC that the precision gate expects the form to lose.",
 )  # fmt: skip
 @click.option(
     "--draws", metavar="N", type=count_of(0, MOST_DRAWS), default=1000, help="Bootstrap draws; 0 for none."

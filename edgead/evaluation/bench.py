@@ -40,8 +40,7 @@ def bench(detectors: Sequence[Detector], frames: int, progress: Progress) -> lis
     The detectors take turns in blocks, so that a machine that slows down slows all of them, and each block
     starts with a frame that isn't counted, so that none pays for the other's cache.
     """
-    rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (*d.rule.plain_size, 3), np.uint8) for d in detectors]
+    images = _noise(detectors)
     times: list[list[float]] = [[] for _ in detectors]
     with progress("timing", frames) as advance:
         for done in range(0, frames, BLOCK):
@@ -55,6 +54,27 @@ def bench(detectors: Sequence[Detector], frames: int, progress: Progress) -> lis
             advance(count)
     rates = [_throughput(d, i, frames) for d, i in zip(detectors, images, strict=True)]
     return [_summary(t, rate) for t, rate in zip(times, rates, strict=True)]
+
+
+def processor_ms(detector: Detector, frames: int) -> float:
+    """Median processor time of a frame, milliseconds: other work on the machine hardly touches it.
+
+    Args:
+        detector: loaded with one thread; it judges a noise frame of its input size.
+    """
+    image = _noise([detector])[0]
+    detector(image)
+    times = []
+    for _ in range(frames):
+        start = time.process_time()
+        detector(image)
+        times.append(time.process_time() - start)
+    return float(np.median(times)) * 1e3
+
+
+def _noise(detectors: Sequence[Detector]) -> list[Image]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (*d.rule.plain_size, 3), np.uint8) for d in detectors]
 
 
 def _throughput(detector: Detector, image: Image, frames: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Any, cast
 from edgead.bundle import Bundle, read_bundle
 from edgead.datasets import Dataset, open_dataset
 from edgead.errors import DatasetError, OptionError
-from edgead.evaluation.bench import bench
+from edgead.evaluation.bench import bench, processor_ms
 from edgead.evaluation.checking import ANY_SIZE, check
 from edgead.evaluation.evaluate import judge
 from edgead.image_score import parse as parse_image_score
@@ -25,7 +26,7 @@ from edgead.resize import ResizeRule
 from edgead.runtime.detector import load
 from edgead.types import PRECISIONS, Precision, Progress, Size
 from edgead.version import __version__
-from edgead.workbench.export import export
+from edgead.workbench.export import Export, export
 from edgead.workbench.fit import Settings, fit
 from edgead.workbench.recipe import resolve
 
@@ -119,20 +120,28 @@ class Cell:
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def make_bundle(making: Making, data: Dataset, folder: Path, progress: Progress) -> tuple[Bundle, float]:
-    """Fit and export into the folder; returns the bundle and the seconds that fitting took.
+@dataclass(frozen=True)
+class Took:
+    """What fitting took: seconds, and the processor's seconds, which other work hardly touches."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def make_bundle(making: Making, data: Dataset, folder: Path, progress: Progress) -> tuple[Export, Took]:
+    """Fit and export into the folder; returns the export and what fitting took.
 
     Raises:
         DatasetError: the data set has no training images.
         EdgeadError: as ``fit`` and ``export`` raise.
     """
-    start = time.monotonic()
-    reference = _fit(making, data, making.forms, folder / "reference.edgead", progress)
-    seconds = time.monotonic() - start
-    return _export(making, reference, folder, progress), seconds
+    reference, took = _fit(making, data, making.forms, folder / "reference.edgead", progress)
+    return _export(making, reference, folder, progress), took
 
 
-def _fit(making: Making, data: Dataset, forms: Sequence[Precision], out: Path, progress: Progress) -> Bundle:
+def _fit(
+    making: Making, data: Dataset, forms: Sequence[Precision], out: Path, progress: Progress
+) -> tuple[Bundle, Took]:
     if not data.train:
         raise DatasetError(f"{data.folder}: no training images, so nothing can be fitted on it")
     method, _, options = making.method.partition(":")
@@ -152,33 +161,38 @@ def _fit(making: Making, data: Dataset, forms: Sequence[Precision], out: Path, p
         final_fit=making.final_fit,
         depth=making.depth,
     )
-    return fit(recipe, data.train, settings, out, progress).bundle
+    start, cpu_start = time.monotonic(), _cpu_seconds()
+    bundle = fit(recipe, data.train, settings, out, progress).bundle
+    return bundle, Took(time.monotonic() - start, _cpu_seconds() - cpu_start)
 
 
-def _export(making: Making, reference: Bundle, folder: Path, progress: Progress) -> Bundle:
+def _cpu_seconds() -> float:
+    """Of this process and of those that it has begun and that have ended."""
+    return sum(os.times()[:4])
+
+
+def _export(making: Making, reference: Bundle, folder: Path, progress: Progress) -> Export:
     exporter = registry().get("exporters", making.target)()
-    return export(reference, exporter, making.precision, folder / "compiled.edgead", progress).bundle
+    return export(reference, exporter, making.precision, folder / "compiled.edgead", progress)
 
 
 def _kept_fit(
     cell: Cell, data: Dataset, forms: Sequence[Precision], kept: Path, progress: Progress
-) -> tuple[Bundle, float]:
+) -> tuple[Bundle, Took]:
     """The reference bundle that the last cell left in the folder, where it's of the same fit; else a new one.
 
     One bundle is kept, no more: cells of one fit follow each other.
     """
     fitting = dataclasses.replace(cell, making=dataclasses.replace(cell.making, target="", precision="fp32"))
     name = hashlib.sha256(json.dumps([fitting.record(), list(forms)], sort_keys=True).encode()).hexdigest()
-    path, took = kept / f"{name[:32]}.edgead", kept / f"{name[:32]}.seconds"
-    if took.exists():
-        return read_bundle(path), float(took.read_text())
+    path, note = kept / f"{name[:32]}.edgead", kept / f"{name[:32]}.json"
+    if note.exists():
+        return read_bundle(path), Took(**json.loads(note.read_text()))
     for old in kept.iterdir():
         shutil.rmtree(old) if old.is_dir() else old.unlink()
-    start = time.monotonic()
-    bundle = _fit(cell.making, data, forms, path, progress)
-    seconds = time.monotonic() - start
-    took.write_text(str(seconds))
-    return bundle, seconds
+    bundle, took = _fit(cell.making, data, forms, path, progress)
+    note.write_text(json.dumps(dataclasses.asdict(took)))
+    return bundle, took
 
 
 def run_cell(
@@ -199,20 +213,23 @@ def run_cell(
         forms: the forms to prepare for those cells too.
 
     Returns:
-        What ``Evaluation.record`` gives, the precision, the bundle's bytes, seconds and latency.
+        What ``Evaluation.record`` gives, the precision and the loss that its gate expects, what the gates
+        found of each form that was tried, the bundle's bytes, seconds and latency.
     """
     data = cell.open()
     check(data.test, ResizeRule(ANY_SIZE))  # a bad file shows before anything is fitted
     with scratch_folder() as folder:
         if kept is None:
-            bundle, seconds = make_bundle(cell.making, data, folder, progress)
+            made, took = make_bundle(cell.making, data, folder, progress)
         else:
             wanted = [form for form in PRECISIONS if form in {*forms, *cell.making.forms}]
-            reference, seconds = _kept_fit(cell, data, wanted, kept, progress)
-            bundle = _export(cell.making, reference, folder, progress)
+            reference, took = _kept_fit(cell, data, wanted, kept, progress)
+            made = _export(cell.making, reference, folder, progress)
+        bundle = made.bundle
         engine = bundle.manifest.engine  # its target was named, and so it may be a plugin's
         found = judge(load(bundle.path, engine=engine, throughput=True), data.test, progress, draws=draws)
         latency = bench([load(bundle.path, engine=engine)], TIMED_FRAMES, progress)[0] if timed else None
+        chosen = next(form for form in made.forms if form.precision == made.chosen)
         return {
             **found.record(),
             "name": data.name,
@@ -220,9 +237,13 @@ def run_cell(
             "precision": bundle.manifest.precision,
             "size": list(bundle.manifest.input.size),
             "bundle_bytes": sum(file.bytes for file in bundle.manifest.files),
-            "fit_seconds": round(seconds, 2),
+            "fit_seconds": round(took.seconds, 2),
+            "fit_cpu_seconds": round(took.cpu_seconds, 2),
             "p50_ms": None if latency is None else latency.p50_ms,
+            "cpu_ms": processor_ms(load(bundle.path, engine=engine, threads=1), TIMED_FRAMES),
+            "expected_loss": chosen.loss,
+            "forms": [form.record() for form in made.forms],
         }
 
 
-__all__ = ["Cell", "Making", "make_bundle", "run_cell"]
+__all__ = ["Cell", "Making", "Took", "make_bundle", "run_cell"]

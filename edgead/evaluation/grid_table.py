@@ -16,7 +16,10 @@ from edgead.names import shown, told_apart
 
 COSTS: Mapping[str, tuple[str, float, str]] = {
     "p50_ms": ("p50_ms", 1.0, "ms"),
+    "cpu_ms": ("cpu_ms", 1.0, "ms"),
     "fit_seconds": ("fit_seconds", 1.0, "s"),
+    "fit_cpu_seconds": ("fit_cpu_seconds", 1.0, "s"),
+    "expected_loss": ("expected_loss", 100.0, "points"),
     "mib": ("bundle_bytes", 2.0**-20, "MiB"),
 }
 """What the table can show beside metrics: a result's key, the factor to its unit, and the unit."""

@@ -138,7 +138,7 @@ def test_real_images_and_weights(shared_data, resnet18_weights, tmp_path):
     making = Making(
         "patchcore", backbone="resnet18", weights=str(resnet18_weights), size=(256, 256), target="onnx"
     )
-    bundle, _ = make_bundle(making, data, tmp_path, silent)
+    bundle = make_bundle(making, data, tmp_path, silent)[0].bundle
     maps, masks, scores, bad = [], [], [], []
 
     def keep(judged, frame, prediction, mask):

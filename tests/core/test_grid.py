@@ -347,7 +347,7 @@ def asked(monkeypatch):
 
     def run_grid(cells, out, run, jobs, progress):
         seen.append(cells)
-        result = dict.fromkeys((*TITLES, "p50_ms", "fit_seconds"), 0.5) | {"bundle_bytes": 3 << 20}
+        result = dict.fromkeys((*TITLES, "p50_ms", "fit_seconds", "cpu_ms"), 0.5) | {"bundle_bytes": 3 << 20}
         return [{"key": cell.key(), "cell": cell.record(), "result": result} for cell in cells]
 
     monkeypatch.setattr("edgead.evaluation.grid.run_grid", run_grid)

@@ -40,6 +40,15 @@ NETWORKS: Mapping[str, Stages] = {
         "stage2": (Layer(48, stride=2), Layer(48, shortcut=True), Layer(0)),
         "stage3": (Layer(96, stride=2), Layer(96, dilation=2, shortcut=True), Layer(0)),
     },
+    "default-large": {
+        "stage1": (Layer(32, 5, 2), Layer(64, stride=2), Layer(64, shortcut=True), Layer(0, shortcut=True)),
+        "stage2": (Layer(128, stride=2), *2 * (Layer(128, shortcut=True),), Layer(0, shortcut=True)),
+        "stage3": (
+            Layer(256, stride=2),
+            *3 * (Layer(256, dilation=2, shortcut=True),),
+            Layer(0, shortcut=True),
+        ),
+    },
 }
 """By the name of the backbone that each becomes. Channels are multiples of 16 for the INT8 kernels of CPUs
 and GPUs. A dilation lets stage3 see further at no cost; a shortcut costs next to nothing."""
