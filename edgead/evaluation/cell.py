@@ -22,6 +22,7 @@ from edgead.evaluation.evaluate import judge
 from edgead.image_score import parse as parse_image_score
 from edgead.leftovers import scratch_folder
 from edgead.plugins import registry
+from edgead.processor import cpu
 from edgead.resize import ResizeRule
 from edgead.runtime.detector import load
 from edgead.types import PRECISIONS, Precision, Progress, Size
@@ -214,7 +215,7 @@ def run_cell(
 
     Returns:
         What ``Evaluation.record`` gives, the precision and the loss that its gate expects, what the gates
-        found of each form that was tried, the bundle's bytes, seconds and latency.
+        found of each form that was tried, the processor's class, the bundle's bytes, seconds and latency.
     """
     data = cell.open()
     check(data.test, ResizeRule(ANY_SIZE))  # a bad file shows before anything is fitted
@@ -236,6 +237,7 @@ def run_cell(
             "dataset_notices": [notice.record() for notice in data.notices],
             "precision": bundle.manifest.precision,
             "size": list(bundle.manifest.input.size),
+            "processor": cpu().kind,
             "bundle_bytes": sum(file.bytes for file in bundle.manifest.files),
             "fit_seconds": round(took.seconds, 2),
             "fit_cpu_seconds": round(took.cpu_seconds, 2),
