@@ -49,7 +49,7 @@ PADIM = Published(
 SPADE = Published(
     (224, 224),
     "wide_resnet50_2",
-    {"neighbors": 50, "gallery": "exact", "correspondence": "pyramid", "squared": True},
+    {"pooled": "last", "neighbors": 50, "gallery": "exact", "correspondence": "pyramid", "squared": True},
 )
 FYD = Published(
     (224, 224),

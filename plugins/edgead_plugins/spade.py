@@ -7,8 +7,8 @@ nearest is its anomaly. Both stages are in the graph: TopK over the images, a Ga
 Where paper and popular code differ: distances are squared and the maps concatenated before the search, as
 in the paper; the code's Euclidean distances are ``squared=false``, and its search in each map for itself,
 averaged at image size, is ``correspondence=layers``. K is the code's 5 (the paper's is 50). Coarser
-vectors aren't interpolated: a position has its cell's. What is pooled is the last map that the backbone
-yields; the paper pools the network's last layer, which these backbones, cut after stride 16, don't have.
+vectors aren't interpolated: a position has its cell's. What is pooled is the network's last layer, as in the
+paper, where the backbone has it, or else the last that it has.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from edgead.errors import DatasetError, OptionError
 from edgead.notices import Notice
 from edgead.options import check_options
 from edgead.types import Backbone, BankPrecision, FittingData, Scores
+from edgead.workbench.graph import static_shape
 from edgead_plugins.backbones.graphs import LARGEST_GRAPH
 from edgead_plugins.coreset import greedy_coreset
 from edgead_plugins.layers import named_or_at
@@ -48,6 +49,9 @@ class SpadeOptions:
 
     layers: tuple[str, ...] = ()
     """Feature maps to compare. Empty: those of stride 4, 8 and 16, the paper's layer1 to layer3."""
+    pooled: Literal["last", "compared"] = "last"
+    """Map whose mean finds the nearest images. last: the backbone's deepest, the paper's layer4 where the
+    weights hold it; compared: the last of those compared, which saves what lies behind it."""
     neighbors: Count = 5
     """Good images that score and gallery come from (K), at most as many as there are; 50 in the paper, 5 in
     the popular code, and better here."""
@@ -79,13 +83,29 @@ class Spade:
         self.learns_positions = self.options.gallery == "position"
 
     def feature_maps(self, backbone: Backbone) -> Sequence[str]:
-        """The chosen layers, or the maps of stride 4, 8 and 16."""
-        return named_or_at(self.options.layers, (4, 8, 16), backbone)
+        """The chosen layers, or the maps of stride 4, 8 and 16, finest first; before them what's only pooled.
+
+        Before them, so that ``embed``, which doesn't know the strides, tells it from those.
+        """
+        known = backbone.feature_info
+        compared = named_or_at(self.options.layers, (4, 8, 16), backbone)
+        if not self.options.layers:
+            compared = sorted(compared, key=lambda name: known[name].stride)
+        deepest = max(known, key=lambda name: known[name].stride)
+        coarsest = max((known[name].stride for name in compared if name in known), default=0)
+        alone = self.options.pooled == "last" and known[deepest].stride > coarsest
+        return [deepest, *compared] if alone else compared
 
     def embed(self, maps: Mapping[str, Var]) -> Mapping[str, Var]:
-        """The maps as they are, and ``pooled`` (1, C, 1, 1), the mean over the last of them."""
-        chosen = {name: maps[name] for name in (self.options.layers or maps)}
-        return {**chosen, POOLED: op.global_average_pool(list(chosen.values())[-1])}
+        """The compared maps as they are, and ``pooled`` (1, C, 1, 1), the mean over one of the maps."""
+        names = list(maps)
+        compared = list(self.options.layers)
+        if not compared:
+            is_apart = len(names) > 1 and _area(maps[names[0]]) < _area(maps[names[1]])
+            compared = names[1:] if is_apart else names
+        last = min(reversed(names), key=lambda name: _area(maps[name]))
+        pooled = last if self.options.pooled == "last" else compared[-1]
+        return {**{name: maps[name] for name in compared}, POOLED: op.global_average_pool(maps[pooled])}
 
     def fit(self, data: FittingData) -> FittedSpade:
         """Read the gallery, in one pass, or in two where ``gallery_mib`` leaves images out.
@@ -222,6 +242,12 @@ def _bytes(
     banks = 1 if images == n else 2
     pooled = vectors * (dim * (1 if precision == "int8" else 4) + 4) + banks * 4 * dim
     return pooled + gallery_bytes(images, rows, shape, precision)
+
+
+def _area(one: Var) -> int:
+    """Positions of a map (1, C, h, w)."""
+    _, _, h, w = static_shape(one)
+    return h * w
 
 
 def _pooled(data: FittingData) -> Floats:

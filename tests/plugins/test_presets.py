@@ -41,6 +41,7 @@ NUMBERS = {
     "spade": {
         "size": ((224, 224), PAPER),
         "backbone": ("wide_resnet50_2", PAPER),
+        "pooled": ("last", PAPER),
         "neighbors": (50, PAPER),
         "gallery": ("exact", CHOICE),
         "correspondence": ("pyramid", CHOICE),

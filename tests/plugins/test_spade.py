@@ -235,8 +235,45 @@ def test_maps_that_do_not_nest_are_refused():
         pyramid({"a": (4, 9, 8), "b": (4, 4, 4)}, "spade")
 
 
-def test_default_layers_are_those_of_stride_4_8_and_16():
-    assert list(Spade().feature_maps(Backbone())) == ["a", "b", "c"]
+def test_default_layers_are_those_of_stride_4_8_and_16_and_what_is_pooled():
+    assert list(Spade().feature_maps(Backbone())) == ["d", "a", "b", "c"]
+    assert list(Spade(SpadeOptions(pooled="compared")).feature_maps(Backbone())) == ["a", "b", "c"]
+    assert list(Spade(SpadeOptions(layers=("b", "a"))).feature_maps(Backbone())) == ["d", "b", "a"]
+    assert list(Spade(SpadeOptions(layers=("a", "d"))).feature_maps(Backbone())) == ["a", "d"]
+
+
+class Ended(Backbone):
+    """A network that was cut after stride 16, with its maps listed the other way round."""
+
+    feature_info: ClassVar = {name: Backbone.feature_info[name] for name in "cba"}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "options", "compared", "pooled"),
+    [
+        (Backbone, {}, "abc", "d"),  # the paper's last layer, where there is one
+        (Backbone, {"pooled": "compared"}, "abc", "c"),
+        (Backbone, {"layers": ("b", "a")}, "ba", "d"),
+        (Backbone, {"layers": ("b", "a"), "pooled": "compared"}, "ba", "a"),
+        (Backbone, {"layers": ("a", "d")}, "ad", "d"),
+        (Ended, {}, "abc", "c"),
+        (Ended, {"layers": ("c", "a")}, "ca", "c"),
+    ],
+)
+def test_the_deepest_map_is_pooled(backbone, options, compared, pooled):
+    rng = np.random.default_rng(0)
+    shapes = {**SHAPES, "d": (9, 1, 2)}
+    scorer = Spade(SpadeOptions(**options))
+    given = {
+        name: rng.normal(size=(1, *shapes[name])).astype(np.float32)
+        for name in scorer.feature_maps(backbone())
+    }
+    found = run("onnxruntime", lambda **maps: scorer.embed(maps), **given)
+    assert list(found) == [*compared, "pooled"]
+    wanted = given[pooled].mean((2, 3), keepdims=True, dtype=np.float64)
+    np.testing.assert_allclose(found["pooled"], wanted, rtol=1e-5, atol=1e-6)
+    for name in compared:
+        np.testing.assert_array_equal(found[name], given[name])
 
 
 def test_no_image_is_an_error():
