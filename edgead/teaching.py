@@ -70,11 +70,6 @@ def required(bundle: Bundle) -> TeachingRecord:
             f"{shown(bundle.path)}: fit's bundle isn't taught, what export makes of it is: run `edgead "
             "export` and teach that"
         )
-    if manifest.windows is not None:
-        raise TeachError(
-            f"{shown(bundle.path)}: a bundle that judges frames in windows can't be taught yet: it's "
-            "recalibrated only, with `edgead calibrate BUNDLE --good DIR`, or fitted again with the images"
-        )
     if manifest.teaching is None:
         raise TeachError(
             f"{shown(bundle.path)}: {manifest.method.name} keeps no bank of good patches that could be "

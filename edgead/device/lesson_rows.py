@@ -77,7 +77,13 @@ def of_false_alarm(taught: Taught, outputs: Outputs, wanted: float, level: float
     return Rows(embedding[chosen], np.empty(0, np.float32), level)
 
 
-def of_missed(taught: Taught, outputs: Outputs, cells: NDArray[np.bool_] | None, good: Floats) -> Rows:
+def of_missed(
+    taught: Taught,
+    outputs: Outputs,
+    cells: NDArray[np.bool_] | None,
+    good: Floats,
+    core: NDArray[np.bool_] | None = None,
+) -> Rows:
     """The rows of a missed defect.
 
     Args:
@@ -85,9 +91,14 @@ def of_missed(taught: Taught, outputs: Outputs, cells: NDArray[np.bool_] | None,
         outputs: of the frame.
         cells: (h * w,) where the defect is; None for the most unusual positions.
         good: (n, dim) embeddings of patches that are good.
+        core: (h * w,) of a window, where the most unusual ones may lie; None: anywhere.
     """
     patch, embedding = taught.patches(outputs)
-    places = np.flatnonzero(cells) if cells is not None else np.argsort(-patch, kind="stable")[:DEFECT_ROWS]
+    if cells is not None:
+        places = np.flatnonzero(cells)
+    else:
+        places = np.argsort(-patch, kind="stable")
+        places = (places if core is None else places[core[places]])[:DEFECT_ROWS]
     places = places[np.argsort(-patch[places], kind="stable")]
     chosen = places[_apart(embedding[places], min(DEFECT_ROWS, rows_left(taught, missed=True)))]
     known = np.minimum(patch[chosen], distances(embedding[chosen], good).min(1, initial=np.inf))

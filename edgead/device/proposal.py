@@ -25,12 +25,14 @@ class Example:
         sha256: of the file, or of the array's bytes.
         image: (H, W, 3) uint8 after the resize rule.
         mask: (H, W) bool after it, where the missed defect is; None where nobody says.
+        core: of a window of a frame (H, W) bool, what isn't its neighbours' to judge; else None.
     """
 
     name: str
     sha256: str
     image: Image
     mask: NDArray[np.bool_] | None = None
+    core: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)

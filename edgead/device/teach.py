@@ -18,8 +18,8 @@ from edgead.device.lesson_costs import (
     is_anomalous,
     pictures,
     replay_lessons,
-    score_of,
 )
+from edgead.device.lesson_pieces import pieces_of
 from edgead.device.lesson_rows import Rows, of_false_alarm, of_missed, rows_left
 from edgead.device.proposal import Change, Draft, Example, Proposal, Wrong
 from edgead.device.taking import take
@@ -62,26 +62,28 @@ def propose(
         good = _good_patches(bundle, session, before)
     kept: list[tuple[Example, Rows, Outputs]] = []
     notices: list[Notice] = []
-    for example in examples:
-        outputs = session(example.image[None])
-        if is_anomalous(before, outputs, threshold) != (kind == "false-alarm"):
-            notices.append(
-                Notice(f"lesson-no-{kind}", {"image": _name(example), "score": score_of(before, outputs)})
-            )
-            continue
-        if not rows_left(after, kind == "missed"):
-            raise TeachError(
-                f"{shown(bundle.path)}: all {CAPACITY} rows for lessons of this kind are used: undo some "
-                "with --undo, or fit again with the images that were taught among the good ones"
-            )
-        number += 1
-        if kind == "false-alarm":
-            rows = of_false_alarm(after, outputs, wanted, level)
-        else:
-            rows = of_missed(after, outputs, _cells(example.mask, before), good)
-        if len(rows.rows):
-            after = with_rows(after, number, rows.rows, rows.radii, rows.level)
-        kept.append((example, rows, outputs))
+    for whole in examples:
+        pieces = pieces_of(bundle, session, before, threshold, kind, whole)
+        if not pieces.examples:
+            notices.append(Notice(f"lesson-no-{kind}", {"image": _name(whole), "score": pieces.score}))
+        for place, example in enumerate(pieces.examples):
+            outputs = session(example.image[None])
+            if place and kind == "false-alarm" and not is_anomalous(after, outputs, threshold):
+                continue  # what the windows before it taught is enough
+            if not rows_left(after, kind == "missed"):
+                raise TeachError(
+                    f"{shown(bundle.path)}: all {CAPACITY} rows for lessons of this kind are used: undo some "
+                    "with --undo, or fit again with the images that were taught among the good ones"
+                )
+            number += 1
+            if kind == "false-alarm":
+                rows = of_false_alarm(after, outputs, wanted, level)
+            else:
+                cells, core = (_cells(each, before) for each in (example.mask, example.core))
+                rows = of_missed(after, outputs, cells, good, core)
+            if len(rows.rows):
+                after = with_rows(after, number, rows.rows, rows.radii, rows.level)
+            kept.append((example, rows, outputs))
     drafts = tuple(
         Draft(example, rows, change_of(_name(example), before, after, outputs, threshold, kind == "missed"))
         for example, rows, outputs in kept

@@ -250,7 +250,6 @@ def _check(manifest: Manifest) -> None:
             ("windows.distances", len(windows.distances) <= 1 << 10, "1024 at most"),
             ("windows.changes", len(windows.changes) == len(windows.distances), "one a distance"),
             ("windows.changes", all(change >= 0 for change in windows.changes), "0 or more"),
-            ("windows", manifest.teaching is None, "null in a bundle that can be taught"),
         ]
     if (roi := manifest.roi) is not None:
         checks += [

@@ -376,7 +376,7 @@ class Detector:
         state = self._state
         self._tester.between_frames(state.session, limits)
         if isinstance(self.rule, WindowRule):
-            (outputs,) = judged_in_windows(state.session, [image], self.rule)
+            (outputs,) = judged_in_windows(state.session, [image], self.rule, state.taught)
         else:
             outputs = state.session(image[None])
         return self._predict(outputs, shape, limits, state.taught)
@@ -407,7 +407,7 @@ class Detector:
         session = state.session
         started: Pending
         if isinstance(self.rule, WindowRule):
-            started = StartedFrame(session, image, self.rule)
+            started = StartedFrame(session, image, self.rule, state.taught)
         else:
             start = session.start_owned if isinstance(session, OwningSession) else session.start
             started = start(image[None])
@@ -452,7 +452,7 @@ class Detector:
 
         def outputs_of() -> Generator[Outputs, None, None]:
             if isinstance(rule, WindowRule):
-                return judged_in_windows(session, images(), rule)
+                return judged_in_windows(session, images(), rule, state.taught)
             return run(image[None] for image in images())
 
         with (
@@ -466,6 +466,8 @@ class Detector:
     def _predict(
         self, outputs: Outputs, shape: tuple[int, ...], limits: ThresholdRecord, lessons: Taught | None
     ) -> Prediction:
+        if isinstance(self.rule, WindowRule):
+            lessons = None  # each window's outputs were given to them
         return judge(outputs, shape, self.rule, limits, self.depth, self.bundle.path.name, lessons)
 
 

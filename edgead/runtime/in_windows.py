@@ -1,7 +1,8 @@
 """Frames judged in windows: each window goes through the engine, and the frame's map is made of their cores.
 
 What comes of a frame has the form of a graph's outputs, so that whatever judges those judges it as well: the
-score is the largest value of the map, which no window's place decides.
+score is the largest value of the map, which no window's place decides. What the bundle was taught is applied
+to each window while it's there, since all windows' embeddings at once would take memory by the gigabyte.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from itertools import chain, islice
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.runtime.lessons import LESSON, SEEN, Taught
 from edgead.runtime.pending import seconds, timed_out
 from edgead.runtime.session import Outputs, OwningSession, Pending, Session
 from edgead.types import Image
@@ -27,11 +29,14 @@ UNDER_WAY = 16
 
 
 def judged_in_windows(
-    session: Session, frames: Iterable[Image], rule: WindowRule
+    session: Session, frames: Iterable[Image], rule: WindowRule, lessons: Taught | None = None
 ) -> Generator[Outputs, None, None]:
     """Yield ``score`` (1,) and ``anomaly_map`` (1, 1, h, w), float32, of each scaled frame, in order.
 
     The engine goes on with the next frame's windows while a frame's outputs are looked at.
+
+    Args:
+        lessons: what the bundle was taught; the session gives what they take, and outputs hold them already.
 
     Raises:
         InferenceError: the engine fails on a window; the frames before it have been yielded.
@@ -50,14 +55,16 @@ def judged_in_windows(
         for outputs in all_outputs:
             shape, places = under_way.popleft()
             parts = chain([outputs], islice(all_outputs, len(places) - 1))
-            yield _whole(shape, zip(places, parts, strict=True))
+            yield _whole(shape, zip(places, parts, strict=True), lessons)
 
 
 class StartedFrame:
     """A frame whose windows were started, as ``Pending`` says; several threads may wait for it."""
 
-    def __init__(self, session: Session, frame: Image, rule: WindowRule) -> None:
-        self._session, self._frame, self._rule = session, frame, rule
+    def __init__(
+        self, session: Session, frame: Image, rule: WindowRule, lessons: Taught | None = None
+    ) -> None:
+        self._session, self._frame, self._rule, self._lessons = session, frame, rule, lessons
         self._left = deque(rule.places(frame.shape))
         self._started: deque[tuple[Window, Pending]] = deque()
         self._parts: list[tuple[Window, Outputs]] = []
@@ -102,26 +109,35 @@ class StartedFrame:
             while self._started:
                 self._take(None if until is None else max(until - time.monotonic(), 0.0))
             if self._outputs is None:
-                self._outputs = _whole(self._frame.shape, self._parts)
+                self._outputs = _whole(self._frame.shape, self._parts, self._lessons)
                 self._parts = []
             return self._outputs
         finally:
             self._lock.release()
 
 
-def _whole(shape: Sequence[int], parts: Iterable[tuple[Window, Outputs]]) -> Outputs:
+def _whole(shape: Sequence[int], parts: Iterable[tuple[Window, Outputs]], lessons: Taught | None) -> Outputs:
     """A frame's outputs of its windows'; what is no number in any of them stays, for the verdict to see."""
-    broken = False
+    broken, lesson, seen = False, 0, np.zeros((shape[0], shape[1]), bool)
 
     def maps() -> Iterator[tuple[Window, NDArray[np.float32]]]:
-        nonlocal broken
+        nonlocal broken, lesson
         for window, outputs in parts:
-            broken = broken or not np.isfinite(outputs["score"]).all()
-            yield window, outputs["anomaly_map"][0, 0]
+            found = outputs["anomaly_map"][0, 0]
+            is_number = bool(np.isfinite(outputs["score"]).all() and np.isfinite(found).all())
+            broken = broken or not is_number
+            if lessons is not None and is_number:
+                judged = lessons.apply(outputs)
+                found = judged.anomaly_map
+                if judged.seen is not None and judged.seen[window.core_inside].any():
+                    seen[window.core] = judged.seen[window.core_inside]
+                    lesson = lesson or judged.lesson or 0
+            yield window, found
 
     whole = stitched(shape, maps())
     score = np.float32(np.nan) if broken else whole.max()
-    return {"score": np.array([score], np.float32), "anomaly_map": whole[None, None]}
+    made = {"score": np.array([score], np.float32), "anomaly_map": whole[None, None]}
+    return {**made, LESSON: np.array([lesson]), SEEN: seen[None, None]} if lesson else made
 
 
 __all__ = ["UNDER_WAY", "StartedFrame", "judged_in_windows"]

@@ -36,6 +36,10 @@ SMALL, PIECES = 1 << 18, 32
 cut into at most: threads of its own, woken beside the engine's, cost more than they save. [OpenBLAS,
 interface/gemm.c: SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD]"""
 
+LESSON, SEEN = "lesson", "seen"
+"""What outputs hold besides where lessons were applied already and one saw its defect: its number (1,), and
+where, (1, 1, H, W) bool."""
+
 Floats = NDArray[np.float32]
 
 
@@ -182,6 +186,13 @@ class Taught:
         return lesson, _enlarged(place.reshape(self.record.grid), len(self.vertical), len(self.horizontal))
 
 
+def as_judged(outputs: Outputs) -> Judged:
+    """What outputs say by themselves."""
+    lesson = int(outputs[LESSON][0]) if LESSON in outputs else None
+    seen = None if lesson is None else outputs[SEEN][0, 0]
+    return Judged(float(outputs["score"][0]), outputs["anomaly_map"][0, 0], lesson, seen)
+
+
 def taught(bundle: Bundle, lessons: Sequence[Lesson] | None = None) -> Taught:
     """A bundle's lessons as arrays.
 
@@ -279,10 +290,13 @@ def _enlarged(cells: NDArray[np.bool_], height: int, width: int) -> NDArray[np.b
 
 
 __all__ = [
+    "LESSON",
+    "SEEN",
     "SIMILAR",
     "DefectRows",
     "Judged",
     "Taught",
+    "as_judged",
     "distances",
     "nearest",
     "product",

@@ -11,7 +11,7 @@ from edgead.areas import without_small
 from edgead.errors import NotFiniteError
 from edgead.manifest import ThresholdRecord
 from edgead.resize import FrameRule
-from edgead.runtime.lessons import Taught
+from edgead.runtime.lessons import Taught, as_judged
 from edgead.runtime.regions import find_regions
 from edgead.runtime.session import Outputs
 from edgead.types import Placement, Prediction
@@ -35,7 +35,7 @@ def judge(
         limits: the thresholds that hold.
         depth: significant bits of uint16 frames where they're known.
         name: the bundle's, for the message.
-        lessons: what the bundle was taught; ``outputs`` have what these take.
+        lessons: what the bundle was taught; ``outputs`` have what these take. None: nothing, or they hold it.
 
     Raises:
         NotFiniteError: score or map hold no number.
@@ -47,10 +47,8 @@ def judge(
             f"{name}: the model yields NaN or infinity for this frame, so there's no verdict: treat the part "
             "as rejected; run `edgead verify` on the bundle and export it again"
         )
-    lesson, seen = None, None
-    if lessons is not None:
-        judged = lessons.apply(outputs)
-        score, anomaly_map, lesson, seen = judged.score, judged.anomaly_map, judged.lesson, judged.seen
+    judged = as_judged(outputs) if lessons is None else lessons.apply(outputs)
+    score, anomaly_map, lesson, seen = judged.score, judged.anomaly_map, judged.lesson, judged.seen
     inside = rule.inside(frame_shape)
     if inside is not None:  # what lies outside of a region of interest isn't judged
         anomaly_map = np.where(inside, anomaly_map, np.float32(0))

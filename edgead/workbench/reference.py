@@ -167,7 +167,7 @@ def write_reference(
             ),
             held_out=write_held_out(folder, figures),
             roi=write_roi(folder, rule),
-            teaching=None if given.pieces else _teaching(forms.teachable, folder),
+            teaching=_teaching(forms.teachable, folder),
             windows=_windows(given),
             sizes_found=sizes,
             probes=records(ExactSession(folder / FORM_FILES["fp32"]), folder, probes[:CARRIED]),
