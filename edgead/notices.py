@@ -14,7 +14,7 @@ from typing import Any
 
 from edgead.sentences import SENTENCES
 
-_PLACE = re.compile(r"\{(\w+)(?::(#[\w -]+|\.\d[%fg]|[^{}|]*\|[^{}|]*))?\}")
+_PLACE = re.compile(r"\{(\w+)(?::(#[\w -]+|\.\d[%fg]|g|[^{}|]*\|[^{}|]*))?\}")
 """``{name}``, ``{name:.2%}`` and its like, ``{name:#image}`` for the number with its noun, or
 ``{name:is|are}`` for a word that goes with the number: the first where it's 1."""
 

@@ -85,6 +85,8 @@ SENTENCES: dict[str, str] = {
     "painted in {fill} and isn't judged",
     "roi-all": "everything lies inside of the region of interest ({name}), so it changes nothing: check that "
     "outside is 0 in it, or leave it out",
+    "roi-small-windows": "only {share:.1%} of the frame is inside of the region of interest: windows that "
+    "don't touch it aren't judged, and little is learned",
     "roi-small": "only {share:.1%} of the frame is inside of the region of interest, so most of the "
     "model's input shows nothing: crop the images round it, or give a larger --size, to see finer defects",
     "roi-defects": "{count} of {total:#marked defect} {count:lies|lie} wholly outside of the region of "
@@ -339,8 +341,11 @@ SENTENCES: dict[str, str] = {
     "measured ({reason}); the exported bundle is complete, export again where the comparison matters",
     "times-of-a-window": "times are of a window of {height} x {width}: a frame takes as many as it has "
     "windows (`edgead run` has its time)",
-    "bench-one-window": "frames of {height} x {width} are judged here, about one window: a larger one takes "
-    "as many times as long as it has windows",
+    "frames-larger": "frames of up to {times:.1f} times the area of the good images were judged: each window "
+    "more is one more chance of a false alarm, so expect about as many times the stated rate; calibrate with "
+    "good frames of this size, `edgead calibrate BUNDLE --good DIR`",
+    "bench-windows": "frames of {height} x {width} are judged here, {windows:#window} each: a frame of more "
+    "takes longer in proportion",
     "bundle-faster": "on this machine {other} is {times:.1f} times as fast as {bundle}, the same fitted "
     "model in the same form on another engine: use that one, or let `edgead export --target auto` choose",
     "no-form": "{reason}",

@@ -73,8 +73,8 @@ def required(bundle: Bundle) -> TeachingRecord:
     if manifest.teaching is None:
         raise TeachError(
             f"{shown(bundle.path)}: {manifest.method.name} keeps no bank of good patches that could be "
-            "taught, or an older edgead wrote the bundle: it's recalibrated only, with `edgead calibrate "
-            "BUNDLE --good DIR`"
+            "taught, or an older edgead fitted it (then fit and export it again): it's recalibrated only, "
+            "with `edgead calibrate BUNDLE --good DIR`"
         )
     return manifest.teaching
 

@@ -126,11 +126,15 @@ def _names(paths: list[Path]) -> list[str]:
 def _told(detector: Detector) -> tuple[Notice, ...]:
     """What its bundle's user should know, and what the frames are where it judges in windows."""
     from edgead.notices import Notice
+    from edgead.window_rule import WindowRule
 
     if detector.bundle.manifest.windows is None:
         return detector.bundle.notices
-    height, width = detector.rule.plain_size
-    return *detector.bundle.notices, Notice("bench-one-window", {"height": height, "width": width})
+    rule = detector.rule
+    height, width = rule.plain_size
+    windows = len(rule.places(rule.map_size(rule.plain_size))) if isinstance(rule, WindowRule) else 1
+    values = {"height": height, "width": width, "windows": windows}
+    return *detector.bundle.notices, Notice("bench-windows", values)
 
 
 def _notices(detector: Detector) -> list[dict[str, Any]]:

@@ -184,8 +184,7 @@ def command(
             advance(1)
             if (tested := detector.self_test) is not None and not tested.passed:
                 raise SelfTestError(f"{path}: {tested}; look at the device, and start again")
-    if doubt := detector.depth_notice():
-        show_notices([doubt])
+    show_notices([doubt for doubt in (detector.depth_notice(), detector.size_notice()) if doubt])
     if not tally.good + tally.anomalous + tally.failed:
         raise DatasetError("-: no path on stdin, so nothing was judged; give a list of images, one a line")
     _raise_for(failures, tally.good + tally.anomalous + tally.failed)

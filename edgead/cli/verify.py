@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "--images",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Images for --on-device besides those in the bundle.",
+    help="Images for --on-device besides those in the bundle, which must hold an ONNX model.",
 )
 @click.option(
     "--try",

@@ -260,8 +260,7 @@ def evaluate(
         named = " | ".join(problems[:SHOWN])
         values = {"count": len(problems), "total": len(samples), "problems": named}
         notices.insert(0, Notice("left-out", values))
-    if doubt := detector.depth_notice():
-        notices.append(doubt)
+    notices += [doubt for doubt in (detector.depth_notice(), detector.size_notice()) if doubt]
     return Evaluation(
         images=tuple(images),
         verdicts=at_threshold,

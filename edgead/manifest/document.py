@@ -250,6 +250,7 @@ def _check(manifest: Manifest) -> None:
             ("windows.distances", len(windows.distances) <= 1 << 10, "1024 at most"),
             ("windows.changes", len(windows.changes) == len(windows.distances), "one a distance"),
             ("windows.changes", all(change >= 0 for change in windows.changes), "0 or more"),
+            ("windows.pixels", 0 <= windows.pixels < 1 << 40, "0 or more"),
         ]
     if (roi := manifest.roi) is not None:
         checks += [

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.errors import RoiError
-from edgead.files import read_plain
+from edgead.errors import ImageError, RoiError
+from edgead.files import is_folder, read_plain
 from edgead.images import MIN_IMAGE_SIDE
 from edgead.masks import read_mask_file
 from edgead.names import shown
@@ -34,18 +34,23 @@ class Drawn:
     notices: tuple[Notice, ...] = ()
 
 
-def read_roi(path: Path) -> Drawn:
+def read_roi(path: Path, windows: bool = False) -> Drawn:
     """Read a region of interest.
 
     Args:
         path: a ``.json`` of ``edgead.roi.polygons.Polygons``, or a mask image as ``edgead.masks`` reads one:
             inside where it isn't 0, of one channel or of three equal ones.
+        windows: frames are judged in windows, so a small region leaves none of their pixels unused.
 
     Raises:
         RoiError: the file says nothing of a region: no such polygons, colours, nothing inside.
         ImageError: the mask image can't be read.
     """
     path = Path(path)
+    if is_folder(path):
+        raise RoiError(
+            f"{shown(path)}: a folder is no region of interest; give a mask image, or a .json of polygons"
+        )
     found = _polygons(path) if path.suffix.lower() == ".json" else _mask(path)
     share = float(found.mask.mean())
     if not share:
@@ -57,7 +62,7 @@ def read_roi(path: Path) -> Drawn:
     if share == 1:
         doubts += (Notice("roi-all", {"name": path.name}),)
     elif share < SMALL:
-        doubts += (Notice("roi-small", {"share": share}),)
+        doubts += (Notice("roi-small-windows" if windows else "roi-small", {"share": share}),)
     return Drawn(found.mask, doubts)
 
 
@@ -76,7 +81,10 @@ def _polygons(path: Path) -> Drawn:
 
 
 def _mask(path: Path) -> Drawn:
-    found = read_mask_file(path)
+    try:
+        found = read_mask_file(path)
+    except ImageError as error:
+        raise type(error)(f"{error} (it was given as the region of interest)") from None
     if found.is_coloured:
         raise RoiError(
             f"{shown(path)}: a picture with colours is no region of interest; give a mask of one channel, or "

@@ -28,6 +28,7 @@ from edgead.runtime.engine_options import EngineOptions, whole
 from edgead.runtime.engines import engine_of, open_session
 from edgead.runtime.frames import Frames
 from edgead.runtime.in_windows import StartedFrame, judged_in_windows
+from edgead.runtime.large_frames import FrameSizes, memory_or_refused
 from edgead.runtime.lessons import Taught, taught
 from edgead.runtime.model_bytes import model_of
 from edgead.runtime.pending import PendingPrediction
@@ -176,6 +177,7 @@ class Detector:
         windows = manifest.windows is not None  # several are under way at once, whatever is asked
         throughput = options.throughput or windows
         self._options = replace(options, precision=manifest.engine_precision, throughput=throughput)
+        self._sizes = FrameSizes(0 if manifest.windows is None else manifest.windows.pixels)
         self._spare: Session | None = None  # compiled for teaching, until the first lesson needs it
         self._state = self._opened(bundle, None)
         self.runs_on = self._session.runs_on
@@ -344,6 +346,10 @@ class Detector:
         """As ``read_images``, but yield an image's error in its place and go on."""
         return self._frames.read_ahead(paths)
 
+    def size_notice(self) -> Notice | None:
+        """What to say where frames in windows were far larger than those that the threshold was set on."""
+        return self._sizes.notice()
+
     def depth_notice(self) -> Notice | None:
         """What to ask about the 16-bit files that were read so far, where their depth was never told."""
         return self._frames.depth_notice()
@@ -372,14 +378,15 @@ class Detector:
             UnknownNameError: the bundle has no such product.
         """
         limits = self.limits(product)
-        image, shape = self._frames.prepare(frame, channel_order, depth)
-        state = self._state
-        self._tester.between_frames(state.session, limits)
-        if isinstance(self.rule, WindowRule):
-            (outputs,) = judged_in_windows(state.session, [image], self.rule, state.taught)
-        else:
-            outputs = state.session(image[None])
-        return self._predict(outputs, shape, limits, state.taught)
+        with memory_or_refused(getattr(frame, "shape", None)):
+            image, shape = self._frames.prepare(frame, channel_order, depth)
+            state = self._state
+            self._tester.between_frames(state.session, limits)
+            if isinstance(self.rule, WindowRule):
+                (outputs,) = judged_in_windows(state.session, [image], self.rule, state.taught)
+            else:
+                outputs = state.session(image[None])
+            return self._predict(outputs, shape, limits, state.taught)
 
     def start(
         self,
@@ -401,7 +408,8 @@ class Detector:
                 come from ``PendingPrediction.wait``.
         """
         limits = self.limits(product)
-        image, shape = self._frames.prepare_own(frame, channel_order, depth)
+        with memory_or_refused(getattr(frame, "shape", None)):
+            image, shape = self._frames.prepare_own(frame, channel_order, depth)
         state = self._state
         self._tester.between_frames(state.session, limits)
         session = state.session
@@ -411,7 +419,12 @@ class Detector:
         else:
             start = session.start_owned if isinstance(session, OwningSession) else session.start
             started = start(image[None])
-        return PendingPrediction(started, lambda out: self._predict(out, shape, limits, state.taught))
+
+        def predict(outputs: Outputs) -> Prediction:
+            with memory_or_refused(shape):
+                return self._predict(outputs, shape, limits, state.taught)
+
+        return PendingPrediction(started, predict)
 
     def map(
         self,
@@ -456,6 +469,7 @@ class Detector:
             return run(image[None] for image in images())
 
         with (
+            memory_or_refused(),
             closing(self._frames.prepare_all(frames, channel_order, depth, held)) as prepared,
             closing(outputs_of()) as all_outputs,
         ):
@@ -466,6 +480,7 @@ class Detector:
     def _predict(
         self, outputs: Outputs, shape: tuple[int, ...], limits: ThresholdRecord, lessons: Taught | None
     ) -> Prediction:
+        self._sizes.note(shape)
         if isinstance(self.rule, WindowRule):
             lessons = None  # each window's outputs were given to them
         return judge(outputs, shape, self.rule, limits, self.depth, self.bundle.path.name, lessons)

@@ -17,6 +17,7 @@ from itertools import chain, islice
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.runtime.large_frames import memory_or_refused
 from edgead.runtime.lessons import LESSON, SEEN, Taught
 from edgead.runtime.pending import seconds, timed_out
 from edgead.runtime.session import Outputs, OwningSession, Pending, Session
@@ -55,7 +56,7 @@ def judged_in_windows(
         for outputs in all_outputs:
             shape, places = under_way.popleft()
             parts = chain([outputs], islice(all_outputs, len(places) - 1))
-            yield _whole(shape, zip(places, parts, strict=True), lessons)
+            yield _whole(shape, zip(places, parts, strict=True), rule, lessons)
 
 
 class StartedFrame:
@@ -109,16 +110,23 @@ class StartedFrame:
             while self._started:
                 self._take(None if until is None else max(until - time.monotonic(), 0.0))
             if self._outputs is None:
-                self._outputs = _whole(self._frame.shape, self._parts, self._lessons)
+                with memory_or_refused(self._frame.shape):
+                    self._outputs = _whole(self._frame.shape, self._parts, self._rule, self._lessons)
                 self._parts = []
             return self._outputs
         finally:
             self._lock.release()
 
 
-def _whole(shape: Sequence[int], parts: Iterable[tuple[Window, Outputs]], lessons: Taught | None) -> Outputs:
-    """A frame's outputs of its windows'; what is no number in any of them stays, for the verdict to see."""
-    broken, lesson, seen = False, 0, np.zeros((shape[0], shape[1]), bool)
+def _whole(
+    shape: Sequence[int], parts: Iterable[tuple[Window, Outputs]], rule: WindowRule, lessons: Taught | None
+) -> Outputs:
+    """A frame's outputs of its windows'; what is no number in any of them stays, for the verdict to see.
+
+    Outside of a region of interest the map is 0, and so it has no part in the score.
+    """
+    broken, lesson = False, 0
+    seen = np.zeros((shape[0], shape[1]) if lessons is not None else (0, 0), bool)
 
     def maps() -> Iterator[tuple[Window, NDArray[np.float32]]]:
         nonlocal broken, lesson
@@ -135,6 +143,8 @@ def _whole(shape: Sequence[int], parts: Iterable[tuple[Window, Outputs]], lesson
             yield window, found
 
     whole = stitched(shape, maps())
+    if rule.roi is not None:
+        whole[~rule.roi.inside(shape)] = 0
     score = np.float32(np.nan) if broken else whole.max()
     made = {"score": np.array([score], np.float32), "anomaly_map": whole[None, None]}
     return {**made, LESSON: np.array([lesson]), SEEN: seen[None, None]} if lesson else made

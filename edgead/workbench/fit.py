@@ -89,6 +89,8 @@ def fit(
         recipe.check_takes_defects()
         check_defects(settings.windows)
     recipe.check_compute(settings.compute)
+    if settings.windows:
+        recipe.for_windows()  # what can't be judged so is told before images are read
     with write_bundle(out) as staging:  # first, so that a path that can't be written costs no fitting
         presets = settings.size is None and settings.smallest_defect is None and recipe.size is not None
         settings = replace(settings, size=recipe.size) if presets else settings

@@ -20,6 +20,7 @@ from edgead.types import PRECISIONS, Backbone, Compute, Defect, InputSpec, Preci
 from edgead.window_rule import WindowRule
 from edgead.windows import MAX_SCALE, STEP
 from edgead.workbench.annotated import read_defects
+from edgead.workbench.defects import MIN_DEFECT_SIDE
 from edgead.workbench.edges import Edges, first_margin
 from edgead.workbench.good_images import GoodImages, Reading, read_good, split
 from edgead.workbench.groups import Grouping, group
@@ -100,6 +101,13 @@ class Settings:
         if self.scale != 1 and not self.windows:
             raise OptionError(
                 f"scale {self.scale:g} is of frames that are judged in windows: ask for --windows"
+            )
+        if self.size is not None and min(self.size) < MIN_DEFECT_SIDE:
+            height, width = self.size
+            least = MIN_DEFECT_SIDE
+            raise OptionError(
+                f"size {height} x {width}: the synthetic defects that a model is judged by take sides of at "
+                f"least {least} pixels: use {max(height, least)}x{max(width, least)}"
             )
         if not 0 < self.false_positive_rate < 1:
             raise OptionError(f"false-positive rate {self.false_positive_rate} must be between 0 and 1")
@@ -189,7 +197,7 @@ def read_given(
     Raises:
         InputError: as ``read_roi``, ``read_good``, ``read_defects`` and ``group`` raise.
     """
-    drawn = None if settings.roi is None else read_roi(settings.roi)
+    drawn = None if settings.roi is None else read_roi(settings.roi, settings.windows)
     size = None if settings.windows else settings.size  # windows' is another: frames are looked over whole
     multiple = backbone.input.multiple
     needed = None if settings.windows else need

@@ -17,6 +17,7 @@ from edgead.device.near_copies import Copies, find_copies
 from edgead.device.parts import HARDLY, LEVELS, alike, copies_found, group_by_name
 from edgead.errors import DatasetError
 from edgead.notices import Notice
+from edgead.roi import RoiRule
 from edgead.types import Progress
 from edgead.workbench.good_images import GoodImages
 
@@ -67,6 +68,11 @@ def group(frames: GoodImages, by: str | None, progress: Progress) -> Grouping:
     with progress("looking for near copies", None):
         copies = find_copies(frames)
     if copies.one_picture:
+        if isinstance(frames.rule, RoiRule):
+            raise DatasetError(
+                f"all {len(frames)} images are the same inside of the region of interest, so a threshold "
+                "can't be calibrated; draw it larger, or give images of different parts"
+            )
         raise DatasetError(
             f"all {len(frames)} images are the same picture, so a threshold can't be calibrated; give images "
             "of different parts, at least 2, better 50"

@@ -185,8 +185,10 @@ def _windows(given: Given) -> WindowsRecord | None:
     """How frames are judged in windows, where they are."""
     if given.pieces is None or given.edges is None:
         return None
-    edges = given.edges
-    return WindowsRecord(edges.margin, given.pieces.rule.scale, edges.distances, edges.changes)
+    edges, scale = given.edges, given.pieces.rule.scale
+    areas = {key.path: key.frame[0] * key.frame[1] for key in given.pieces.keys}
+    usual = round(float(np.median(list(areas.values()))) * scale**2)
+    return WindowsRecord(edges.margin, scale, edges.distances, edges.changes, usual)
 
 
 def _teaching(teachable: Teachable | None, folder: Path) -> TeachingRecord | None:

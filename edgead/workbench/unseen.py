@@ -6,7 +6,7 @@ threshold, they say of one for this product, and by their size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,18 +82,21 @@ class Counted:
 
 
 def draw(
-    images: Iterator[tuple[int, Image]], n: int, seed: int, inside: NDArray[np.bool_] | None = None
+    images: Iterator[tuple[int, Image]],
+    n: int,
+    seed: int,
+    inside: Callable[[int], NDArray[np.bool_] | None] = lambda index: None,
 ) -> Iterator[Drawn]:
     """Draw ``DRAWN`` defects, spread evenly over n good images, given with their indices.
 
     Args:
-        inside: (H, W) bool, where images are judged; None everywhere.
+        inside: of an image's index (H, W) bool, where it's judged; None everywhere.
     """
     for index, image in images:
         for place in range(index, max(DRAWN, n), n):
             if place < n and not _is_chosen(place, n):
                 continue
-            defective, mask = draw_inside(image, np.random.default_rng([seed, place]), inside)
+            defective, mask = draw_inside(image, np.random.default_rng([seed, place]), inside(index))
             yield Drawn(index, defective, float(mask.mean()), mask)
 
 

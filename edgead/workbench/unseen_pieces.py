@@ -30,9 +30,20 @@ def drawn_on(frames: GoodImages | Pieces, indices: NDArray[np.int64], n: int, se
     """
     given = zip(indices.tolist(), frames.subset(indices.tolist()), strict=True)
     if not isinstance(frames, Pieces):
-        return list(draw(given, n, seed, frames.rule.inside(frames.rule.size)))
+        inside = frames.rule.inside(frames.rule.size)
+        return list(draw(given, n, seed, lambda _: inside))
+
+    def judged_part(index: int) -> NDArray[np.bool_] | None:
+        """Of a window, where there's a region of interest: what's drawn anywhere may miss a small one."""
+        inside = frames.inside_core(index)
+        if inside is None:
+            return None
+        whole = np.zeros(frames.rule.size, bool)
+        whole[frames.core(index)] = inside
+        return whole
+
     found = []
-    for each in draw(given, n, seed):
+    for each in draw(given, n, seed, judged_part):
         mask, inside = each.mask[frames.core(each.base)], frames.inside_core(each.base)
         shown = mask.sum() if inside is None else mask[inside].sum()
         if shown >= INSIDE * each.mask.sum():

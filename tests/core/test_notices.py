@@ -46,3 +46,11 @@ def test_one_is_told_in_the_singular(code: str) -> None:
         assert "{" not in (choice or ""), "words to choose between hold no value: it may have a bar in it"
     assert "|" not in many + one and many.replace("7", "1") != one
     assert not re.search(r"\b1 (training |test |held-out )?(images|files|videos|masks|parts)\b", one), one
+
+
+def test_every_place_of_every_sentence_is_one_that_is_filled():
+    """What ``_PLACE`` doesn't know would be said as it stands in the source."""
+    from edgead import notices
+
+    for code, sentence in SENTENCES.items():
+        assert "{" not in notices._PLACE.sub("", sentence), code

@@ -148,7 +148,7 @@ def test_a_file_of_polygons_that_cant_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(RoiError, match=r"none\.json: no such file"):
         read_roi(tmp_path / "none.json")
     (tmp_path / "folder.json").mkdir()
-    with pytest.raises(RoiError, match="a folder, not a file"):
+    with pytest.raises(RoiError, match="a folder is no region of interest"):
         read_roi(tmp_path / "folder.json")
     (tmp_path / "long.json").write_bytes(b" " * ((1 << 20) + 1))
     with pytest.raises(RoiError, match="over the limit of"):
@@ -321,3 +321,10 @@ def test_a_frame_on_which_nothing_of_it_is_left_is_refused() -> None:
     mask[:, 200:203] = True
     with pytest.raises(FrameError, match="nothing of it is left on a frame of 40 x 40"):
         RoiRule((200, 200), roi=Roi(mask, FILL)).apply(noise((40, 40, 3)))
+
+
+def test_a_mask_that_cant_be_read_is_named_as_the_region(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_bytes(b"nothing")
+    for name in ("none.png", "text.png"):
+        with pytest.raises(ImageError, match=rf"{name}: .*given as the region of interest"):
+            read_roi(tmp_path / name)

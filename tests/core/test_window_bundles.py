@@ -300,7 +300,7 @@ def test_bench_says_that_its_frames_are_one_window(detector, capsys):
     assert main(["bench", str(detector.bundle.path), "--frames", "3", "--json", "-q"]) == 0
     printed = capsys.readouterr()
     (told,) = json.loads(printed.out)["bundles"]
-    assert "bench-one-window" in {notice["code"] for notice in told["notices"]}
+    assert "bench-windows" in {notice["code"] for notice in told["notices"]}
     assert "frames of 64 x 64 are judged here, about one window" in printed.err
 
 
@@ -333,3 +333,58 @@ def test_outside_of_a_region_of_interest_nothing_is_judged_and_its_windows_are_l
     assert bundle.manifest.roi is not None and bundle.manifest.threshold.n_images == 10
     with pytest.raises(OptionError, match="has a region of interest, drawn on a frame"):
         edgead.Web(detector, width=SHAPE[1])
+
+
+def test_a_small_region_is_learned_and_decides_the_score(tmp_path):
+    """Its synthetic defects lie inside, and what lies outside has no part in a score."""
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[60:90, 50:84] = 255
+    cv2.imwrite(str(tmp_path / "roi.png"), mask)
+    made = make_compiled(fitted(tmp_path, roi=tmp_path / "roi.png", folds=0), "onnx", "fp32", tmp_path / "c")
+    assert "roi-small-windows" in {notice.code for notice in made.bundle.notices}
+    detector = edgead.load(made.bundle.path)
+    for frame in (np.zeros((*SHAPE, 3), np.uint8), large(1), defective(0, 75, 64), defective(0, 56, 46)):
+        found = detector(frame)
+        assert found.score == found.anomaly_map.max() == found.anomaly_map[mask > 0].max()
+        assert detector.start(frame).wait() == found and list(detector.map([frame])) == [found]
+
+
+def test_frames_far_larger_than_the_good_images_are_told(detector, reference):
+    assert reference.manifest.windows.pixels == SHAPE[0] * SHAPE[1]
+    one = edgead.load(detector.bundle.path)
+    one(large(1))
+    assert one.size_notice() is None
+    one.with_throughput()(good_image(1, (310, 260)))
+    notice = one.size_notice()
+    assert notice.code == "frames-larger" and notice.values["times"] == pytest.approx(310 * 260 / (150 * 130))
+    assert "4.1 times the area" in say(notice)
+
+
+def test_a_frame_that_takes_too_much_memory_is_refused_by_itself(detector, monkeypatch):
+    from edgead.errors import FrameError
+    from edgead.runtime import in_windows
+
+    def full(*given):
+        raise MemoryError("Unable to allocate")
+
+    expected = detector(large(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(in_windows, "stitched", full)
+        for judge in (detector, lambda f: detector.start(f).wait(), lambda f: next(detector.map([f]))):
+            with pytest.raises(FrameError, match="takes more memory than there is here"):
+                judge(large(1))
+    with monkeypatch.context() as patch:
+        error = cv2.error("Insufficient memory")
+        error.code = -4
+        patch.setattr("edgead.runtime.detector.judge", lambda *given: (_ for _ in ()).throw(error))
+        with pytest.raises(FrameError, match=r"a frame of 150 x 130 \(height x width\) takes more memory"):
+            detector(large(1))
+    assert detector(large(1)) == expected
+
+
+def test_what_cant_be_judged_in_windows_is_told_before_an_image_is_read(tmp_path):
+    recipe = resolve("padim")
+    with pytest.raises(OptionError, match="each place"):
+        fit(recipe, tmp_path / "nothing", Settings(windows=True), tmp_path / "w.edgead", silent)
+    with pytest.raises(OptionError, match=r"size 16 x 48: .* use 32x48"):
+        Settings(size=(16, 48), windows=True)
