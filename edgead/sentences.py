@@ -248,7 +248,7 @@ SENTENCES: dict[str, str] = {
     "rule-cost": "the least expected cost of missed defects and false alarms",
     "rule-largest-of-learned": "the largest of held-out good images",
     "rule-given": "set by hand",
-    "image-score-paper": "image score: the paper's own",
+    "image-score-paper": "image score: the one that the method yields itself",
     "image-score-maximum": "image score: the anomaly map's maximum",
     "image-score-top-share": "image score: the mean of the highest {share:.2%} of the patch scores",
     "image-score-by-user": "as asked for",
@@ -522,6 +522,9 @@ SENTENCES: dict[str, str] = {
     "web-margin-guessed": "this bundle doesn't say how far from a window's edges its map is to be trusted: "
     "{margin:#pixel} of a window of {side} are left to its neighbours; fit one with --windows, which "
     "measures it, or give margin=",
+    "web-pixel-for-pixel": "this bundle was fitted on images that were brought to {height} x {width} pixels, "
+    "and a web's windows are cut out of it as they come: right only if those were of this size already, cut "
+    "out of good web; else fit one with --windows on pictures of good web",
     "web-pixel-decides": "on a web areas over the pixel threshold {pixel:.4g} are defects where their peak "
     "is over the score's, {score:.4g}: the pixel threshold is the higher one, so it decides alone; to find "
     "more, calibrate it with edgead calibrate BUNDLE --good DIR --pixel-regions RATE",
@@ -535,6 +538,9 @@ SENTENCES: dict[str, str] = {
     "defective",
     "web-refused": "from line {start} up to {end} nothing was inspected: {error}; treat these lines as "
     "defective",
+    "web-refused-unknown": "the web is interrupted at line {start}: {error}; how many lines that was isn't "
+    "known, so none is counted, and later lines' numbers are that much too small unless pieces come with an "
+    "encoder's count: treat what lies there as defective",
     "web-encoder-jump": "from line {start} up to {end} nothing was inspected: the encoder went from "
     "{start_encoder} to {end_encoder} without them; treat them as defective, and look at camera and trigger",
     "web-encoder-back": "the web is interrupted at line {start}: the encoder went back from {start_encoder} "

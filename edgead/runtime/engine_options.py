@@ -98,6 +98,8 @@ def whole(name: str, value: Any) -> int | None:
         OptionError: it's anything else; the message starts with the name.
     """
     try:
+        if isinstance(value, bool):
+            raise TypeError
         return None if value is None else operator.index(value)
     except TypeError:
         raise OptionError(f"{name} {value!r} must be a whole number") from None

@@ -50,8 +50,11 @@ class DetectorJudge:
         known = measured if margin is None else margin
         self.margin = min(self.size) // GUESSED if known is None else known
         self.notices: tuple[Notice, ...] = ()
+        if record is None:
+            height, width = self.size
+            self.notices = (Notice("web-pixel-for-pixel", {"height": height, "width": width}),)
         if known is None:
-            self.notices = (Notice("web-margin-guessed", {"margin": self.margin, "side": min(self.size)}),)
+            self.notices += (Notice("web-margin-guessed", {"margin": self.margin, "side": min(self.size)}),)
 
     def anomaly_maps(self, images: Iterable[Image]) -> Iterator[NDArray[np.float32]]:
         """As ``WindowJudge`` says."""

@@ -95,7 +95,8 @@ class NotInspected(Stretch):
 
     def notice(self) -> Notice:
         """In one sentence, with what to do."""
-        return Notice(f"web-{self.reason}", asdict(self))
+        unknown = self.reason == "refused" and self.start == self.end
+        return Notice("web-refused-unknown" if unknown else f"web-{self.reason}", asdict(self))
 
     def record(self) -> dict[str, Any]:
         """As JSON values: ``report`` is ``not-inspected``; the sentence is with it."""

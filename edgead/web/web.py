@@ -17,6 +17,7 @@ from edgead.web.encoder import Encoder
 from edgead.web.judge import Limits, WindowJudge
 from edgead.web.lines import Lines
 from edgead.web.merging import Blob, Merger
+from edgead.web.numbers import plain_number
 from edgead.web.of_detector import depth_of, judge_of
 from edgead.web.pieces import AT_ONCE, Pieces, lines_in
 from edgead.web.reports import Reason, Report
@@ -301,10 +302,7 @@ def _within(name: str, value: int, least: int, most: int) -> int:
 def _scale(name: str, value: float | None) -> float | None:
     if value is None:
         return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = plain_number(name, value)
     if not (math.isfinite(number) and number > 0):
         raise OptionError(f"{name} {str(value)[:40]!r} must be a number over 0")
     return number

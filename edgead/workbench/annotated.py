@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgead.errors import DatasetError, FrameError, ImageError
 from edgead.exif import orientation
-from edgead.files import is_folder
+from edgead.files import exists, is_folder
 from edgead.images import list_images, read_image
 from edgead.masks import Doubts, MaskNames, read_marks, to_input
 from edgead.masks.file import bytes_of
@@ -46,6 +46,8 @@ def find_defects(folder: Path) -> list[tuple[Path, Path]]:
 
 def _part(folder: Path, name: str) -> Path:
     folder = Path(folder)
+    if not exists(folder):
+        raise DatasetError(f"{folder}: no such folder of annotated defects; check the path")
     alike = sorted(p for p in folder.iterdir() if p.name.casefold() == name) if is_folder(folder) else []
     part = folder / name if (folder / name).is_dir() or len(alike) != 1 else alike[0]
     if not is_folder(part):

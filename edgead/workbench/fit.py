@@ -10,7 +10,7 @@ long, the calibration forms are the ones that ship.
 from __future__ import annotations
 
 import logging
-import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +24,7 @@ import onnx
 from edgead.bundle import Bundle, write_bundle
 from edgead.notices import Notice
 from edgead.types import Features, Progress, Trainable, TrainingData
+from edgead.workbench.checkpoint_folder import clear_checkpoint
 from edgead.workbench.edges import measure_edges
 from edgead.workbench.features import training_data
 from edgead.workbench.folds import KeptFeatures
@@ -84,7 +85,7 @@ def fit(
     Raises:
         InputError, OutputError, EngineError: see ``edgead.errors``.
     """
-    progress = logged(progress, log)
+    progress, began = logged(progress, log), time.time_ns()
     if defects:
         recipe.check_takes_defects()
         check_defects(settings.windows)
@@ -110,7 +111,7 @@ def fit(
         judging = staging.folder / learned.judging_file
         sizes = measure_sizes(judging, stride, given, threshold.score, progress)
         bundle = write_reference(staging, recipe, given, learned, threshold, sizes)
-        shutil.rmtree(checkpoint, ignore_errors=True)
+        clear_checkpoint(checkpoint, began)
         return Fit(bundle, given.reading.why)
 
 

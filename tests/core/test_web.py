@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
@@ -263,6 +264,62 @@ def test_a_count_that_is_less_than_half_a_line_off_is_no_gap_and_is_taken() -> N
         found += inspected.feed(web[at : at + 20], encoder=10 * at + (4 if at >= 60 else 0))
     found += inspected.finish()
     assert [(each.start_encoder, each.end_encoder) for each in found] == [(654, 704)]
+
+
+@pytest.mark.parametrize("per_line", [0.1, 0.5, 0.7, 0.9, 1.1, -0.5, -1.3, 2.5])
+@pytest.mark.parametrize("rounded", [round, math.floor])
+@pytest.mark.parametrize("lines", [1, 7, 64])
+def test_counts_that_whole_numbers_round_are_no_gaps(per_line, rounded, lines) -> None:
+    inspected, found = Web(Judge((32, 32), 0), width=40, counts_per_line=per_line), []
+    for at in range(0, 40 * lines, lines):
+        found += inspected.feed(np.zeros((lines, 40), np.uint8), encoder=1000 + rounded(per_line * at))
+    assert not found + inspected.finish() and inspected.lines == 40 * lines
+
+
+def test_jitter_of_one_piece_doesnt_hide_a_line_that_is_lost_before_the_next() -> None:
+    inspected, found = Web(Judge((32, 32), 0), width=40, counts_per_line=10), []
+    for count in (0, 103, 207):  # the third's place is 210, so a line is missing
+        found += inspected.feed(np.zeros((10, 40), np.uint8), encoder=count)
+    (gap,) = found + inspected.finish()
+    assert (gap.reason, gap.start, gap.end) == ("encoder-jump", 20, 21)
+
+
+@pytest.mark.parametrize("lines", [1, 10])
+def test_a_wrong_number_of_counts_a_line_shows_however_the_camera_cuts(lines) -> None:
+    inspected, found = Web(Judge((32, 32), 0), width=40, counts_per_line=10), []
+    for at in range(0, 400, lines):
+        found += inspected.feed(np.zeros((lines, 40), np.uint8), encoder=14 * at)
+    assert {each.reason for each in found} == {"encoder-jump"}
+
+
+def test_counts_a_little_off_are_followed() -> None:
+    inspected, found = Web(Judge((32, 32), 0), width=40, counts_per_line=10), []
+    for at in range(0, 20_000, 20):  # 0.1 %: 20 lines on the whole
+        found += inspected.feed(np.zeros((20, 40), np.uint8), encoder=round(10.01 * at))
+    assert not found + inspected.finish()
+
+
+def test_a_piece_of_which_nobody_can_tell_how_many_lines_it_had_is_told_so() -> None:
+    inspected = Web(Judge((32, 32), 0), width=40)
+    inspected.feed(np.zeros((20, 40), np.uint8))
+    for wrong in (np.zeros((3, 10, 40), np.uint8), np.zeros((1, 10, 40, 3), np.uint8), [1]):
+        with pytest.raises(FrameError):
+            inspected.feed(wrong)
+        (gap,) = inspected.feed(np.zeros((20, 40), np.uint8))
+        assert gap.reason == "refused" and gap.start == gap.end
+        assert "isn't known, so none is counted" in str(gap)
+
+
+def test_what_is_wrong_with_a_piece_is_said_of_the_whole_of_it(caplog) -> None:
+    inspected = Web(Judge((32, 32), 0), width=40)
+    for wrong, says in (
+        (np.zeros((10, 40, 4), np.uint8), r"shape is \(10, 40, 4\)"),
+        (np.zeros((10, 40), np.float64), "float64"),
+        (np.ma.masked_all((10, 40), np.uint8), "masked array"),
+    ):
+        with pytest.raises(FrameError, match=says):
+            inspected.feed(wrong)
+    assert "uint16" not in caplog.text
 
 
 def test_before_the_first_count_none_is_known() -> None:
@@ -560,6 +617,9 @@ def test_a_web_is_finished_once() -> None:
         ({"mm_per_line": 0}, "mm_per_line"),
         ({"mm_per_pixel": float("nan")}, "mm_per_pixel"),
         ({"mm_per_pixel": "wide"}, "mm_per_pixel"),
+        *(({"counts_per_line": wrong}, "counts_per_line") for wrong in ("x", None, [1], 10**400, True)),
+        *(({"mm_per_line": wrong}, "mm_per_line") for wrong in (True, "0.1")),
+        ({"max_length": True}, "max_length"),
         ({"counts_per_line": 0}, "counts_per_line"),
         ({"counts_per_line": float("inf")}, "counts_per_line"),
         ({"encoder_bits": 65}, "encoder_bits"),

@@ -52,10 +52,11 @@ def test_a_detectors_maps_are_those_of_its_windows(detector: edgead.Detector, wi
 
 def test_a_margin_that_nobody_measured_is_told(detector: edgead.Detector, caplog) -> None:
     inspected = Web(detector, width=100)
-    assert [notice.code for notice in inspected.notices] == ["web-margin-guessed"]
-    assert inspected.notices[0].values["margin"] == HEIGHT // 8
+    assert [notice.code for notice in inspected.notices] == ["web-pixel-for-pixel", "web-margin-guessed"]
+    assert inspected.notices[1].values["margin"] == HEIGHT // 8
+    assert inspected.notices[0].values == {"height": HEIGHT, "width": detector.rule.size[1]}
     assert "4 pixels of a window of 32" in caplog.text
-    assert not Web(detector, width=100, margin=0).notices
+    assert [n.code for n in Web(detector, width=100, margin=0).notices] == ["web-pixel-for-pixel"]
     with pytest.raises(OptionError, match="margin 9"):
         Web(detector, width=100, margin=9)
 

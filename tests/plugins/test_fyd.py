@@ -107,7 +107,7 @@ def examples(backbone, folder, images, seed=0):
 
 
 def options(**more):
-    kept = {"epochs": 3, "batch_size": 4, "learning_rate": 1e-5, "stop_worn": 0.0}
+    kept = {"epochs": 3, "batch_size": 4, "learning_rate": 1e-5, "stop_worn": 0.0, "align_image": True}
     return FYDOptions(**{**kept, **more})
 
 
@@ -413,6 +413,34 @@ def test_parts_that_move_are_told_and_choose_the_rate(kind, moving, tiny_network
     told = made.provenance["trained"]
     assert told["chosen"] and told["moving"] == moving
     assert told["learning_rate"] == (1e-4 if moving else 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options_", "aligned"),
+    [
+        ("moving", {"align_image": None}, True),
+        ("surface", {"align_image": None}, False),
+        ("surface", {"align_image": True}, True),
+        ("moving", {"align_image": False}, False),
+        ("surface", {"align_image": None, "align_features": False}, True),  # or nothing would be
+    ],
+)
+def test_the_image_is_aligned_where_parts_move(kind, options_, aligned, tiny_network, tmp_path):
+    from edgead_plugins.fyd.scorer import FittedFYD
+
+    scorer = FYD(options(epochs=0, **options_))
+    made = scorer.train(examples(tiny_network, tmp_path, scenes(kind)))
+    told = made.provenance["trained"]
+    assert told["align_image"] == aligned
+    samplings = [n.op_type for n in made.onnx(["layer1"], (64, 64)).graph.node].count("GridSample")
+    assert samplings == aligned + scorer.options.align_features
+    assert "alignment" in scorer.feature_maps(made)
+
+    class Density:
+        notices, facts = (), {}
+
+    codes = [notice.code for notice in FittedFYD(Density(), told, {}).notices]
+    assert ("fyd-unaligned" in codes) == (options_["align_image"] is None and not aligned)
 
 
 def test_movement_is_the_share_that_shifted_means_explain(monkeypatch):

@@ -68,7 +68,7 @@ class Killed(BaseException):
     pass
 
 
-def fit_small(folder, steps=12, kill_at=None, fingerprint="a", **run):
+def fit_small(folder, steps=12, kill_at=None, fingerprint="a", kind=Killed, **run):
     with deterministic(3):
         module = Small()
         optimiser = torch.optim.Adam(module.parameters(), 0.01)
@@ -76,7 +76,7 @@ def fit_small(folder, steps=12, kill_at=None, fingerprint="a", **run):
 
         def step(number):
             if number == kill_at:
-                raise Killed
+                raise kind
             x = torch.from_numpy(np.stack(images(2, seed=number))).permute(0, 3, 1, 2) / 255
             return module.drop(module(x)["fine"]).square().mean()
 
@@ -106,7 +106,7 @@ def test_a_training_that_is_over_is_not_repeated(tmp_path, steps):
     assert all(torch.equal(weights[name], same[name]) for name in weights)
 
 
-def test_a_checkpoint_of_another_training_or_a_damaged_one_is_left_alone(tmp_path):
+def test_a_checkpoint_of_another_training_or_a_damaged_one_is_put_aside(tmp_path, caplog):
     _, weights = fit_small(tmp_path / "whole")
     for damage in ("fingerprint", "bytes", "half"):
         folder = tmp_path / damage
@@ -119,6 +119,36 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_left_alone(tmp_pat
             file.write_bytes(file.read_bytes()[:-200])
         _, again = fit_small(folder)
         assert all(torch.equal(weights[name], again[name]) for name in weights), damage
+        aside = folder / "small.pt.other-1"
+        assert f"it's kept as {aside.name}" in caplog.text and aside.stat().st_size > 0
+        caplog.clear()
+
+
+def test_an_interruption_and_going_on_are_told(tmp_path, caplog):
+    with pytest.raises(KeyboardInterrupt):
+        fit_small(tmp_path, kill_at=0, kind=KeyboardInterrupt)
+    assert "nothing was kept yet, so the same command begins anew" in caplog.text
+    with pytest.raises(KeyboardInterrupt):
+        fit_small(tmp_path, kill_at=7, kind=KeyboardInterrupt)
+    assert f"the same command goes on from {tmp_path / 'small.pt'}" in caplog.text
+    caplog.clear()
+    fit_small(tmp_path)
+    assert "goes on after step" in caplog.text
+
+
+def test_another_fit_to_the_same_place_leaves_a_checkpoint_alone(tmp_path, caplog):
+    from edgead.workbench.checkpoint_folder import clear_checkpoint
+
+    with pytest.raises(Killed):
+        fit_small(tmp_path / "c" / "first", kill_at=7)
+    file = tmp_path / "c" / "first" / "small.pt"
+    began = file.stat().st_mtime_ns + 1
+    clear_checkpoint(tmp_path / "c", began)  # another method's, which never looked at it
+    assert file.exists() and "what another training kept there" in caplog.text
+    caplog.clear()
+    fit_small(tmp_path / "c" / "first")  # this one uses it
+    clear_checkpoint(tmp_path / "c", began)
+    assert not (tmp_path / "c").exists() and "kept there" not in caplog.text
 
 
 def test_a_checkpoint_holds_no_code(tmp_path):

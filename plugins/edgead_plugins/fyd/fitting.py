@@ -10,7 +10,14 @@ import numpy as np
 from edgead.types import TrainingData
 from edgead_plugins.fyd.movement import movement
 from edgead_plugins.fyd.network import AlignedNetwork, Predictor, image_loss, similarity_loss
-from edgead_plugins.fyd.options import MOVING_RATE, STILL_RATE, TRAINED, FYDOptions
+from edgead_plugins.fyd.options import (
+    MOVING_RATE,
+    MOVING_WORN,
+    STILL_RATE,
+    STILL_WORN,
+    TRAINED,
+    FYDOptions,
+)
 from edgead_plugins.fyd.transformer import Bounds
 from edgead_plugins.sampling import evenly_spread
 from edgead_plugins.training.batches import Batches
@@ -41,19 +48,23 @@ def _train(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> 
     rate = options.learning_rate
     if rate is None:
         rate = MOVING_RATE if moved.moving else STILL_RATE
+    aligns_image = options.aligns_image(moved.moving)
     images = torch.from_numpy(np.stack(frames))
     bounds = Bounds(options.max_rotation, options.max_scale, options.max_shift)
     network = AlignedNetwork(
         data.backbone,
         stages,
         data.size,
-        bounds if options.align_image else None,
+        bounds if aligns_image else None,
         bounds if options.align_features else None,
     )
     few = images[evenly_spread(len(images), LOOKED_AT)]
     network.prepare(few)
     predictors = nn.ModuleList(Predictor(channels) for channels, _, _ in network.shapes().values())
-    guard = SpreadGuard(stages, worn=options.stop_worn)
+    worn = options.stop_worn
+    if worn is None:
+        worn = MOVING_WORN if moved.moving else STILL_WORN
+    guard = SpreadGuard(stages, worn=worn)
     everything = nn.ModuleList([network, predictors, guard]).to(device)
 
     def watch() -> bool:
@@ -113,6 +124,8 @@ def _train(data: TrainingData, stages: tuple[str, ...], options: FYDOptions) -> 
             "explained_lying": round(moved.lying, 3),
             "explained_placed": round(moved.placed, 3),
             "moving": moved.moving,
+            "align_image": aligns_image,
+            "align_image_chosen": options.align_image is None,
             "epochs": len(losses),
             "worn": guard.worn_out(),
         },

@@ -28,6 +28,8 @@ RATE = (
 SENTENCES = {
     "fyd-moving": RATE.replace("{what}", "parts that move"),
     "fyd-still": RATE.replace("{what}", "parts or a surface that don't move"),
+    "fyd-unaligned": "the image isn't aligned, for parts or a surface that don't move: there it did harm; "
+    "-o align_image=yes aligns it all the same",
     "fyd-worn": "the training ended after {epochs} epochs, with {left:.0%} left of the features' spread: it "
     "made different places alike; lower -o learning_rate, or compare with padim",
 }
@@ -65,7 +67,7 @@ class FYD(TrainsNetwork):
 
     def feature_maps(self, backbone: Backbone) -> Sequence[str]:
         """The stages, and the transform back where maps are taken back."""
-        aligned = self.options.align_image or self.options.align_features
+        aligned = self.options.align_image is not False or self.options.align_features
         back = [ALIGNMENT] if aligned and self.options.restore else []
         return [*self._padim.feature_maps(backbone), *back]
 
@@ -106,6 +108,8 @@ class FittedFYD:
         if self.trained.get("chosen"):
             code = "fyd-moving" if self.trained["moving"] else "fyd-still"
             found.append(Notice(code, dict(self.trained), SENTENCES[code]))
+        if self.trained.get("align_image_chosen") and not self.trained["align_image"]:
+            found.append(Notice("fyd-unaligned", {}, SENTENCES["fyd-unaligned"]))
         if self.trained.get("worn"):
             values = {"epochs": self.trained["epochs"], "left": min(self.spread_left.values())}
             found.append(Notice("fyd-worn", values, SENTENCES["fyd-worn"]))

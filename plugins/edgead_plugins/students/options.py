@@ -93,6 +93,11 @@ class StudentsOptions:
         check_options(self)
         if not self.scales:
             raise OptionError("uninformed-students: scales= is empty; name 17, 33, 65 or several of them")
+        if self.teacher not in ("", "default") and not self.teacher.endswith(".safetensors"):
+            raise OptionError(
+                f"uninformed-students: teacher={self.teacher} is no .safetensors file; name one to read, or "
+                "to write where there is none yet, or take teacher=default"
+            )
         if self.batch_size > 1 and not self.crop:
             raise OptionError(
                 f"uninformed-students: batch_size={self.batch_size} goes with a crop; add -o crop=32, for one"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from edgead.types import LearningData
 from edgead.version import __version__
 from edgead_plugins.training.machine import machine_of
 from edgead_plugins.training.pytorch import torch
+
+log = logging.getLogger(__name__)
 
 
 def fingerprint(data: LearningData, **facts: Any) -> str:
@@ -61,17 +65,35 @@ def save(file: Path, fingerprint: str, state: Mapping[str, Any]) -> None:
 def load(file: Path, fingerprint: str) -> dict[str, Any] | None:
     """Read a checkpoint, without executing anything in it; None where there is none of this fingerprint.
 
-    A damaged file counts as none: the training then begins anew.
+    One of another training, or a damaged one, is put aside under another name and told: it may be days of
+    work, and the training that begins anew would write over it.
     """
     try:
         with os.fdopen(os.open(file, READ), "rb") as stream:  # which doesn't wait for a pipe's writer
             found = torch.load(stream, map_location="cpu", weights_only=True)
-        if found["fingerprint"] != fingerprint:
-            return None
+        is_this = found["fingerprint"] == fingerprint
         state: dict[str, Any] = found["state"]
-    except Exception:  # no file, or whatever the unpickler meets in a damaged one
+    except FileNotFoundError:
         return None
+    except Exception:  # whatever the unpickler meets in a damaged one
+        _put_aside(file, "is damaged")
+        return None
+    if not is_this:
+        _put_aside(file, "is of another training, of other images, options, seed or versions")
+        return None
+    with suppress(OSError):
+        os.utime(file)  # what is older than a fit isn't of it, and stays when it's done
     return state
+
+
+def _put_aside(file: Path, why: str) -> None:
+    number = 1
+    while (aside := file.with_name(f"{file.name}.other-{number}")).exists():
+        number += 1
+    with output_errors(file.parent):
+        file.rename(aside)
+    log.warning("%s %s, so this one begins anew; it's kept as %s: remove it if it's needed no more",
+                file, why, aside.name)  # fmt: skip
 
 
 __all__ = ["fingerprint", "load", "save"]

@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,7 @@ def train(
         done, losses, here = state["done"], state["losses"], state["here"]
         if state["ended"]:
             return list(losses)
+        log.warning("%s: goes on after step %d of %d, from %s", run.name, done, steps, run.file)
 
     began, first, saved = time.monotonic(), done, time.monotonic()
     warm = [0.0, 0.0]  # when the first step had ended, and how long it had waited
@@ -188,7 +189,7 @@ def train(
             save()
             saved = time.monotonic()
 
-    with nullcontext() if batches is None else batches.running(done, steps):
+    with _told_when_interrupted(run), nullcontext() if batches is None else batches.running(done, steps):
         for epoch in range(len(losses), -(-steps // steps_per_epoch)):
             stop = min((epoch + 1) * steps_per_epoch, steps)
             told = _description(run.name, epoch, -(-steps // steps_per_epoch), losses)
@@ -212,6 +213,19 @@ def train(
         if done > first + 1:
             log.info("%s", _pace(run.name, batches, done - first - 1, warm))
     return losses
+
+
+@contextmanager
+def _told_when_interrupted(run: Run) -> Iterator[None]:
+    """Say from where a training that is interrupted goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if run.file.exists():
+            log.warning("%s: the same command goes on from %s", run.name, run.file)
+        else:
+            log.warning("%s: nothing was kept yet, so the same command begins anew", run.name)
+        raise
 
 
 def _one(run: Run, optimiser: Any, step: Step, number: int, scaler: Any) -> float:
