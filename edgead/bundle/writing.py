@@ -108,7 +108,34 @@ def write_bundle(path: Path, overwrite: bool = True) -> Iterator[Staging]:
             yield Staging(folder, path, overwrite)
 
 
+REPLACED_MEANWHILE = 100
+"""How often what lies there is looked at again, because other writers replace it."""
+
+
 def _check_replaceable(path: Path, overwrite: bool) -> None:
+    """Raise ``OutputError`` where something is in the way that mustn't be replaced."""
+    for _ in range(REPLACED_MEANWHILE):
+        before = _identity(path)
+        try:
+            _check(path, overwrite)
+        except (FileNotFoundError, OutputError):
+            if _identity(path) == before:
+                raise
+            # another writer has put its own there while this one looked at what it removed
+        else:
+            return
+    _check(path, overwrite)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _check(path: Path, overwrite: bool) -> None:
     advice = "remove it or choose another path"
     if path.is_symlink():
         raise OutputError(f"{path}: a link is in the way; {advice}")

@@ -41,7 +41,7 @@ class Detector:
     threshold = THRESHOLD
     rule = ResizeRule((48, 32))
     read_image = staticmethod(read_image)
-    depth_notice = staticmethod(lambda: None)
+    depth_notice = size_notice = staticmethod(lambda: None)
     limits = staticmethod(lambda: BUNDLE.manifest.threshold)
 
     def read_ahead(self, paths):

@@ -265,6 +265,36 @@ def test_concurrent_writers_leave_one_whole_bundle(tmp_path: Path) -> None:
     assert names(tmp_path) == ["x.edgead"]
 
 
+def test_a_bundle_that_is_replaced_while_it_is_looked_at_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgead.bundle import writing
+
+    path, looks = tmp_path / "x.edgead", []
+    make(path, b"first")
+
+    def walk(*given, honest=writing.walk):
+        looks.append(given)
+        if len(looks) <= 2:  # twice another writer comes first
+            path.rename(tmp_path / f"old-{len(looks)}")
+            with monkeypatch.context() as patch:
+                patch.setattr(writing, "walk", honest)
+                make(path, b"other")
+            raise FileNotFoundError(2, "No such file", "probes/0.png")
+        return honest(*given)
+
+    monkeypatch.setattr(writing, "walk", walk)
+    make(path, b"mine")
+    assert model(path) == b"mine" and len(looks) > 2
+
+    def gone(*given):
+        raise FileNotFoundError(2, "No such file", "probes/0.png")
+
+    monkeypatch.setattr(writing, "walk", gone)  # and nobody replaces it
+    with pytest.raises(OutputError, match="No such file"):
+        make(path, b"again")
+
+
 def test_a_living_writers_folder_is_left_alone_and_a_dead_ones_removed(tmp_path: Path) -> None:
     path = tmp_path / "x.edgead"
     (tmp_path / ".x.edgead.partial-dead").mkdir()

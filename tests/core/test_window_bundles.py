@@ -296,12 +296,12 @@ def test_the_command_says_it_and_so_does_inspect(tmp_path, monkeypatch, capsys):
     assert read_bundle(Path("w.edgead")).manifest.windows is not None
 
 
-def test_bench_says_that_its_frames_are_one_window(detector, capsys):
+def test_bench_says_how_many_windows_its_frames_are(detector, capsys):
     assert main(["bench", str(detector.bundle.path), "--frames", "3", "--json", "-q"]) == 0
     printed = capsys.readouterr()
     (told,) = json.loads(printed.out)["bundles"]
     assert "bench-windows" in {notice["code"] for notice in told["notices"]}
-    assert "frames of 64 x 64 are judged here, about one window" in printed.err
+    assert "frames of 64 x 64 are judged here, 1 window each" in printed.err
 
 
 def test_windows_are_chosen_by_the_images_where_no_size_is_asked_for(tmp_path):
