@@ -130,6 +130,8 @@ class GradientDetector:
     def depth_notice(self) -> None:
         """Nothing: what's asked about is the detector's to ask."""
 
+    size_notice = depth_notice
+
     def map(self, frames: Iterable[NDArray[Any]], *, held: bool = False) -> Iterator[Prediction]:
         """Judge frames one by one, held or not; see ``Detector.map``. Masks and regions stay empty."""
         for frame in frames:

@@ -8,6 +8,7 @@ a few steps for each, and tensors in shared memory.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import re
@@ -16,7 +17,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -79,7 +80,10 @@ class Supply:
         finally:
             self._ahead = None
             if workers is not None:
-                workers._shutdown_workers()  # what torch does when nothing refers to it, and a traceback may
+                # What torch does when nothing refers to it, and a traceback may. One that crashes as it ends
+                # would raise in here, in place of what ended the training; nothing of it is needed any more.
+                with suppress(RuntimeError):
+                    workers._shutdown_workers()
 
     def take(self, number: int) -> list[Any]:
         """The tensors of a step.
@@ -151,10 +155,14 @@ def _as_it_is(made: Any) -> Any:
 
 
 def _alone(number: int) -> None:
-    """In a process that makes images: one thread, since there's such a process for each core."""
+    """In a process that makes images: one thread, since there's such a process for each core.
+
+    It ends without taking libraries' threads down, in which it now and then crashed, with noise on stderr.
+    """
     import cv2
 
     cv2.setNumThreads(1)
+    atexit.register(os._exit, 0)
 
 
 @contextmanager
