@@ -20,10 +20,9 @@ from typing import Any
 import numpy as np
 
 from edgead.evaluation.grid import Line, read_lines
-from edgead.evaluation.grid_table import names
-from edgead.metrics.verdicts import Share, f1
+from edgead.evaluation.grid_table import names, value
 
-METRICS = ("image_auroc", "pixel_auroc", "aupro_30")
+METRICS = ("image_auroc", "pixel_auroc", "aupro_30", "image_f1")
 INT8 = "int8"
 
 
@@ -99,8 +98,8 @@ def table(data: str, of: Mapping[str, Runs]) -> list[str]:
         taken = [name if count == len(auto) else f"{name} {count}x" for name, count in forms.items()]
         rows.append(
             f"| {method} | {max(len(fp32), len(auto))} | {_scores(fp32)} | {_scores(auto)} | "
-            f"{', '.join(taken) or '-'} | {_mean(fp32, 'fit_cpu_seconds', 1, '.0f')} | "
-            f"{_both(fp32, auto, 'bundle_bytes', 2.0**-20)} | {_both(fp32, auto, 'cpu_ms', 1)} |"
+            f"{', '.join(taken) or '-'} | {_mean(fp32, 'fit_cpu_seconds', '.0f')} | "
+            f"{_both(fp32, auto, 'mib')} | {_both(fp32, auto, 'cpu_ms')} |"
         )
     return rows
 
@@ -125,21 +124,18 @@ def losses(
 def _scores(results: Sequence[Mapping[str, Any]]) -> str:
     if not results:
         return "-"
-    columns = [100 * np.array([result[metric] for result in results], float) for metric in METRICS]
+    columns = [np.array([value(result, metric) for result in results], float) for metric in METRICS]
     image = f"{columns[0].mean():.1f}" + (f" ± {columns[0].std(ddof=1):.1f}" if len(results) > 1 else "")
-    at_threshold = [
-        f1(Share(r["escapes"], r["bad"]), Share(r["false_alarms"], r["good"])).value for r in results
-    ]
-    verdicts = 100 * float(np.mean([np.nan if value is None else value for value in at_threshold]))
-    return " / ".join([image, *(f"{column.mean():.1f}" for column in columns[1:]), f"{verdicts:.1f}"])
+    return " / ".join([image, *(f"{column.mean():.1f}" for column in columns[1:])])
 
 
-def _both(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]], key: str, unit: float) -> str:
-    return f"{_mean(one, key, unit, '.1f')}, {_mean(other, key, unit, '.1f')}"
+def _both(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]], cost: str) -> str:
+    return f"{_mean(one, cost, '.1f')}, {_mean(other, cost, '.1f')}"
 
 
-def _mean(results: Sequence[Mapping[str, Any]], key: str, unit: float, style: str) -> str:
-    return format(float(np.mean([result[key] for result in results])) * unit, style) if results else "-"
+def _mean(results: Sequence[Mapping[str, Any]], cost: str, style: str) -> str:
+    found = np.array([value(result, cost) for result in results], float)
+    return format(float(found.mean()), style) if len(found) else "-"
 
 
 def _number(values: Sequence[float]) -> str:

@@ -128,11 +128,11 @@ def _told(detector: Detector) -> tuple[Notice, ...]:
     from edgead.notices import Notice
     from edgead.window_rule import WindowRule
 
-    if detector.bundle.manifest.windows is None:
-        return detector.bundle.notices
     rule = detector.rule
+    if not isinstance(rule, WindowRule):
+        return detector.bundle.notices
     height, width = rule.plain_size
-    windows = len(rule.places(rule.map_size(rule.plain_size))) if isinstance(rule, WindowRule) else 1
+    windows = len(rule.places(rule.map_size(rule.plain_size)))
     values = {"height": height, "width": width, "windows": windows}
     return *detector.bundle.notices, Notice("bench-windows", values)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgead.bundle import Bundle
 from edgead.device.lesson_costs import is_anomalous, score_of
@@ -82,14 +83,13 @@ def _judged(
     """Each window, the highest value of its core, and whether a lesson's defect is seen there."""
     for window in rule.places(example.image.shape):
         found = known.apply(session(cut(example.image, window, rule.size)[None]))
-        is_seen = found.seen is not None and bool(found.seen[window.core_inside].any())
-        yield window, float(found.anomaly_map[window.core_inside].max()), is_seen
+        core = _core(rule, example, window)
+        is_seen = found.seen is not None and bool(found.seen[core].any())
+        yield window, float(found.anomaly_map[core].max()), is_seen
 
 
 def _piece(rule: WindowRule, example: Example, window: Window) -> Example:
     """A window as an example of its own; what's outside of its core belongs to its neighbours."""
-    core = np.zeros(rule.size, bool)
-    core[window.core_inside] = True
     mask = None
     if example.mask is not None:
         mask = np.zeros(rule.size, bool)
@@ -100,8 +100,15 @@ def _piece(rule: WindowRule, example: Example, window: Window) -> Example:
         name=f"{example.name}, {place}".removeprefix(", "),
         image=cut(example.image, window, rule.size),
         mask=mask,
-        core=core,
+        core=_core(rule, example, window),
     )
+
+
+def _core(rule: WindowRule, example: Example, window: Window) -> NDArray[np.bool_]:
+    """(H, W) which of a window's pixels count: its core's, of these the region of interest's."""
+    core = np.zeros(rule.size, bool)
+    core[window.core_inside] = True if rule.roi is None else rule.roi.inside(example.image.shape)[window.core]
+    return core
 
 
 __all__ = ["MOST", "Pieces", "pieces_of"]

@@ -106,7 +106,7 @@ def _values(
         if "error" in line:
             failures.add(place)
         else:
-            values.setdefault(place, []).append([_value(line["result"], metric) for metric in metrics])
+            values.setdefault(place, []).append([value(line["result"], metric) for metric in metrics])
     return places, values, failures
 
 
@@ -115,11 +115,11 @@ def _axes(places: Sequence[Place]) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(datasets)), list(dict.fromkeys(methods))
 
 
-def _value(result: Mapping[str, Any], metric: str) -> float | None:
-    """In percent, or in a cost's unit; None of what a result of a former version doesn't have."""
+def value(result: Mapping[str, Any], metric: str) -> float | None:
+    """A metric, verdict or cost, in percent or its unit; None of what a former version's result lacks."""
     key, factor, _ = COSTS.get(metric, (metric, 100.0, "%"))
-    value = _verdict(result, metric) if metric in (*VERDICTS, "threshold_share") else result.get(key)
-    return None if value is None else float(value) * factor
+    found = _verdict(result, metric) if metric in (*VERDICTS, "threshold_share") else result.get(key)
+    return None if found is None else float(found) * factor
 
 
 def _verdict(result: Mapping[str, Any], figure: str) -> float | None:
@@ -176,4 +176,4 @@ def _means(
     return texts
 
 
-__all__ = ["COSTS", "VERDICT_COLUMNS", "made", "names", "table", "verdict_table"]
+__all__ = ["COSTS", "VERDICT_COLUMNS", "made", "names", "table", "value", "verdict_table"]

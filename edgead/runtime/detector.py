@@ -347,8 +347,12 @@ class Detector:
         return self._frames.read_ahead(paths)
 
     def size_notice(self) -> Notice | None:
-        """What to say where frames in windows were far larger than those that the threshold was set on."""
-        return self._sizes.notice()
+        """What to say where frames in windows were far larger than those that the threshold was set on.
+
+        Nothing of a threshold that was given, or calibrated since the export: its images may be as large.
+        """
+        revised = self.bundle.revisions and self.bundle.revisions[-1].restores != 0
+        return None if revised or self._given is not None else self._sizes.notice()
 
     def depth_notice(self) -> Notice | None:
         """What to ask about the 16-bit files that were read so far, where their depth was never told."""

@@ -123,9 +123,10 @@ def _whole(
 ) -> Outputs:
     """A frame's outputs of its windows'; what is no number in any of them stays, for the verdict to see.
 
-    Outside of a region of interest the map is 0, and so it has no part in the score.
+    Outside of a region of interest the map is 0, so that it has no part in the score, and no lesson sees.
     """
     broken, lesson = False, 0
+    inside = None if rule.roi is None else rule.roi.inside(shape)
     seen = np.zeros((shape[0], shape[1]) if lessons is not None else (0, 0), bool)
 
     def maps() -> Iterator[tuple[Window, NDArray[np.float32]]]:
@@ -137,14 +138,16 @@ def _whole(
             if lessons is not None and is_number:
                 judged = lessons.apply(outputs)
                 found = judged.anomaly_map
-                if judged.seen is not None and judged.seen[window.core_inside].any():
-                    seen[window.core] = judged.seen[window.core_inside]
-                    lesson = lesson or judged.lesson or 0
+                if judged.seen is not None:
+                    shown = judged.seen[window.core_inside]
+                    shown = shown if inside is None else shown & inside[window.core]
+                    seen[window.core] = shown
+                    lesson = lesson or (judged.lesson or 0 if shown.any() else 0)
             yield window, found
 
     whole = stitched(shape, maps())
-    if rule.roi is not None:
-        whole[~rule.roi.inside(shape)] = 0
+    if inside is not None:
+        whole[~inside] = 0
     score = np.float32(np.nan) if broken else whole.max()
     made = {"score": np.array([score], np.float32), "anomaly_map": whole[None, None]}
     return {**made, LESSON: np.array([lesson]), SEEN: seen[None, None]} if lesson else made

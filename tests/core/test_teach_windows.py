@@ -105,6 +105,28 @@ def test_a_frame_that_is_judged_right_teaches_nothing(path):
     assert not done.lessons and next(n.code for n in done.proposal.notices) == "lesson-no-missed"
 
 
+def test_what_lies_outside_of_a_region_of_interest_teaches_nothing(tmp_path):
+    """A window's core may reach beyond the region: neither an alarm there nor a lesson's defect counts."""
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[:, 70:] = 255
+    cv2.imwrite(str(tmp_path / "roi.png"), mask)
+    images = write_images(tmp_path / "good", [large(i) for i in range(10)])
+    chosen = Settings(size=SIZE, holdout=0.4, windows=True, folds=0, roi=tmp_path / "roi.png")
+    recipe = resolve("patchcore", options=["coreset_ratio=0.05"])
+    reference = fit(recipe, images, chosen, tmp_path / "r.edgead", silent).bundle
+    path = make_compiled(reference, "onnx", "fp32", tmp_path / "w.edgead").bundle.path
+    detector = edgead.load(path)
+    frame = marked(0, 75, 64)  # its right edge lies on the region's
+    prediction, known = detector(frame), read_bundle(path)
+    assert prediction.score == prediction.anomaly_map[mask > 0].max()
+    done = edgead.teach(detector, false_alarms=frame, accept_changes=True)
+    assert bool(done.lessons) == prediction.is_anomalous and known.lessons.all == ()
+    if done.lessons:
+        assert detector(frame).score < prediction.score
+    else:
+        assert done.notices[0].values["score"] == prediction.score
+
+
 def test_lessons_hold_on_a_web_too(path):
     frame = np.concatenate([large(901), marked(0, 75, 64), large(902)])
     detector = edgead.load(path)

@@ -360,6 +360,20 @@ def test_frames_far_larger_than_the_good_images_are_told(detector, reference):
     assert "4.1 times the area" in say(notice)
 
 
+def test_a_threshold_set_since_then_says_nothing_of_the_good_images_size(detector, tmp_path):
+    import shutil
+
+    path, frame = shutil.copytree(detector.bundle.path, tmp_path / "w.edgead"), good_image(1, (310, 260))
+    given = edgead.load(path, threshold=1e6)
+    given(frame)
+    assert given.size_notice() is None
+    good = write_images(tmp_path / "large", [good_image(i, (310, 260)) for i in range(10)])
+    edgead.calibrate(path, good=[good], false_positive_rate=0.2)
+    calibrated = edgead.load(path)
+    calibrated(frame)
+    assert calibrated.size_notice() is None
+
+
 def test_a_frame_that_takes_too_much_memory_is_refused_by_itself(detector, monkeypatch):
     from edgead.errors import FrameError
     from edgead.runtime import in_windows
